@@ -28,6 +28,8 @@ _READ_TIMEOUT = 20
 _TIMEOUT = 60.0
 # The library repeats a request once if the authority refuses its nonce.
 _NONCE_TRIES = 10
+# A file with authorities that cannot be read is an `OSError`. The last three come of an answer that lacks a part.
+_FAULTS = (errors.Error, JoseError, OSError, ValueError, KeyError, AttributeError, TypeError)
 _RESPONSES = {"http-01": challenges.HTTP01Response, "dns-01": challenges.DNS01Response}
 # Kinds of errors after which the same request may succeed later.
 _PASSING = ("badNonce", "serverInternal", "rateLimited", "accountDoesNotExist", "connection", "dns")
@@ -108,7 +110,7 @@ class AcmeAuthority:
         except TimeoutError as error:
             self._connected = None
             raise AuthorityError(f"{self._wanted.directory} did not answer within {_TIMEOUT:g} s") from error
-        except (errors.Error, JoseError, requests.RequestException, ValueError) as error:
+        except _FAULTS as error:
             raise self._fault(error) from error
 
     def _repeated(self, request: Callable[[ClientV2], T]) -> T:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+import structlog
+
 from pipeline.acme.authority import Authority, AuthorityError, Order
 from pipeline.acme.decision import Download, Finalize, GiveUp, Prove, Wait, decide
 from pipeline.acme.keys import new_key, signing_request, validity
@@ -22,6 +24,7 @@ _PAUSE = timedelta(seconds=1)
 _LONGEST_ORDER = timedelta(hours=1)
 # If the authority cannot be asked when a certificate should be renewed.
 _ASK_INTERVAL = timedelta(hours=6)
+_logger = structlog.get_logger(__name__)
 
 
 class Report(Protocol):
@@ -108,7 +111,11 @@ class Issuer:
 
     def _clean(self, order: Order) -> None:
         kind = self.proof.kind
-        self.proof.remove([each.challenges[kind] for each in order.authorizations if kind in each.challenges])
+        try:
+            self.proof.remove([each.challenges[kind] for each in order.authorizations if kind in each.challenges])
+        except AuthorityError as error:
+            # What is left over proves nothing any more, and is no reason for another order.
+            _logger.warning("a proof was not removed", domains=self._names, error=str(error))
 
     def _failed(self, state: CertificateState, error: AuthorityError) -> timedelta:
         now, order = self.now(), None if error.is_final else state.order

@@ -33,10 +33,15 @@ class OwnersReport(Protocol):
 
 
 def wanted_certificates(registry: Registry) -> Mapping[AcmeCertificate, frozenset[str]]:
-    """Return the certificates that authorities issue, each with the owners of its listeners."""
+    """Return the certificates that authorities issue, each with the owners of its listeners.
+
+    If several differ only in how they are requested, the first one counts.
+    """
+    first: dict[str, AcmeCertificate] = {}
     found: dict[AcmeCertificate, frozenset[str]] = {}
     for made in registry.certificates.values():
-        if wanted := made.certificate.acme:
+        if made.certificate.acme:
+            wanted = first.setdefault(made.certificate.acme.id, made.certificate.acme)
             found[wanted] = found.get(wanted, frozenset()) | {made.owner}
     return found
 

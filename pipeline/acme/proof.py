@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import subprocess
+import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -54,15 +57,16 @@ class HttpProof:
 class DnsProof:
     """A proof by a TXT record, which a program of the user sets and removes.
 
-    The program is called as `PROGRAM set NAME VALUE` and `PROGRAM remove NAME VALUE`. It returns when the record can be
-    seen.
+    The program is called as `PROGRAM set NAME VALUE` and `PROGRAM remove NAME VALUE`. It exits when the record can be
+    seen. After `timeout` seconds it is killed.
     """
 
     kind: ProofKind = "dns-01"
 
-    def __init__(self, program: Path, thumbprint: str) -> None:
+    def __init__(self, program: Path, thumbprint: str, timeout: float = _TIMEOUT) -> None:
         self._program = program
         self._thumbprint = thumbprint
+        self._timeout = timeout
 
     def put(self, challenges: Sequence[Challenge]) -> None:
         """Set the records, one after the other."""
@@ -81,22 +85,27 @@ class DnsProof:
         return f"_acme-challenge.{challenge.domain}", urlsafe_b64encode(digest).decode().rstrip("=")
 
     def _run(self, verb: str, challenge: Challenge) -> None:
-        command = [str(self._program), verb, *self.record(challenge, self._thumbprint)]
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=_TIMEOUT,
-                check=False,
-                env=child_environment(),
-            )
-        except subprocess.TimeoutExpired:
-            raise AuthorityError(f"{self._program} {verb} did not exit within {_TIMEOUT:g} s") from None
-        except OSError as error:
-            raise AuthorityError(f"cannot run {self._program}: {error.strerror}") from error
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip()[-_MAX_SHOWN:]
-            raise AuthorityError(f"{self._program} {verb} failed with exit code {done.returncode}: {said}")
+        name, value = self.record(challenge, self._thumbprint)
+        with tempfile.TemporaryFile() as output:
+            try:
+                # In a session of its own, so that what the program starts ends with it.
+                process = subprocess.Popen(
+                    [str(self._program), verb, name, value],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=child_environment(),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise AuthorityError(f"cannot run {self._program}: {error.strerror}") from error
+            try:
+                code = process.wait(self._timeout)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                raise AuthorityError(f"{self._program} {verb} did not exit within {self._timeout:g} s") from None
+            if code:
+                output.seek(0)
+                said = output.read().decode(errors="replace").strip()[-_MAX_SHOWN:]
+                raise AuthorityError(f"{self._program} {verb} failed with exit code {code}: {said}")

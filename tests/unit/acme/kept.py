@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipeline.acme.authority import Challenge, ProofKind
+from pipeline.acme.authority import AuthorityError, Challenge, ProofKind
 from pipeline.acme.issuer import Issuer
 from pipeline.acme.state import CertificateFiles, CertificateState
 from pipeline.balancer.model.acme import AcmeCertificate
@@ -24,11 +24,14 @@ class RecordedProof:
     def __init__(self) -> None:
         self.put_for: list[str] = []
         self.removed_for: list[str] = []
+        self.removal_fails = False
 
     def put(self, challenges: tuple[Challenge, ...]) -> None:
         self.put_for += [each.domain for each in challenges]
 
     def remove(self, challenges: tuple[Challenge, ...]) -> None:
+        if self.removal_fails:
+            raise AuthorityError("the zone is locked")
         self.removed_for += [each.domain for each in challenges]
 
 

@@ -110,6 +110,26 @@ def test_a_refusal(tmp_path: Path, reply: Reply, is_final: bool, text: str) -> N
     assert error.is_final is is_final
 
 
+@pytest.mark.parametrize("directory", ["{}", "[]", "null", '{"newNonce": 3}'])
+def test_what_is_no_directory(tmp_path: Path, directory: str) -> None:
+    """The message names the URL, and the request is repeated later."""
+    error = refused(tmp_path, {"directory": (200, {}, directory)})
+    assert error.message.startswith("https://127.0.0.1:")
+    assert not error.is_final
+
+
+def test_an_order_that_lacks_a_part(tmp_path: Path) -> None:
+    """It is an error of the authority, not a crash."""
+    assert "/directory: " in refused(tmp_path, {"newOrder": (201, {}, "{}")}).message
+
+
+def test_a_missing_file_with_authorities(tmp_path: Path) -> None:
+    """The message has its path."""
+    wanted = AcmeCertificate(domains=("a.test",), terms_agreed=True, trust_store=str(tmp_path / "none.pem"))
+    with pytest.raises(AuthorityError, match=r"none\.pem"):
+        AcmeAuthority(wanted, tmp_path).new_order(["a.test"])
+
+
 def test_nonces_that_are_always_bad(tmp_path: Path) -> None:
     """The authority is asked a few times, not for ever."""
     assert not refused(tmp_path, {"newOrder": (400, {}, problem("badNonce", "stale"))}).is_final

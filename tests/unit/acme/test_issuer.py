@@ -138,6 +138,14 @@ def test_an_outage_does_not_lose_the_order(kept: Kept) -> None:
     assert kept.kinds == [EventKind.CERTIFICATE_FAILED] * 2 + [EventKind.CERTIFICATE_ISSUED]
 
 
+def test_a_proof_that_is_left_over_costs_no_certificate(kept: Kept) -> None:
+    """The certificate is issued, and not requested again."""
+    kept.proof.removal_fails = True
+    kept.pass_time(_DAY)
+    assert kept.kinds == [EventKind.CERTIFICATE_ISSUED]
+    assert kept.state.failures == 0
+
+
 def test_a_failed_renewal_keeps_the_certificate_and_warns(kept: Kept) -> None:
     """The message says how long the former certificate is valid. A warning comes once, when a sixth is left."""
     kept.pass_time(_DAY)

@@ -13,6 +13,7 @@ from pipeline.acme.authority import AuthorityError, Challenge
 from pipeline.acme.proof import DnsProof, HttpProof
 from pipeline.balancer.acme_account import account_key, account_thumbprint
 from pipeline.base.errors import BalancerFault
+from tests.support.waiting import until
 
 _CHALLENGE = Challenge("a.test", "url", "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA")
 
@@ -46,6 +47,15 @@ def test_a_missing_program(tmp_path: Path) -> None:
     """The message has its path."""
     with pytest.raises(AuthorityError, match=f"cannot run {tmp_path}/none: No such file"):
         DnsProof(tmp_path / "none", "thumbprint").remove([_CHALLENGE])
+
+
+def test_a_program_that_hangs_is_killed(tmp_path: Path) -> None:
+    """With what it has started, which would hold its output open."""
+    proof = DnsProof(program(tmp_path, f"sleep 1000 & echo $! > {tmp_path}/child; wait"), "thumbprint", timeout=2)
+    with pytest.raises(AuthorityError, match="records set did not exit within 2 s"):
+        proof.put([_CHALLENGE])
+    child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
+    until(lambda: not child.exists() or ") Z " in child.read_text(), "the child has ended")
 
 
 def test_a_balancer_that_does_not_run_proves_nothing() -> None:
