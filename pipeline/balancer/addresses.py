@@ -38,10 +38,9 @@ def _own_binding(port: int) -> Binding:
 
 
 def _try_own_port(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for address in ("", *(["::"] if has_ipv6() else [])):
         try:
-            probe.bind(("", port))
+            _bind(address, port, socket.SOCK_STREAM, only_ipv6=bool(address))
         except OSError as error:
             raise ConfigError(
                 f"port {port}, at which certificates are proved by HTTP, cannot be used: {error.strerror}",
@@ -50,16 +49,21 @@ def _try_own_port(port: int) -> None:
 
 
 def _try_bind(effective: EffectiveListener, address: str, kind: socket.SocketKind, *, only_ipv6: bool) -> None:
+    try:
+        _bind(address, effective.port, kind, only_ipv6=only_ipv6)
+    except OSError as error:
+        raise _bind_error(effective, address, kind, error) from error
+
+
+def _bind(address: str, port: int, kind: socket.SocketKind, *, only_ipv6: bool) -> None:
+    """Bind an address for an instant. Raises `OSError`."""
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as probe:
         if kind == socket.SOCK_STREAM:
             # As data planes do, so closing connections of a previous listener do not block the port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if only_ipv6:
             probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        try:
-            probe.bind((address, effective.port))
-        except OSError as error:
-            raise _bind_error(effective, address, kind, error) from error
+        probe.bind((address, port))
 
 
 def _bind_error(effective: EffectiveListener, address: str, kind: socket.SocketKind, error: OSError) -> ConfigError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 import stat
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 
 from pipeline.acme.client import open_authority
 from pipeline.acme.keeper import CertificateKeeper
+from pipeline.balancer.access import AccessRecord
 from pipeline.balancer.acme_account import account_thumbprint
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import ConfigError
@@ -78,7 +80,7 @@ def answer(alb: Alb, port: int, host: str, path: str = _PATH) -> tuple[int, str]
 
 
 def test_a_listener_of_the_port_answers_authorities(alb: Alb) -> None:
-    """Only for the domains, only such paths, and before its rules. Targets get everything else."""
+    """Only for the domains, only such paths, before its rules, and not in the access log. Rules get everything else."""
     port = free_port()
     alb.declare(
         {
@@ -100,6 +102,9 @@ def test_a_listener_of_the_port_answers_authorities(alb: Alb) -> None:
     assert answer(alb, alb.port, "shop.test", "/.well-known/acme-challenge/")[0] == 418
     assert answer(alb, alb.port, "shop.test", "/.well-known/acme-challenge/a<b")[0] == 418
     assert answer(alb, alb.port, "shop.test", "/other")[0] == 418
+    log = alb.balancer.access_log()
+    until(lambda: len([*log.newest_first()]) >= 4, "four lines of the access log")
+    assert [each.elb_status for each in log.newest_first() if isinstance(each, AccessRecord)] == [418] * 4
 
 
 def test_a_port_without_a_listener_is_opened_for_authorities(alb: Alb) -> None:
@@ -117,6 +122,16 @@ def test_a_port_without_a_listener_is_opened_for_authorities(alb: Alb) -> None:
     assert answer(alb, own, "shop.test", "/")[0] == 404
     alb.declare({"port": own, **_FORWARD})
     assert answer(alb, own, "shop.test")[0] == 503
+
+
+def test_a_port_of_another_program_is_refused(alb: Alb) -> None:
+    """The message says what to set, and nothing changes."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"port {port}, at which certificates are proved by HTTP") as raised:
+            alb.declare(https(acme("shop.test", port=port)))
+    assert "set http_port in acme" in str(raised.value)
+    assert alb.balancer.registry().is_empty
 
 
 def test_a_port_that_cannot_answer_is_refused(alb: Alb) -> None:

@@ -21,15 +21,20 @@ def challenge_files(domains: Sequence[str]) -> dict[str, str]:
     return {HOSTS: "".join(f"{domain}\n" for domain in domains)} if domains else {}
 
 
-def challenge_line(thumbprint: str) -> str:
-    """Return the line of a frontend that answers authorities. Other requests and other hosts are not affected."""
+def challenge_lines(thumbprint: str) -> Iterator[str]:
+    """Yield the lines of a frontend that answer authorities. Other requests and other hosts are not affected.
+
+    The access log is that of a load balancer as in ELB, which has no such requests. So they are not logged.
+    """
     answer = quote(f"%[{_TOKEN}].{thumbprint}")
     conditions = (
         f"{{ path_beg {_PREFIX} }}",
         f"{{ {_TOKEN} -m reg {quote('^[A-Za-z0-9_-]+$')} }}",
         f"{{ req.hdr(host),host_only -m str -i -f {HOSTS} }}",
     )
-    return f"http-request return status 200 content-type text/plain lf-string {answer} if {' '.join(conditions)}"
+    asked = " ".join(conditions)
+    yield f"http-request set-log-level silent if {asked}"
+    yield f"http-request return status 200 content-type text/plain lf-string {answer} if {asked}"
 
 
 def challenge_frontend(port: int, thumbprint: str, *, dual_stack: bool) -> Iterator[str]:
@@ -39,6 +44,6 @@ def challenge_frontend(port: int, thumbprint: str, *, dual_stack: bool) -> Itera
     yield f"  bind *:{port}"
     if dual_stack:
         yield f"  bind [::]:{port} v6only"
-    yield f"  {challenge_line(thumbprint)}"
+    yield from (f"  {line}" for line in challenge_lines(thumbprint))
     yield "  http-request return status 404"
     yield ""

@@ -17,7 +17,7 @@ from pipeline.balancer.challenges import answers_challenges, challenged_domains,
 from pipeline.balancer.data_plane import PlaneConfig, WantedGroup, group_id
 from pipeline.balancer.effective import EffectiveApplicationListener, EffectiveNetworkListener, has_both_families
 from pipeline.balancer.haproxy.backend import backends
-from pipeline.balancer.haproxy.challenges import challenge_files, challenge_frontend, challenge_line
+from pipeline.balancer.haproxy.challenges import challenge_files, challenge_frontend, challenge_lines
 from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.error_responses import page_lines, pages
 from pipeline.balancer.haproxy.frontend import Frontend
@@ -215,7 +215,7 @@ def _application_frontends(config: PlaneConfig, idle: Sequence[int], *, ipv6: bo
             config,
             idle_varies=len(idle) > 1,
             dual_stack=ipv6 and has_both_families(effective, config.listeners),
-            first_lines=[challenge_line(thumbprint)] * answers_challenges(effective, challenged),
+            first_lines=[*challenge_lines(thumbprint)] if answers_challenges(effective, challenged) else (),
         )
         for effective in _application_listeners(config)
     ]
