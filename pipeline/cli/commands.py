@@ -33,6 +33,7 @@ GROUPS = {
         "transition": "Disable or enable the transition into a stage.",
     },
     "Inspect": {
+        "list": "List the pipelines of the home.",
         "status": "Show the active release, current runs and the queue.",
         "history": "List the latest runs.",
         "releases": "List the releases.",
@@ -45,8 +46,8 @@ GROUPS = {
 COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
 """Every command with its line in the help."""
 
-MODULES = {"import": "imports"}
-"""The modules of commands whose name is a word of Python. The other modules have the command's name."""
+MODULES = {"import": "imports", "list": "pipelines"}
+"""The modules of commands whose name is no name for a module. The other modules have the command's name."""
 
 SUMMARY = (
     "Build a commit into a tested image and roll it out behind a load balancer without losing a request.",

@@ -13,7 +13,7 @@ from pipeline.base.lock import is_held
 from pipeline.base.suggestion import did_you_mean
 from pipeline.base.whole_number import LARGEST
 from pipeline.cli.service_option import service_option
-from pipeline.cli.session import FILE, Session, json_option, session
+from pipeline.cli.session import FILE, Session, json_option, parameter_option, session
 from pipeline.runner.status import PipelineStatus
 from pipeline.store.records import RunState
 from pipeline.store.run_log import LogLine, follow, read_log
@@ -23,7 +23,7 @@ from pipeline.store.run_log import LogLine, follow, read_log
 @click.argument("run", type=click.IntRange(1, LARGEST), required=False)
 # In other commands -f is the file. For logs, users expect it to follow.
 @click.option("--file", type=click.Path(path_type=Path), default=FILE, show_default=True, help="File of the pipeline.")
-@click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Set a parameter.")
+@parameter_option
 @service_option
 @click.option("-f", "-F", "--follow", "following", is_flag=True, help="Continue until the run has finished.")
 @click.option("--step", metavar="NAME", help="Print only this step, such as build or test.")

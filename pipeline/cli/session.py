@@ -35,9 +35,13 @@ _SHOW_CURSOR = "\x1b[?25h"
 
 
 parameter_option = click.option(
-    "-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Set a parameter."
+    "-p",
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set a parameter. `-p NAME` selects a pipeline of the home instead of a file.",
 )
-
 
 file_option = click.option(
     "-f",
@@ -112,6 +116,7 @@ def session(
             open_store = cache(partial(_open_store, home, stack))
             yield Session(home, service, {}, cache(lambda: load_service(home, open_store(), service)), open_store)
         return
+    file, parameters = located(home, file, parameters)
     served = _find_daemon(home) if acting else None
     daemon = served.client_of(file) if served else None
     name = daemon.pipeline if daemon else None
@@ -131,6 +136,33 @@ def session(
         name = loaded.pipeline.name
     with ExitStack() as stack:
         yield Session(home, name, given, load, cache(partial(_open_store, home, stack)), daemon)
+
+
+def located(home: Home, file: Path, parameters: Sequence[str]) -> tuple[Path, Sequence[str]]:
+    """Return the file of the pipeline that `-p NAME` selects, else `file`, and the parameters that have a value.
+
+    Raises `ConfigError` if the home has no such pipeline, or if its file is gone.
+    """
+    names = [parameter for parameter in parameters if "=" not in parameter]
+    if not names:
+        return file, parameters
+    from pipeline.store.store import Store
+
+    name = names[-1]
+    with Store(home.database) as store:
+        files = store.pipelines.files()
+    if name not in files:
+        from pipeline.base.suggestion import did_you_mean
+
+        hints = filter(None, ("a parameter has the form NAME=VALUE", did_you_mean(name, files)))
+        raise ConfigError(f"-p {name}: this home has no pipeline of this name", hint="; ".join(hints))
+    if not files[name].exists():
+        raise ConfigError(
+            f"-p {name}: its file {files[name]} is gone", hint="name the file that replaces it with --file"
+        )
+    if str(file) != FILE:
+        raise ConfigError(f"-p {name} and the file {file} exclude each other", hint="give one of the two")
+    return files[name], [parameter for parameter in parameters if "=" in parameter]
 
 
 def _open_store(home: Home, stack: ExitStack) -> Store:

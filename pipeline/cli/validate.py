@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.base.errors import ConfigError, PenstockError
-from pipeline.cli.session import FILE, json_option
+from pipeline.base.home import Home
+from pipeline.cli.session import FILE, json_option, parameter_option
 
 if TYPE_CHECKING:
     from pipeline.balancer.model import Rule
@@ -21,16 +22,18 @@ if TYPE_CHECKING:
 
 @click.command("validate")
 @click.argument("file", type=click.Path(path_type=Path), default=FILE)
-@click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Set a parameter.")
+@parameter_option
 @json_option
 def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
     """Report every mistake in FILE with its line. Changes nothing.
 
     The values of secrets are not needed, but a secrets file that exists must be valid.
     """
-    from pipeline.cli.session import split_parameter
+    from pipeline.cli.session import located, split_parameter
     from pipeline.config.load import load
 
+    if any("=" not in parameter for parameter in parameters):
+        file, parameters = located(Home.locate(), file, parameters)
     overrides = dict(split_parameter(p) for p in parameters)
     try:
         configuration = load(file, overrides, secrets_needed=False, secrets_checked=True)
@@ -49,7 +52,6 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
 def _warnings(pipeline: Pipeline) -> Iterator[str]:
     """Yield what is valid but does not work with what the balancer of this home has now."""
     from pipeline.balancer.planes import open_balancer
-    from pipeline.base.home import Home
 
     yield from _slow_expressions(pipeline)
     with suppress(PenstockError):

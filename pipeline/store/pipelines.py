@@ -18,6 +18,11 @@ class Pipelines:
         row = self._db.row("SELECT file FROM pipelines WHERE name=?", pipeline)
         return Path(row["file"]) if row else None
 
+    def files(self) -> dict[str, Path]:
+        """Return the file of each pipeline, in the order of their names."""
+        rows = self._db.rows("SELECT name, file FROM pipelines ORDER BY name")
+        return {row["name"]: Path(row["file"]) for row in rows}
+
     def set_file(self, pipeline: str, file: Path) -> None:
         """Make `file` the owner of a name."""
         with self._db.transaction() as db:

@@ -442,7 +442,10 @@ def test_the_disk_of_the_database_is_full(tmp_path: Path, base_image: str, proje
         ),
         (["rollback", "7"], "there is no release 7\nhint: `pipeline releases` lists them"),
         (["run", "--wait", "soon"], "--wait: 'soon' is not a valid duration; write 500ms, 30s, 2m or 1h"),
-        (["run", "-p", "replicas"], "-p replicas: must have the form NAME=VALUE"),
+        (
+            ["run", "-p", "replicas"],
+            "-p replicas: this home has no pipeline of this name\nhint: a parameter has the form NAME=VALUE",
+        ),
         (["run", "-p", "size=3"], "pipeline.yaml: -p size=3: unknown parameter"),
         (["logs", "9"], "there is no run 9\nhint: list runs with `pipeline history`"),
     ],

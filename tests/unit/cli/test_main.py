@@ -71,7 +71,11 @@ def test_a_command_does_not_search_for_garbage() -> None:
         (["run", "--jason"], 2, "Error: No such option '--jason'. Did you mean '--json'?"),
         (["history", "-n", "0"], 2, "Error: Invalid value for '-n': 0 is not in the range 1<=x<=1000."),
         (["validate"], 2, "error: pipeline.yaml does not exist\nhint: create one with `pipeline init`"),
-        (["validate", "-p", "x"], 2, "error: -p x: must have the form NAME=VALUE"),
+        (
+            ["validate", "-p", "x"],
+            2,
+            "error: -p x: this home has no pipeline of this name\nhint: a parameter has the form NAME=VALUE",
+        ),
     ],
 )
 def test_usage_errors(arguments: list[str], code: int, expected: str, tmp_path: Path) -> None:
