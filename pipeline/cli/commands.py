@@ -25,6 +25,8 @@ GROUPS = {
         "aws": "Manage access keys of the AWS APIs.",
     },
     "Control": {
+        "exec": "Run a command in a container of the application.",
+        "run-once": "Run a command in a new container of the active release.",
         "recover": "Repair the state after a crash.",
         "cancel": "Cancel a run.",
         "retry": "Retry a run that did not succeed.",
@@ -46,7 +48,7 @@ GROUPS = {
 COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
 """Every command with its line in the help."""
 
-MODULES = {"import": "imports", "list": "pipelines"}
+MODULES = {"import": "imports", "list": "pipelines", "run-once": "run_once"}
 """The modules of commands whose name is no name for a module. The other modules have the command's name."""
 
 SUMMARY = (

@@ -94,8 +94,8 @@ def execute() -> NoReturn:
 def _run() -> int:
     """Run the command, print its error, and return the exit code."""
     try:
-        cli.main(standalone_mode=False)
-        return ExitCode.SUCCEEDED
+        # The code that a command has set by `exit` of its context. Other commands return None.
+        return cli.main(standalone_mode=False) or ExitCode.SUCCEEDED
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:

@@ -10,7 +10,7 @@ import click
 from pipeline.base.home import Home
 from pipeline.cli.output import print_event, show_json
 from pipeline.cli.service_option import service_option
-from pipeline.cli.session import json_option, pipeline_options, session
+from pipeline.cli.session import Session, json_option, pipeline_options, session
 from pipeline.runner.status import PipelineStatus
 
 if TYPE_CHECKING:
@@ -40,12 +40,25 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
         else:
             # Restore traffic first, since the balancer needs no pipeline.yaml.
             message = _recover_balancer(open_balancer(opened.home.balancer))
+            _remove_consoles(opened)
             if status.interrupted:
                 opened.runner([show_json if as_json else print_event]).recover_if_needed()
             elif not message:
                 message = "nothing to recover"
         if message and not as_json:
             click.echo(message)
+
+
+def _remove_consoles(opened: Session) -> None:
+    """Remove the containers that killed commands left behind."""
+    from pipeline.base.lock import is_held
+    from pipeline.engine.console import abandoned
+    from pipeline.engine.hosts import local_console
+
+    console = local_console(opened.home.id)
+    for left in abandoned(console.containers(opened.name), lambda name: is_held(opened.home.lock(name))):
+        console.remove(left.id)
+        opened.home.lock(left.name).unlink(missing_ok=True)
 
 
 def _recover_balancer(balancer: Balancer) -> str:

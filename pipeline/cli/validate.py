@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,9 +32,10 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
     from pipeline.cli.session import located, split_parameter
     from pipeline.config.load import load
 
+    given: Sequence[str] = parameters
     if any("=" not in parameter for parameter in parameters):
-        file, parameters = located(Home.locate(), file, parameters)
-    overrides = dict(split_parameter(p) for p in parameters)
+        file, given = located(Home.locate(), file, parameters)
+    overrides = dict(split_parameter(p) for p in given)
     try:
         configuration = load(file, overrides, secrets_needed=False, secrets_checked=True)
     except ConfigError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from pipeline.engine.console import Console
+from pipeline.engine.docker.console import DockerConsole
 from pipeline.engine.docker.engine import DockerEngine
 from pipeline.engine.docker.events import DockerEvents
 from pipeline.engine.docker.runtime import DockerRuntime
@@ -26,6 +28,11 @@ def local_engine(home: str, environment: Mapping[str, str] = os.environ) -> Engi
 def local_events(home: str, environment: Mapping[str, str] = os.environ) -> EngineEvents:
     """Return the events of the engine that `local_engine` connects to. Connects to nothing yet."""
     return DockerEvents(home, environment)
+
+
+def local_console(home: str, environment: Mapping[str, str] = os.environ) -> Console:
+    """Return the console of the engine that `local_engine` connects to. Connects to nothing yet."""
+    return DockerConsole(home, environment)
 
 
 def local_host(engine: Engine) -> Host:

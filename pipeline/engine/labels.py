@@ -32,6 +32,8 @@ ROLE_APP = "app"
 # The tests, the services beside them, and their network.
 ROLE_TEST = "test"
 ROLE_RELEASE = "release-command"
+# The container of `pipeline run-once`.
+ROLE_CONSOLE = "run-once"
 
 DEFAULT_SERVICE = "web"
 

@@ -13,6 +13,7 @@ from pipeline.balancer.model import Declaration, SharedGroup
 from pipeline.base.errors import Cancelled, EngineFault
 from pipeline.config.mounts import resolved_mounts
 from pipeline.config.release import ReleaseSpec
+from pipeline.engine.console import remove_abandoned
 from pipeline.engine.hosts import local_host, runtime_on
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
@@ -103,6 +104,7 @@ class ServiceRollout:
         self.engine.containers.remove_leftovers(
             self._pipeline, lambda: [run.number for run in store.runs.running(self._pipeline) if run.number != own]
         )
+        remove_abandoned(self.engine.containers, self._pipeline)
         try:
             self.runtime.clear(self._pipeline)
         except EngineFault as fault:

@@ -46,7 +46,7 @@ def translate_errors(api: Any) -> Iterator[None]:
         urllib3.exceptions.HTTPError,
         OSError,
     ) as error:
-        raise _unreachable(error, address_of(api)) from error
+        raise unreachable(error, address_of(api)) from error
 
 
 def address_of(api: Any) -> str:
@@ -54,7 +54,8 @@ def address_of(api: Any) -> str:
     return api if isinstance(api, str) else str(getattr(api, "address", DEFAULT_ADDRESS))
 
 
-def _unreachable(error: Exception, address: str) -> EngineFault:
+def unreachable(error: Exception, address: str) -> EngineFault:
+    """Return the error for an engine at `address` that could not be reached, from what a client raised."""
     text = str(error)
     if "Permission denied" in text:
         return EngineFault(

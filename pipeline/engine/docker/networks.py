@@ -78,7 +78,7 @@ class DockerNetworks:
             chosen = self._chosen.setdefault(pipeline, deque(maxlen=_REMEMBERED))
             # The network may have been re-created with another range.
             used = {address for address in in_use.union(chosen) if address in subnet}
-            address = _next_free(subnet, used) or next((a for a in chosen if a in subnet and a not in in_use), None)
+            address = next_free(subnet, used) or next((a for a in chosen if a in subnet and a not in in_use), None)
             if address is None:
                 raise EngineFault(f"no free address in {subnet}, the network of {pipeline}")
             if address in chosen:
@@ -147,12 +147,17 @@ class DockerNetworks:
         raise AssertionError("the last attempt returns or raises")
 
 
-def _next_free(subnet: IPv4Network, used: Collection[IPv4Address]) -> IPv4Address | None:
+def next_free(subnet: IPv4Network, used: Collection[IPv4Address]) -> IPv4Address | None:
     """Return the next address after the highest used one, from the start again after the last."""
     first, last = int(subnet.network_address) + 2, int(subnet.broadcast_address) - 1
     start = max((int(address) for address in used), default=first - 1) + 1
     numbers = chain(range(start, last + 1), range(first, start))
     return next((address for number in numbers if (address := IPv4Address(number)) not in used), None)
+
+
+def subnet_of(network: Mapping[str, Any]) -> str:
+    """Return the subnet of a network as Docker describes it. Raises `EngineFault` if it has no IPv4 subnet."""
+    return _ipam(network)["Subnet"]
 
 
 def _ipam(network: Mapping[str, Any]) -> dict[str, str]:

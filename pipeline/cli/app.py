@@ -1,0 +1,110 @@
+"""The application of a pipeline as its commands see it: its containers, found without the time that a file takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.base.errors import ConfigError
+from pipeline.base.home import Home
+from pipeline.base.lock import is_held
+from pipeline.base.suggestion import did_you_mean
+from pipeline.cli.session import located, session
+from pipeline.config.name_line import name_in_lines
+from pipeline.engine.console import Console, abandoned
+from pipeline.engine.container import Container
+from pipeline.engine.hosts import local_console
+from pipeline.engine.labels import DEFAULT_SERVICE, LABEL_RELEASE, LABEL_ROLE, LABEL_SERVICE, ROLE_APP
+from pipeline.store.store import Store
+
+
+class CommandOfContainer(click.Command):
+    """A command of `pipeline` whose last arguments, after `--`, are a command for a container: `ctx.obj`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Split at the first `--`."""
+        end = args.index("--") if "--" in args else len(args)
+        ctx.obj = tuple(args[end + 1 :])
+        return super().parse_args(ctx, args[:end])
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return the pieces of the usage line."""
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+
+@dataclass(frozen=True)
+class App:
+    """The application of one pipeline."""
+
+    home: Home
+    pipeline: str
+    active: int | None
+    """The active release."""
+    console: Console
+
+    def replica(self, service: str | None, name: str | None = None, *, running: bool) -> Container:
+        """Return a replica, preferably one of the active release that runs. The oldest of them.
+
+        `name` is that of a replica, or its end. Raises `ConfigError` if there is none, and none that runs if `running`.
+        """
+        found = self.console.containers(self.pipeline)
+        for left in abandoned(found, lambda name: is_held(self.home.lock(name))):
+            self.console.remove(left.id)
+            self.home.lock(left.name).unlink(missing_ok=True)
+        replicas = self._of_service([each for each in found if each.labels.get(LABEL_ROLE) == ROLE_APP], service)
+        if name is not None:
+            replicas = self._named(replicas, name)
+        ready = [each for each in replicas if each.state == "running" or not running]
+        if not ready:
+            raise ConfigError(
+                f"no replica of {self.pipeline} runs" if replicas or running else f"{self.pipeline} has no replica",
+                hint="`pipeline status` shows what runs; `pipeline run` deploys",
+            )
+        active = str(self.active)
+        ready.sort(key=lambda each: (each.labels.get(LABEL_RELEASE) != active, not each.is_running, each.created_at))
+        return ready[0]
+
+    def _of_service(self, replicas: list[Container], service: str | None) -> list[Container]:
+        services = {each.labels.get(LABEL_SERVICE, DEFAULT_SERVICE) for each in replicas}
+        if service is None and len(services) > 1:
+            raise ConfigError(f"{self.pipeline} has several services", hint=f"name one: {', '.join(sorted(services))}")
+        if service is not None and replicas and service not in services:
+            raise ConfigError(f"no replica is of service {service}", hint=did_you_mean(service, services))
+        return [each for each in replicas if service in (None, each.labels.get(LABEL_SERVICE, DEFAULT_SERVICE))]
+
+    def _named(self, replicas: Sequence[Container], name: str) -> list[Container]:
+        found = [each for each in replicas if each.name == name or each.name.endswith(f".{name}")]
+        if not found:
+            names = ", ".join(each.name for each in replicas)
+            raise ConfigError(f"{self.pipeline} has no replica {name}", hint=f"its replicas: {names or 'none'}")
+        return found
+
+
+@contextmanager
+def app_of(file: Path, parameters: Sequence[str]) -> Iterator[App]:
+    """Yield the application of a pipeline. Its file may be invalid."""
+    home = Home.locate()
+    file, given = located(home, file, parameters)
+    name = None if given else _certain_name(file)
+    if name is None:
+        with session(file, given) as opened:
+            name = opened.name
+    with Store(home.database) as store:
+        active = store.releases.active(name)
+    yield App(home, name, active.number if active else None, local_console(home.id))
+
+
+def _certain_name(file: Path) -> str | None:
+    with suppress(OSError):
+        return name_in_lines(file.read_bytes())
+    return None
+
+
+def command_of(context: click.Context) -> tuple[Any, ...]:
+    """Return the command for the container, empty without one."""
+    return tuple(context.obj or ())
