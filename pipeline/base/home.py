@@ -131,6 +131,10 @@ class Home:
         """Return the log file of a run, one JSON object per line."""
         return self.logs / pipeline / f"{run}.jsonl"
 
+    def replica_logs(self, pipeline: str) -> Path:
+        """Return the folder with the output of the replicas of `pipeline` that were removed."""
+        return self.logs / pipeline / "replicas"
+
     def run_artifacts(self, pipeline: str, run: int) -> Path:
         """Return the folder with the artifacts of a run."""
         return self.logs / pipeline / f"{run}.artifacts"

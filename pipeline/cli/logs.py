@@ -1,10 +1,11 @@
-"""`pipeline logs`: output of a run's stages."""
+"""`pipeline logs`: output of a run's stages, or of the application."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -35,6 +36,11 @@ from pipeline.store.run_log import LogLine, follow, read_log
     default=0,
     help="Start at byte offset OFFSET, the `end` of a line in --json.",
 )
+@click.option("--app", "of_app", is_flag=True, help="Print the output of the application's replicas instead.")
+@click.option("--service", metavar="NAME", help="With --app: print only this service.")
+@click.option("--release", type=click.IntRange(1, LARGEST), help="With --app: print only this release.")
+@click.option("--since", metavar="DURATION", help="With --app: begin this long ago, such as 10m.")
+@click.option("--grep", metavar="REGEX", help="With --app: print only lines that match.")
 @json_option
 def command(
     run: int | None,
@@ -43,9 +49,24 @@ def command(
     following: bool,
     step: str | None,
     start: int,
+    of_app: bool,
     as_json: bool,
+    **app_options: Any,
 ) -> None:
-    """Print the output of the stages of RUN. Default: the latest run."""
+    """Print the output of the stages of RUN. Default: the latest run.
+
+    With --app, print the output of all replicas in the order of time, also of those that were removed. The home keeps
+    up to 64 MiB of these, compressed.
+    """
+    if of_app:
+        if run is not None or step is not None or start:
+            raise ConfigError("--app excludes RUN, --step and --from, which are about the output of a run")
+        from pipeline.cli.app_log_output import print_app_log
+
+        print_app_log(file, parameters, following=following, as_json=as_json, **app_options)
+        return
+    if given := [f"--{name}" for name, value in app_options.items() if value is not None]:
+        raise ConfigError(f"{given[0]} requires --app")
     with session(file, parameters) as opened:
         number = _number(opened, run)
         path = opened.home.run_log(opened.name, number)

@@ -9,6 +9,9 @@ from pipeline.engine.container import Container
 from pipeline.engine.interfaces import Containers
 from pipeline.engine.labels import LABEL_ROLE, ROLE_CONSOLE
 
+STAMP_LENGTH = 30
+"""The length of the time at the start of each line of a container's output."""
+
 
 class Process(Protocol):
     """A process in a container, attached to this one.
@@ -41,6 +44,23 @@ class Process(Protocol):
         """Close the connections, and remove a container that was made for the process. Safe to repeat."""
 
 
+class LogStream(Protocol):
+    """The output of a container: lines of bytes without their end, in the engine's order.
+
+    A line begins with the time at which the engine got it, `STAMP_LENGTH` characters of UTC that sort like times, and
+    a space. One thread uses a stream. Methods raise `EngineFault` if the engine does not respond.
+    """
+
+    def arrived(self) -> list[bytes] | None:
+        """Return the lines that have arrived, without waiting. None after the end."""
+
+    def all(self) -> Iterator[bytes]:
+        """Yield every line until the end."""
+
+    def close(self) -> None:
+        """Close the connection. Safe to repeat."""
+
+
 class Console(Protocol):
     """Runs commands in the containers of one home.
 
@@ -49,6 +69,12 @@ class Console(Protocol):
 
     def containers(self, pipeline: str) -> list[Container]:
         """Return every container of a pipeline, in any state and of any role."""
+
+    def log(self, container: str, since: bytes = b"", *, follow: bool = False) -> LogStream | None:
+        """Return the output that the engine has kept, or None if the container or its log is gone.
+
+        `since`: from the time of this line on. With `follow`, the stream ends when the process does.
+        """
 
     def exec(self, container: str, command: Sequence[str], *, tty: bool) -> Process:
         """Start a command in a container that runs."""

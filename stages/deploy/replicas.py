@@ -54,7 +54,8 @@ class Targets(Protocol):
 class ReplicaSet:
     """The replicas of one service, of all its releases, and their targets in one target group.
 
-    `mounts` returns the volumes of a replica as they are mounted, immediately before it is created.
+    `mounts` returns the volumes of a replica as they are mounted, immediately before it is created. `save_output` is
+    called with the name of a replica before it is removed.
     Every step may be repeated, also for a replica that is gone. Times are measured by `now`, so changes of the wall
     clock have no effect. Steps on different replicas may run in several threads. One thread calls `observe`.
     """
@@ -68,6 +69,7 @@ class ReplicaSet:
         *,
         service: str = DEFAULT_SERVICE,
         mounts: Callable[[tuple[str, ...]], tuple[str, ...]] = tuple,
+        save_output: Callable[[str], None] = lambda _: None,
         now: Callable[[], Stamp] = SYSTEM.now,
     ) -> None:
         self._runtime = runtime
@@ -76,6 +78,7 @@ class ReplicaSet:
         self._group = group
         self._service = service
         self._mounts = mounts
+        self._save_output = save_output
         self._now = now
         self._started: dict[str, Stamp] = {}
         # The zone of each replica that is being started.
@@ -162,6 +165,7 @@ class ReplicaSet:
     def remove(self, name: str) -> None:
         """Remove the target, then the replica."""
         self.remove_target(name)
+        self._save_output(name)
         self._runtime.remove(name)
 
     def remove_target(self, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -14,10 +15,11 @@ from pipeline.base.errors import Cancelled, EngineFault
 from pipeline.config.mounts import resolved_mounts
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine.console import remove_abandoned
-from pipeline.engine.hosts import local_host, runtime_on
+from pipeline.engine.hosts import local_console, local_host, runtime_on
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.event_kinds import EventKind
+from pipeline.store.replica_logs import ReplicaLogs
 from stages.deploy.decision import DesiredState, Replica, Strategy
 from stages.deploy.desired import desired
 from stages.deploy.executor import RolloutExecutor
@@ -41,6 +43,7 @@ class ServiceRollout:
         self.balancer = balancer
         self.strategy: Strategy = RollingStrategy()
         self.secrets = context.configuration.secrets
+        self._console = local_console(context.home.id)
         self._declared = context.configuration.pipeline.balancer
 
     def replicas(self) -> tuple[Replica, ...]:
@@ -144,7 +147,20 @@ class ServiceRollout:
 
     def _replica_set(self, targets: Targets, group: str) -> ReplicaSet:
         mounts = partial(resolved_mounts, self._context.home.policy(self._pipeline))
-        return ReplicaSet(self.runtime, targets, self._pipeline, group, mounts=mounts)
+        return ReplicaSet(
+            self.runtime, targets, self._pipeline, group, mounts=mounts, save_output=self._save_output
+        )
+
+    def _save_output(self, replica: str) -> None:
+        """Keep the output of a replica that is about to be removed. A failure does not stop its removal."""
+        try:
+            stream = self._console.log(replica)
+            if stream is not None:
+                with closing(stream):
+                    ReplicaLogs(self._context.home.replica_logs(self._pipeline)).save(replica, stream.all())
+        except (EngineFault, OSError) as error:
+            text = f"the output of {replica} is not kept: {error}"
+            self._context.events.emit(EventKind.DEPLOYMENT_WARNING, text)
 
     def _targets(self, declared: Declaration) -> Targets:
         """Return the targets of the service. A group of another owner may have others, which are not its own."""

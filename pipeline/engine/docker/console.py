@@ -13,7 +13,9 @@ from typing import Any
 
 from pipeline.base.errors import EngineFault, StageFailed
 from pipeline.engine.container import Container
+from pipeline.engine.docker.faults import TIMEOUT
 from pipeline.engine.docker.frames import STDERR, FrameReader
+from pipeline.engine.docker.log_stream import DockerLogStream, unix_time
 from pipeline.engine.docker.networks import next_free, subnet_of
 from pipeline.engine.docker.translation import container_from_list
 from pipeline.engine.docker.wire import Opened, Refusal, Wire, end_input
@@ -53,6 +55,19 @@ class DockerConsole:
         with _translated():
             rows = self._wire.ask("GET", "/containers/json", all="1", filters=json.dumps({"label": labels}))
         return [container_from_list(row) for row in rows]
+
+    def log(self, container: str, since: bytes = b"", *, follow: bool = False) -> DockerLogStream | None:
+        """Return the output that Docker has kept, or None if the container is gone, or its log driver keeps none."""
+        query: dict[str, Any] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
+        if since:
+            query["since"] = unix_time(since)
+        try:
+            timeout = None if follow else TIMEOUT
+            return DockerLogStream(self._wire.open("GET", f"/containers/{container}/logs", timeout=timeout, **query))
+        except Refusal as refusal:
+            if refusal.status == 404 or "does not support reading" in refusal.message:
+                return None
+            raise EngineFault(f"Docker: {refusal.message}") from refusal
 
     def exec(self, container: str, command: Sequence[str], *, tty: bool) -> _Attached:
         """Start a command in a container that runs."""

@@ -1,0 +1,184 @@
+"""The output of all replicas of an application: of those that run, and of those that were removed."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pipeline.cli.app import App
+from pipeline.engine.console import STAMP_LENGTH, LogStream
+from pipeline.engine.container import Container
+from pipeline.engine.labels import DEFAULT_SERVICE, LABEL_RELEASE, LABEL_ROLE, LABEL_SERVICE, ROLE_APP
+from pipeline.store.replica_logs import ReplicaLogs
+
+# In seconds. Between two reads, output collects in the connections, which costs less than one read for each line.
+_READ_INTERVAL, _LIST_INTERVAL = 0.1, 1.0
+# The lines of a replica that are compared with those of another stream of it.
+_OVERLAP = 4096
+
+
+class ReplicaName(NamedTuple):
+    """A replica, as its name shows it: `shop.web.r3.4ad1f0`."""
+
+    name: str
+    service: str
+    release: int
+
+    @classmethod
+    def parse(cls, name: str) -> ReplicaName:
+        """Return the parts of a name. Service and release are the default if another version gave it."""
+        parts = name.split(".")
+        release = parts[-2].removeprefix("r") if len(parts) == 4 else ""
+        return cls(name, parts[1] if release else DEFAULT_SERVICE, int(release) if release.isdecimal() else 0)
+
+
+class Entry(NamedTuple):
+    """One line. `stamp` is its time in UTC, and sorts like it."""
+
+    stamp: bytes
+    replica: ReplicaName
+    text: bytes
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The replicas and the lines that are wanted. None stands for all. `since` is a time as in `Entry.stamp`."""
+
+    service: str | None = None
+    release: int | None = None
+    since: bytes = b""
+    matches: Callable[[bytes], object] | None = None
+
+    def includes(self, replica: ReplicaName) -> bool:
+        """Return whether the lines of a replica are wanted."""
+        return self.service in (None, replica.service) and self.release in (None, replica.release)
+
+    def entries(self, replica: ReplicaName, lines: Sequence[bytes] | Iterator[bytes]) -> Iterator[Entry]:
+        """Yield those of a replica's lines that are wanted, in their order."""
+        since, matches = self.since, self.matches
+        for line in lines:
+            stamp, text = line[:STAMP_LENGTH], line[STAMP_LENGTH + 1 :]
+            if stamp >= since and (matches is None or matches(text)):
+                yield Entry(stamp, replica, text)
+
+
+def read(app: App, wanted: Wanted) -> Iterator[Entry]:
+    """Yield the output of all replicas until now, by its time."""
+    saved = ReplicaLogs(app.home.replica_logs(app.pipeline))
+    # Before the saved ones are listed, so that none is missing: a replica is saved before it is removed.
+    present = {name: container for name, container in _replicas(app).items() if wanted.includes(name)}
+    names = {ReplicaName.parse(name) for name in saved.names()}
+    sources = [_kept(app, saved, name, found, wanted.since) for name, found in present.items()]
+    parts = [wanted.entries(name, lines) for name, lines in zip(present, sources, strict=True)]
+    gone = sorted(name for name in names - present.keys() if wanted.includes(name))
+    parts += [wanted.entries(name, saved.read(name.name)) for name in gone]
+    return heapq.merge(*parts, key=lambda entry: entry.stamp)
+
+
+def _kept(app: App, saved: ReplicaLogs, name: ReplicaName, container: Container, since: bytes) -> Iterator[bytes]:
+    stream = app.console.log(container.id, since)
+    # It may have been removed just now.
+    return stream.all() if stream else saved.read(name.name)
+
+
+def _replicas(app: App) -> dict[ReplicaName, Container]:
+    found = (each for each in app.console.containers(app.pipeline) if each.labels.get(LABEL_ROLE) == ROLE_APP)
+    return {_name(each): each for each in found}
+
+
+def _name(container: Container) -> ReplicaName:
+    labels = container.labels
+    return ReplicaName(container.name, labels.get(LABEL_SERVICE, DEFAULT_SERVICE), int(labels.get(LABEL_RELEASE) or 0))
+
+
+@dataclass
+class _Source:
+    """A replica that is followed. `stream` is None while its process does not run, or after its removal."""
+
+    state: str = ""
+    stream: LogStream | None = None
+    recent: deque[bytes] = field(default_factory=lambda: deque(maxlen=_OVERLAP))
+    repeated: Counter[bytes] = field(default_factory=Counter)
+
+    def unread(self, lines: Sequence[bytes]) -> list[bytes]:
+        """Return those of the lines that no earlier stream has brought, and remember them."""
+        if self.repeated:
+            fresh = []
+            for line in lines:
+                if self.repeated[line] > 0:
+                    self.repeated[line] -= 1
+                else:
+                    fresh.append(line)
+            lines = fresh
+        self.recent.extend(lines)
+        return list(lines)
+
+    def reopen(self) -> bytes:
+        """Return the time from which a new stream has to begin. It repeats lines, which `unread` leaves out."""
+        self.repeated = Counter(self.recent)
+        return self.recent[0][:STAMP_LENGTH] if self.recent else b""
+
+
+class AppFollower:
+    """Follows the replicas that exist, and those that are started later, until each has written its last line."""
+
+    def __init__(self, app: App, wanted: Wanted) -> None:
+        self._app = app
+        self._wanted = wanted
+        self._saved = ReplicaLogs(app.home.replica_logs(app.pipeline))
+        self._sources: dict[ReplicaName, _Source] = {}
+        self._known = {ReplicaName.parse(name) for name in self._saved.names()}
+
+    def batches(self) -> Iterator[list[Entry]]:
+        """Yield the new lines, by their time, as long as the caller wants."""
+        listed = -_LIST_INTERVAL
+        while True:
+            parts: dict[ReplicaName, list[bytes]] = {}
+            if time.monotonic() - listed >= _LIST_INTERVAL:
+                listed = time.monotonic()
+                parts = self._list()
+            for name, source in self._sources.items():
+                parts[name] = [*parts.get(name, ()), *self._arrived(source)]
+            entries = [self._wanted.entries(name, lines) for name, lines in parts.items() if lines]
+            yield list(heapq.merge(*entries, key=lambda entry: entry.stamp))
+            time.sleep(_READ_INTERVAL)
+
+    def _list(self) -> dict[ReplicaName, list[bytes]]:
+        """Follow what runs now, and return the last lines of what was removed."""
+        present = {name: found for name, found in _replicas(self._app).items() if self._wanted.includes(name)}
+        for name, container in present.items():
+            source = self._sources.setdefault(name, _Source())
+            # One whose process has ended is read once more, since a stream may end without the last line.
+            ended = not container.is_running and source.state == container.state
+            source.state = container.state if source.stream is None else ""
+            if source.stream is None and not ended:
+                since = source.reopen() or self._wanted.since
+                source.stream = self._app.console.log(container.id, since, follow=True)
+        # Listed after the containers, so that a replica that is in neither list has yet to start.
+        saved = {ReplicaName.parse(name) for name in self._saved.names()}
+        over = {name: self._sources.pop(name) for name in [*self._sources] if name not in present}
+        # Those that came and went between two lists.
+        unseen = [name for name in saved - self._known - over.keys() - present.keys() if self._wanted.includes(name)]
+        self._known |= saved
+        return {name: self._rest(name, source) for name, source in (over | dict.fromkeys(unseen)).items()}
+
+    def _arrived(self, source: _Source) -> list[bytes]:
+        lines = source.stream.arrived() if source.stream else []
+        if lines is None:
+            assert source.stream is not None
+            source.stream.close()
+            source.stream = None
+        return source.unread(lines or ())
+
+    def _rest(self, name: ReplicaName, source: _Source | None) -> list[bytes]:
+        """Return the lines of a removed replica that its stream has not brought yet."""
+        source = source or _Source()
+        lines = self._arrived(source)
+        if source.stream is not None:
+            source.stream.close()
+        since = source.reopen()
+        return [*lines, *source.unread([line for line in self._saved.read(name.name) if line[:STAMP_LENGTH] >= since])]

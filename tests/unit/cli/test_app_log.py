@@ -1,0 +1,236 @@
+"""The output of an application: complete, in order, and once, whatever happens to its replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.base.errors import ConfigError
+from pipeline.base.home import Home
+from pipeline.cli import logs
+from pipeline.cli.app import App
+from pipeline.cli.app_log import AppFollower, Entry, Wanted, read
+from pipeline.engine.container import Container
+from pipeline.engine.docker.frames import FrameReader
+from pipeline.engine.docker.log_stream import unix_time
+from pipeline.engine.labels import LABEL_RELEASE, LABEL_ROLE, LABEL_SERVICE, ROLE_APP
+from pipeline.store.replica_logs import ReplicaLogs
+from tests.support.pipeline_yaml import MINIMAL
+
+
+class FakeLog:
+    """The log of one container. A stream ends when the process does, and may lose the last lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.state = "running"
+        self.ended: set[int] = set()
+
+
+class FakeStream:
+    """A stream of a log from a line on."""
+
+    def __init__(self, log: FakeLog, since: bytes) -> None:
+        self._log = log
+        self._next = next((i for i, line in enumerate(log.lines) if line >= since), len(log.lines))
+
+    def arrived(self) -> list[bytes] | None:
+        lines, self._next = self._log.lines[self._next :], len(self._log.lines)
+        return lines or (None if self._log.state != "running" or id(self) in self._log.ended else [])
+
+    def all(self) -> Iterator[bytes]:
+        yield from self._log.lines[self._next :]
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class FakeConsole:
+    """Containers with logs, by their names."""
+
+    def __init__(self) -> None:
+        self.logs: dict[str, FakeLog] = {}
+        self.streams: list[FakeStream] = []
+
+    def containers(self, pipeline: str) -> list[Container]:
+        return [container(name, log.state) for name, log in self.logs.items()]
+
+    def log(self, container: str, since: bytes = b"", *, follow: bool = False) -> FakeStream | None:
+        if container not in self.logs:
+            return None
+        self.streams.append(FakeStream(self.logs[container], since))
+        return self.streams[-1]
+
+    def print(self, name: str, *lines: str) -> None:
+        self.logs.setdefault(name, FakeLog()).lines.extend(line.encode() for line in lines)
+
+
+def container(name: str, state: str) -> Container:
+    _, service, release, _ = name.split(".")
+    labels = {LABEL_ROLE: ROLE_APP, LABEL_SERVICE: service, LABEL_RELEASE: release[1:]}
+    return Container(name, name, state, "", labels, "", datetime.now(UTC))
+
+
+def stamped(number: int, text: str = "") -> str:
+    return f"2026-01-02T03:04:05.{number:09}Z {text or number}"
+
+
+@pytest.fixture
+def console() -> FakeConsole:
+    return FakeConsole()
+
+
+@pytest.fixture
+def app(console: FakeConsole, tmp_path: Path) -> App:
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    console.print("shop.web.r2.aaaaaa", stamped(1), stamped(3), stamped(5))
+    console.print("shop.web.r2.bbbbbb", stamped(2), stamped(4))
+    console.print("shop.worker.r2.cccccc", stamped(6))
+    ReplicaLogs(home.replica_logs("shop")).save("shop.web.r1.dddddd", [stamped(0).encode()])
+    return App(home, "shop", 2, console)  # type: ignore[arg-type]
+
+
+def texts(entries: Sequence[Entry] | Iterator[Entry]) -> list[str]:
+    return [entry.text.decode() for entry in entries]
+
+
+def test_all_replicas_by_time(app: App) -> None:
+    """The lines of all replicas are merged, those of a removed one included."""
+    assert texts(read(app, Wanted())) == ["0", "1", "2", "3", "4", "5", "6"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (Wanted(service="worker"), ["6"]),
+        (Wanted(release=1), ["0"]),
+        (Wanted(since=stamped(4).encode()[:30]), ["4", "5", "6"]),
+        (Wanted(matches=lambda text: text in b"36"), ["3", "6"]),
+    ],
+)
+def test_parts_of_it(app: App, wanted: Wanted, expected: list[str]) -> None:
+    """Each option leaves the lines that it names."""
+    assert texts(read(app, wanted)) == expected
+
+
+def test_a_replica_that_is_removed_while_it_is_read(app: App, console: FakeConsole) -> None:
+    """Its output comes from the home if the engine has it no more."""
+    entries = read(app, Wanted(service="worker"))
+    ReplicaLogs(app.home.replica_logs("shop")).save("shop.worker.r2.cccccc", [stamped(6).encode()])
+    assert texts(entries) == ["6"]
+
+
+class Followed:
+    """What a follower has brought."""
+
+    def __init__(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr("pipeline.cli.app_log.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("pipeline.cli.app_log.time.sleep", lambda seconds: None)
+        self._batches = AppFollower(app, Wanted()).batches()
+
+    def next(self, seconds: float = 1.0) -> list[str]:
+        """Return the texts of the next batch, after some time."""
+        self.now += seconds
+        return texts(next(self._batches))
+
+
+def test_following(app: App, console: FakeConsole, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line comes once: before and after a restart, and of replicas that come and go between two looks."""
+    followed = Followed(app, monkeypatch)
+    assert followed.next() == ["1", "2", "3", "4", "5", "6"]
+    console.print("shop.web.r2.bbbbbb", stamped(8))
+    console.print("shop.web.r2.aaaaaa", stamped(7))
+    assert followed.next(0.1) == ["7", "8"]
+
+    log = console.logs["shop.web.r2.aaaaaa"]
+    log.state = "exited"
+    assert followed.next(0.1) == []
+    log.lines.append(stamped(9).encode())
+    assert followed.next() == ["9"], "the stream ended without the last line"
+    opened = len(console.streams)
+    assert followed.next(0.1) == []
+    assert followed.next() == []
+    assert followed.next() == []
+    assert len(console.streams) <= opened + 1, "what has ended is not read over and over"
+    log.state = "running"
+    log.lines.append(stamped(10).encode())
+    assert followed.next() == ["10"]
+
+    console.print("shop.web.r3.eeeeee", stamped(11))
+    assert followed.next() == ["11"]
+    console.print("shop.web.r3.eeeeee", stamped(12))
+    lines = console.logs.pop("shop.web.r3.eeeeee").lines
+    saved = ReplicaLogs(app.home.replica_logs("shop"))
+    saved.save("shop.web.r3.eeeeee", [*lines, stamped(13).encode()])
+    saved.save("shop.web.r3.ffffff", [stamped(14).encode()])
+    assert followed.next() == ["12", "13", "14"]
+    assert followed.next() == []
+
+
+def test_a_replica_is_in_its_own_order(app: App, console: FakeConsole) -> None:
+    """Two lines of one replica stay in the engine's order, also if their times are in another one."""
+    console.print("shop.web.r2.gggggg", stamped(21), stamped(20))
+    assert texts(read(app, Wanted()))[-2:] == ["21", "20"]
+
+
+def test_the_folder_has_a_limit(tmp_path: Path) -> None:
+    """The oldest output is deleted, and the latest stays."""
+    kept = ReplicaLogs(tmp_path)
+    for number in range(1003):
+        kept.save(f"shop.web.r1.{number}", [])
+    assert len(kept.names()) == 1000
+    assert kept.names()[-1] == "shop.web.r1.1002"
+    assert "shop.web.r1.0" not in kept.names()
+
+
+def test_output_that_cannot_be_read_is_not_kept(tmp_path: Path) -> None:
+    """A failure while output is read leaves no file."""
+
+    def lines() -> Iterator[bytes]:
+        yield b"one"
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        ReplicaLogs(tmp_path).save("shop.web.r1.a", lines())
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=40))), st.integers(1, 30))
+def test_frames_in_any_pieces(frames: list[tuple[int, bytes]], size: int) -> None:
+    """A stream gives the same frames, wherever it is cut."""
+    stream = b"".join(bytes([source, 0, 0, 0]) + len(data).to_bytes(4) + data for source, data in frames)
+    reader = FrameReader()
+    found = [frame for start in range(0, len(stream), size) for frame in reader.feed(stream[start : start + size])]
+    assert found == frames
+
+
+def test_the_time_of_a_line_for_docker() -> None:
+    """Docker's parameter has all nine decimals."""
+    assert unix_time(b"2026-01-02T03:04:05.000000007Z") == "1767323045.000000007"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--app", "7"], "--app excludes RUN, --step and --from, which are about the output of a run"),
+        (["--since", "5m"], "--since requires --app"),
+        (["--app", "--since", "5"], "--since: '5' is not a valid duration; write 500ms, 30s, 2m or 1h"),
+        (["--app", "--grep", "("], "--grep (: not a regular expression: missing ), unterminated subpattern"),
+    ],
+)
+def test_options_that_make_no_sense(
+    arguments: list[str], error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is refused with what is wrong."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
+    (tmp_path / "pipeline.yaml").write_text(MINIMAL)
+    with pytest.raises(ConfigError) as caught:
+        logs.command.main(arguments, standalone_mode=False)
+    assert caught.value.message.startswith(error)
