@@ -253,6 +253,12 @@ class Deployer(Protocol):
     def rollback(self, context: StageContext, release: Release) -> None:
         """Roll back to an earlier release."""
 
+    def scale(self, context: StageContext, service: str, replicas: int) -> None:
+        """Change the number of replicas of a service of the active release, until pipeline.yaml changes it."""
+
+    def restart(self, context: StageContext, service: str) -> None:
+        """Replace the replicas of a service of the active release by new ones."""
+
     def down(self, context: StageContext) -> None:
         """Drain and remove everything of the pipeline."""
 

@@ -14,6 +14,8 @@ GROUPS = {
         "plan": "Show what a run would do. Changes nothing.",
         "run": "Build, test and roll out a commit.",
         "rollback": "Roll back to a previous release.",
+        "restart": "Replace the containers of the active release by new ones.",
+        "scale": "Change the number of containers.",
         "down": "Drain and remove everything of this pipeline.",
         "stack": "Create, update and delete resources from a template.",
     },

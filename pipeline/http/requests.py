@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from pipeline.base.printable import has_controls
 from pipeline.base.whole_number import whole_number
-from pipeline.store.records import RunKind
+from pipeline.store.records import RunKind, is_scale
 
 
 def _without_controls(text: str) -> str:
@@ -34,7 +34,8 @@ class SubmitRun(Body):
     requested: Line | None = Field(
         None,
         max_length=1000,
-        description="A branch, tag or commit; for a rollback, a release. Default: the usual branch or release.",
+        description="A branch, tag or commit. For a rollback, a release; to scale, `SERVICE=REPLICAS`; to restart, a "
+        "service. Default: the usual branch, release or service.",
     )
     parameters: dict[str, str] = Field({}, description="Values of the pipeline's parameters.")
     force: bool = Field(False, description="Run even if no file under source.paths changed.")
@@ -49,6 +50,8 @@ class SubmitRun(Body):
     def _check_release(self) -> Self:
         if self.kind is RunKind.ROLLBACK and self.requested and not whole_number(self.requested):
             raise ValueError("requested: must be a release number for a rollback")
+        if self.kind is RunKind.SCALE and not is_scale(self.requested or ""):
+            raise ValueError("requested: must have the form SERVICE=REPLICAS to scale, such as web=5")
         return self
 
 

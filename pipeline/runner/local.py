@@ -63,6 +63,14 @@ class Runner:
         """Roll back to release `number`, or to the one before the active one."""
         return self._work(RunRequest(Trigger.COMMAND, str(number) if number else None, RunKind.ROLLBACK), wait)
 
+    def scale(self, wanted: str, *, wait: timedelta = timedelta(0)) -> Run:
+        """Set the number of replicas of a service: `web=5`. It lasts until pipeline.yaml changes the number."""
+        return self._work(RunRequest(Trigger.COMMAND, wanted, RunKind.SCALE), wait)
+
+    def restart(self, service: str | None = None, *, wait: timedelta = timedelta(0)) -> Run:
+        """Replace the replicas of a service of the active release by new ones."""
+        return self._work(RunRequest(Trigger.COMMAND, service, RunKind.RESTART), wait)
+
     def down(self, *, wait: timedelta = timedelta(0)) -> Run:
         """Drain and remove everything of the pipeline."""
         return self._work(RunRequest(Trigger.COMMAND, kind=RunKind.DOWN), wait)

@@ -15,6 +15,7 @@ from pipeline.base.errors import (
     Superseded,
     SystemFault,
 )
+from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from pipeline.runner.context import PipelineContext
@@ -24,7 +25,7 @@ from pipeline.runner.rollback_release import rollback_release
 from pipeline.runner.stage_runner import LockFactory, StageRunner
 from pipeline.runner.stages import load_deployer
 from pipeline.runner.submission import emit_run_state
-from pipeline.store.records import Run, RunKind, RunState
+from pipeline.store.records import Release, Run, RunKind, RunState
 from pipeline.store.run_log import RunLogFile
 
 # Seconds that reporters get to finish their requests.
@@ -78,12 +79,36 @@ class Execution:
                 return Delivery(self._pipeline_context, self._run, stages).deliver(context)
             case RunKind.ROLLBACK:
                 self._roll_back(context, stages)
+            case RunKind.SCALE | RunKind.RESTART:
+                self._change_replicas(context, stages)
             case RunKind.DOWN:
                 stages.run(context, "deploy", load_deployer(context).down)
         return None
 
     def _roll_back(self, context: StageContext, stages: StageRunner) -> None:
         release = rollback_release(self._store, self._name, int(self._run.requested) if self._run.requested else None)
+        self._set_revision(release)
+        stages.run(context, "deploy", lambda context: load_deployer(context).rollback(context, release))
+
+    def _change_replicas(self, context: StageContext, stages: StageRunner) -> None:
+        """Scale or restart a service of the active release."""
+        release = self._store.releases.active(self._name)
+        if release is not None:
+            self._store.runs.set_release(self._name, self._run.number, release.number)
+            self._set_revision(release)
+        service, _, count = (self._run.requested or "").partition("=")
+        name = service or DEFAULT_SERVICE
+
+        def change(context: StageContext) -> None:
+            deployer = load_deployer(context)
+            if self._run.kind is RunKind.SCALE:
+                deployer.scale(context, name, int(count))
+            else:
+                deployer.restart(context, name)
+
+        stages.run(context, "deploy", change)
+
+    def _set_revision(self, release: Release) -> None:
         self._store.runs.set_revision(
             self._name,
             self._run.number,
@@ -92,7 +117,6 @@ class Execution:
             author="",
             subject=release.subject,
         )
-        stages.run(context, "deploy", lambda context: load_deployer(context).rollback(context, release))
 
     @contextmanager
     def _with_reporters(self, events: Events) -> Iterator[None]:

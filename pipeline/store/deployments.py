@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pipeline.store.database import Database
 from pipeline.store.records import Deployment, DeploymentState, ReleaseState
 from pipeline.store.rows import deployment_from_row, now
-from pipeline.store.services import set_wanted
+from pipeline.store.services import set_scale, set_wanted
 
 
 class Deployments:
@@ -44,10 +44,12 @@ class Deployments:
         reason: str = "",
         *,
         wanted: Mapping[str, int] | None = None,
+        declared: Mapping[str, int | None] | None = None,
     ) -> None:
         """Store the outcome of a deployment and what is active now, in one transaction.
 
-        A success makes its release active and stores the number of replicas of each service in `wanted`.
+        A success makes its release active and stores the number of replicas of each service in `wanted`. `declared` has
+        the numbers in pipeline.yaml: a different one in `wanted` lasts until these change. None ends that.
         """
         with self._db.transaction() as db:
             db.execute(
@@ -59,6 +61,8 @@ class Deployments:
                 _mark(db, deployment.pipeline, deployment.to_release, ReleaseState.ACTIVE)
                 for service, count in (wanted or {}).items():
                     set_wanted(db, deployment.pipeline, service, count)
+                for service, number in (declared or {}).items():
+                    set_scale(db, deployment.pipeline, service, number, (wanted or {}).get(service, 0))
             elif deployment.to_release != deployment.from_release:
                 db.execute(
                     "UPDATE releases SET state='failed' WHERE pipeline=? AND number=? AND state='pending'",

@@ -114,7 +114,7 @@ class RunQueue:
             begin_part(db, pipeline, number, RUN)
             if request.kind is RunKind.RUN and mode == "superseded":
                 supersede_older(db, pipeline, number)
-            elif request.kind is not RunKind.RUN:
+            elif request.kind in (RunKind.ROLLBACK, RunKind.DOWN):
                 supersede(db, pipeline, [e.number for e in queued if e.kind is not RunKind.RUN], number)
             return stored_run(db, pipeline, number)
 

@@ -41,6 +41,18 @@ class RunKind(StrEnum):
     RUN = "run"
     ROLLBACK = "rollback"
     DOWN = "down"
+    SCALE = "scale"
+    RESTART = "restart"
+
+
+MAX_REPLICAS = 500
+"""The most replicas of a service."""
+
+
+def is_scale(text: str) -> bool:
+    """Return whether a text names a service and a number of replicas, such as `web=5`."""
+    service, _, count = text.partition("=")
+    return bool(service) and count.isascii() and count.isdecimal() and 1 <= int(count) <= MAX_REPLICAS
 
 
 class Trigger(StrEnum):

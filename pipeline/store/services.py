@@ -31,6 +31,19 @@ class Services:
             return None
         return _replicas(active["spec"])
 
+    def scaled(self, pipeline: str, name: str, declared: int) -> int | None:
+        """Return the number that `pipeline scale` has set while pipeline.yaml had the number `declared`, or None."""
+        sql = "SELECT wanted FROM scales WHERE pipeline=? AND service=? AND declared=?"
+        row = self._db.row(sql, pipeline, name, declared)
+        return int(row["wanted"]) if row else None
+
+
+def set_scale(db: sqlite3.Connection, pipeline: str, name: str, declared: int | None, count: int) -> None:
+    """Keep the number of a service that differs from the declared one. None: forget it, since nothing is deployed."""
+    db.execute("DELETE FROM scales WHERE pipeline=? AND service=?", (pipeline, name))
+    if declared not in (None, count):
+        db.execute("INSERT INTO scales VALUES (?,?,?,?)", (pipeline, name, declared, count))
+
 
 def set_wanted(db: sqlite3.Connection, pipeline: str, name: str, count: int) -> None:
     """Store the wanted number of replicas of a service, 0 or more, in the transaction of the caller."""

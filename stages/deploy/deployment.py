@@ -39,7 +39,9 @@ class Service(Protocol):
 class Deployment:
     """One move from the active release to another, to another number of replicas, or to nothing.
 
-    The only writer of its outcome. `replicas` is the number after a success, None for `pipeline down`.
+    The only writer of its outcome. `replicas` is the number after a success, None for `pipeline down`. `declared` is
+    the number in pipeline.yaml: another number of replicas lasts until it changes. With `restarts`, the replicas of the
+    same release are replaced.
 
     If an error leaves the block, the row becomes `failed` with the reason. The row stays open in four cases, and the
     next command then restores the last good release: after `leave_open`, if the store fails, after an unknown error (a
@@ -48,23 +50,39 @@ class Deployment:
     """
 
     def __init__(
-        self, context: StageContext, row: records.Deployment, active: Release | None, replicas: int | None = None
+        self,
+        context: StageContext,
+        row: records.Deployment,
+        active: Release | None,
+        replicas: int | None = None,
+        declared: int | None = None,
+        *,
+        restarts: bool = False,
     ) -> None:
         self._context = context
         self._row = row
         self._active = active
         self._replicas = replicas
+        self._declared = declared
+        self._restarts = restarts
         self._previous_replicas = wanted_replicas(context)
         self._decided = False
 
     @classmethod
     def begin(
-        cls, context: StageContext, active: Release | None, to: Release | None, replicas: int | None = None
+        cls,
+        context: StageContext,
+        active: Release | None,
+        to: Release | None,
+        replicas: int | None = None,
+        declared: int | None = None,
+        *,
+        restarts: bool = False,
     ) -> Self:
         """Open the row, before any container or target changes. `to` is None for `pipeline down`."""
         before, after = active.number if active else None, to.number if to else None
         row = context.store.deployments.begin(context.configuration.pipeline.name, context.run, before, after)
-        return cls(context, row, active, replicas)
+        return cls(context, row, active, replicas, declared, restarts=restarts)
 
     @classmethod
     def resume(cls, context: StageContext, row: records.Deployment) -> Self:
@@ -130,7 +148,7 @@ class Deployment:
     def _changes_nothing(self) -> bool:
         """Return whether it deploys what is already active, so a rollback would change nothing."""
         same_release = self._active is not None and self._active.number == self._row.to_release
-        return same_release and self._replicas == self._previous_replicas
+        return same_release and self._replicas == self._previous_replicas and not self._restarts
 
     def _put_back(self, service: Service) -> None:
         if self._active is None:
@@ -143,9 +161,12 @@ class Deployment:
         # Set first: if the store fails, the row stays open, and no second outcome is written over a lost one.
         self._decided = True
         wanted = {DEFAULT_SERVICE: self._replicas} if self._replicas is not None else {}
+        # A rollback declares nothing. It keeps the number, and a scaled one as well.
+        is_down = self._row.to_release is None
+        declared = {DEFAULT_SERVICE: self._declared} if is_down or self._declared is not None else {}
         # The reason may quote what a container printed.
         printable = self._context.events.printable(reason)
-        self._context.store.deployments.finish(self._row, state, printable, wanted=wanted)
+        self._context.store.deployments.finish(self._row, state, printable, wanted=wanted, declared=declared)
 
 
 def _error_after(failure: PenstockError, active: Release | None) -> PenstockError:

@@ -23,6 +23,14 @@ def desired(spec: ReleaseSpec, replicas: int, secrets: Secrets) -> DesiredState:
     )
 
 
+def declared_replicas(context: StageContext) -> int:
+    """Return the number of replicas that a deployment sets: that of pipeline.yaml, or the one scaled to since then."""
+    pipeline = context.configuration.pipeline
+    declared = pipeline.deploy.replicas
+    scaled = context.store.services.scaled(pipeline.name, DEFAULT_SERVICE, declared)
+    return declared if scaled is None else scaled
+
+
 def wanted_replicas(context: StageContext) -> int:
     """Return the number of replicas that the last successful deployment set.
 

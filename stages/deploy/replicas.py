@@ -84,9 +84,15 @@ class ReplicaSet:
         # The zone of each replica that is being started.
         self._starting: dict[str, str | None] = {}
         self._settled: set[str] = set()
+        self._outdated: frozenset[str] = frozenset()
         self._replicas: dict[str, engine_runtime.Replica] = {}
         self._targets: dict[str, Target] = {}
         self._lock = threading.Lock()
+
+    def outdate(self) -> None:
+        """Let every replica that exists now be of no template, so that a rollout replaces it."""
+        listed = self._runtime.list(self._pipeline)
+        self._outdated = frozenset(replica.name for replica in listed if replica.service == self._service)
 
     def observe(self, action_pending: frozenset[str] = frozenset(), *, reconcile: bool = False) -> Observation:
         """Return every replica and every target of the service.
@@ -220,7 +226,7 @@ class ReplicaSet:
         is_unhealthy = health is not None and health.state.is_unhealthy
         return Replica(
             name=name,
-            template=found.template if found else "",
+            template=found.template if found and name not in self._outdated else "",
             container=ContainerState.RUNNING if found and found.running else ContainerState.EXITED,
             # A deployment treats one that drains like any other unhealthy target.
             target=TargetState.UNHEALTHY if is_unhealthy else health.state if health else None,

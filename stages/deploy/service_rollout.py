@@ -59,11 +59,12 @@ class ServiceRollout:
         *,
         template: str | None = None,
         unhealthy_timeout: timedelta = timedelta(0),
+        restarts: bool = False,
     ) -> None:
         """Make `spec` the only release in service, with `replicas` replicas. Raises what `RolloutExecutor.run` raises.
 
         `template` keeps replicas of that template, also if a secret has changed since they were started. A replica
-        that is found unhealthy is replaced after `unhealthy_timeout`.
+        that is found unhealthy is replaced after `unhealthy_timeout`. With `restarts`, all that run now are replaced.
         """
         # Another program may have removed the network.
         self.runtime.prepare(self._pipeline)
@@ -81,8 +82,11 @@ class ServiceRollout:
         wanted = replace(wanted, template=template or wanted.template)
         if moving:
             moving.join(self._pipeline)
+        replica_set = self._replica_set(targets, group)
+        if restarts:
+            replica_set.outdate()
         RolloutExecutor(
-            self._replica_set(targets, group),
+            replica_set,
             wanted,
             self.strategy,
             self._context.events,

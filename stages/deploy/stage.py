@@ -16,12 +16,13 @@ from pipeline.config.models import Pipeline
 from pipeline.config.release import ReleaseSpec, Services
 from pipeline.engine.hosts import local_engine
 from pipeline.engine.interfaces import Engine
+from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.event_kinds import EventKind
 from pipeline.store import records
 from pipeline.store.records import Release
 from stages.deploy.decision import DesiredState, Observation, Replica
 from stages.deploy.deployment import Deployment
-from stages.deploy.desired import desired, wanted_replicas
+from stages.deploy.desired import declared_replicas, desired, wanted_replicas
 from stages.deploy.drift import ServiceDrift
 from stages.deploy.image_retention import prune
 from stages.deploy.release_command import run_release_command
@@ -49,7 +50,7 @@ class DockerDeploy:
         """Return whether the active release has the current configuration."""
         wanted = context.configuration.pipeline
         active = context.store.releases.active(wanted.name)
-        if active is None or wanted_replicas(context) != wanted.deploy.replicas:
+        if active is None or wanted_replicas(context) != declared_replicas(context):
             return False
         spec = ReleaseSpec.parse(active.spec)
         configured = spec.model_copy(
@@ -61,7 +62,7 @@ class DockerDeploy:
         """Return the steps of the rollout and its limits."""
         self.preflight(context)
         spec, pipeline = _spec(context, revision, image or Image("", "")), context.configuration.pipeline
-        wanted = desired(spec, pipeline.deploy.replicas, context.configuration.secrets)
+        wanted = desired(spec, declared_replicas(context), context.configuration.secrets)
         with _service(context) as service:
             dead = service.balancer.pid() is None
             seen = service.replicas()
@@ -103,7 +104,8 @@ class DockerDeploy:
                 image_tag=spec.image_tag,
                 spec=spec.model_dump_json(),
             )
-        self._deploy(context, release, active, context.configuration.pipeline.deploy.replicas)
+        declared = context.configuration.pipeline.deploy.replicas
+        self._deploy(context, release, active, declared_replicas(context), declared)
         return store.releases.active(pipeline) or release
 
     def rollback(self, context: StageContext, release: Release) -> None:
@@ -120,6 +122,17 @@ class DockerDeploy:
         pipeline = context.configuration.pipeline.name
         context.store.runs.set_release(pipeline, context.run, release.number)
         self._deploy(context, release, context.store.releases.active(pipeline), replicas)
+
+    def scale(self, context: StageContext, service: str, replicas: int) -> None:
+        """Change the number of replicas of the active release, until pipeline.yaml changes it."""
+        release = _active_release(context, service)
+        _check_limits(release, replicas)
+        self._deploy(context, release, release, replicas, context.configuration.pipeline.deploy.replicas)
+
+    def restart(self, context: StageContext, service: str) -> None:
+        """Replace the replicas of the active release by new ones, with the steps and limits of a deployment."""
+        release = _active_release(context, service)
+        self._deploy(context, release, release, wanted_replicas(context), restarts=True)
 
     def down(self, context: StageContext) -> None:
         """Drain and remove every replica of the pipeline, and remove its images."""
@@ -151,10 +164,22 @@ class DockerDeploy:
         """Return what finds and repairs differences from the active release."""
         return ServiceDrift(context)
 
-    def _deploy(self, context: StageContext, release: Release, active: Release | None, replicas: int) -> None:
-        """Move from the active release to another, or to another number of replicas."""
+    def _deploy(
+        self,
+        context: StageContext,
+        release: Release,
+        active: Release | None,
+        replicas: int,
+        declared: int | None = None,
+        *,
+        restarts: bool = False,
+    ) -> None:
+        """Move from the active release to another, to another number of replicas, or to new replicas of it."""
         spec = ReleaseSpec.parse(release.spec)
-        with Deployment.begin(context, active, release, replicas) as deployment, _service(context) as service:
+        with (
+            Deployment.begin(context, active, release, replicas, declared, restarts=restarts) as deployment,
+            _service(context) as service,
+        ):
             text = _announcement(release, active, desired(spec, replicas, service.secrets))
             context.events.emit(EventKind.DEPLOYMENT_STARTED, text)
             for waiting in service.balancer.waiting_after(context.configuration.pipeline.name, spec.balancer):
@@ -167,7 +192,7 @@ class DockerDeploy:
                     deployment.fail(failure)
                 deployment.roll_back(failure, service)
             try:
-                service.roll_out(spec, release.number, replicas, cancelled=context.cancelled)
+                service.roll_out(spec, release.number, replicas, cancelled=context.cancelled, restarts=restarts)
             except PenstockError as failure:
                 _report_failure(context, release, failure)
                 for line in failure.tail:
@@ -222,6 +247,16 @@ def _check_same_group(active: ReleaseSpec, wanted: Pipeline) -> None:
             "group while they receive traffic",
             hint="keep the name, or run `pipeline down` first",
         )
+
+
+def _active_release(context: StageContext, service: str) -> Release:
+    """Return the active release. Raises `ConfigError` if there is none, or if it has no such service."""
+    active = context.store.releases.active(context.configuration.pipeline.name)
+    if active is None:
+        raise ConfigError("no release is active", hint="`pipeline run` deploys one")
+    if service != DEFAULT_SERVICE:
+        raise ConfigError(f"release {active.number} has no service {service}", hint=f"its service is {DEFAULT_SERVICE}")
+    return active
 
 
 def _check_limits(release: Release, replicas: int) -> None:
