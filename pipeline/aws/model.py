@@ -21,7 +21,7 @@ def check_installed() -> None:
     from importlib.util import find_spec
 
     if find_spec("botocore") is None:
-        raise ConfigError("the AWS APIs need botocore, which is not installed", hint="pip install 'penstock[aws]'")
+        raise ConfigError("the AWS APIs need botocore, which is not installed", hint="pip install 'penstock-cd[aws]'")
 
 
 @cache

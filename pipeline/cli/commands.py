@@ -9,6 +9,7 @@ GROUPS = {
         "import": "Translate a CodePipeline of AWS into a pipeline.yaml.",
         "validate": "Report every mistake in pipeline.yaml.",
         "schema": "Print the JSON Schema of pipeline.yaml.",
+        "completion": "Print the script for the completion of a shell.",
     },
     "Deploy": {
         "plan": "Show what a run would do. Changes nothing.",

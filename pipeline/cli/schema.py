@@ -9,8 +9,17 @@ import click
 
 @click.command("schema")
 @click.option("--reference", is_flag=True, help="Print the reference page (Markdown) instead.")
-def command(reference: bool) -> None:
+@click.option("--manual", is_flag=True, help="Print the manual page (man) of the commands instead.")
+def command(reference: bool, manual: bool) -> None:
     """Print the JSON Schema of pipeline.yaml, for editors."""
+    if reference and manual:
+        raise click.UsageError("--reference and --manual exclude each other")
+    if manual:
+        from pipeline.cli.manual import manual_page
+        from pipeline.cli.program import cli
+
+        click.echo(manual_page(cli), nl=False)
+        return
     if reference:
         from pipeline.config.reference import reference_page
 

@@ -201,13 +201,15 @@ def _serve_names(home: Home, stack: ExitStack, address: str) -> None:
 
 
 def _control_config(daemon: Daemon, token: str | None = None) -> uvicorn.Config:
+    from pipeline.balancer.planes import open_balancer
     from pipeline.daemon.control import Control
     from pipeline.http.api import ControlApi
+    from pipeline.http.metrics import DaemonMetrics
     from pipeline.http.serving import control_config
 
-    return control_config(
-        ControlApi(Control(daemon.supervisors, daemon.store), token, stacks=daemon.stacks.stacks).app()
-    )
+    metrics = DaemonMetrics(daemon.store, daemon.supervisors, open_balancer(daemon.home.balancer))
+    control = Control(daemon.supervisors, daemon.store)
+    return control_config(ControlApi(control, token, stacks=daemon.stacks.stacks, metrics=metrics).app())
 
 
 def _public_config(daemon: Daemon) -> uvicorn.Config:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from git import Repo
 
+SCHEMA_FILE = ".pipeline.schema.json"
+"""The file beside pipeline.yaml from which an editor knows the keys, also without a network."""
+
 _LINE = "{key:<38} # {meaning}"
 # The lines of the file and the meaning of their keys.
 _ROWS = (
@@ -99,7 +102,8 @@ def render_template(found: DetectedProject) -> str:
     values |= {"port": str(found.port), "health_path": found.health_path}
     rows = ((key.format(**values), meaning) for key, meaning in _ROWS)
     lines = (_LINE.format(key=key, meaning=meaning) if meaning else key for key, meaning in rows)
-    return "# Every key: pipeline schema --reference\n" + "\n".join(lines) + "\n"
+    head = f"# yaml-language-server: $schema={SCHEMA_FILE}\n# Every key: pipeline schema --reference\n"
+    return head + "\n".join(lines) + "\n"
 
 
 def _dockerfiles(directory: Path) -> list[Path]:

@@ -6,6 +6,9 @@ from typing import Any
 
 from pipeline.config.models import Pipeline
 
+SCHEMA_ID = "https://json.schemastore.org/penstock-pipeline.json"
+"""The name of the schema in the catalogue that editors use. Nothing here fetches it."""
+
 _REFERENCE = {"type": "string", "pattern": r"\$\{", "description": "Parameter or variable, resolved on reading."}
 _TEXT_ONLY = ("pattern", "enum", "const", "minLength")
 
@@ -15,6 +18,7 @@ def json_schema() -> dict[str, Any]:
     schema = _loosened(Pipeline.model_json_schema())
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA_ID,
         "title": "pipeline.yaml",
         **{key: value for key, value in schema.items() if key != "title"},
     }

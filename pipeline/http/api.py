@@ -20,6 +20,7 @@ from pipeline.base.errors import ConfigError, ExitCode, PenstockError
 from pipeline.daemon.control import Control
 from pipeline.http.endpoint import Endpoint, json_response
 from pipeline.http.event_stream import stream_events
+from pipeline.http.metrics import CONTENT_TYPE, DaemonMetrics
 from pipeline.http.openapi import describe
 from pipeline.http.parameters import events_after, number_in_query, read_body, run_in_path, transition_in_path
 from pipeline.http.requests import DecideApproval, DisableTransition, SubmitRun
@@ -51,11 +52,13 @@ class ControlApi:
         token: str | None = None,
         clock: Clock | None = None,
         stacks: Callable[[], Stacks] | None = None,
+        metrics: DaemonMetrics | None = None,
     ) -> None:
         self._control = control
         self._store = control.store
         self._token = token
         self._clock = clock or SystemClock()
+        self._found_metrics = metrics
         self.endpoints = (*self._views(), *self._actions(), *StackApi(stacks).endpoints, *self._streams())
 
     def _views(self) -> Sequence[Endpoint]:
@@ -87,6 +90,7 @@ class ControlApi:
             ),
             Endpoint("GET", run, "One run with its stages.", self._run, gives=RunResponse),
             Endpoint("GET", f"{run}/log", "A run's log from a byte offset.", self._log),
+            Endpoint("GET", "/metrics", "Metrics of runs and load balancers, for Prometheus.", self._metrics),
             Endpoint("GET", "/openapi.json", "This OpenAPI description.", self._describe),
         )
 
@@ -166,6 +170,11 @@ class ControlApi:
 
     async def _describe(self, _: Request) -> Response:
         return JSONResponse(describe(self.endpoints))
+
+    async def _metrics(self, _: Request) -> Response:
+        if self._found_metrics is None:
+            raise HTTPException(404)
+        return PlainTextResponse(await run_in_threadpool(self._found_metrics.text), media_type=CONTENT_TYPE)
 
     async def _pipeline(self, request: Request) -> Response:
         return json_response(await run_in_threadpool(self._pipeline_response, request.path_params["pipeline"]))

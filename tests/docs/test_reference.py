@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.commands import COMMANDS
+from pipeline.cli.manual import manual_page
+from pipeline.cli.program import cli
 from pipeline.config.load import load
 from pipeline.config.reference import reference_page
 from tests.support.paths import ROOT
@@ -18,6 +20,11 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 def test_the_reference_is_made_from_the_models() -> None:
     """docs/reference.md equals the output of `pipeline schema --reference`."""
     assert (ROOT / "docs" / "reference.md").read_text() == reference_page()
+
+
+def test_the_manual_is_made_from_the_commands() -> None:
+    """docs/man/pipeline.1 equals the output of `pipeline schema --manual`."""
+    assert (ROOT / "docs" / "man" / "pipeline.1").read_text() == manual_page(cli)
 
 
 def test_our_own_pipeline_is_valid() -> None:

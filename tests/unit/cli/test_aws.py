@@ -121,7 +121,7 @@ def test_without_botocore(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "botocore", None)
     with pytest.raises(ConfigError) as caught:
         CliRunner().invoke(balancer_serve.command, [], catch_exceptions=False, standalone_mode=False)
-    assert caught.value.hint == "pip install 'penstock[aws]'"
+    assert caught.value.hint == "pip install 'penstock-cd[aws]'"
 
 
 def test_balancer_serve(home: Home) -> None:

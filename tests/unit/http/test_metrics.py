@@ -1,0 +1,47 @@
+"""`GET /metrics` of the daemon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.balancer.planes import open_balancer
+from pipeline.base.home import Home
+from pipeline.http.metrics import DaemonMetrics
+from pipeline.store.queue import RunRequest
+from pipeline.store.records import RunState, Trigger
+from pipeline.store.store import Store
+from tests.support.started_runs import begin_run
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+
+
+def values(metrics: DaemonMetrics) -> dict[str, float]:
+    """Return the value of each sample."""
+    lines = (line.rpartition(" ") for line in metrics.text().splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines}
+
+
+def test_runs_are_counted_once(home: Home) -> None:
+    """A run counts when it has ended, once, and what waits is a gauge."""
+    with Store(home.database) as store:
+        metrics = DaemonMetrics(store, {"shop"}, open_balancer(home.balancer))
+        begin_run(store, "shop")
+        store.queue.put("shop", [RunRequest(Trigger.HOOK, sha="a")])
+        found = values(metrics)
+        assert found['penstock_runs_running{pipeline="shop"}'] == 1
+        assert found['penstock_runs_queued{pipeline="shop"}'] == 1
+        assert found['penstock_active_release{pipeline="shop"}'] == 0
+        assert not [name for name in found if name.startswith("penstock_runs_total")]
+
+        store.runs.finish("shop", 1, RunState.SUCCEEDED)
+        for found in (values(metrics), values(metrics)):
+            where = '{kind="run",pipeline="shop",state="succeeded"}'
+            assert found[f"penstock_runs_total{where}"] == 1
+            assert found[f"penstock_run_duration_seconds_count{where}"] == 1
+            assert found[f"penstock_run_duration_seconds_sum{where}"] >= 0
+            assert found['penstock_runs_running{pipeline="shop"}'] == 0
