@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -33,6 +34,9 @@ def test_it_finds_port_check_branch_and_name(tmp_path: Path) -> None:
     made = directory(tmp_path)
     done = pipeline("init", cwd=made)
     assert done.returncode == 0
+    first = (made / "pipeline.yaml").read_text().splitlines()[0]
+    assert first == "# yaml-language-server: $schema=.pipeline.schema.json"
+    assert json.loads((made / ".pipeline.schema.json").read_text())["$id"]
     configuration = load(made / "pipeline.yaml").pipeline
     group = configuration.balancer.target_groups["web"]
     assert (configuration.name, configuration.source.branch) == ("my-shop-2", "trunk")

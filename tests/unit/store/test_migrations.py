@@ -26,7 +26,7 @@ from pipeline.store.records import (
 from pipeline.store.store import Store
 from tests.unit.store.previous_versions import BEGAN, ENDED, Version3, content, create_database
 
-VERSION = 6
+VERSION = 7
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
