@@ -37,10 +37,10 @@ def create_listener(api: Api, call: Call) -> Result:
     for name, noun in (("Port", "port"), ("Protocol", "protocol")):
         if name not in given:
             raise AwsError("ValidationError", f"A listener {noun} must be specified")
-    if given["Protocol"] in _SECURE and not given.get("Certificates"):
-        raise AwsError("ValidationError", f"A certificate must be specified for {given['Protocol']} listeners")
     fields = api.new(call, actions=kept_actions(given["DefaultActions"]))
     _check_protocol(api.view(call).load_balancer(given["LoadBalancerArn"]), given["Protocol"])
+    if given["Protocol"] in _SECURE and not given.get("Certificates"):
+        raise AwsError("ValidationError", f"A certificate must be specified for {given['Protocol']} listeners")
     certificate = default_certificate(api, call, given.get("Certificates", ()), given["Protocol"] in _SECURE)
 
     def change(view: View) -> Registry:

@@ -70,6 +70,7 @@ def test_a_listener_for_connections(elbv2: Elbv2) -> None:
         ({"Port": None}, "ValidationError: A listener port must be specified"),
         ({"Protocol": None}, "ValidationError: A listener protocol must be specified"),
         ({"Protocol": "TCP"}, "ValidationError: Listener protocol 'TCP' must be one of 'HTTP, HTTPS'"),
+        ({"Protocol": "TLS"}, "ValidationError: Listener protocol 'TLS' must be one of 'HTTP, HTTPS'"),
         ({"Protocol": "HTTPS"}, "ValidationError: A certificate must be specified for HTTPS listeners"),
         (
             {"Protocol": "HTTPS", "Certificates": [{"CertificateArn": CERTIFICATES[0]}] * 2},
