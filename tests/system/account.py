@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
 from pipeline.ecs.ecs import Ecs
 from pipeline.http.aws import aws_services
-from pipeline.network.zones import DEFAULT_ZONES
+from pipeline.network.zones import DEFAULT_ZONES, Zone
 from pipeline.stacks.offered import open_stacks
 from tests.support.aws import aws_server
 from tests.support.aws_daemon import delete_all
@@ -104,11 +104,11 @@ def target(backend: Backend) -> dict[str, Any]:
 
 
 @contextmanager
-def open_account(folder: Path) -> Iterator[Account]:
+def open_account(folder: Path, zones: Sequence[Zone] = DEFAULT_ZONES) -> Iterator[Account]:
     """Serve the APIs of a home below a folder, without a daemon."""
     home = Home(folder / "home")
     balancer = open_balancer(home.balancer)
-    services = aws_services(home, DEFAULT_ZONES, lambda: open_stacks(home), lambda: Ecs(home))
+    services = aws_services(home, zones, lambda: open_stacks(home, zones), lambda: Ecs(home))
     with aws_server(home.aws, services) as server:
         try:
             yield Account(server.client("elbv2"), server.client("ec2"), balancer)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import http.client
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 
 import pytest
 
+from pipeline.network.zones import parse_zones
 from pipeline.testing.load.load import Load
 from pipeline.testing.load.profile import LoadProfile
 from tests.support.backend import Backend
 from tests.support.waiting import DEADLINE, until
-from tests.system.account import POLL, Account
+from tests.system.account import POLL, Account, open_account
 
 # So many rules, and so many of one kind of call in a row.
 RULES, BLOCK = 40, 10
@@ -59,9 +61,26 @@ def test_a_rule_carries_traffic_soon(account: Account, backends: list[Backend]) 
     assert answer(account.port, "/") == "one"
 
 
-def answer(port: int, path: str) -> str:
+def test_two_load_balancers_have_the_same_port(tmp_path: Path) -> None:
+    """In a zone with a prefix, at an address of its own each."""
+    with open_account(tmp_path, parse_zones(["local-a=127.10.0.0/24"])) as account:
+        for name in ("one", "two"):
+            made = account.elbv2.create_load_balancer(Name=name, Subnets=account.subnets)["LoadBalancers"][0]
+            fixed = {"StatusCode": "200", "MessageBody": name, "ContentType": "text/plain"}
+            account.elbv2.create_listener(
+                LoadBalancerArn=made["LoadBalancerArn"],
+                Protocol="HTTP",
+                Port=account.port,
+                DefaultActions=[{"Type": "fixed-response", "FixedResponseConfig": fixed}],
+            )
+        for shown in account.elbv2.describe_load_balancers()["LoadBalancers"]:
+            (address,) = shown["AvailabilityZones"][0]["LoadBalancerAddresses"]
+            assert answer(account.port, "/", address["IpAddress"]) == shown["LoadBalancerName"]
+
+
+def answer(port: int, path: str, host: str = "127.0.0.1") -> str:
     """Return the body of a response."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+    connection = http.client.HTTPConnection(host, port, timeout=DEADLINE)
     try:
         connection.request("GET", path)
         return connection.getresponse().read().decode()

@@ -95,13 +95,15 @@ def _security_groups(api: Api, call: Call, given: Sequence[str]) -> list[str]:
 
 def _is_same(known: LoadBalancerResource, made: LoadBalancerResource) -> bool:
     """Return whether a load balancer was created by the same call. Attributes may have changed since."""
-    return _asked(known) == _asked(made) and all(
-        getattr(known.settings, name) == getattr(made.settings, name) for name in ("type", "scheme", "zones")
-    )
+    same = all(getattr(known.settings, name) == getattr(made.settings, name) for name in ("type", "scheme"))
+    return same and _asked(known) == _asked(made)
 
 
 def _asked(one: LoadBalancerResource) -> dict[str, Any]:
-    """Return what is kept of a creation, without what does not come from its parameters."""
+    """Return what is kept of a creation, without what does not come from its parameters.
+
+    The zones follow from the subnets, and their addresses from what the daemon was started with.
+    """
     kept: dict[str, Any] = {k: v for k, v in one.kept.items() if k not in ("created", "region")}
     return {**kept, "subnets": without_own_addresses(kept.get("subnets", ()))}
 

@@ -16,6 +16,7 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.data_plane import PlaneConfig
 from pipeline.balancer.elbv2.api import Api
 from pipeline.balancer.elbv2.service import elbv2_service
+from pipeline.balancer.names.directory import Directory
 from pipeline.balancer.resources import LoadBalancerResource
 from pipeline.base.lock import is_held
 from pipeline.certificates.acm import acm_service
@@ -136,6 +137,8 @@ def test_a_load_balancer_has_addresses_of_its_own_in_a_prefix(tmp_path: Path) ->
     assert [each.get("LoadBalancerAddresses") for each in shown] == [[{"IpAddress": one["a"]}], None]
     found = account("DescribeNetworkInterfaces")["NetworkInterfaces"]
     assert {each["PrivateIpAddress"] for each in found} == {one["a"], two["a"], "127.0.0.2"}
+    names = Directory.from_registry(account.balancer.registry(), lambda *_: True).entries
+    assert [str(node.address) for node in names["one.shop"].nodes] == list(one.values())
     for each in made.values():
         listen(account, each["LoadBalancerArn"], 80, both[:1])
 
@@ -168,6 +171,9 @@ def test_an_address_stays(tmp_path: Path) -> None:
     assert shown[0]["LoadBalancerAddresses"] == [{"IpAddress": first["a"]}]
     account("SetSubnets", LoadBalancerArn=arn, Subnets=both)
     assert nodes(account, "edge") == first
+    later = Account(tmp_path, parse_zones(["a=127.12.0.0/24", "b=127.0.0.2"]))
+    assert later("CreateLoadBalancer", **call)["LoadBalancers"][0]["LoadBalancerArn"] == arn
+    assert nodes(later, "edge") == first
     account("DeleteLoadBalancer", LoadBalancerArn=arn)
     account("CreateLoadBalancer", **call)
     assert nodes(account, "edge") == first
