@@ -26,7 +26,7 @@ def adopt_commit_file(
 
     The served one also counts for the pipeline of a stack, whose template decides.
     """
-    if context.configuration.path.parent == context.home.stack_pipelines:
+    if context.configuration.path.resolve().parent == context.home.stack_pipelines.resolve():
         return with_parameters(pipeline_context, context.configuration, parameters)
     found = source.pipeline_file(context, wanted)
     if found is None:

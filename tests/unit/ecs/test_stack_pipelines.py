@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 
+from pipeline.api import Wanted
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import ConfigError, StageFailed, StoreFault
 from pipeline.config.load import load
 from pipeline.daemon.served_service import ServedService
+from pipeline.ecs.context import service_context
 from pipeline.ecs.stack_pipeline import StackPipeline, pipeline_configuration, pipeline_text
+from pipeline.runner.commit_configuration import adopt_commit_file
 from pipeline.runner.ownership import set_owner
+from pipeline.runner.stages import load_source
 from pipeline.stacks.provider import Pending, StackContext, State
 from pipeline.store.records import RunKind, RunState
 from tests.support.ecs_home import OWNER, PIPELINE, EcsHome
@@ -226,6 +230,15 @@ def test_a_folder_that_cannot_be_written(ecs: EcsHome) -> None:
         create(ecs)
     ecs.home.stack_pipelines.unlink()
     assert create(ecs).physical_id == TOKEN
+
+
+def test_the_pipeline_yaml_of_a_commit_does_not_count(ecs: EcsHome) -> None:
+    """The template decides, also for runs that a new commit starts. The commit's file is not even read."""
+    create(ecs)
+    context = service_context(ecs.home, ecs.store, ecs.ecs.store, only(ecs))
+    stage, source = context.stage_context(), load_source(context.configuration)
+    # Its repository does not exist.
+    assert adopt_commit_file(context, stage, source, Wanted(), None) is context.configuration
 
 
 def test_the_daemon_follows_the_record(ecs: EcsHome) -> None:
