@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.balancer.jwks import with_keys
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.registry import Registry
+
+# The time for which a call waits for further changes, as a share of the last one.
+_PAUSE = 0.15
 
 
 @dataclass
@@ -58,6 +62,7 @@ class SharedChanges:
         self._carry_out = carry_out
         self._turn = threading.Condition()
         self._is_busy = False
+        self._pause = 0.0
         self._waiting: list[PendingChange] = []
 
     @property
@@ -73,7 +78,9 @@ class SharedChanges:
             if change.is_over:
                 return change.outcome()
             self._is_busy = True
+            self._turn.wait(self._pause)
             changes, self._waiting = self._waiting, []
+        started = time.monotonic()
         try:
             self._carry_out(changes)
         except BaseException as error:  # noqa: BLE001  # each thread raises it
@@ -82,6 +89,8 @@ class SharedChanges:
         finally:
             with self._turn:
                 self._is_busy = False
+                # The threads that have shared this call come back with their next changes, one after the other.
+                self._pause = _PAUSE * (time.monotonic() - started) if len(changes) > 1 else 0.0
                 for each in changes:
                     each.is_over = True
                 self._turn.notify_all()
