@@ -91,8 +91,9 @@ class Sweep:
 
 
 def sample(every: list[Point], count: int) -> list[Point]:
-    """Return so many points, evenly spread."""
-    return [every[number * len(every) // count] for number in range(min(count, len(every)))]
+    """Return so many points, evenly spread, before and after side effects by turns."""
+    pairs = len(every) // 2
+    return [every[2 * (number * pairs // count) + number % 2] for number in range(min(count, pairs))]
 
 
 @contextmanager

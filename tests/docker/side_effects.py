@@ -36,6 +36,7 @@ _READING = re.compile(rb"(GET|HEAD|show|_getsocks|@!\d+ show)\b")
 _HTTP = re.compile(rb"(POST|PUT|DELETE|PATCH) (?:/v[\d.]+)?([^ ?]+)")
 # Names of containers, ids, process ids and random names of temporary folders.
 _IDS = re.compile(r"(?<![a-z0-9])(?=[a-f]*\d)[0-9a-f]{6,64}(?![a-z0-9])")
+_UUIDS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAMES = re.compile(r"\.r\d+\.[0-9a-f]{6}|\.test\d+\.[0-9a-f]{6}|(?<=draft\.)\w+|(?<![a-z])\d+")
 _TEMPORARY = Path(os.environ["TMPDIR"]).parts
 _WRITTEN = re.compile(
@@ -72,7 +73,8 @@ class Passage:
 
 def plain(name: object) -> str:
     """Return a path or an address without ids and numbers."""
-    return _NAMES.sub("N", _IDS.sub("ID", os.fsdecode(name) if isinstance(name, (str, bytes)) else str(name)))
+    text = os.fsdecode(name) if isinstance(name, (str, bytes)) else str(name)
+    return _NAMES.sub("N", _IDS.sub("ID", _UUIDS.sub("ID", text)))
 
 
 def file_name(path: Any, *_: Any, **__: Any) -> str:
