@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipeline.base.errors import LockHeld
 from pipeline.stacks.error import StackError
 from pipeline.stacks.goals import StackRequest
 from pipeline.stacks.records import ChangeSet, ChangeSetStatus, ExecutionStatus, Goal, Stack
@@ -100,12 +99,9 @@ class ChangeSets:
         if stack.status is not StackStatus.REVIEW_IN_PROGRESS:
             self._stacks.start_update(stack, change_set.goal, evaluated, **options)
             return self._store.get(stack.id)
-        try:
-            with self._stacks.jobs.claim(stack.id) as claim:
-                start_creation(claim.state, change_set.goal, evaluated.imports, **options)
-                self._stacks.jobs.start(claim)
-        except LockHeld:
-            raise StackError(f"Stack:{stack.id} is in {stack.status} state and can not be created.") from None
+        with self._stacks.claimed(stack, "created") as claim:
+            start_creation(claim.state, change_set.goal, evaluated.imports, **options)
+            self._stacks.jobs.start(claim)
         return self._store.get(stack.id)
 
     def delete(self, owner: str, name: str, stack_name: str | None = None) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.base.errors import ConfigError
+from pipeline.stacks.masking import MASK
 from pipeline.stacks.plan import changed_properties, current_resources
 from pipeline.stacks.properties import normalize
 from pipeline.stacks.provider import ResourceProvider
@@ -15,7 +16,6 @@ from pipeline.stacks.records import Definition, Goal, StackResource
 from pipeline.stacks.state import attribute_of
 from pipeline.stacks.template import JSON, DeclaredResource, Evaluated, Reference, Unknown
 
-_MASK = "****"
 _REMOVED_POLICY = {"Retain": "Retain", "RetainExceptOnCreate": "Retain"}
 _REPLACED_POLICY = {"Retain": "ReplaceAndRetain"}
 
@@ -191,9 +191,9 @@ def _values(before: object, after: object, *, secret: bool, known: bool) -> dict
     """Return the values of a property as text. A secret one is masked."""
     found: dict[str, Any] = {}
     if before is not None:
-        found["BeforeValue"] = _MASK if secret else _text(before)
+        found["BeforeValue"] = MASK if secret else _text(before)
     if after is not None or not known:
-        found["AfterValue"] = _MASK if secret else _text(after) if known else "{{changeSet:KNOWN_AFTER_APPLY}}"
+        found["AfterValue"] = MASK if secret else _text(after) if known else "{{changeSet:KNOWN_AFTER_APPLY}}"
     return found
 
 

@@ -47,9 +47,9 @@ def _resource(stack_id: str, resource: StackResource, provider: ResourceProvider
         "StackResourceDriftStatus": NOT_CHECKED,
         "Timestamp": now.wall.isoformat(),
     }
-    state = None if resource.ignored or resource.physical_id is None else provider.read(resource.physical_id)
     if resource.ignored:
         return drift
+    state = None if resource.physical_id is None else provider.read(resource.physical_id)
     if state is None:
         return {**drift, "StackResourceDriftStatus": "DELETED"}
     if state.properties is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from pipeline.base.errors import LockHeld
 from pipeline.stacks.difference import Before, Difference
 from pipeline.stacks.error import StackError
 from pipeline.stacks.goals import Goals, SsmParameters, StackRequest, no_parameters
-from pipeline.stacks.jobs import StackJobs
+from pipeline.stacks.jobs import Claim, StackJobs
 from pipeline.stacks.operation import Surroundings
 from pipeline.stacks.provider import ResourceProvider, StackContext
 from pipeline.stacks.records import Goal, Stack
@@ -125,14 +126,11 @@ class Stacks:
     def start_update(self, stack: Stack, goal: Goal, evaluated: Evaluated, **options: Any) -> None:
         """Begin to update a stack to a goal that was checked."""
         imports = evaluated.imports | self.goals.evaluate(stack).imports
-        try:
-            with self.jobs.claim(stack.id) as claim:
-                if claim.state.stack.operation != stack.operation:
-                    raise StackError(f"Stack:{stack.id} was changed by another operation", hint="try again")
-                start_update(claim.state, goal, imports, **options)
-                self.jobs.start(claim)
-        except LockHeld:
-            self._refuse(stack.id, "updated")
+        with self.claimed(stack, "updated") as claim:
+            if claim.state.stack.operation != stack.operation:
+                raise StackError(f"Stack:{stack.id} was changed by another operation", hint="try again")
+            start_update(claim.state, goal, imports, **options)
+            self.jobs.start(claim)
 
     def delete(self, owner: str, name: str, retained: Collection[str] = (), request_token: str | None = None) -> None:
         """Begin to delete a stack. Does nothing if there is none. A creation that is in progress is cancelled."""
@@ -145,13 +143,9 @@ class Stacks:
             self.jobs.cancel(stack.id, "Delete requested.", delete=True)
             return
         if stack.status is not StackStatus.DELETE_IN_PROGRESS:
-            self._check_idle(stack, "deleted")
-            try:
-                with self.jobs.claim(stack.id) as claim:
-                    start_deletion(claim.state, retained, request_token)
-                    self.jobs.start(claim)
-            except LockHeld:
-                self._refuse(stack.id, "deleted")
+            with self.claimed(stack, "deleted") as claim:
+                start_deletion(claim.state, retained, request_token)
+                self.jobs.start(claim)
 
     def cancel_update(self, owner: str, name: str) -> None:
         """Cancel an update, which is rolled back then."""
@@ -163,24 +157,29 @@ class Stacks:
     def continue_rollback(self, owner: str, name: str, skipped: Collection[str] = ()) -> None:
         """Continue a rollback that has failed."""
         stack = self.find(owner, name, "Stack [{}] does not exist")
-        self._check_idle(stack, "rolled back")
-        try:
-            with self.jobs.claim(stack.id) as claim:
-                start_rollback(claim.state, skipped)
-                self.jobs.start(claim)
-        except LockHeld:
-            self._refuse(stack.id, "rolled back")
+        with self.claimed(stack, "rolled back") as claim:
+            start_rollback(claim.state, skipped)
+            self.jobs.start(claim)
 
     def protect(self, owner: str, name: str, *, enabled: bool) -> Stack:
         """Enable or disable the protection of a stack against deletion."""
         stack = self.find(owner, name)
-        self._check_idle(stack, "protected")
+        with self.claimed(stack, "protected") as claim:
+            claim.state.note(termination_protection=enabled)
+            return claim.state.stack
+
+    @contextmanager
+    def claimed(self, stack: Stack, verb: str) -> Iterator[Claim]:
+        """Hold the lock of a stack. `verb` is what is done to it, in the error.
+
+        Raises `StackError` if an operation is in progress. One that was interrupted is resumed.
+        """
+        self._check_idle(stack, verb)
         try:
             with self.jobs.claim(stack.id) as claim:
-                claim.state.note(termination_protection=enabled)
-                return claim.state.stack
+                yield claim
         except LockHeld:
-            self._refuse(stack.id, "protected")
+            self._refuse(stack.id, verb)
 
     def wait(self, stack_id: str, timeout: timedelta | None = None) -> Stack:
         """Wait until this process does not work on a stack, and return the stack."""

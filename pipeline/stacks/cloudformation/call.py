@@ -31,9 +31,8 @@ _REASONS = {
     "IncludeNestedStacks": "change sets of nested stacks are not made; execute the one of the parent",
     "DeletionMode": "a stack is deleted with its resources; retain those that cannot be deleted by RetainResources",
 }
-# Values that say nothing: what is there without them.
-_NEUTRAL = {"RetainExceptOnCreate": False, "ImportExistingResources": False, "IncludeNestedStacks": False}
-_NEUTRAL_MODES = {"DeletionMode": "STANDARD", "DisableValidation": False}
+# Values that say nothing, beside those that are false.
+_NEUTRAL = {"DeletionMode": "STANDARD"}
 
 
 def translated(operation: Operation) -> Operation:
@@ -57,7 +56,7 @@ def check_supported(parameters: Mapping[str, Any]) -> None:
     """Raise `AwsError` for a parameter that would have no effect here."""
     for name, reason in _REASONS.items():
         value = parameters.get(name)
-        if value and value != _NEUTRAL.get(name) and value != _NEUTRAL_MODES.get(name):
+        if value and value != _NEUTRAL.get(name):
             raise AwsError("ValidationError", f"{name} is not supported: {reason}")
     if parameters.get("RollbackConfiguration", {}).get("RollbackTriggers"):
         raise AwsError("ValidationError", "RollbackTriggers are not supported: there are no alarms")

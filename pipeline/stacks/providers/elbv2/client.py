@@ -51,7 +51,7 @@ class Elbv2:
         ids = iter((made_id(token),) if token else ())
         api = _TokenApi(self.balancer, self.network, self.context.made_by, ids)
         given = {name: value for name, value in parameters.items() if value is not None}
-        return elbv2_service(api).operations[operation](replace(self._call, parameters=given))
+        return elbv2_service(api).operations[operation](replace(self.call, parameters=given))
 
     @property
     def api(self) -> Api:
@@ -59,17 +59,13 @@ class Elbv2:
         return Api(self.balancer, self.network, self.context.made_by)
 
     @cached_property
-    def _call(self) -> Call:
-        return Call(self.context.owner, self.context.region, account=self.context.account)
-
-    @property
     def call(self) -> Call:
         """A call without parameters."""
-        return self._call
+        return Call(self.context.owner, self.context.region, account=self.context.account)
 
     def view(self) -> View:
         """Return what the owner has."""
-        return self.api.view(self._call)
+        return self.api.view(self.call)
 
     def made(self, kind: str, token: str) -> str | None:
         """Return the ARN of what was made with a token. `kind` is the registry's name of such resources."""
