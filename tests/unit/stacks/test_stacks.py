@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline.base.errors import ConfigError
+from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.stacks.error import StackError
 from pipeline.stacks.goals import StackRequest
 from pipeline.stacks.stacks import NO_UPDATES
@@ -156,6 +156,28 @@ def test_an_interrupted_operation_is_resumed(home: StackHome) -> None:
     assert other.jobs.resume() == []
     other.close()
     assert home.end(stack.id).status is StackStatus.CREATE_COMPLETE
+
+
+def test_others_complete_what_was_cut_short_before_an_operation_is_resumed(home: StackHome) -> None:
+    """The balancer does so. Its failure does not stop the operation, and nothing is completed before a new one."""
+    home.world.polls = 1_000_000
+    stack = home.stacks.create(OWNER, REGION, "web", StackRequest(WEB))
+    until(lambda: home.world.created, "a thing is begun")
+    home.stacks.close()
+    home.world.settle()
+    home.stacks = home.open()
+    created = list[int]()
+
+    def fail() -> None:
+        created.append(len(home.world.created))
+        raise BalancerFault("HAProxy does not respond")
+
+    home.stacks.jobs.on_resume.append(fail)
+    assert home.stacks.jobs.resume() == [stack.id]
+    assert home.end(stack.id).status is StackStatus.CREATE_COMPLETE
+    assert created == [1]
+    home.create("other", template({"Web": "{Name: other}"}))
+    assert len(created) == 1
 
 
 def test_a_creation_in_progress_can_be_deleted(home: StackHome) -> None:
