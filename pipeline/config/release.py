@@ -139,6 +139,17 @@ def service_settings(stored: str) -> ServiceSettings | None:
     return _Stored.model_validate_json(stored).services.web
 
 
+def forced_deployments(stored: str) -> int:
+    """Return the count of forced deployments in a stored release, 0 if it has none."""
+    return _Stored.model_validate_json(stored).balancer.forced
+
+
+class _StoredGroup(Model):
+    model_config = ConfigDict(extra="ignore")
+
+    forced: int = 0
+
+
 class _StoredServices(Model):
     model_config = ConfigDict(extra="ignore")
 
@@ -149,6 +160,7 @@ class _Stored(Model):
     model_config = ConfigDict(extra="ignore")
 
     services: _StoredServices = _StoredServices()
+    balancer: _StoredGroup = _StoredGroup()
 
     _from_version_1 = model_validator(mode="before")(_with_services)
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.api import Checkout, Image, Plan, StageContext
-from pipeline.balancer.model import Declaration, SharedGroup
+from pipeline.balancer.model import SharedGroup
 from pipeline.base.errors import ConfigError, EngineFault, StageFailed
-from pipeline.config.release import ReleaseSpec
+from pipeline.config.release import forced_deployments
 from pipeline.engine.hosts import local_engine
 from pipeline.engine.interfaces import Engine, EngineConnection
 
@@ -28,9 +28,9 @@ class TaskImage:
         pipeline, name = context.configuration.pipeline.name, _name(context)
         with local_engine(context.home.id) as engine:
             active = context.store.releases.active(pipeline)
-            if active and _forced(ReleaseSpec.parse(active.spec).balancer) < _forced(
-                context.configuration.pipeline.balancer
-            ):
+            wanted = context.configuration.pipeline.balancer
+            forced = wanted.forced if isinstance(wanted, SharedGroup) else 0
+            if active and forced_deployments(active.spec) < forced:
                 image = _latest(context, engine, name)
             elif active and active.sha == checkout.revision.sha and engine.images.id(active.image_id):
                 image = active.image_id
@@ -43,10 +43,6 @@ class TaskImage:
     def plan(self, context: StageContext, checkout: Checkout) -> Plan[Image | None]:  # noqa: ARG002
         """Return the name of the image."""
         return Plan([f"use the image {_name(context)}"], None)
-
-
-def _forced(declared: Declaration) -> int:
-    return declared.forced if isinstance(declared, SharedGroup) else 0
 
 
 def _latest(context: StageContext, engine: Engine, name: str) -> str:

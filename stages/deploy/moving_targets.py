@@ -44,8 +44,8 @@ class MovingTargets:
     If the protocols differ, a replica is in one group only. Then a new one counts as healthy once its group gets
     traffic, or the former one gets none any more.
 
-    `delay` is the deregistration delay in seconds, and `listener_timeout` how long `leave` waits. Safe to use from any thread, but one at a time calls
-    `reconciled_health`.
+    `delay` is the deregistration delay in seconds, and `listener_timeout` how long `leave` waits. Safe to use from any
+    thread, but one at a time calls `reconciled_health`.
     """
 
     def __init__(
