@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from pipeline.balancer.model import TargetState
 from tests.docker.ecs_stack import OWNER, EcsStack
-from tests.docker.project import Project
+from tests.docker.project import Project, until
+from tests.docker.serving import serving
 
 # The checks of target groups are at least 5 s apart, as in ELB, and each move waits for some.
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
@@ -112,3 +114,23 @@ def test_a_service_moves_with_its_listener_and_loses_no_request(stack: EcsStack)
     project.pipeline("stack", "delete", "shop")
     assert stack.services == ()
     assert list(stack.balancer.registry().target_groups) == []
+
+
+def test_a_move_that_is_killed_is_completed_by_the_daemon(stack: EcsStack) -> None:
+    """It is undone and repeated, whatever the listener has done by then, and no request is lost."""
+    project, image = stack.project, stack.build("1")
+    given = {"Image": image, "Listen": str(project.port)}
+    project.pipeline(*stack.arguments("create", **given))
+    before = {container.name for container in stack.containers()}
+    with project.load() as load:
+        process = project.start(*stack.arguments("update", **given, Chosen="second"))
+        until(lambda: {c.name for c in stack.containers()} - before, "a new container")
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        with serving(project):
+            until(
+                lambda: list(groups(stack)) == ["Second"] and len(groups(stack)["Second"]) == 2, "the end of the move"
+            )
+            report = load.stop()
+    assert report.failed == 0
+    assert before.isdisjoint(container.name for container in stack.containers())
