@@ -33,7 +33,7 @@ def command(aws: str, zones: tuple[str, ...]) -> None:
     from pipeline.balancer.planes import open_balancer, open_monitor
     from pipeline.base.logging import configure_logging
     from pipeline.daemon.balancer_supervisor import BalancerSupervisor
-    from pipeline.daemon.home_certificates import HomeCertificates
+    from pipeline.daemon.certificate_renewal import CertificateRenewal
     from pipeline.daemon.scheduler import Scheduler
     from pipeline.daemon.stack_supervisor import StackSupervisor
     from pipeline.store.store import Store
@@ -47,7 +47,7 @@ def command(aws: str, zones: tuple[str, ...]) -> None:
         stack.enter_context(aws_server(home, aws, zones, stacks))
         scheduler = stack.enter_context(Scheduler(SYSTEM))
         scheduler.add("interrupted operations on stacks", stacks.step)
-        scheduler.add("renewal of certificates", HomeCertificates(home, _print_event, SYSTEM).step)
+        scheduler.add("renewal of certificates", CertificateRenewal(home, _print_event, SYSTEM).step)
         supervisor = BalancerSupervisor(
             open_balancer(home.balancer), _print_event, SYSTEM, monitor=open_monitor(home.balancer)
         )

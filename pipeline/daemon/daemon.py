@@ -17,9 +17,9 @@ from pipeline.base.clock import Clock, SystemClock, until_next
 from pipeline.base.errors import ConfigError, PenstockError, StoreFault
 from pipeline.base.home import Home
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
+from pipeline.daemon.certificate_renewal import CertificateRenewal
 from pipeline.daemon.certificate_supervisor import CertificateSupervisor
 from pipeline.daemon.engine_watch import EngineWatch
-from pipeline.daemon.home_certificates import HomeCertificates
 from pipeline.daemon.scheduler import Job, Scheduler
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.service_supervisor import ServiceSupervisor
@@ -139,8 +139,8 @@ class Daemon:
         self._scheduler.add("check of the engine's events", self._engine_watch.check)
         self._scheduler.add("services of stacks", self.services.step)
         self._scheduler.add("interrupted operations on stacks", self.stacks.step)
-        home_certificates = HomeCertificates(self.home, self._emit_to_all, self._clock)
-        self._scheduler.add("renewal of the home's certificates", home_certificates.step)
+        renewal = CertificateRenewal(self.home, self._emit_to_all, self._clock)
+        self._scheduler.add("renewal of the home's certificates", renewal.step)
         self._certificate_job = self._scheduler.add("certificates", self._certificates.step)
         changes = self.store.changes
         stack.enter_context(changes.subscribe(self._wake_queues, foreign_only=True))

@@ -13,7 +13,7 @@ from pipeline.certificates.authority import VALIDITY
 from pipeline.certificates.pem import domain_names, key_algorithm
 from pipeline.certificates.renewal import RENEW_BEFORE, REPORT_BEFORE, renew
 from pipeline.certificates.store import CertificateStore, StoredCertificate
-from pipeline.daemon.home_certificates import HomeCertificates
+from pipeline.daemon.certificate_renewal import CertificateRenewal
 from pipeline.event_kinds import EventKind
 from pipeline.testing.fakes.clock import FakeClock
 
@@ -103,7 +103,7 @@ def test_the_daemon_tells_once_a_day(tmp_path: Path) -> None:
         assert fields.keys() <= kind.fields
         events.append((kind, message))
 
-    supervisor = HomeCertificates(home, emit, clock)
+    supervisor = CertificateRenewal(home, emit, clock)
     assert supervisor.step() == timedelta(hours=1)
     store = CertificateStore(home.aws)
     add(store)

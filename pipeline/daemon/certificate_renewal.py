@@ -25,7 +25,7 @@ class Emit(Protocol):
         """Emit an event."""
 
 
-class HomeCertificates:
+class CertificateRenewal:
     """Renews the certificates that the home's authority has issued, and reports others that expire, once a day.
 
     A home without certificates loads nothing of them.
