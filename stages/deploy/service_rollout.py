@@ -192,8 +192,9 @@ class ServiceRollout:
 
     def _member(self, owner: str, group: str) -> MemberGroup:
         targets, registry = SharedTargets(self.balancer, owner, self._prefix), self.balancer.registry
-        settings = registry().group(owner, group)
-        protocol = f"{settings.protocol} {getattr(settings, 'protocol_version', '')}"
+        # A group that was deleted has no targets.
+        settings = registry().group(owner, group) if registry().has_group(owner, group) else None
+        protocol = f"{settings.protocol} {getattr(settings, 'protocol_version', '')}" if settings else ""
         return MemberGroup(
             targets,
             group,
