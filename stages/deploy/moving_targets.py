@@ -10,7 +10,7 @@ from pipeline.balancer.model import Target, TargetHealth, TargetState
 from stages.deploy.replicas import Targets
 
 # Seconds that a service waits, at the end of its move, for the listeners that still forward to the former group.
-_LISTENER_TIMEOUT = 10.0
+LISTENER_TIMEOUT = 10.0
 # A target whose group no listener uses is not checked there.
 _ADMISSIBLE = (TargetState.HEALTHY, TargetState.UNUSED)
 _POLL_SECONDS = 0.05
@@ -53,12 +53,12 @@ class MovingTargets:
         joined: MemberGroup,
         former: Sequence[MemberGroup],
         delay: float,
-        listener_timeout: float = _LISTENER_TIMEOUT,
+        listener_timeout: float | None = None,
     ) -> None:
         self._joined = joined
         self._former = former
         self._delay = delay
-        self._listener_timeout = listener_timeout
+        self._listener_timeout = LISTENER_TIMEOUT if listener_timeout is None else listener_timeout
 
     def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
         """Return the health of each target."""

@@ -21,20 +21,24 @@ class RunningTargets:
     """Implements `Targets` without a balancer. A target is healthy while its container runs.
 
     What is deregistered is known to this object only. A process that continues after a crash deregisters it again,
-    which loses nothing, because nothing is in flight. Safe to use from any thread.
+    which loses nothing, because nothing is in flight. Containers of the template `excluded` are no targets. Safe to use
+    from any thread.
     """
 
-    def __init__(self, runtime: Runtime, pipeline: str, now: Callable[[], Stamp] = SYSTEM.now) -> None:
+    def __init__(
+        self, runtime: Runtime, pipeline: str, now: Callable[[], Stamp] = SYSTEM.now, excluded: str | None = None
+    ) -> None:
         self._runtime = runtime
         self._pipeline = pipeline
         self._now = now
+        self._excluded = excluded
         self._lock = threading.Lock()
         self._leaving: dict[str, Stamp] = {}
 
     def target_health(self, _service: str, _group: str) -> tuple[TargetHealth, ...]:
         """Return the health of each container that runs."""
-        found = (r for r in self._runtime.list(self._pipeline) if r.service == DEFAULT_SERVICE and r.running)
-        return tuple(map(self._health, found))
+        listed = (r for r in self._runtime.list(self._pipeline) if r.service == DEFAULT_SERVICE and r.running)
+        return tuple(self._health(replica) for replica in listed if replica.template != self._excluded)
 
     def reconciled_health(self, service: str, group: str) -> tuple[TargetHealth, ...]:
         """Return the same: there is nothing to admit."""

@@ -69,17 +69,18 @@ class ServiceRollout:
         # Another program may have removed the network.
         self.runtime.prepare(self._pipeline)
         group = spec.service.target_group
-        moving = self._moving(spec.balancer, group)
+        template = template or spec.template(self.secrets)
+        moving = self._moving(spec.balancer, group, template)
         if not isinstance(spec.balancer, SharedGroup):
             self.balancer.apply(self._pipeline, spec.balancer)
         targets = moving or self._targets(spec.balancer)
         wanted = replace(
             desired(spec, replicas, self.secrets),
+            template=template,
             unhealthy_timeout=unhealthy_timeout,
             deregistration_delay=self._delay(spec.balancer, group),
             zones=targets.zones(self._pipeline, group),
         )
-        wanted = replace(wanted, template=template or wanted.template)
         if moving:
             moving.join(self._pipeline)
         replica_set = self._replica_set(targets, group)
@@ -90,7 +91,7 @@ class ServiceRollout:
             wanted,
             self.strategy,
             self._context.events,
-            spec=self._replica_spec(spec, release, wanted.template),
+            spec=self._replica_spec(spec, release, template),
             restart=RestartPolicy(spec.service.restart),
             cancelled=cancelled,
         ).run()
@@ -100,7 +101,7 @@ class ServiceRollout:
     def tear_down(self) -> int:
         """Drain and remove every replica, the listeners and the network. Return the number of replicas."""
         group, declared = self._group(), self._declared
-        replicas = self._replica_set(self._moving(declared, group) or self._targets(declared), group)
+        replicas = self._replica_set(self._moving(declared, group, None) or self._targets(declared), group)
         count = len(replicas.observe().replicas)
         delay = self._delay(declared, group)
         wanted = DesiredState("", 0, 0, 0, deregistration_delay=delay, deploy_timeout=timedelta(0))
@@ -174,21 +175,27 @@ class ServiceRollout:
             return RunningTargets(self.runtime, self._pipeline)
         return SharedTargets(self.balancer, declared.group_owner, self._prefix)
 
-    def _moving(self, declared: Declaration, group: str) -> MovingTargets | None:
-        """Return the targets of a service that has replicas in other groups than the wanted one, or behind none."""
+    def _moving(self, declared: Declaration, group: str, template: str | None) -> MovingTargets | None:
+        """Return the targets of a service that has replicas in other groups than the wanted one, or behind none.
+
+        Replicas of `template` have to join the wanted one, whatever they were in.
+        """
         if not isinstance(declared, SharedGroup):
             return None
         owner = declared.group_owner
         found = self.balancer.registry().groups_with(self._prefix)
-        running = RunningTargets(self.runtime, self._pipeline)
         former = [self._member(*each) for each in found if each != (owner, group)]
         if owner is not None and self._was_behind_none():
+            running = RunningTargets(self.runtime, self._pipeline, excluded=template)
             former.append(MemberGroup(running, "", _never, _never, ""))
         if not former:
             return None
-        # What is behind no load balancer counts as soon as it runs.
-        joined = self._member(owner, group) if owner else MemberGroup(running, group, _always, _never, "")
+        joined = self._member(owner, group) if owner else self._behind_none(group)
         return MovingTargets(joined, former, self._delay(declared, group).total_seconds())
+
+    def _behind_none(self, group: str) -> MemberGroup:
+        """Return the replicas that run. Behind no load balancer, they count as soon as they do."""
+        return MemberGroup(RunningTargets(self.runtime, self._pipeline), group, _always, _never, "")
 
     def _member(self, owner: str, group: str) -> MemberGroup:
         targets, registry = SharedTargets(self.balancer, owner, self._prefix), self.balancer.registry

@@ -60,7 +60,14 @@ def test_a_group_that_was_deleted_has_no_targets(balancer: Balancer, shared: Sha
 def _replica(name: str, running_for: int | None, *, running: bool = True) -> SimpleNamespace:
     started = FakeClock().now()
     return SimpleNamespace(
-        name=name, service="web", running=running, running_for=running_for, address="", port=0, started=started
+        name=name,
+        service="web",
+        running=running,
+        running_for=running_for,
+        address="",
+        port=0,
+        started=started,
+        template="t",
     )
 
 
