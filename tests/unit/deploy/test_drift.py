@@ -51,7 +51,9 @@ def patience(
     def roll_out(*_: object, unhealthy_timeout: timedelta, **__: Any) -> None:
         found.append(unhealthy_timeout)
 
-    rollout = SimpleNamespace(replica_set=lambda _: replicas, roll_out=roll_out, secrets=service.secrets)
+    rollout = SimpleNamespace(
+        replica_set=lambda _: replicas, roll_out=roll_out, left_groups=lambda _: [], secrets=service.secrets
+    )
     monkeypatch.setattr(drift, "ServiceRollout", lambda *_: rollout)
     monkeypatch.setattr(drift, "local_engine", lambda _: service.engine)
     registry = SimpleNamespace(declares=lambda *_: True)
