@@ -216,12 +216,6 @@ class Machine(RuleBasedStateMachine):
         return name in self.targets() and self.targets()[name].admitted
 
 
-@pytest.fixture(autouse=True)
-def _no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skip the check of ports, because no data plane listens here."""
-    monkeypatch.setattr("pipeline.balancer.balancer.check_ports_free", lambda *_: None)
-
-
 @pytest.fixture
 def plane() -> FakePlane:
     return FakePlane()

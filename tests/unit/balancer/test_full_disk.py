@@ -32,9 +32,8 @@ def fill(disk: Path) -> None:
             file.write(bytes(4096))
 
 
-def test_a_target_is_replaced(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_target_is_replaced(small_disk: Path) -> None:
     """The repair of a removed container needs all of this: declare again, register, admit, drain, remove."""
-    monkeypatch.setattr("pipeline.balancer.balancer.check_ports_free", lambda *_: None)
     plane = FakePlane()
     balancer = Balancer(small_disk / "balancer", plane)
     balancer.apply("shop", DECLARED)
@@ -79,9 +78,8 @@ def test_a_refused_change_says_that_the_disk_is_full(small_disk: Path) -> None:
         balancer.withdraw("shop")
 
 
-def test_a_failed_change_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_change_is_taken_back(tmp_path: Path) -> None:
     """An error of the system while the plane is changed becomes a fault, and the former declaration returns."""
-    monkeypatch.setattr("pipeline.balancer.balancer.check_ports_free", lambda *_: None)
     plane = FakePlane()
     balancer = Balancer(tmp_path / "balancer", plane)
     balancer.apply("shop", DECLARED)
@@ -120,11 +118,8 @@ def test_a_long_access_log_makes_room(small_disk: Path) -> None:
 
 
 @pytest.mark.parametrize("many", [50, 200, 390])
-def test_targets_are_registered_after_many_changes(
-    small_disk: Path, monkeypatch: pytest.MonkeyPatch, many: int
-) -> None:
+def test_targets_are_registered_after_many_changes(small_disk: Path, many: int) -> None:
     """The reserve holds the registry with all changes that were appended since it was written as a whole."""
-    monkeypatch.setattr("pipeline.balancer.balancer.check_ports_free", lambda *_: None)
     balancer = Balancer(small_disk / "balancer", FakePlane())
     balancer.apply("shop", DECLARED)
     for first in range(0, many, 10):

@@ -37,9 +37,8 @@ def plane() -> FakePlane:
 
 
 @pytest.fixture
-def balancer(tmp_path: Path, plane: FakePlane, monkeypatch: pytest.MonkeyPatch) -> Balancer:
+def balancer(tmp_path: Path, plane: FakePlane) -> Balancer:
     """A balancer with one target whose first health check has not finished."""
-    monkeypatch.setattr("pipeline.balancer.balancer.check_ports_free", lambda *_: None)
     balancer = Balancer(tmp_path, plane)
     balancer.apply("shop", DECLARED)
     balancer.register("shop", "web", Target(id="a", address="10.0.0.1", port=80))
