@@ -22,7 +22,7 @@ REPORTS = --durations=15 --junit-xml=.setup/junit
 
 # Tests that measure time run first and alone. pytest exits with 5 if no test is selected.
 # If Docker, nftables or Pebble cannot be set up, the tests that need it are skipped; in CI that is an error.
-test: ## Run all tests (ARGS="-k name" selects some)
+test: ## Run the tests (ARGS="-k name" selects some)
 	@setup/venv.sh
 	@setup/nftables.sh || test -z "$$CI"
 	@setup/pebble.sh || test -z "$$CI"
@@ -35,7 +35,7 @@ test: ## Run all tests (ARGS="-k name" selects some)
 full: ## Run all tests, also the long ones, with all generated cases
 	@$(MAKE) --no-print-directory test FULL=1 ARGS='$(ARGS)'
 
-coverage: ## Run all tests and measure the line coverage
+coverage: ## Run the tests and measure the line coverage
 	@rm -rf .coverage
 	@$(MAKE) --no-print-directory test MEASURE="coverage run -m" ARGS='$(ARGS)'
 	@.venv/bin/coverage combine --quiet
