@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import signal
-import subprocess
-import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,9 +11,9 @@ from typing import Protocol
 from pipeline.acme.authority import AuthorityError, Challenge, ProofKind
 from pipeline.balancer.environment import child_environment
 from pipeline.base.errors import SystemFault
+from pipeline.base.program import run_program
 
 _TIMEOUT = 300.0
-_MAX_SHOWN = 300
 
 
 class Proof(Protocol):
@@ -85,27 +81,12 @@ class DnsProof:
         return f"_acme-challenge.{challenge.domain}", urlsafe_b64encode(digest).decode().rstrip("=")
 
     def _run(self, verb: str, challenge: Challenge) -> None:
-        name, value = self.record(challenge, self._thumbprint)
-        with tempfile.TemporaryFile() as output:
-            try:
-                # In a session of its own, so that what the program starts ends with it.
-                process = subprocess.Popen(
-                    [str(self._program), verb, name, value],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=child_environment(),
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise AuthorityError(f"cannot run {self._program}: {error.strerror}") from error
-            try:
-                code = process.wait(self._timeout)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                raise AuthorityError(f"{self._program} {verb} did not exit within {self._timeout:g} s") from None
-            if code:
-                output.seek(0)
-                said = output.read().decode(errors="replace").strip()[-_MAX_SHOWN:]
-                raise AuthorityError(f"{self._program} {verb} failed with exit code {code}: {said}")
+        command = [str(self._program), verb, *self.record(challenge, self._thumbprint)]
+        try:
+            done = run_program(command, self._timeout, child_environment())
+        except TimeoutError as error:
+            raise AuthorityError(f"{self._program} {verb}: {error}") from None
+        except OSError as error:
+            raise AuthorityError(f"cannot run {self._program}: {error.strerror}") from error
+        if done.code:
+            raise AuthorityError(f"{self._program} {verb} failed with exit code {done.code}: {done.complaint()}")

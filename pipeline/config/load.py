@@ -17,7 +17,7 @@ from pipeline.config.environment import complete_environments
 from pipeline.config.models import Parameter, Pipeline, SecretSource
 from pipeline.config.parameters import Scalar, resolve_parameters
 from pipeline.config.references import check_references
-from pipeline.config.secrets import Secrets, read_secrets
+from pipeline.config.secrets import Secrets, read_secrets, secrets_of_command
 from pipeline.config.stages import check_stages
 from pipeline.config.substitution import Substitution
 from pipeline.config.validation import problems_of
@@ -173,9 +173,16 @@ def _parameters(
 def _secrets_of_file(
     document: Document, data: Mapping[str, Any], path: Path, environ: Mapping[str, str], *, needed: bool
 ) -> tuple[dict[str, str] | None, list[Problem]]:
-    """Return the content of `secrets.file`, or None without one, and its problem."""
+    """Return the content of `secrets.file`, or what `secrets.command` prints, None without both, and its problem.
+
+    The command runs only if the values are needed.
+    """
     section = data.get("secrets")
-    file = section.get("file") if isinstance(section, dict) else None
+    if not isinstance(section, dict):
+        return None, []
+    file, command = section.get("file"), section.get("command")
+    if command and file is None:
+        return _secrets_of_command(document, command, path.absolute().parent, environ, needed=needed)
     if not isinstance(file, str):
         return None, []
     try:
@@ -189,13 +196,26 @@ def _secrets_of_file(
         return {}, [document.problem(("secrets", "file"), str(error))]
 
 
+def _secrets_of_command(
+    document: Document, command: object, directory: Path, environ: Mapping[str, str], *, needed: bool
+) -> tuple[dict[str, str], list[Problem]]:
+    if not needed or not isinstance(command, list | tuple) or not all(isinstance(word, str) for word in command):
+        return {}, []
+    try:
+        return secrets_of_command(command, directory, environ), []
+    except ConfigError as error:
+        return {}, [document.problem(("secrets", "command"), error.message, error.hint or "")]
+
+
 def _secrets(
     document: Document, kept: Mapping[str, str] | None, named: Mapping[str, KeyPath], environ: Mapping[str, str]
 ) -> tuple[Secrets, list[Problem]]:
-    """Return the secrets of the environment and the file, and the missing ones."""
+    """Return the secrets of the environment and of the section `secrets`, and the missing ones."""
     values = {name: environ.get(name) or (kept or {}).get(name) for name in named}
-    places = "not in the environment" if kept is None else "neither in the environment nor in secrets.file"
-    other = "name a file with it in secrets.file" if kept is None else "add it to secrets.file"
+    section = document.data.get("secrets")
+    source = "secrets.command" if isinstance(section, dict) and "command" in section else "secrets.file"
+    places = "not in the environment" if kept is None else f"neither in the environment nor in {source}"
+    other = "name a file with it in secrets.file" if kept is None else f"add it to {source}"
     missing = [
         document.problem(named[name], f"secret {name} is {places}", f"export {name}=…, or {other}")
         for name, value in values.items()

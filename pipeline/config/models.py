@@ -260,7 +260,19 @@ class Deploy(ServiceSettings):
 class SecretSource(Model):
     """The source of `${secret:NAME}`, after the environment."""
 
-    file: str = Field(description="File of NAME=value lines with mode 0600, relative to this file.")
+    file: str | None = Field(None, description="File of NAME=value lines with mode 0600, relative to this file.")
+    command: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Program with its arguments that prints NAME=value lines, such as that of a vault. It runs in the "
+        "folder of this file, once for each run, without input and for at most a minute.",
+    )
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if (self.file is None) == (self.command is None):
+            raise ValueError("must have either file or command")
+        return self
 
 
 class Pipeline(Model):

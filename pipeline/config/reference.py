@@ -134,7 +134,7 @@ Values may contain references, which are resolved when the file is read:
 |---|---|
 | `${name}` | the parameter `name`; keeps its type if it is the whole value |
 | `${env:NAME}`, `${env:NAME:-default}` | an environment variable of the command |
-| `${secret:NAME}` | a secret from the environment or `secrets.file`, in [some places](configuration.md#secrets) only |
+| `${secret:NAME}` | a secret from the environment or from `secrets`, in [some places](configuration.md#secrets) only |
 | `$${` | a literal `${` |
 
 A duration is written as `500ms`, `30s`, `2m`, `1h`, or as a sum such as `1m30s`. A size is written as `256MiB`,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.base.errors import ConfigError
+from pipeline.base.program import ProgramOutput, run_program
 from pipeline.config.dotenv import parse_dotenv
 
 REFERENCE = re.compile(r"\$\{secret:([^}]*)\}")
 # `${{}` stands for a literal `${` that would otherwise look like a reference.
 _TOKEN = re.compile(rf"\$\{{\{{\}}|{REFERENCE.pattern}")
+COMMAND_TIMEOUT = 60.0
+"""Seconds for the program in `secrets.command`."""
 _LITERAL = re.compile(r"\$\{(?=secret:|\{\})")
 
 
@@ -56,8 +59,8 @@ class Secrets:
             self._values[name] = self._others[name]
         if name not in self._values:
             raise ConfigError(
-                f"secret {name} is neither in the environment nor in the secrets file",
-                hint=f"export {name}=…, or add it to secrets.file",
+                f"secret {name} is neither in the environment nor in the secrets file or command",
+                hint=f"export {name}=…, or add it to the source in `secrets`",
             )
         return self._values[name]
 
@@ -65,6 +68,30 @@ class Secrets:
 def escape_references(text: str) -> str:
     """Escape a text so that `Secrets.resolve` returns it unchanged."""
     return _LITERAL.sub("${{}", text)
+
+
+def secrets_of_command(command: Sequence[str], directory: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the NAME=value lines that a program prints. They are never on disk. `$` has no meaning in them.
+
+    Raises `ConfigError`, with the end of what the program wrote as its errors, if it fails.
+    """
+    name = command[0]
+    try:
+        done = run_program(command, COMMAND_TIMEOUT, environ, directory)
+        text = done.stdout.decode("utf-8-sig")
+    except TimeoutError as error:
+        raise ConfigError(f"{name}: {error}", hint="it must not wait for input") from None
+    except OSError as error:
+        raise ConfigError(f"cannot run {name}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the output of {name} is not UTF-8") from error
+    if done.code:
+        # Its output may have secrets.
+        said = ProgramOutput(done.code, b"", done.stderr).complaint() or "it wrote no error"
+        raise ConfigError(f"{name} failed with exit code {done.code}: {said}")
+    if "\0" in text:
+        raise ConfigError(f"the output of {name} must not contain a null character, which no variable can hold")
+    return parse_dotenv(text, None, f"output of {name}")
 
 
 def read_secrets(path: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:

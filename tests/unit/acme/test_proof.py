@@ -52,7 +52,7 @@ def test_a_missing_program(tmp_path: Path) -> None:
 def test_a_program_that_hangs_is_killed(tmp_path: Path) -> None:
     """With what it has started, which would hold its output open."""
     proof = DnsProof(program(tmp_path, f"sleep 1000 & echo $! > {tmp_path}/child; wait"), "thumbprint", timeout=2)
-    with pytest.raises(AuthorityError, match="records set did not exit within 2 s"):
+    with pytest.raises(AuthorityError, match="records set: it did not exit within 2 s"):
         proof.put([_CHALLENGE])
     child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
     until(lambda: not child.exists() or ") Z " in child.read_text(), "the child has ended")
