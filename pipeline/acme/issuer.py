@@ -92,6 +92,8 @@ class Issuer:
         return _PAUSE, False
 
     def _begin(self, state: CertificateState) -> tuple[Order, PendingOrder]:
+        # A full disk must not cost an order.
+        self.files.put(self.wanted, state)
         order = self.authority.new_order(self.wanted.domains)
         pending = PendingOrder(order.url, new_key(), self.now())
         self.files.put(self.wanted, replace(state, order=pending, retry_at=None))

@@ -179,6 +179,9 @@ class Daemon:
         self._balancer_supervisor.stop()
         self._engine_watch.stop()
         self.services.close()
+        if self._certificate_job is not None:
+            # What a step has begun, the next daemon continues.
+            self._certificate_job.stop()
         closing = [
             threading.Thread(target=supervisor.stop, args=(timeout,), daemon=True)
             for supervisor in self.supervisors.values()

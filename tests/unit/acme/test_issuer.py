@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.acme.authority import AuthorityError
 from pipeline.acme.keys import validity
-from pipeline.base.errors import EngineFault
+from pipeline.base.errors import EngineFault, StoreFault
 from pipeline.event_kinds import EventKind
 from tests.unit.acme.kept import BEGIN, Kept
 
@@ -202,6 +202,18 @@ def test_a_damaged_state_costs_one_certificate(kept: Kept, damage: str) -> None:
     kept.pass_time(_MINUTE)
     assert kept.authority.issued == 2
     assert kept.state.expires is not None
+
+
+def test_a_disk_that_cannot_be_written_costs_no_order(kept: Kept) -> None:
+    """The authority is not asked before the state can be kept."""
+    kept.files.folder.touch()
+    for _ in range(3):
+        with pytest.raises(StoreFault, match="cannot"):
+            kept.step()
+    assert not kept.authority.faults.calls
+    kept.files.folder.unlink()
+    kept.pass_time(_MINUTE)
+    assert kept.kinds == [EventKind.CERTIFICATE_ISSUED]
 
 
 def test_files_of_unused_certificates_stay_until_they_expire(kept: Kept) -> None:
