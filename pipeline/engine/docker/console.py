@@ -7,7 +7,7 @@ import os
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -88,16 +88,17 @@ class DockerConsole:
             model = wire.ask("GET", f"/containers/{container}/json")
             wanted = self._copied(model, command, tty=tty, entrypoint=entrypoint)
             path = f"/containers/{wire.ask('POST', '/containers/create', wanted, name=name)['Id']}"
-            try:
+            with ExitStack() as failed:
+                failed.callback(_remove, wire, path)
                 attached = wire.open(
                     "POST", f"{path}/attach", upgrade=True, timeout=None, stream=1, stdin=1, stdout=1, stderr=1
                 )
+                failed.enter_context(attached.connection)
                 # Asked before the start: afterwards, the container may be gone.
                 ended = wire.open("POST", f"{path}/wait", timeout=None, condition="removed")
+                failed.enter_context(ended.connection)
                 wire.ask("POST", f"{path}/start")
-            except BaseException:
-                self.remove(path.rpartition("/")[2])
-                raise
+                failed.pop_all()
         return _Copy(wire, path, attached, ended, tty=tty)
 
     def remove(self, container: str) -> None:

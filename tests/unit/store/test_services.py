@@ -47,3 +47,23 @@ def test_a_release_without_numbers_gives_none(store: Store) -> None:
     """Releases after version 1 hold no counts."""
     activate(store, '{"version": 2, "services": {"web": {}}}')
     assert store.services.wanted("shop", "web") is None
+
+
+def test_a_scaled_number_lasts_until_the_declared_one_changes(store: Store) -> None:
+    """It counts for the declared number that it was set against, and not again after that has changed."""
+    activate(store, "{}", web=3)
+    scale(store, declared=3, wanted=5)
+    assert store.services.scaled("shop", "web", 3) == 5
+    assert store.services.scaled("shop", "web", 4) is None
+    assert store.services.scaled("blog", "web", 3) is None
+    scale(store, declared=4, wanted=4)
+    assert store.services.scaled("shop", "web", 3) is None
+    scale(store, declared=4, wanted=6)
+    scale(store, declared=None)
+    assert store.services.scaled("shop", "web", 4) is None, "nothing is deployed any more"
+
+
+def scale(store: Store, declared: int | None, **wanted: int) -> None:
+    counts = {"web": wanted["wanted"]} if wanted else {}
+    deployment = store.deployments.begin("shop", 1, 1, 1)
+    store.deployments.finish(deployment, DeploymentState.SUCCEEDED, wanted=counts, declared={"web": declared})
