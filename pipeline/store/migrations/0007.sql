@@ -5,4 +5,4 @@ CREATE TABLE scales (
   declared INTEGER NOT NULL,
   wanted INTEGER NOT NULL,
   PRIMARY KEY (pipeline, service)
-)
+) WITHOUT ROWID
