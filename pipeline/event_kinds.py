@@ -58,7 +58,10 @@ class EventKind(StrEnum):
     ARTIFACT_WARNING = "artifact.warning", "A path of the test container was not kept, or only in part.", "path"
 
     DEPLOYMENT_STARTED = "deployment.started", "A deployment began."
-    DEPLOYMENT_WARNING = "deployment.warning", "The deployment leaves rules that receive no requests."
+    DEPLOYMENT_WARNING = (
+        "deployment.warning",
+        "A deployment found or failed something that does not stop it.",
+    )
     DEPLOYMENT_FAILED = "deployment.failed", "A deployment failed; the rollback follows."
     ROLLBACK_STARTED = "rollback.started", "A rollback to the previous release began."
     RELEASE_COMMAND_STARTED = "release_command.started", "The release command began."

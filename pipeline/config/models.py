@@ -17,6 +17,7 @@ from pipeline.config.build_options import CacheOption, Platform, SecretId, Secre
 from pipeline.config.container_log import LOG, ContainerLog
 from pipeline.config.container_values import Cpus, Memory
 from pipeline.config.environment import BuildArguments, Environment, VariableName
+from pipeline.config.on_drain import ON_DRAIN, OnDrain
 from pipeline.config.privileges import (
     DEFAULT_PIDS_LIMIT,
     AddedCapabilities,
@@ -199,6 +200,7 @@ class ServiceSettings(Model):
     cap_drop: DroppedCapabilities = ()
     no_new_privileges: NoNewPrivileges = True
     log: ContainerLog = Field(ContainerLog(), description=LOG)
+    on_drain: OnDrain | None = Field(None, description=ON_DRAIN)
     stop_grace: Duration = Field(
         timedelta(seconds=10), description="Time from SIGTERM to SIGKILL when a drained container is stopped."
     )

@@ -55,7 +55,8 @@ class ReplicaSet:
     """The replicas of one service, of all its releases, and their targets in one target group.
 
     `mounts` returns the volumes of a replica as they are mounted, immediately before it is created. `save_output` is
-    called with the name of a replica before it is removed.
+    called with the name of a replica before it is removed, and `on_drain` with one that has begun to drain. Neither
+    raises.
     Every step may be repeated, also for a replica that is gone. Times are measured by `now`, so changes of the wall
     clock have no effect. Steps on different replicas may run in several threads. One thread calls `observe`.
     """
@@ -70,6 +71,7 @@ class ReplicaSet:
         service: str = DEFAULT_SERVICE,
         mounts: Callable[[tuple[str, ...]], tuple[str, ...]] = tuple,
         save_output: Callable[[str], None] = lambda _: None,
+        on_drain: Callable[[engine_runtime.Replica], object] = lambda _: None,
         now: Callable[[], Stamp] = SYSTEM.now,
     ) -> None:
         self._runtime = runtime
@@ -79,6 +81,7 @@ class ReplicaSet:
         self._service = service
         self._mounts = mounts
         self._save_output = save_output
+        self._on_drain = on_drain
         self._now = now
         self._started: dict[str, Stamp] = {}
         # The zone of each replica that is being started.
@@ -153,6 +156,8 @@ class ReplicaSet:
     def deregister(self, name: str) -> None:
         """Stop new requests to a target. Returns after the balancer has confirmed it."""
         self._balancer.deregister(self._pipeline, self._group, name)
+        if (replica := self._replicas.get(name)) and replica.running:
+            self._on_drain(replica)
 
     def abort_connections(self, name: str) -> None:
         """Close the open requests of a target whose deregistration delay has expired."""

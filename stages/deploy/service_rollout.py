@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -11,9 +11,10 @@ from functools import partial
 from pipeline.api import StageContext
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Declaration, SharedGroup
-from pipeline.base.errors import Cancelled, EngineFault
+from pipeline.base.errors import Cancelled, EngineFault, StoreFault
 from pipeline.config.mounts import resolved_mounts
-from pipeline.config.release import ReleaseSpec
+from pipeline.config.release import ReleaseSpec, service_settings
+from pipeline.engine import runtime as engine_runtime
 from pipeline.engine.console import remove_abandoned
 from pipeline.engine.hosts import local_console, local_host, runtime_on
 from pipeline.engine.interfaces import Engine
@@ -22,6 +23,7 @@ from pipeline.event_kinds import EventKind
 from pipeline.store.replica_logs import ReplicaLogs
 from stages.deploy.decision import DesiredState, Replica, Strategy
 from stages.deploy.desired import desired
+from stages.deploy.drain_notice import DrainNotice
 from stages.deploy.executor import RolloutExecutor
 from stages.deploy.moving_targets import MemberGroup, MovingTargets
 from stages.deploy.replicas import ReplicaSet, Targets, replica_spec
@@ -44,6 +46,7 @@ class ServiceRollout:
         self.strategy: Strategy = RollingStrategy()
         self.secrets = context.configuration.secrets
         self._console = local_console(context.home.id)
+        self._notice = DrainNotice(engine.containers, self._warn)
         self._declared = context.configuration.pipeline.balancer
 
     def replicas(self) -> tuple[Replica, ...]:
@@ -153,8 +156,28 @@ class ServiceRollout:
     def _replica_set(self, targets: Targets, group: str) -> ReplicaSet:
         mounts = partial(resolved_mounts, self._context.home.policy(self._pipeline))
         return ReplicaSet(
-            self.runtime, targets, self._pipeline, group, mounts=mounts, save_output=self._save_output
+            self.runtime,
+            targets,
+            self._pipeline,
+            group,
+            mounts=mounts,
+            save_output=self._save_output,
+            on_drain=self._on_drain,
         )
+
+    def _on_drain(self, replica: engine_runtime.Replica) -> None:
+        """Send a replica the notice that its own release wants."""
+        # A full disk or a lock must not stop the drain.
+        with suppress(StoreFault):
+            releases = self._context.store.releases.all(self._pipeline)
+            spec = next((each.spec for each in releases if each.number == replica.release), None)
+            settings = service_settings(spec) if spec else None
+            if settings is not None and settings.on_drain is not None:
+                self._notice.send(replica, settings.on_drain)
+
+    def _warn(self, text: str) -> None:
+        with suppress(StoreFault):
+            self._context.events.emit(EventKind.DEPLOYMENT_WARNING, text)
 
     def _save_output(self, replica: str) -> None:
         """Keep the output of a replica that is about to be removed. A failure does not stop its removal."""
@@ -164,8 +187,7 @@ class ServiceRollout:
                 with closing(stream):
                     ReplicaLogs(self._context.home.replica_logs(self._pipeline)).save(replica, stream.all())
         except (EngineFault, OSError) as error:
-            text = f"the output of {replica} is not kept: {error}"
-            self._context.events.emit(EventKind.DEPLOYMENT_WARNING, text)
+            self._warn(f"the output of {replica} is not kept: {error}")
 
     def _targets(self, declared: Declaration) -> Targets:
         """Return the targets of the service. A group of another owner may have others, which are not its own."""

@@ -1,0 +1,93 @@
+"""The notice to a replica that begins to drain never delays or stops the drain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.base.clock import SYSTEM
+from pipeline.config.on_drain import OnDrain
+from pipeline.engine.container import ContainerSpec
+from pipeline.engine.labels import LABEL_PIPELINE
+from pipeline.engine.runtime import Replica
+from pipeline.testing.fakes.engine import FakeEngine
+from pipeline.testing.fakes.program import Program
+from stages.deploy.drain_notice import DrainNotice
+
+NAME = "shop.web.r1.aaaaaa"
+GOODBYE = ("goodbye",)
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    engine = FakeEngine(program=lambda _: Program(commands={GOODBYE: 0, ("fail",): 3}, on_sigterm=7))
+    engine.networks.ensure("shop")
+    engine.images.add("app")
+    engine.containers.start(ContainerSpec(NAME, "app", {LABEL_PIPELINE: "shop"}, network=engine.networks.name("shop")))
+    return engine
+
+
+@pytest.fixture
+def server() -> Iterator[HTTPServer]:
+    """A replica that notes the path of each POST, and has no path but /drain."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.send_response(200 if self.path == "/drain" else 404)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            """Log nothing."""
+
+    asked: list[str] = []
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.asked = asked  # type: ignore[attr-defined]
+        thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+
+
+def sent(engine: FakeEngine, wanted: OnDrain, name: str = NAME, port: int = 1) -> list[str]:
+    """Send a notice and return the warnings."""
+    warnings: list[str] = []
+    replica = Replica(
+        name, "web", 1, "", "local", "127.0.0.1", port, True, SYSTEM.now(), timedelta(seconds=1), None, {}
+    )
+    DrainNotice(engine.containers, warnings.append).send(replica, wanted).join(20)
+    return warnings
+
+
+def test_each_way(engine: FakeEngine, server: HTTPServer) -> None:
+    """A command runs in the container, a signal reaches its process, and a POST its port."""
+    assert sent(engine, OnDrain(command=GOODBYE)) == []
+    assert sent(engine, OnDrain(http="/drain"), port=server.server_port) == []
+    assert server.asked == ["/drain"]  # type: ignore[attr-defined]
+    assert sent(engine, OnDrain(signal="SIGUSR1")) == []
+    assert engine.containers.inspect(NAME).exit_code == 7, "the fake program ends by it"
+
+
+def test_failures_are_warnings(engine: FakeEngine, server: HTTPServer) -> None:
+    """Each failure has its reason, and none is raised."""
+    start = f"{NAME}: on_drain failed: "
+    assert sent(engine, OnDrain(command=("fail",))) == [f"{start}its command ended with exit code 3"]
+    assert sent(engine, OnDrain(command=("nothing",)))[0].startswith(f"{start}nothing cannot be started")
+    assert sent(engine, OnDrain(http="/other"), port=server.server_port) == [f"{start}POST /other returned 404"]
+    assert "Connection refused" in sent(engine, OnDrain(http="/drain"))[0]
+    gone = "shop.web.r1.bbbbbb"
+    assert sent(engine, OnDrain(command=GOODBYE), gone) == [f"{gone}: on_drain failed: its container is gone"]
+    engine.kill_daemon()
+    assert sent(engine, OnDrain(command=GOODBYE))[0].startswith(start)
+
+
+@pytest.mark.parametrize("values", [{}, {"signal": "SIGHUP", "http": "/x"}, {"signal": "SIGKILL"}, {"http": "x"}])
+def test_invalid_settings(values: dict[str, str]) -> None:
+    """Nothing, two ways, a signal that ends the process, and a path without a slash are refused."""
+    with pytest.raises(ValidationError):
+        OnDrain(**values)  # type: ignore[arg-type]
