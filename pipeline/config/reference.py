@@ -56,6 +56,7 @@ from pipeline.base.quantity import Amount, Duration, Size, format_duration, form
 from pipeline.base.schema import Shorthand
 from pipeline.config.container_log import ContainerLog
 from pipeline.config.models import Build, Deploy, Parameter, Pipeline, Rolling, SecretSource, Source
+from pipeline.config.on_drain import OnDrain
 from pipeline.config.reporters import reporter_types
 from pipeline.config.retention import Retention
 from pipeline.config.stages import stage_options
@@ -81,6 +82,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("deploy", Deploy),
     ("deploy.rolling", Rolling),
     ("deploy.log", ContainerLog),
+    ("deploy.on_drain", OnDrain),
     ("deploy.approval", Approval),
     ("deploy.release_command", ReleaseCommand),
     ("retention", Retention),

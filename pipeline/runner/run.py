@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from pipeline.api import NothingToDo, StageContext
 from pipeline.base.errors import (
     Cancelled,
+    ConfigError,
     PenstockError,
     RollbackFailed,
     RolledBack,
@@ -101,6 +102,11 @@ class Execution:
 
         def change(context: StageContext) -> None:
             deployer = load_deployer(context)
+            if not hasattr(deployer, self._run.kind):
+                raise ConfigError(
+                    f"the stage of deploy.uses cannot {self._run.kind}",
+                    hint="its package is of an earlier version of Penstock's interface",
+                )
             if self._run.kind is RunKind.SCALE:
                 deployer.scale(context, name, int(count))
             else:

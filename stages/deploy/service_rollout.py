@@ -46,7 +46,6 @@ class ServiceRollout:
         self.strategy: Strategy = RollingStrategy()
         self.secrets = context.configuration.secrets
         self._console = local_console(context.home.id)
-        self._notice = DrainNotice(engine.containers, self._warn)
         self._declared = context.configuration.pipeline.balancer
 
     def replicas(self) -> tuple[Replica, ...]:
@@ -173,7 +172,7 @@ class ServiceRollout:
             spec = next((each.spec for each in releases if each.number == replica.release), None)
             settings = service_settings(spec) if spec else None
             if settings is not None and settings.on_drain is not None:
-                self._notice.send(replica, settings.on_drain)
+                DrainNotice(self.engine.containers, self._warn).send(replica, settings.on_drain)
 
     def _warn(self, text: str) -> None:
         with suppress(StoreFault):

@@ -55,11 +55,17 @@ class Service:
             raise self.errors[name]
 
     def roll_out(
-        self, spec: ReleaseSpec, release: int, replicas: int, cancelled: threading.Event | None = None
+        self,
+        spec: ReleaseSpec,
+        release: int,
+        replicas: int,
+        cancelled: threading.Event | None = None,
+        *,
+        restarts: bool = False,
     ) -> None:
         """Put a release into service."""
         self.counts.append(replicas)
-        self.step(f"to {release}")
+        self.step(f"restart {release}" if restarts else f"to {release}")
         if error := self.errors.get(f"{replicas} replicas"):
             raise error
 
