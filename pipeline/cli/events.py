@@ -9,14 +9,12 @@ import click
 from pipeline.base.errors import ConfigError
 from pipeline.base.whole_number import LARGEST
 from pipeline.cli.output import print_event_with_reason, show_json
-from pipeline.cli.service_option import service_option
 from pipeline.cli.session import json_option, pipeline_options, session
 
 
 @click.command("events")
 @click.argument("run", type=click.IntRange(1, LARGEST), required=False)
 @pipeline_options
-@service_option
 @click.option("-n", "count", type=click.IntRange(1, 100_000), default=200, show_default=True, help="Number of events.")
 @json_option
 def command(run: int | None, file: Path, parameters: tuple[str, ...], count: int, as_json: bool) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from pipeline.cli.output import date, table
-from pipeline.cli.service_option import service_option
 from pipeline.cli.session import json_option, pipeline_options, session
 from pipeline.store.records import Run
 
@@ -19,7 +18,6 @@ _MAX_SUBJECT = 50
 
 @click.command("history")
 @pipeline_options
-@service_option
 @click.option("-n", "count", type=click.IntRange(1, 1000), default=20, show_default=True, help="Number of runs.")
 @json_option
 def command(file: Path, parameters: tuple[str, ...], count: int, as_json: bool) -> None:

@@ -13,7 +13,6 @@ from pipeline.base.errors import ConfigError
 from pipeline.base.lock import is_held
 from pipeline.base.suggestion import did_you_mean
 from pipeline.base.whole_number import LARGEST
-from pipeline.cli.service_option import service_option
 from pipeline.cli.session import FILE, Session, json_option, parameter_option, session
 from pipeline.runner.status import PipelineStatus
 from pipeline.store.records import RunState
@@ -25,7 +24,6 @@ from pipeline.store.run_log import LogLine, follow, read_log
 # In other commands -f is the file. For logs, users expect it to follow.
 @click.option("--file", type=click.Path(path_type=Path), default=FILE, show_default=True, help="File of the pipeline.")
 @parameter_option
-@service_option
 @click.option("-f", "-F", "--follow", "following", is_flag=True, help="Continue until the run has finished.")
 @click.option("--step", metavar="NAME", help="Print only this step, such as build or test.")
 @click.option(

@@ -9,7 +9,6 @@ import click
 
 from pipeline.base.home import Home
 from pipeline.cli.output import print_event, show_json
-from pipeline.cli.service_option import service_option
 from pipeline.cli.session import Session, json_option, pipeline_options, session
 from pipeline.runner.status import PipelineStatus
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 @click.command("recover")
 @pipeline_options
-@service_option
 @json_option
 def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
     """Repair the state after a crash, and start the balancer if it is not running.

@@ -8,13 +8,11 @@ from pathlib import Path
 import click
 
 from pipeline.cli.output import date, table
-from pipeline.cli.service_option import service_option
 from pipeline.cli.session import json_option, pipeline_options, session
 
 
 @click.command("releases")
 @pipeline_options
-@service_option
 @json_option
 def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
     """List the releases, newest first. The `active` one receives traffic.

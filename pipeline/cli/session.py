@@ -19,8 +19,8 @@ import click
 
 from pipeline.base.errors import ConfigError, ExitCode
 from pipeline.base.home import Home
+from pipeline.cli.chosen_service import load_service, service_names, service_pipeline
 from pipeline.cli.output import print_event, show_json
-from pipeline.cli.service_option import chosen_pipeline, load_service
 from pipeline.events import Event, Listener
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def session(
     session has a client of the daemon that manages the pipeline. The daemon then uses its own secrets.
     """
     home = Home.locate()
-    if service := chosen_pipeline(home):
+    if service := _selected_service(home, parameters):
         with ExitStack() as stack:
             open_store = cache(partial(_open_store, home, stack))
             yield Session(home, service, {}, cache(lambda: load_service(home, open_store(), service)), open_store)
@@ -143,18 +143,15 @@ def located(home: Home, file: Path, parameters: Sequence[str]) -> tuple[Path, Se
 
     Raises `ConfigError` if the home has no such pipeline, or if its file is gone.
     """
-    names = [parameter for parameter in parameters if "=" not in parameter]
-    if not names:
+    name = _selected(parameters)
+    if name is None:
         return file, parameters
-    from pipeline.store.store import Store
-
-    name = names[-1]
-    with Store(home.database) as store:
-        files = store.pipelines.files()
+    files = _files(home)
     if name not in files:
         from pipeline.base.suggestion import did_you_mean
 
-        hints = filter(None, ("a parameter has the form NAME=VALUE", did_you_mean(name, files)))
+        known = [*files, *service_names(home)]
+        hints = filter(None, ("a parameter has the form NAME=VALUE", did_you_mean(name, known)))
         raise ConfigError(f"-p {name}: this home has no pipeline of this name", hint="; ".join(hints))
     if not files[name].exists():
         raise ConfigError(
@@ -163,6 +160,24 @@ def located(home: Home, file: Path, parameters: Sequence[str]) -> tuple[Path, Se
     if str(file) != FILE:
         raise ConfigError(f"-p {name} and the file {file} exclude each other", hint="give one of the two")
     return files[name], [parameter for parameter in parameters if "=" in parameter]
+
+
+def _selected_service(home: Home, parameters: Sequence[str]) -> str | None:
+    """Return the pipeline of the service that `-p NAME` selects. A pipeline of this name goes before a service."""
+    name = _selected(parameters)
+    return None if name is None or name in _files(home) else service_pipeline(home, name)
+
+
+def _selected(parameters: Sequence[str]) -> str | None:
+    return next((parameter for parameter in reversed(parameters) if "=" not in parameter), None)
+
+
+def _files(home: Home) -> Mapping[str, Path]:
+    """Return the file of each pipeline of a home."""
+    from pipeline.store.store import Store
+
+    with Store(home.database) as store:
+        return store.pipelines.files()
 
 
 def _open_store(home: Home, stack: ExitStack) -> Store:

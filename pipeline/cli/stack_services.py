@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def command(owner: str, as_json: bool) -> None:
     """List the ECS services of stacks.
 
-    `status`, `logs`, `history`, `releases`, `events` and `recover` show one with --service NAME.
+    `status`, `logs`, `history`, `releases`, `events` and `recover` show one with -p NAME.
     """
     from pipeline.ecs.ecs import Ecs
 

@@ -12,7 +12,6 @@ import click
 from pipeline.base.errors import ConfigError, PenstockError
 from pipeline.base.home import Home
 from pipeline.cli.output import date, table
-from pipeline.cli.service_option import chosen_pipeline, service_option
 from pipeline.cli.session import json_option, pipeline_options, session
 from pipeline.http.status_text import StatusText
 
@@ -22,7 +21,6 @@ _TIMEOUT = 2.0
 
 @click.command("status")
 @pipeline_options
-@service_option
 @json_option
 def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
     """Show the active release, current runs and the queue. Changes nothing.
@@ -44,7 +42,6 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
 def _ask_daemon(file: Path) -> tuple[StatusText, dict[str, Any]] | None:
     """Return the report of the daemon that manages this file. None without one, and if it does not respond."""
     home = Home.locate()
-    service = chosen_pipeline(home)
     if not home.daemon_socket.exists():
         return None
     # Imported only if there may be a daemon, since it is slow.
@@ -52,7 +49,7 @@ def _ask_daemon(file: Path) -> tuple[StatusText, dict[str, Any]] | None:
 
     try:
         daemon = Daemon.find(home, _TIMEOUT)
-        client = (daemon.client(service) if service else daemon.client_of(file)) if daemon else None
+        client = daemon.client_of(file) if daemon else None
         if client is None:
             return None
         found = client.ask("GET", f"/v1/pipelines/{client.pipeline}/status")

@@ -69,7 +69,7 @@ def test_every_command_that_is_mentioned_exists() -> None:
     mentioned = {
         (document.name, word)
         for document in DOCUMENTS
-        for word in re.findall(r"(?:^|`|\$ )pipeline ([a-z]+)", document.read_text(), re.MULTILINE)
+        for word in re.findall(r"(?:^|`|\$ )pipeline ([a-z]+(?:-[a-z]+)*)", document.read_text(), re.MULTILINE)
     }
     assert {(d, w) for d, w in mentioned if w not in COMMANDS} == set()
     assert {w for d, w in mentioned if d == "README.md"} == set(COMMANDS)

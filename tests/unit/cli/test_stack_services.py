@@ -54,7 +54,7 @@ def test_the_services_are_listed(ecs: EcsHome) -> None:
 def test_a_service_is_shown_by_its_name(ecs: EcsHome, command: str) -> None:
     """It needs no pipeline.yaml, and is found by name, ARN and pipeline."""
     (service,) = ecs.ecs.store.read().services
-    shown = {run(command, "--service", name).stdout for name in (service.name, service.arn, service.pipeline)}
+    shown = {run(command, "-p", name).stdout for name in (service.name, service.arn, service.pipeline)}
     assert len(shown) == 1
     if command == "history":
         assert "task definition web:1" in shown.pop()
@@ -64,12 +64,13 @@ def test_a_service_is_shown_by_its_name(ecs: EcsHome, command: str) -> None:
 
 def test_a_service_that_is_not_there(ecs: EcsHome) -> None:
     """The names of those that are there help. A name that two have needs the ARN."""
-    with pytest.raises(ConfigError, match="there is no service other") as caught:
-        run("history", "--service", "other")
-    assert caught.value.hint == "the services of stacks: web"
+    with pytest.raises(ConfigError, match="this home has no pipeline of this name") as caught:
+        run("history", "-p", "wep")
+    assert caught.value.hint is not None
+    assert "web" in caught.value.hint
     with pytest.raises(ConfigError, match="there is no run 7"):
-        run("logs", "7", "--service", "web")
+        run("logs", "7", "-p", "web")
     (service,) = ecs.ecs.store.read().services
     ecs.ecs.store.put_service(replace(service, region="eu-west-2", token="t2"))
     with pytest.raises(ConfigError, match="there are 2 services web"):
-        run("history", "--service", "web")
+        run("history", "-p", "web")
