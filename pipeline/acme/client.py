@@ -29,7 +29,11 @@ _TIMEOUT = 60.0
 # The library repeats a request once if the authority refuses its nonce.
 _NONCE_TRIES = 10
 # A file with authorities that cannot be read is an `OSError`. The last three come of an answer that lacks a part.
-_FAULTS = (errors.Error, JoseError, OSError, ValueError, KeyError, AttributeError, TypeError)
+_FAULTS = (errors.Error, JoseError, OSError, ValueError, ArithmeticError, KeyError, AttributeError, TypeError)
+# An authority that wants a longer wait is asked again after this time.
+_LONGEST_WAIT = timedelta(days=7)
+# RFC 9773 recommends these limits.
+_LEAST_ASK, _MOST_ASK = timedelta(minutes=1), timedelta(days=1)
 _RESPONSES = {"http-01": challenges.HTTP01Response, "dns-01": challenges.DNS01Response}
 # Kinds of errors after which the same request may succeed later.
 _PASSING = ("badNonce", "serverInternal", "rateLimited", "accountDoesNotExist", "connection", "dns")
@@ -98,7 +102,8 @@ class AcmeAuthority:
         """Return when the authority wants a certificate to be renewed, and when to ask again."""
         wished, ask_again = self._ask(lambda client: client.renewal_time(certificate.encode()))
         # The library returns the second time without a zone.
-        return wished, datetime.now(UTC) + (ask_again - datetime.now())  # noqa: DTZ005
+        delay = ask_again - datetime.now()  # noqa: DTZ005
+        return wished, datetime.now(UTC) + min(max(delay, _LEAST_ASK), _MOST_ASK)
 
     def _ask(self, request: Callable[[ClientV2], T]) -> T:
         try:
@@ -216,5 +221,6 @@ def _delay(response: requests.Response) -> timedelta:
     """Return the time in the header `Retry-After`, zero without one."""
     with suppress(ValueError, OverflowError):
         # The library returns a time without a zone.
-        return max(ClientV2.retry_after(response, 0) - datetime.now(), timedelta(0))  # noqa: DTZ005
+        delay = ClientV2.retry_after(response, 0) - datetime.now()  # noqa: DTZ005
+        return min(max(delay, timedelta(0)), _LONGEST_WAIT)
     return timedelta(0)

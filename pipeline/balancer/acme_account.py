@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 FOLDER = "acme"
 """The folder for ACME in the balancer's directory. Only its owner may enter it."""
 _FILE = "account.pem"
+_COORDINATE_BYTES = 32
 
 
 def has_account_key(directory: Path) -> bool:
@@ -45,14 +49,22 @@ def account_key(directory: Path) -> EllipticCurvePrivateKey:
             f"cannot read the key of the ACME account, {folder / _FILE}: {error}",
             hint="remove the file to make a new account",
         ) from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
         raise BalancerFault(f"{folder / _FILE} must hold a key of the curve P-256")
     return key
 
 
 def account_thumbprint(directory: Path) -> str:
-    """Return the thumbprint of the key (RFC 7638), which an answer to an authority ends with. Makes the key."""
-    from josepy.b64 import b64encode
-    from josepy.jwk import JWKEC
+    """Return the thumbprint of the key (RFC 7638), which an answer to an authority ends with. Makes the key.
 
-    return b64encode(JWKEC(key=account_key(directory)).thumbprint()).decode()
+    Not by josepy or jwt: these packages import their own modules, so two threads that load one of them at the same time
+    can each get half of it, for good. The daemon has such threads.
+    """
+    numbers = account_key(directory).public_key().public_numbers()
+    x, y = (_encoded(number.to_bytes(_COORDINATE_BYTES, "big")) for number in (numbers.x, numbers.y))
+    canonical = json.dumps({"crv": "P-256", "kty": "EC", "x": x, "y": y}, separators=(",", ":"))
+    return _encoded(hashlib.sha256(canonical.encode()).digest())
+
+
+def _encoded(content: bytes) -> str:
+    return urlsafe_b64encode(content).decode().rstrip("=")

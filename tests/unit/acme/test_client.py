@@ -92,6 +92,13 @@ def test_a_limit_of_the_rate(tmp_path: Path, retry_after: Callable[[], str]) -> 
     assert timedelta(minutes=55) < error.retry_after <= timedelta(minutes=65)
 
 
+@pytest.mark.parametrize("retry_after", ["99999999999", "9" * 30, "-5", "soon", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_wait_without_end(tmp_path: Path, retry_after: str) -> None:
+    """It is cut to a week, and nonsense is no wait."""
+    reply = (429, {"Retry-After": retry_after}, problem("rateLimited", "too many certificates"))
+    assert refused(tmp_path, {"newOrder": reply}).retry_after in (timedelta(0), timedelta(days=7))
+
+
 @pytest.mark.parametrize(
     ("reply", "is_final", "text"),
     [
