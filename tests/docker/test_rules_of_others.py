@@ -97,7 +97,7 @@ def test_rules_of_others_stay(engine: PrivateEngine, project: Project) -> None:
     """The rules of a user and of Docker are byte for byte the same after each step, apart from Docker's for containers.
 
     The steps: a deployment, one that is killed, its recovery, the end of the flow agent, a flush of the load balancer's
-    rules, which are back within a second, and `pipeline down`.
+    rules, which come back, and `pipeline down`.
     """
     with engine.network():
         subprocess.run(["nft", "-f", "-"], input=_USER, text=True, check=True)
