@@ -255,6 +255,8 @@ def test_every_endpoint_is_described(daemon: Daemon) -> None:
         ("GET", "runs/1/log?from=" + "9" * 19, b"", {}),
         ("GET", "runs?limit=" + "9" * 19, b"", {}),
         ("POST", "runs", b'{"requested": "a\\u0000b"}', {}),
+        ("POST", "runs", b'{"kind": "scale"}', {}),
+        ("POST", "runs", b'{"kind": "scale", "requested": "web=0"}', {}),
         ("POST", "runs", b'{"requested": "a\\nrun 2: succeeded"}', {}),
         ("POST", "runs", b'{"requested": "\\u001b]0;owned\\u0007"}', {}),
         ("POST", "runs/1/approval", b'{"granted": true, "by": "ann\\u202e"}', {}),
