@@ -52,7 +52,8 @@ MAX_REPLICAS = 500
 def is_scale(text: str) -> bool:
     """Return whether a text names a service and a number of replicas, such as `web=5`."""
     service, _, count = text.partition("=")
-    return bool(service) and count.isascii() and count.isdecimal() and 1 <= int(count) <= MAX_REPLICAS
+    is_number = count.isascii() and count.isdecimal() and len(count) <= len(str(MAX_REPLICAS))
+    return bool(service) and is_number and 1 <= int(count) <= MAX_REPLICAS
 
 
 class Trigger(StrEnum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,8 @@ _SUFFIX = ".log.gz"
 # Output compresses to a tenth or less, and each of Docker's logs has 50 MiB at most by default.
 _MAX_BYTES = 64 * 2**20
 _MAX_FILES = 1000
+# A file that is gone, or that a power cut has damaged.
+_UNREADABLE = (FileNotFoundError, EOFError, gzip.BadGzipFile, zlib.error)
 
 
 class ReplicaLogs:
@@ -26,7 +29,8 @@ class ReplicaLogs:
     def save(self, replica: str, lines: Iterable[bytes]) -> None:
         """Store the output of a replica, or replace what is stored. All of it is stored, or nothing."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = self._folder / f".{replica}.{os.getpid()}"
+        # After a kill, the next process saves the same replica again before it removes it, and replaces the draft.
+        draft = self._folder / f".{replica}.draft"
         try:
             with gzip.open(draft, "wb", compresslevel=1) as file:
                 file.writelines(line + b"\n" for line in lines)
@@ -41,8 +45,8 @@ class ReplicaLogs:
         return [path.name.removesuffix(_SUFFIX) for path, _ in self._files()]
 
     def read(self, replica: str) -> Iterator[bytes]:
-        """Yield the lines of a replica's output. None if nothing is stored."""
-        with suppress(FileNotFoundError), gzip.open(self._path(replica)) as file:
+        """Yield the lines of a replica's output: none if it is not stored, and the first ones of a damaged file."""
+        with suppress(*_UNREADABLE), gzip.open(self._path(replica)) as file:
             for line in file:
                 yield line.rstrip(b"\n")
 

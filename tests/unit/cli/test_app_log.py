@@ -201,6 +201,18 @@ def test_output_that_cannot_be_read_is_not_kept(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_damaged_file_gives_what_it_has(tmp_path: Path) -> None:
+    """A power cut may damage a file, which does not hide the output of other replicas."""
+    kept = ReplicaLogs(tmp_path)
+    kept.save("shop.web.r1.a", (f"{number}".encode() for number in range(100_000)))
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-1000])
+    lines = list(kept.read("shop.web.r1.a"))
+    assert lines[:2] == [b"0", b"1"]
+    file.write_bytes(b"nonsense")
+    assert list(kept.read("shop.web.r1.a")) == []
+
+
 @given(st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=40))), st.integers(1, 30))
 def test_frames_in_any_pieces(frames: list[tuple[int, bytes]], size: int) -> None:
     """A stream gives the same frames, wherever it is cut."""

@@ -75,7 +75,15 @@ def test_what_cannot_be_scaled(context: StageContext, service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("web=5", True), ("web=0", False), ("=5", False), ("web=", False), ("web=501", False)]
+    ("text", "expected"),
+    [
+        ("web=5", True),
+        ("web=0", False),
+        ("=5", False),
+        ("web=", False),
+        ("web=501", False),
+        ("web=" + "9" * 5000, False),
+    ],
 )
 def test_the_form_of_a_scale(text: str, expected: bool) -> None:
     """A service and a number from 1 to 500 are wanted."""
