@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from pipeline.engine.console import Console, abandoned
 from pipeline.engine.container import Container
 from pipeline.engine.hosts import local_console
 from pipeline.engine.labels import DEFAULT_SERVICE, LABEL_RELEASE, LABEL_ROLE, LABEL_SERVICE, ROLE_APP
-from pipeline.store.store import Store
+from pipeline.store.database import Database
+from pipeline.store.releases import Releases
 
 
 class CommandOfContainer(click.Command):
@@ -94,8 +95,8 @@ def app_of(file: Path, parameters: Sequence[str]) -> Iterator[App]:
     if name is None:
         with session(file, given) as opened:
             name = opened.name
-    with Store(home.database) as store:
-        active = store.releases.active(name)
+    with closing(Database(home.database)) as database:
+        active = Releases(database).active(name)
     yield App(home, name, active.number if active else None, local_console(home.id))
 
 

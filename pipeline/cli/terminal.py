@@ -71,7 +71,8 @@ def _raw() -> Iterator[None]:
     """Pass each key on, also Ctrl-C. The terminal is afterwards as it was."""
     before = termios.tcgetattr(sys.stdin)
     try:
-        tty.setraw(sys.stdin)
+        # Not `TCSAFLUSH`, which would drop what the user has typed already.
+        tty.setraw(sys.stdin, termios.TCSADRAIN)
         yield
     finally:
         # Keys that nobody has read stay for the shell.

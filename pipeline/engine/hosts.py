@@ -6,14 +6,11 @@ import os
 from collections.abc import Mapping
 
 from pipeline.engine.console import Console
-from pipeline.engine.docker.console import DockerConsole
-from pipeline.engine.docker.engine import DockerEngine
-from pipeline.engine.docker.events import DockerEvents
-from pipeline.engine.docker.runtime import DockerRuntime
 from pipeline.engine.host import Host
 from pipeline.engine.interfaces import Engine, EngineEvents
 from pipeline.engine.runtime import Runtime
 
+# The parts of `docker` are imported when they are used: a command that needs only the console starts sooner.
 _LOOPBACK = "127.0.0.1"
 
 
@@ -22,16 +19,22 @@ def local_engine(home: str, environment: Mapping[str, str] = os.environ) -> Engi
 
     The caller closes it, or uses it as a context manager. Raises `EngineFault` if it does not respond.
     """
+    from pipeline.engine.docker.engine import DockerEngine
+
     return DockerEngine(home, environment)
 
 
 def local_events(home: str, environment: Mapping[str, str] = os.environ) -> EngineEvents:
     """Return the events of the engine that `local_engine` connects to. Connects to nothing yet."""
+    from pipeline.engine.docker.events import DockerEvents
+
     return DockerEvents(home, environment)
 
 
 def local_console(home: str, environment: Mapping[str, str] = os.environ) -> Console:
     """Return the console of the engine that `local_engine` connects to. Connects to nothing yet."""
+    from pipeline.engine.docker.console import DockerConsole
+
     return DockerConsole(home, environment)
 
 
@@ -44,4 +47,6 @@ def local_host(engine: Engine) -> Host:
 
 def runtime_on(host: Host) -> Runtime:
     """Return the runtime that places replicas on one host."""
+    from pipeline.engine.docker.runtime import DockerRuntime
+
     return DockerRuntime(host)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import socket
 import socketserver
 import struct
+import subprocess
+import sys
+import termios
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -22,6 +26,7 @@ from pipeline.engine.console import abandoned
 from pipeline.engine.docker.console import DockerConsole, distant_address
 from pipeline.engine.docker.wire import Refusal, Wire
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, ROLE_APP, ROLE_CONSOLE
+from tests.support.paths import ROOT
 
 HOME = "0123456789abcdef"
 LABELS = {LABEL_HOME: HOME, LABEL_PIPELINE: "shop", LABEL_ROLE: ROLE_APP}
@@ -143,6 +148,41 @@ def test_exec(docker: FakeDocker, console: DockerConsole, monkeypatch: pytest.Mo
     process.close()
     assert (code, *read()) == (7, b"one\ntwo\n", b"over\n")
     assert docker.bodies["POST /containers/abc/exec"]["Cmd"] == ["cat"]
+
+
+def test_a_terminal(docker: FakeDocker, environment: dict[str, str], tmp_path: Path) -> None:
+    """Each key reaches the command, also Ctrl-C and what was typed before the start, and the window has its size."""
+
+    def raw(connection: socket.socket) -> None:
+        while (data := connection.recv(1)) != b"q":
+            connection.sendall(b"<%d>" % data[0])
+
+    docker.answers |= {
+        "GET /containers/json": (200, [row("shop.web.r1.a", "10.1.0.2")]),
+        "POST /containers/shop.web.r1.a/exec": (201, {"Id": "e1"}),
+        "POST /exec/e1/start": raw,
+        "POST /exec/e1/resize": (200, b""),
+        "GET /exec/e1/json": (200, {"Running": False, "ExitCode": 3}),
+    }
+    (tmp_path / "pipeline.yaml").write_text("name: shop\n")
+    near, far = pty.openpty()
+    termios.tcsetwinsize(near, (24, 80))
+    os.write(near, b"a\n")
+    command = [sys.executable, "-m", "pipeline.cli.main", "exec"]
+    variables = {**os.environ, **environment, "PENSTOCK_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=variables, stdin=far, stdout=far, stderr=far) as process:
+        os.close(far)
+        shown = b""
+        while b"<97><10>" not in shown:
+            shown += os.read(near, 1024)
+        os.write(near, b"\x03")
+        while b"<3>" not in shown:
+            shown += os.read(near, 1024)
+        os.write(near, b"q")
+        assert process.wait(20) == 3
+    os.close(near)
+    assert docker.bodies["POST /containers/shop.web.r1.a/exec"]["Tty"] is True
+    assert any(asked.endswith("/exec/e1/resize?h=24&w=80") for asked in docker.asked)
 
 
 @pytest.fixture
