@@ -29,7 +29,7 @@ def manual_page(program: click.Group) -> str:
         ".SH DESCRIPTION",
         *map(_escaped, SUMMARY[:1]),
     ]
-    with click.Context(program, info_name="pipeline") as context:
+    with click.Context(program, info_name="pipeline", **program.context_settings) as context:
         for group, names in GROUPS.items():
             lines.append(f".SH {group.upper()}")
             for name in names:
