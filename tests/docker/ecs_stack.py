@@ -122,13 +122,9 @@ class EcsStack:
             and {h.state for h in targets} == {TargetState.HEALTHY}
         )
 
-    def remove_group(self) -> None:
-        """Remove the group with its listener. Safe to repeat."""
-        remove_group(self.balancer, OWNER)
-
     def remove(self) -> None:
         """Remove the images and the group."""
-        self.remove_group()
+        remove_group(self.balancer, OWNER)
         for image in docker(
             "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"ecs-{self.project.home.id}/shop"
         ).split():

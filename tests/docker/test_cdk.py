@@ -26,8 +26,8 @@ def images(project: Project) -> Iterator[EcsStack]:
 def test_a_load_balanced_service_of_cdk(images: EcsStack) -> None:
     """Without the parameter of the bootstrap stack it is refused. With it, the service answers behind its listener."""
     project = images.project
-    # The group of the fixture has this project's port.
-    images.remove_group()
+    # The listener of the fixture has the first one.
+    project.take_port()
     template = project.directory.parent / "Shop.template.json"
     template.write_text(cdk_template(images.build("1"), project.port))
     create = ("stack", "create", "Shop", "--template", str(template))
