@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets as randomness
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -36,17 +37,10 @@ def command(
         name = f"{app.pipeline}.{kind}.once.{randomness.token_hex(3)}"
         lock, with_terminal = app.home.lock(name), is_terminal()
         # Other commands remove the container once nobody holds the lock.
-        with work_lock(lock, f"run-once of {app.pipeline}"):
-            process = app.console.copy(
-                model.id,
-                name,
-                wanted,
-                tty=with_terminal,
-                entrypoint=None if entrypoint is None else shlex.split(entrypoint),
-            )
-            try:
-                code = attach(process, with_terminal=with_terminal, forwards_signals=True)
-            finally:
-                process.close()
-                lock.unlink(missing_ok=True)
+        with work_lock(lock, f"run-once of {app.pipeline}"), ExitStack() as stack:
+            stack.callback(lock.unlink, missing_ok=True)
+            words = None if entrypoint is None else shlex.split(entrypoint)
+            process = app.console.copy(model.id, name, wanted, tty=with_terminal, entrypoint=words)
+            stack.callback(process.close)
+            code = attach(process, with_terminal=with_terminal, forwards_signals=True)
         context.exit(code)
