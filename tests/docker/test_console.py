@@ -80,7 +80,9 @@ def test_exec(service: Project) -> None:
     terminal = Terminal(service, "exec")
     terminal.type("stty size; tty\n")
     terminal.shows("/dev/pts/")
-    terminal.type("trap 'echo cau''ght' INT\n")
+    terminal.type("trap 'echo cau\"\"ght' INT; echo rea''dy\n")
+    # Ctrl-C drops what the terminal's program has not read yet.
+    terminal.shows("ready")
     terminal.type("\x03")
     terminal.shows("caught")
     terminal.type("exit 3\n")
