@@ -28,8 +28,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 # A shell starts what it does not wait for deaf to Ctrl-C, and so would be every command that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# For the tests that set no number themselves.
-settings.register_profile("penstock", settings(), max_examples=sampled(100))
+# For the tests that set no number themselves. A deadline would measure the machine.
+settings.register_profile("penstock", settings(), max_examples=sampled(100), deadline=None)
 settings.load_profile("penstock")
 # As in the daemon, so that `caplog` has what its modules write.
 write_through_logging()

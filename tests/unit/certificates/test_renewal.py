@@ -78,7 +78,7 @@ def test_a_certificate_that_is_deleted_meanwhile_does_not_come_back(store: Certi
     """Neither does its key."""
     made = add(store)
     issued = store.issue(lambda authority: authority.issue(NAMES, "EC_prime256v1", START), START)
-    store.delete(made)
+    store.delete(made.owner, made.arn)
     store.reissue(made, issued)
     assert store.every() == []
     assert not store.file(made).exists()

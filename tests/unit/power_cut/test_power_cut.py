@@ -82,7 +82,7 @@ def test_certificates(library: Path, tmp_path: Path) -> None:
         found = [domain_names(checked(store, each))[0].partition(".")[0] for each in store.all("aws")]
         assert tuple(found) in names[acknowledged : acknowledged + 2], acknowledged
         for each in (*store.all("aws"), StoredCertificate("other", "aws", "a", True, NOW, NOW)):
-            store.delete(each)
+            store.delete(each.owner, each.arn)
         assert list((tmp_path / "restored").rglob("certificates/*.pem")) == []
         shutil.rmtree(tmp_path / "restored")
 
