@@ -80,11 +80,12 @@ def test_exec(service: Project) -> None:
     terminal = Terminal(service, "exec")
     terminal.type("stty size; tty\n")
     terminal.shows("/dev/pts/")
-    terminal.type("trap 'echo cau\"\"ght' INT; echo rea''dy\n")
+    # A shell that reads its next command handles a signal only after that. So it is one that runs a command.
+    terminal.type("sh -c 'trap \"exit 9\" INT; echo rea\"\"dy; while :; do sleep 0.1; done'; echo code=$?\n")
     # Ctrl-C drops what the terminal's program has not read yet.
     terminal.shows("ready")
     terminal.type("\x03")
-    terminal.shows("caught")
+    terminal.shows("code=9")
     terminal.type("exit 3\n")
     assert terminal.exit_code() == 3
 
