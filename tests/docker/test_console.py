@@ -81,7 +81,7 @@ def test_exec(service: Project) -> None:
     terminal.type("stty size; tty\n")
     terminal.shows("/dev/pts/")
     # A shell that reads its next command handles a signal only after that. So it is one that runs a command.
-    terminal.type("sh -c 'trap \"exit 9\" INT; echo rea\"\"dy; while :; do sleep 0.1; done'; echo code=$?\n")
+    terminal.type('sh -c \'trap "exit 9" INT; echo rea""dy; while :; do sleep 0.1; done\'; echo code=$?\n')
     # Ctrl-C drops what the terminal's program has not read yet.
     terminal.shows("ready")
     terminal.type("\x03")
