@@ -256,8 +256,8 @@ class Deployer(Protocol):
     def scale(self, context: StageContext, service: str, replicas: int) -> None:
         """Change the number of replicas of a service of the active release, until pipeline.yaml changes it."""
 
-    def restart(self, context: StageContext, service: str) -> None:
-        """Replace the replicas of a service of the active release by new ones."""
+    def restart(self, context: StageContext, service: str | None) -> None:
+        """Replace the replicas of a service of the active release by new ones, or those of all services."""
 
     def down(self, context: StageContext) -> None:
         """Drain and remove everything of the pipeline."""

@@ -78,11 +78,11 @@ class Problem:
 
 
 class FieldError(ValueError):
-    """Raised by a model that checks several keys, or several items of a list. `key` is the one to report."""
+    """Raised by a model that checks several keys, or several items of a list. `path` leads to the one to report."""
 
-    def __init__(self, key: str | int, message: str) -> None:
+    def __init__(self, key: str | int | tuple[str | int, ...], message: str) -> None:
         super().__init__(message)
-        self.key = key
+        self.path = key if isinstance(key, tuple) else (key,)
 
 
 class ConfigError(PenstockError):

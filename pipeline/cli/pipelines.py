@@ -11,7 +11,8 @@ import click
 from pipeline.base.home import Home
 from pipeline.cli.output import table
 from pipeline.cli.session import json_option
-from pipeline.engine.labels import DEFAULT_SERVICE
+from pipeline.config.release import service_names
+from pipeline.store.records import Release
 from pipeline.store.store import Store
 
 
@@ -36,8 +37,15 @@ def _described(store: Store, name: str, file: Path) -> dict[str, Any]:
     return {
         "pipeline": name,
         "release": active.number if active else None,
-        "replicas": store.services.wanted(name, DEFAULT_SERVICE) if active else None,
+        "replicas": _replicas(store, active) if active else None,
         "run": latest.number if latest else None,
         "state": str(latest.state) if latest else None,
         "file": str(file),
     }
+
+
+def _replicas(store: Store, release: Release) -> int | None:
+    """Return the wanted replicas of all services, None if they are not known."""
+    counts = [store.services.wanted(release.pipeline, service) for service in service_names(release.spec)]
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None

@@ -26,7 +26,8 @@ from pipeline.cli.session import (
 def command(service: str | None, file: Path, parameters: tuple[str, ...], wait: str | None, as_json: bool) -> None:
     """Replace the replicas of the active release by new ones, with the steps and limits of a deployment.
 
-    No request is lost. If a new replica does not become healthy, the others stay.
+    Without SERVICE, those of all services are replaced. No request is lost. If a new replica does not become healthy,
+    the others stay.
     """
     timeout = parse_wait(wait)
     with (

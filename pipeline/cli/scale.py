@@ -9,6 +9,7 @@ import click
 from pipeline.base.errors import ConfigError
 from pipeline.cli.daemon_run import submit_or_run
 from pipeline.cli.session import (
+    Session,
     event_output,
     handle_interrupts,
     json_option,
@@ -17,6 +18,7 @@ from pipeline.cli.session import (
     session,
     wait_option,
 )
+from pipeline.config.release import service_names
 from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.store.records import MAX_REPLICAS, is_scale
 
@@ -29,15 +31,24 @@ from pipeline.store.records import MAX_REPLICAS, is_scale
 def command(wanted: str, file: Path, parameters: tuple[str, ...], wait: str | None, as_json: bool) -> None:
     """Change the number of replicas of the active release, such as `pipeline scale web=5`.
 
-    Later deployments keep the number, until deploy.replicas in pipeline.yaml changes.
+    SERVICE is required if there are several. Later deployments keep the number, until the one in pipeline.yaml changes.
     """
-    timeout, text = parse_wait(wait), wanted if "=" in wanted else f"{DEFAULT_SERVICE}={wanted}"
-    if not is_scale(text):
+    timeout, is_named = parse_wait(wait), "=" in wanted
+    if not is_scale(wanted if is_named else f"{DEFAULT_SERVICE}={wanted}"):
         raise ConfigError(f"{wanted}: must be a number of replicas from 1 to {MAX_REPLICAS}, such as web=5")
     with (
         session(file, parameters, acting=True, secrets_needed=True) as opened,
         handle_interrupts() as cancelled,
         event_output(opened, as_json=as_json) as shown,
     ):
+        text = wanted if is_named else f"{_only_service(opened)}={wanted}"
         body = {"kind": "scale", "requested": text}
         submit_or_run(opened, body, lambda runner: runner.scale(text, wait=timeout), shown, cancelled)
+
+
+def _only_service(opened: Session) -> str:
+    active = opened.store.releases.active(opened.name)
+    names = service_names(active.spec) if active else (DEFAULT_SERVICE,)
+    if len(names) > 1:
+        raise ConfigError(f"{opened.name} has several services: {', '.join(names)}", hint=f"name one: {names[0]}=5")
+    return names[0]

@@ -59,6 +59,13 @@ class Document:
         return Problem(line, column, dotted(path), reason, hint)
 
 
+def mapping_at(data: Any, *keys: str) -> dict[str, Any]:
+    """Return the mapping at a path of raw data. Empty if there is none."""
+    for key in keys:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data if isinstance(data, dict) else {}
+
+
 def dotted(path: KeyPath) -> str:
     """Return a path as text, such as `balancer.load_balancers.edge.listeners[0]`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)

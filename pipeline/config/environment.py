@@ -25,6 +25,7 @@ _PLACES: tuple[tuple[str, ...], ...] = (
     ("build", "test", "environment"),
     ("build", "test", "services", _ANY, "environment"),
     ("deploy", "environment"),
+    ("deploy", "services", _ANY, "environment"),
     ("deploy", "release_command", "environment"),
 )
 _LEADING_ZERO = re.compile(r"[-+]?0\d+")

@@ -9,30 +9,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from pipeline.balancer.model import Declaration, Model, Name
+from pipeline.balancer.model import Declaration, Model, Name, Undeclared
 from pipeline.base.errors import FieldError
-from pipeline.base.quantity import Amount, Duration, Size, Whole, resolve_amount
+from pipeline.base.quantity import Duration, Size
 from pipeline.base.remote_url import RemoteUrl, is_url
 from pipeline.config.build_options import CacheOption, Platform, SecretId, SecretText, SshAgent, StageName
-from pipeline.config.container_log import LOG, ContainerLog
-from pipeline.config.container_values import Cpus, Memory
-from pipeline.config.environment import BuildArguments, Environment, VariableName
-from pipeline.config.on_drain import ON_DRAIN, OnDrain
-from pipeline.config.privileges import (
-    DEFAULT_PIDS_LIMIT,
-    AddedCapabilities,
-    DroppedCapabilities,
-    NoNewPrivileges,
-    PidsLimit,
-    check_capabilities,
-    privileges,
-)
+from pipeline.config.deploy import Deploy
+from pipeline.config.environment import BuildArguments, VariableName
 from pipeline.config.reporters import Reporters
 from pipeline.config.retention import Retention
-from pipeline.config.steps import ENTRYPOINT, INIT, SHM_SIZE, Approval, Command, Entrypoint, ReleaseCommand, Tests
+from pipeline.config.service import OPTIONS
+from pipeline.config.steps import Tests
 from pipeline.config.triggers import Triggers
-from pipeline.config.volume import Volumes
-from pipeline.engine.container import Privileges
 
 
 def _glob(value: str) -> str:
@@ -41,7 +29,6 @@ def _glob(value: str) -> str:
     return value
 
 
-_OPTIONS = "Options of the stage in `uses`. The shipped stage has none."
 Glob = Annotated[str, AfterValidator(_glob)]
 
 
@@ -72,7 +59,7 @@ class Source(Model):
     """The git repository of the pipeline."""
 
     uses: str = Field("git", min_length=1, description="Stage that finds commits: entry point `source.NAME`.")
-    options: dict[str, Any] = Field({}, alias="with", description=_OPTIONS)
+    options: dict[str, Any] = Field({}, alias="with", description=OPTIONS)
     repository: str = Field(
         ".",
         min_length=1,
@@ -105,7 +92,7 @@ class Build(Model):
     """The build of an image from a commit."""
 
     uses: str = Field("docker", min_length=1, description="Stage that makes images: entry point `build.NAME`.")
-    options: dict[str, Any] = Field({}, alias="with", description=_OPTIONS)
+    options: dict[str, Any] = Field({}, alias="with", description=OPTIONS)
     context: str = Field(".", description="Folder of the repository that is sent to the builder.")
     context_limit: Size = Field(2 * 2**30, description="Maximum size of the context. A larger one fails the build.")
     dockerfile: str = Field("Dockerfile", description="Path of the Dockerfile, relative to the context.")
@@ -140,123 +127,6 @@ class Build(Model):
         if value.startswith("/") or ".." in value.split("/") or "\0" in value:
             raise ValueError("must be a path inside the repository, without a leading / and without ..")
         return posixpath.normpath(value)
-
-
-class Rolling(Model):
-    """Limits of a rolling deployment: containers above `replicas`, and healthy targets below it."""
-
-    max_surge: Amount = Field(
-        1,
-        description="How many containers above `replicas` may run during a rollout: a number or a percentage "
-        "(rounded up).",
-    )
-    max_unavailable: Amount = Field(
-        0,
-        description="How many of `replicas` may be unavailable during a rollout: a number or a percentage "
-        "(rounded down).",
-    )
-
-    def limits(self, replicas: int) -> tuple[int, int]:
-        """Return `max_surge` and `max_unavailable` as numbers of containers. A rollout moves nothing if both are 0."""
-        return (
-            resolve_amount(self.max_surge, replicas, round_up=True),
-            resolve_amount(self.max_unavailable, replicas, round_up=False),
-        )
-
-
-class ServiceSettings(Model):
-    """The settings of a service that a release keeps."""
-
-    uses: str = Field(
-        "docker", min_length=1, description="Stage that puts images into service: entry point `deploy.NAME`."
-    )
-    options: dict[str, Any] = Field({}, alias="with", description=_OPTIONS)
-    target_group: Name = Field(description="Target group of `balancer` in which the containers are registered.")
-    rolling: Rolling = Field(Rolling(), description="Limits of a rollout.")
-    command: Command | None = Field(
-        None, description="Command that replaces the image's CMD. It is passed to the image's ENTRYPOINT."
-    )
-    entrypoint: Entrypoint | None = Field(None, description=ENTRYPOINT)
-    function: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$",
-        description="Python function of the image, as MODULE.FUNCTION, that receives ELB's events. Requires "
-        "target_type lambda. A Lambda image does not need it.",
-    )
-    approval: Approval | None = Field(None, description="Manual approval before each deployment. None: not required.")
-    release_command: ReleaseCommand | None = Field(
-        None, description="Command that runs once in the new image before it receives traffic, such as migrations."
-    )
-    environment: Environment = Field({}, description="Variables of the containers. May contain ${secret:NAME}.")
-    volumes: Volumes = Field(
-        (), description="`/path/on/host:/path/in/container[:ro]` or `volume-name:/path/in/container[:ro]`."
-    )
-    memory: Memory | None = Field(None, description="Memory limit of each container. None: no limit.")
-    cpus: Cpus | None = Field(None, description="CPU limit of each container, in cores. None: no limit.")
-    init: bool = Field(False, description=INIT)
-    shm_size: Size | None = Field(None, description=SHM_SIZE)
-    pids_limit: PidsLimit = DEFAULT_PIDS_LIMIT
-    cap_add: AddedCapabilities = ()
-    cap_drop: DroppedCapabilities = ()
-    no_new_privileges: NoNewPrivileges = True
-    log: ContainerLog = Field(ContainerLog(), description=LOG)
-    on_drain: OnDrain | None = Field(None, description=ON_DRAIN)
-    stop_grace: Duration = Field(
-        timedelta(seconds=10), description="Time from SIGTERM to SIGKILL when a drained container is stopped."
-    )
-    restart: Literal["no", "on-failure", "always", "unless-stopped"] = Field(
-        "always",
-        description="Docker's restart policy, set once a container is healthy. Only `always` restarts containers after "
-        "a crash of Docker itself.",
-    )
-    deploy_timeout: Duration = Field(
-        timedelta(seconds=60), description="Time for a new container to become healthy. After it, the release fails."
-    )
-    unhealthy_timeout: Duration = Field(
-        timedelta(seconds=30),
-        description="The daemon replaces a container whose target is unhealthy for this long, within "
-        "rolling.max_unavailable. The wait grows with each replacement.",
-    )
-    retain: Whole = Field(5, ge=1, le=100, description="Number of releases whose image is kept for a rollback.")
-
-    @property
-    def privileges(self) -> Privileges:
-        """The privileges of its containers."""
-        return privileges(self.cap_add, self.cap_drop, no_new_privileges=self.no_new_privileges)
-
-    @model_validator(mode="after")
-    def _check_capabilities(self) -> Self:
-        check_capabilities(self.cap_add, self.cap_drop)
-        return self
-
-    @model_validator(mode="after")
-    def _check_command(self) -> Self:
-        if self.function and self.command:
-            raise FieldError("function", "must not be combined with command")
-        if self.function and self.entrypoint is not None:
-            raise FieldError("function", "must not be combined with entrypoint")
-        return self
-
-
-class Deploy(ServiceSettings):
-    """The deployment of the image as containers behind the balancer."""
-
-    replicas: Whole = Field(1, ge=1, le=500, description="Number of containers. Not part of a release.")
-
-    @property
-    def settings(self) -> ServiceSettings:
-        """Everything but the number of replicas."""
-        return ServiceSettings.model_construct(**{name: getattr(self, name) for name in ServiceSettings.model_fields})
-
-    @model_validator(mode="after")
-    def _check_rolling(self) -> Self:
-        if not any(self.rolling.limits(self.replicas)):
-            raise FieldError(
-                "rolling",
-                f"must allow progress: max_surge {self.rolling.max_surge} and max_unavailable "
-                f"{self.rolling.max_unavailable} of {self.replicas} are both 0; set max_surge to 1",
-            )
-        return self
 
 
 class SecretSource(Model):
@@ -294,13 +164,18 @@ class Pipeline(Model):
     deploy: Deploy = Field(description="Deployment of the image.")
     reporters: Reporters = Field({}, description="Receivers of a run's events, each under a name of your choice.")
     retention: Retention = Field(Retention(), description="Retention of finished runs.")
-    balancer: Declaration = Field(description="Listeners of the load balancer, and their target groups.")
+    balancer: Declaration = Field(
+        Undeclared(),
+        description="Listeners of the load balancer, and their target groups. None: no service gets requests.",
+    )
 
     @model_validator(mode="after")
     def _check_function(self) -> Self:
-        group = self.balancer.target_groups.get(self.deploy.target_group)
-        if self.deploy.function and group and group.target_type != "lambda":
-            raise FieldError(
-                "deploy", f"function requires target_type: lambda in target group {self.deploy.target_group}"
-            )
+        for name, service in self.deploy.all_services().items():
+            group = self.balancer.target_groups.get(service.target_group or "")
+            is_other = group is not None and group.target_type != "lambda"
+            if service.function and (is_other or not service.target_group):
+                where = ("deploy", "services", name) if self.deploy.services else "deploy"
+                of_group = f" in target group {service.target_group}" if service.target_group else ""
+                raise FieldError(where, f"function requires target_type: lambda{of_group}")
         return self

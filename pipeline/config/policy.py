@@ -86,7 +86,8 @@ class Policy(Model):
                 yield f"it uses the secret {name}, which is not in secrets"
             elif not use.allows(ref, trigger):
                 yield f"it uses the secret {name}, which is not for a run of {ref} by {trigger}"
-        for volume in pipeline.deploy.volumes:
+        services = pipeline.deploy.all_services().values()
+        for volume in dict.fromkeys(each for found in (pipeline.deploy, *services) for each in found.volumes):
             source = volume.split(":")[0]
             if not self._allows_path(source):
                 yield f"it mounts {source}, which is not in volumes"
@@ -144,6 +145,7 @@ def local_caches(build: Build) -> Iterator[str]:
 def _added(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     """Yield each capability that a commit adds beyond the default ones, with its section."""
     sections = {"deploy": pipeline.deploy.cap_add}
+    sections |= {f"deploy.services.{name}": found.cap_add for name, found in pipeline.deploy.services.items()}
     if tests := pipeline.build.test:
         sections["build.test"] = tests.cap_add
         sections |= {f"build.test.services.{name}": service.cap_add for name, service in tests.services.items()}

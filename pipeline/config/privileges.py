@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
@@ -33,6 +33,13 @@ _OTHER_CAPABILITIES = frozenset(
 KNOWN_CAPABILITIES = DEFAULT_CAPABILITIES | WITHHELD_CAPABILITIES | _OTHER_CAPABILITIES
 
 NO_PIDS_LIMIT = -1
+VERSION_1_LIMITS: dict[str, Any] = {
+    "pids_limit": NO_PIDS_LIMIT,
+    "cap_add": tuple(sorted(WITHHELD_CAPABILITIES)),
+    "cap_drop": (),
+    "no_new_privileges": False,
+}
+"""The limits of a release of version 1: its containers have Docker's default privileges."""
 # More than a server with a thread per connection needs, and far less than the 32768 of a small machine.
 DEFAULT_PIDS_LIMIT = 4096
 

@@ -55,10 +55,12 @@ from pipeline.balancer.model.tls import Certificate, MutualAuthentication
 from pipeline.base.quantity import Amount, Duration, Size, format_duration, format_size
 from pipeline.base.schema import Shorthand
 from pipeline.config.container_log import ContainerLog
-from pipeline.config.models import Build, Deploy, Parameter, Pipeline, Rolling, SecretSource, Source
+from pipeline.config.deploy import OF_RELEASE, Deploy, Service
+from pipeline.config.models import Build, Parameter, Pipeline, SecretSource, Source
 from pipeline.config.on_drain import OnDrain
 from pipeline.config.reporters import reporter_types
 from pipeline.config.retention import Retention
+from pipeline.config.service import Rolling, ServiceHealthCheck
 from pipeline.config.stages import stage_options
 from pipeline.config.steps import Approval, Readiness, ReleaseCommand, Retry, Tests, TestService
 from pipeline.config.triggers import ScheduledRun, Triggers, WebhookTrigger
@@ -80,7 +82,9 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("build.test.services.HOST", TestService),
     ("build.test.services.HOST.readiness", Readiness),
     ("deploy", Deploy),
+    ("deploy.services.NAME", Service),
     ("deploy.rolling", Rolling),
+    ("deploy.health_check", ServiceHealthCheck),
     ("deploy.log", ContainerLog),
     ("deploy.on_drain", OnDrain),
     ("deploy.approval", Approval),
@@ -168,7 +172,10 @@ def _section(path: str, model: type[BaseModel]) -> str:
         f" If only `{model.shorthand}` is set, its value may be written alone." if issubclass(model, Shorthand) else ""
     )
     lines = ["", f"## {title}", "", summary + shorthand, "", "| key | type | default | meaning |", "|---|---|---|---|"]
-    lines += [_row(field.alias or name, field) for name, field in model.model_fields.items()]
+    shown = {
+        name: field for name, field in model.model_fields.items() if model is not Service or name not in OF_RELEASE
+    }
+    lines += [_row(field.alias or name, field) for name, field in shown.items()]
     return "\n".join(lines) + "\n"
 
 

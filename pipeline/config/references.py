@@ -15,7 +15,8 @@ from pipeline.balancer.model.network.target_group import NetworkTargetGroup
 from pipeline.balancer.model.protocol import forward_mistake, transports
 from pipeline.base.errors import Problem
 from pipeline.base.suggestion import did_you_mean
-from pipeline.config.document import Document, KeyPath
+from pipeline.config.document import Document, KeyPath, mapping_at
+from pipeline.config.service_references import check_groups, groups_of_services
 
 
 def check_references(document: Document, data: dict[str, Any]) -> Iterator[Problem]:
@@ -24,41 +25,26 @@ def check_references(document: Document, data: dict[str, Any]) -> Iterator[Probl
     Unknown target groups, ports that are used twice, health checks that always pass, and a deployment that no listener
     reaches.
     """
-    groups = _mapping(data, "balancer", "target_groups")
-    wanted = _mapping(data, "deploy").get("target_group")
-    if groups and isinstance(wanted, str) and wanted not in groups:
-        yield document.problem(
-            ("deploy", "target_group"), f"there is no target group {wanted}", did_you_mean(wanted, groups)
-        )
+    groups = mapping_at(data, "balancer", "target_groups")
+    wanted = set(groups_of_services(data).values())
     forwarded = set()
     for path, listener in _listeners(data):
         for where, group in _forwards(listener, path):
             forwarded.add(group)
             if groups and group not in groups:
                 yield document.problem(where, f"there is no target group {group}", did_you_mean(group, groups))
-            elif mistake := _forward_mistake(_protocol(data, path, listener), _mapping(groups, group), group):
+            elif mistake := _forward_mistake(_protocol(data, path, listener), mapping_at(groups, group), group):
                 yield document.problem(where, *mistake)
-        balancer = _mapping(data, *map(str, path[:3]))
+        balancer = mapping_at(data, *map(str, path[:3]))
         if mistake := _plane_mistake(balancer, listener, groups):
             yield document.problem((*path, "default_action"), *mistake)
         elif mistake := _family_mistake(balancer, listener, groups, wanted):
             yield document.problem((*path[:3], "zones" if "zones" in balancer else "address"), *mistake)
     yield from _ports_used_twice(document, data)
     yield from _checks_that_always_pass(document, groups)
-    yield from _targets_that_do_not_fit(document, groups, _mapping(data, "balancer", "load_balancers"))
-    if isinstance(wanted, str) and _mapping(groups, wanted).get("target_type") == "alb":
-        yield document.problem(
-            ("deploy", "target_group"),
-            f"target group {wanted} has target_type: alb, so its target is a load balancer, not a container",
-            "name the target group that this load balancer forwards to",
-        )
-    known = isinstance(wanted, str) and wanted in groups and forwarded <= groups.keys()
-    if known and wanted not in forwarded and (forwarded or _only_answer(data)):
-        yield document.problem(
-            ("deploy", "target_group"),
-            f"no listener forwards to {wanted}, so the deployment would be unreachable",
-            f"add default_action: {{forward: {wanted}}} to a listener",
-        )
+    yield from _targets_that_do_not_fit(document, groups, mapping_at(data, "balancer", "load_balancers"))
+    is_all_known = forwarded <= groups.keys()
+    yield from check_groups(document, data, forwarded if is_all_known and (forwarded or _only_answer(data)) else None)
 
 
 def _forward_mistake(protocol: object, group: dict[str, Any], name: str) -> tuple[str, str] | None:
@@ -78,18 +64,22 @@ def _plane_mistake(
 
 
 def _family_mistake(
-    balancer: dict[str, Any], listener: dict[str, Any], groups: dict[str, Any], wanted: object
+    balancer: dict[str, Any], listener: dict[str, Any], groups: dict[str, Any], wanted: set[str]
 ) -> tuple[str, str] | None:
-    """Return why the containers of `deploy.target_group` get nothing from one address of a listener."""
-    if balancer.get("type") != "network" or not isinstance(wanted, str):
+    """Return why the containers of a target group get nothing from one address of a listener."""
+    if balancer.get("type") != "network":
         return None
-    group = _network_groups(listener, groups).get(wanted)
-    return family_mistake(listener.get("protocol"), _addresses(balancer), group, wanted) if group else None
+    found = _network_groups(listener, groups)
+    mistakes = (
+        family_mistake(listener.get("protocol"), _addresses(balancer), found[group], group)
+        for group in sorted(wanted & found.keys())
+    )
+    return next(filter(None, mistakes), None)
 
 
 def _network_groups(listener: dict[str, Any], groups: dict[str, Any]) -> dict[str, NetworkTargetGroup]:
     """Return the target groups of a listener. Empty if one of them has a mistake of its own."""
-    used = {name: _mapping(groups, name) for _, name in _forwards(listener, ()) if name in groups}
+    used = {name: mapping_at(groups, name) for _, name in _forwards(listener, ()) if name in groups}
     try:
         return {name: NetworkTargetGroup.model_validate(group) for name, group in used.items()}
     except ValidationError:
@@ -100,13 +90,13 @@ def _targets_that_do_not_fit(
     document: Document, groups: dict[str, Any], balancers: dict[str, Any]
 ) -> Iterator[Problem]:
     for name in groups:
-        if mistake := target_mistake(_mapping(groups, name), balancers):
+        if mistake := target_mistake(mapping_at(groups, name), balancers):
             yield document.problem(("balancer", "target_groups", name, mistake.key), mistake.reason, mistake.hint)
 
 
 def _protocol(data: dict[str, Any], path: KeyPath, listener: dict[str, Any]) -> object:
     """Return the protocol of the listener at `path`. Only one of a network load balancer must be given."""
-    is_network = _mapping(data, *map(str, path[:3])).get("type") == "network"
+    is_network = mapping_at(data, *map(str, path[:3])).get("type") == "network"
     return listener.get("protocol", "" if is_network else None)
 
 
@@ -116,7 +106,7 @@ def _ports_used_twice(document: Document, data: dict[str, Any]) -> Iterator[Prob
         port, protocol = listener.get("port"), listener.get("protocol")
         if not isinstance(port, int):
             continue
-        addresses = _addresses(_mapping(data, *map(str, path[:3])))
+        addresses = _addresses(mapping_at(data, *map(str, path[:3])))
         binding = Binding(addresses, port, transports(protocol if isinstance(protocol, str) else None))
         if other := next((where for where, each in known.items() if each.overlaps(binding)), None):
             line = document.place(other)[0]
@@ -136,9 +126,9 @@ def _addresses(balancer: dict[str, Any]) -> tuple[str, ...]:
 
 def _checks_that_always_pass(document: Document, groups: dict[str, Any]) -> Iterator[Problem]:
     for name, group in groups.items():
-        default = "HTTP" if _mapping(groups, name).get("protocol", "HTTP") in ("HTTP", "HTTPS") else "TCP"
-        is_published = _mapping(groups, name).get("target_type") == "instance"
-        if is_published and _mapping(group, "health_check").get("protocol", default) == "TCP":
+        default = "HTTP" if mapping_at(groups, name).get("protocol", "HTTP") in ("HTTP", "HTTPS") else "TCP"
+        is_published = mapping_at(groups, name).get("target_type") == "instance"
+        if is_published and mapping_at(group, "health_check").get("protocol", default) == "TCP":
             path: KeyPath = ("balancer", "target_groups", name)
             yield document.problem(
                 (*path, "health_check") if "health_check" in group else path,
@@ -149,7 +139,7 @@ def _checks_that_always_pass(document: Document, groups: dict[str, Any]) -> Iter
 
 
 def _listeners(data: dict[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
-    for name, balancer in _mapping(data, "balancer", "load_balancers").items():
+    for name, balancer in mapping_at(data, "balancer", "load_balancers").items():
         listeners = balancer.get("listeners") if isinstance(balancer, dict) else None
         for index, listener in enumerate(listeners if isinstance(listeners, list) else []):
             if isinstance(listener, dict):
@@ -172,10 +162,10 @@ def _forwards(listener: dict[str, Any], path: KeyPath) -> Iterator[tuple[KeyPath
 def _actions(listener: dict[str, Any], path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
     """Yield the position and the content of each action of the listener."""
     if "default_action" in listener:
-        yield (*path, "default_action"), _mapping(listener, "default_action")
+        yield (*path, "default_action"), mapping_at(listener, "default_action")
     rules = listener.get("rules")
     for index, rule in enumerate(rules if isinstance(rules, list) else []):
-        yield (*path, "rules", index, "action"), _mapping(rule, "action")
+        yield (*path, "rules", index, "action"), mapping_at(rule, "action")
 
 
 def _named(forward: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
@@ -188,9 +178,3 @@ def _named(forward: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
         for key in ("target_group", "target_groups"):
             if key in forward:
                 yield from _named(forward[key], (*path, key))
-
-
-def _mapping(data: Any, *keys: str) -> dict[str, Any]:
-    for key in keys:
-        data = data.get(key) if isinstance(data, dict) else None
-    return data if isinstance(data, dict) else {}

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from pipeline.balancer.model import Declaration, Model, SharedGroup, TargetGroup
+from pipeline.balancer.model import Declaration, Model, Name, SharedGroup, Undeclared
 from pipeline.config.load import Configuration
-from pipeline.config.models import ServiceSettings
-from pipeline.config.privileges import NO_PIDS_LIMIT, WITHHELD_CAPABILITIES
-from pipeline.config.secrets import Secrets
+from pipeline.config.privileges import VERSION_1_LIMITS
+from pipeline.config.service import ServiceSettings
+from pipeline.config.service_spec import ServiceSpec
+from pipeline.engine.labels import DEFAULT_SERVICE
 
-# Containers of a release of version 1 have Docker's default privileges.
-_VERSION_1_LIMITS = {
-    "pids_limit": NO_PIDS_LIMIT,
-    "cap_add": tuple(sorted(WITHHELD_CAPABILITIES)),
-    "cap_drop": (),
-    "no_new_privileges": False,
-}
 _FIELDS = ServiceSettings.model_fields
 
 
@@ -30,20 +23,16 @@ def _with_services(data: Any) -> Any:
     """Convert a release of version 1: its service is `deploy`, with the number of replicas in it."""
     if not isinstance(data, Mapping) or not isinstance(data.get("deploy"), Mapping):
         return data
-    settings = {key: value for key, value in data["deploy"].items() if key != "replicas"} | _VERSION_1_LIMITS
+    settings = {key: value for key, value in data["deploy"].items() if key != "replicas"} | VERSION_1_LIMITS
     return {**{key: value for key, value in data.items() if key != "deploy"}, "services": {"web": settings}}
 
 
-class Services(Model):
-    """The services of a release. There is one, `web`."""
-
-    web: ServiceSettings
-
-
 class ReleaseSpec(Model):
-    """An image and its configuration. Secrets are in it by name only.
+    """The images and the configuration of all services. Secrets are in it by name only.
 
-    The number of replicas is not part of it: see `pipeline.store.services`. A spec of version 1 is read as well.
+    `services` are in the order of a rollout. `shared` are the settings of `deploy` itself if there are several
+    services; otherwise those of `web` are. The number of replicas is not part of it: see `pipeline.store.services`. A
+    spec of version 1 is read as well.
     """
 
     version: Literal[2] = 2
@@ -51,20 +40,23 @@ class ReleaseSpec(Model):
     image_tag: str
     sha: str
     subject: str
-    services: Services
-    balancer: Declaration | SharedGroup
+    services: dict[Name, ServiceSettings]
+    shared: ServiceSettings | None = None
+    balancer: Declaration | SharedGroup | Undeclared
 
     _from_version_1 = model_validator(mode="before")(_with_services)
 
     @classmethod
     def of(cls, configuration: Configuration, *, image_id: str, image_tag: str, sha: str, subject: str) -> ReleaseSpec:
         """Return the release of a pipeline.yaml and an image."""
+        deploy = configuration.pipeline.deploy
         return cls(
             image_id=image_id,
             image_tag=image_tag,
             sha=sha,
             subject=subject,
-            services=Services(web=configuration.pipeline.deploy.settings),
+            services=deploy.all_services(),
+            shared=deploy.settings if deploy.services else None,
             balancer=configuration.pipeline.balancer,
         )
 
@@ -79,56 +71,35 @@ class ReleaseSpec(Model):
         The limits alone must not replace the containers of a release that is only scaled.
         """
         former = ReleaseSpec.parse(stored)
-        has_defaults = all(getattr(self.service, name) == _FIELDS[name].default for name in _VERSION_1_LIMITS)
-        unlimited = Services(web=self.service.model_copy(update=_VERSION_1_LIMITS))
+        has_defaults = all(getattr(self.settings, name) == _FIELDS[name].default for name in VERSION_1_LIMITS)
+        unlimited = {DEFAULT_SERVICE: self.settings.model_copy(update=VERSION_1_LIMITS)}
         is_same = has_defaults and self.model_copy(update={"services": unlimited}) == former
         return former if is_same and "version" not in json.loads(stored) else self
 
     @property
-    def service(self) -> ServiceSettings:
-        """The settings of the only service."""
-        return self.services.web
+    def settings(self) -> ServiceSettings:
+        """The settings of the release as a whole: its stage, its release command, and how many releases are kept."""
+        return self.shared or self.services[DEFAULT_SERVICE]
 
-    @property
-    def group(self) -> TargetGroup:
-        """The target group that its containers join."""
-        return self.balancer.target_groups[self.service.target_group]
+    def service(self, name: str) -> ServiceSpec:
+        """Return one service. Raises `KeyError`."""
+        settings = self.services[name]
+        group = self.balancer.target_groups[settings.target_group] if settings.target_group else None
+        forced = self.balancer.forced if isinstance(self.balancer, SharedGroup) else 0
+        return ServiceSpec(name, self.image_id, settings, group, forced)
 
-    def template(self, secrets: Secrets) -> str:
-        """Return a hash of everything that a container of this release is made from.
+    def all_services(self) -> tuple[ServiceSpec, ...]:
+        """Return all services, in the order of a rollout."""
+        return tuple(map(self.service, self.services))
 
-        Containers with the same template are interchangeable. A changed secret replaces them, so its value is hashed
-        too: 48 bits of a hash over all of it reveal nothing. The health check is part of it, because a container that
-        passed another check has not passed this one.
-        """
-        group = self.group
-        parts: dict[str, Any] = {
-            "image": self.image_id,
-            # The key of version 1. Another one would replace every container that runs.
-            "deploy": {
-                **self.service.model_dump(
-                    mode="json",
-                    include={
-                        *("command", "function", "volumes", "memory", "cpus", "stop_grace", "restart", "target_group"),
-                    },
-                ),
-                # Left out unless set, so that the containers of version 0.1.0 keep their hash.
-                **self.service.model_dump(
-                    mode="json", include={"entrypoint", "init", "shm_size"}, exclude_defaults=True
-                ),
-            },
-            "environment": sorted(secrets.resolve_all(self.service.environment).items()),
-            "port": group.port,
-            "target_type": group.target_type,
-            # Settings that version 0.1.0 did not have count once they are set.
-            "health_check": group.health_check.model_dump(mode="json", exclude=_unset(group.health_check, "host")),
-        }
-        if isinstance(self.balancer, SharedGroup) and self.balancer.forced:
-            parts["forced"] = self.balancer.forced
-        limits = self.service.model_dump(include=set(_VERSION_1_LIMITS))
-        if limits != _VERSION_1_LIMITS:
-            parts["limits"] = limits
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+    def service_of(self, group: str) -> str | None:
+        """Return the service whose containers are the targets of a group, or None."""
+        return next((name for name, service in self.services.items() if service.target_group == group), None)
+
+    @model_serializer(mode="wrap")
+    def _stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        return data if self.shared else {key: value for key, value in data.items() if key != "shared"}
 
 
 def service_settings(stored: str) -> ServiceSettings | None:
@@ -136,7 +107,14 @@ def service_settings(stored: str) -> ServiceSettings | None:
 
     A stage of another package may store other things than `ReleaseSpec` does.
     """
-    return _Stored.model_validate_json(stored).services.web
+    found = _Stored.model_validate_json(stored)
+    return found.shared or found.services.web
+
+
+def service_names(stored: str) -> tuple[str, ...]:
+    """Return the names of the services in a stored release. A release that has none is one service."""
+    services = json.loads(stored).get("services")
+    return tuple(services) if isinstance(services, dict) and services else (DEFAULT_SERVICE,)
 
 
 def forced_deployments(stored: str) -> int:
@@ -160,13 +138,10 @@ class _Stored(Model):
     model_config = ConfigDict(extra="ignore")
 
     services: _StoredServices = _StoredServices()
+    shared: ServiceSettings | None = None
     balancer: _StoredGroup = _StoredGroup()
 
     _from_version_1 = model_validator(mode="before")(_with_services)
-
-
-def _unset(model: Model, *names: str) -> set[str]:
-    return {name for name in names if getattr(model, name) is None}
 
 
 # The repair loop reads the active release every second.

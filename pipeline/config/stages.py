@@ -14,8 +14,9 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from pipeline.balancer.model import Model
 from pipeline.base.errors import ConfigError, Problem
 from pipeline.base.suggestion import did_you_mean
+from pipeline.config.deploy import Deploy
 from pipeline.config.document import Document
-from pipeline.config.models import Build, Deploy, Source
+from pipeline.config.models import Build, Source
 from pipeline.config.validation import problems_of
 
 GROUP = "pipeline.stages"

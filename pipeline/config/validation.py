@@ -97,7 +97,7 @@ def _problem(detail: ErrorDetails, path: KeyPath, document: Document, model: typ
         return document.problem(path, "unknown key", did_you_mean(str(path[-1]), known), at_key=True)
     if kind == "value_error":
         cause = context.get("error")
-        where = (*path, cause.key) if isinstance(cause, FieldError) else path
+        where = (*path, *cause.path) if isinstance(cause, FieldError) else path
         return document.problem(where, str(cause))
     if path and path[-1] == "[key]":
         path = path[:-1]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import NamedTuple
 
 SIGKILL_CODE = 137
@@ -16,13 +17,37 @@ def ran_out_of_memory(oom_killed: bool, exit_code: int | None) -> bool:
     return oom_killed and exit_code == SIGKILL_CODE
 
 
+class ContainerHealth(StrEnum):
+    """The result of a container's health probe. It is `starting` until a probe has passed, or too many have failed."""
+
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True)
+class HealthProbe:
+    """A command that the engine runs inside a container, and that exits with 0 if the container is healthy.
+
+    The engine waits `interval` before each run, and a run fails after `timeout`. After `threshold` failures in a row
+    the container is unhealthy. One success makes it healthy. Without a `command`, it is the HEALTHCHECK of the image
+    with the image's times, and nothing if the image has none.
+    """
+
+    command: tuple[str, ...] | None
+    interval: timedelta
+    timeout: timedelta
+    threshold: int
+
+
 @dataclass(frozen=True)
 class Container:
     """A container as reported by its engine. `address` is its address in its network, also while it is stopped.
 
     `running_for` is in seconds. It is None if the container does not run, or if it has run for so long that the list
     no longer gives seconds. `process_started_at` is the last start of its process, and `restarts` counts the automatic
-    restarts by the engine. `mounts` are the paths of its volumes. Only `inspect` fills these three.
+    restarts by the engine. `mounts` are the paths of its volumes. Only `inspect` fills these three. `health` is None
+    without a probe.
     """
 
     id: str
@@ -39,6 +64,7 @@ class Container:
     process_started_at: datetime | None = None
     restarts: int = 0
     mounts: tuple[str, ...] = ()
+    health: ContainerHealth | None = None
 
     @property
     def ran_out_of_memory(self) -> bool:
@@ -91,7 +117,8 @@ class ContainerSpec:
     None sets no limit. An `entrypoint` of None is the image's, and an empty one is none. `init` runs a small init as
     process 1, which ends orphans. `shm_size` is the size of /dev/shm in bytes.
 
-    `aliases` are its host names in its network. `low_priority` lowers its share of a busy processor and forbids swap.
+    The engine checks its health by `probe`. Without one it does not, whatever the image says. `aliases` are its host
+    names in its network. `low_priority` lowers its share of a busy processor and forbids swap.
     """
 
     name: str
@@ -112,4 +139,5 @@ class ContainerSpec:
     aliases: tuple[str, ...] = ()
     published: tuple[PublishedPort, ...] = ()
     privileges: Privileges = Privileges()
+    probe: HealthProbe | None = None
     low_priority: bool = False

@@ -9,13 +9,15 @@ from enum import StrEnum
 from typing import Protocol
 
 from pipeline.base.clock import Stamp
-from pipeline.engine.container import LogLimit, Privileges, ran_out_of_memory
+from pipeline.engine.container import ContainerHealth, HealthProbe, LogLimit, Privileges, ran_out_of_memory
 from pipeline.engine.labels import DEFAULT_SERVICE
 
 
 @dataclass(frozen=True)
 class Replica:
     """A replica as reported by its runtime. The balancer reaches it at `address:port`, also after restarts.
+
+    `health` is the result of its probe, None without one.
 
     `release` is 0, `template` empty and `port` 0 if unknown, because an earlier version of Penstock may have started
     it. `grace` is the time to stop that its release sets. `running` is also true while the runtime is about to restart
@@ -37,13 +39,15 @@ class Replica:
     running_for: int | None
     labels: Mapping[str, str]
     zone: str | None = None
+    health: ContainerHealth | None = None
 
 
 @dataclass(frozen=True)
 class ReplicaSpec:
     """The specification of a replica. `memory` is in bytes, `cpus` in cores, `pids` counts processes and threads.
 
-    None sets no limit. It listens on `port`. With `published`, the balancer reaches it at a port of its host. Otherwise
+    None sets no limit. It listens on `port`, or on none that matters if that is 0. `probe` checks its health from
+    inside. With `published`, the balancer reaches it at a port of its host. Otherwise
     the runtime decides. `forwarded`: the protocols, tcp or udp, of what the kernel forwards to its port. It is in
     `zone`, or in none. `template` identifies the settings that equal replicas share.
     """
@@ -71,6 +75,7 @@ class ReplicaSpec:
     published: bool = False
     forwarded: tuple[str, ...] = ()
     zone: str | None = None
+    probe: HealthProbe | None = None
 
 
 class RestartPolicy(StrEnum):

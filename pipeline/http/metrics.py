@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from pipeline.config.release import service_names
 from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.store.records import Run, RunState
 from pipeline.store.store import Store
@@ -70,8 +71,9 @@ class DaemonMetrics:
         self._set("penstock_runs_running", where, sum(run.state is RunState.RUNNING for run in runs))
         active = self._store.releases.active(pipeline)
         self._set("penstock_active_release", where, active.number if active else 0)
-        wanted = self._store.services.wanted(pipeline, DEFAULT_SERVICE) if active else 0
-        self._set("penstock_replicas_wanted", (*where, ("service", DEFAULT_SERVICE)), wanted or 0)
+        for service in service_names(active.spec) if active else (DEFAULT_SERVICE,):
+            wanted = self._store.services.wanted(pipeline, service) if active else 0
+            self._set("penstock_replicas_wanted", (*where, ("service", service)), wanted or 0)
 
     def _add(self, run: Run, where: _Labels) -> None:
         self._values["penstock_runs_total"]["", where] += 1

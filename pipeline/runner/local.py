@@ -68,7 +68,7 @@ class Runner:
         return self._work(RunRequest(Trigger.COMMAND, wanted, RunKind.SCALE), wait)
 
     def restart(self, service: str | None = None, *, wait: timedelta = timedelta(0)) -> Run:
-        """Replace the replicas of a service of the active release by new ones."""
+        """Replace the replicas of a service of the active release by new ones, or those of all services."""
         return self._work(RunRequest(Trigger.COMMAND, service, RunKind.RESTART), wait)
 
     def down(self, *, wait: timedelta = timedelta(0)) -> Run:

@@ -16,7 +16,6 @@ from pipeline.base.errors import (
     Superseded,
     SystemFault,
 )
-from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from pipeline.runner.context import PipelineContext
@@ -92,13 +91,12 @@ class Execution:
         stages.run(context, "deploy", lambda context: load_deployer(context).rollback(context, release))
 
     def _change_replicas(self, context: StageContext, stages: StageRunner) -> None:
-        """Scale or restart a service of the active release."""
+        """Scale a service of the active release, or restart one or all."""
         release = self._store.releases.active(self._name)
         if release is not None:
             self._store.runs.set_release(self._name, self._run.number, release.number)
             self._set_revision(release)
         service, _, count = (self._run.requested or "").partition("=")
-        name = service or DEFAULT_SERVICE
 
         def change(context: StageContext) -> None:
             deployer = load_deployer(context)
@@ -108,9 +106,9 @@ class Execution:
                     hint="its package is of an earlier version of Penstock's interface",
                 )
             if self._run.kind is RunKind.SCALE:
-                deployer.scale(context, name, int(count))
+                deployer.scale(context, service, int(count))
             else:
-                deployer.restart(context, name)
+                deployer.restart(context, service or None)
 
         stages.run(context, "deploy", change)
 

@@ -11,6 +11,7 @@ from pipeline.base.errors import ConfigError
 from pipeline.config import models
 from pipeline.config.load import Configuration
 from pipeline.config.release import service_settings
+from pipeline.config.service import ServiceSettings
 from pipeline.config.stages import find_stage
 
 
@@ -42,7 +43,7 @@ def check_deployer(context: StageContext) -> None:
         )
 
 
-def _active_deploy(context: StageContext) -> models.ServiceSettings | None:
+def _active_deploy(context: StageContext) -> ServiceSettings | None:
     """Return the settings of the active release if they name another stage than the configuration."""
     pipeline = context.configuration.pipeline
     active = context.store.releases.active(pipeline.name)
@@ -50,7 +51,7 @@ def _active_deploy(context: StageContext) -> models.ServiceSettings | None:
     return deploy if deploy and deploy.uses != pipeline.deploy.uses else None
 
 
-def _load(section: str, settings: models.Source | models.Build | models.ServiceSettings) -> Any:
+def _load(section: str, settings: models.Source | models.Build | ServiceSettings) -> Any:
     stage = find_stage(section, settings.uses)
     options = getattr(stage, "Options", None)
     if options is None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pipeline.store.database import Database
 from pipeline.store.records import Deployment, DeploymentState, ReleaseState
 from pipeline.store.rows import deployment_from_row, now
-from pipeline.store.services import set_scale, set_wanted
+from pipeline.store.services import forget_scales, set_scale, set_wanted
 
 
 class Deployments:
@@ -49,7 +49,8 @@ class Deployments:
         """Store the outcome of a deployment and what is active now, in one transaction.
 
         A success makes its release active and stores the number of replicas of each service in `wanted`. `declared` has
-        the numbers in pipeline.yaml: a different one in `wanted` lasts until these change. None ends that.
+        the numbers in pipeline.yaml: a different one in `wanted` lasts until these change. None ends that, and so does
+        a deployment to nothing.
         """
         with self._db.transaction() as db:
             db.execute(
@@ -61,6 +62,8 @@ class Deployments:
                 _mark(db, deployment.pipeline, deployment.to_release, ReleaseState.ACTIVE)
                 for service, count in (wanted or {}).items():
                     set_wanted(db, deployment.pipeline, service, count)
+                if deployment.to_release is None:
+                    forget_scales(db, deployment.pipeline)
                 for service, number in (declared or {}).items():
                     set_scale(db, deployment.pipeline, service, number, (wanted or {}).get(service, 0))
             elif deployment.to_release != deployment.from_release:

@@ -39,10 +39,15 @@ class Services:
 
 
 def set_scale(db: sqlite3.Connection, pipeline: str, name: str, declared: int | None, count: int) -> None:
-    """Keep the number of a service that differs from the declared one. None: forget it, since nothing is deployed."""
+    """Keep the number of a service that differs from the declared one. None: forget it."""
     db.execute("DELETE FROM scales WHERE pipeline=? AND service=?", (pipeline, name))
     if declared not in (None, count):
         db.execute("INSERT INTO scales VALUES (?,?,?,?)", (pipeline, name, declared, count))
+
+
+def forget_scales(db: sqlite3.Connection, pipeline: str) -> None:
+    """Forget the numbers of all services of a pipeline, of which nothing is deployed any more."""
+    db.execute("DELETE FROM scales WHERE pipeline=?", (pipeline,))
 
 
 def set_wanted(db: sqlite3.Connection, pipeline: str, name: str, count: int) -> None:

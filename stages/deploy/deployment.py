@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import NoReturn, Protocol, Self
 
@@ -17,18 +18,17 @@ from pipeline.base.errors import (
     SystemFault,
 )
 from pipeline.config.release import ReleaseSpec
-from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.event_kinds import EventKind
 from pipeline.store import records
 from pipeline.store.records import DeploymentState, Release
-from stages.deploy.desired import wanted_replicas
+from stages.deploy.desired import active_replicas
 
 
-class Service(Protocol):
-    """The steps that restore the previous release. `ServiceRollout` describes both methods."""
+class Rollout(Protocol):
+    """The steps that restore the previous release. `ReleaseRollout` describes both methods."""
 
     def roll_out(
-        self, spec: ReleaseSpec, release: int, replicas: int, cancelled: threading.Event | None = None
+        self, spec: ReleaseSpec, release: int, replicas: Mapping[str, int], cancelled: threading.Event | None = None
     ) -> None:
         """Make `spec` the only release in service."""
 
@@ -37,11 +37,11 @@ class Service(Protocol):
 
 
 class Deployment:
-    """One move from the active release to another, to another number of replicas, or to nothing.
+    """One move from the active release to another, to other numbers of replicas, or to nothing.
 
-    The only writer of its outcome. `replicas` is the number after a success, None for `pipeline down`. `declared` is
-    the number in pipeline.yaml: another number of replicas lasts until it changes. With `restarts`, the replicas of the
-    same release are replaced.
+    The only writer of its outcome. `replicas` is the number of each service after a success, None for `pipeline down`.
+    `declared` has the numbers in pipeline.yaml: another number of replicas lasts until they change. A rollback declares
+    nothing, so it keeps the numbers, and scaled ones as well. The replicas of the services in `restarts` are replaced.
 
     If an error leaves the block, the row becomes `failed` with the reason. The row stays open in four cases, and the
     next command then restores the last good release: after `leave_open`, if the store fails, after an unknown error (a
@@ -54,10 +54,10 @@ class Deployment:
         context: StageContext,
         row: records.Deployment,
         active: Release | None,
-        replicas: int | None = None,
-        declared: int | None = None,
+        replicas: Mapping[str, int] | None = None,
+        declared: Mapping[str, int | None] | None = None,
         *,
-        restarts: bool = False,
+        restarts: Collection[str] = (),
     ) -> None:
         self._context = context
         self._row = row
@@ -65,7 +65,7 @@ class Deployment:
         self._replicas = replicas
         self._declared = declared
         self._restarts = restarts
-        self._previous_replicas = wanted_replicas(context)
+        self._previous_replicas = active_replicas(context, active)
         self._decided = False
 
     @classmethod
@@ -74,10 +74,10 @@ class Deployment:
         context: StageContext,
         active: Release | None,
         to: Release | None,
-        replicas: int | None = None,
-        declared: int | None = None,
+        replicas: Mapping[str, int] | None = None,
+        declared: Mapping[str, int | None] | None = None,
         *,
-        restarts: bool = False,
+        restarts: Collection[str] = (),
     ) -> Self:
         """Open the row, before any container or target changes. `to` is None for `pipeline down`."""
         before, after = active.number if active else None, to.number if to else None
@@ -122,8 +122,8 @@ class Deployment:
         self._decided = True
         raise failure
 
-    def roll_back(self, failure: PenstockError, service: Service) -> NoReturn:
-        """Restore the previous release, with its number of replicas, and raise the resulting error.
+    def roll_back(self, failure: PenstockError, rollout: Rollout) -> NoReturn:
+        """Restore the previous release, with its numbers of replicas, and raise the resulting error.
 
         If the rollback fails too and `failure` is a system fault, the row stays open and `failure` is raised.
         """
@@ -131,7 +131,7 @@ class Deployment:
             self._finish(DeploymentState.FAILED, failure.message)
             raise failure
         try:
-            self._put_back(service)
+            self._put_back(rollout)
         except PenstockError as second:
             if isinstance(failure, SystemFault):
                 failure.hint = f"{failure.hint or 'repair the fault'}; the next command restores the last good release"
@@ -150,23 +150,20 @@ class Deployment:
         same_release = self._active is not None and self._active.number == self._row.to_release
         return same_release and self._replicas == self._previous_replicas and not self._restarts
 
-    def _put_back(self, service: Service) -> None:
+    def _put_back(self, rollout: Rollout) -> None:
         if self._active is None:
-            service.tear_down()
+            rollout.tear_down()
             return
         self._context.events.emit(EventKind.ROLLBACK_STARTED, f"rolling back to release {self._active.number}")
-        service.roll_out(ReleaseSpec.parse(self._active.spec), self._active.number, self._previous_replicas)
+        rollout.roll_out(ReleaseSpec.parse(self._active.spec), self._active.number, self._previous_replicas)
 
     def _finish(self, state: DeploymentState, reason: str = "") -> None:
         # Set first: if the store fails, the row stays open, and no second outcome is written over a lost one.
         self._decided = True
-        wanted = {DEFAULT_SERVICE: self._replicas} if self._replicas is not None else {}
-        # A rollback declares nothing. It keeps the number, and a scaled one as well.
-        is_down = self._row.to_release is None
-        declared = {DEFAULT_SERVICE: self._declared} if is_down or self._declared is not None else {}
         # The reason may quote what a container printed.
         printable = self._context.events.printable(reason)
-        self._context.store.deployments.finish(self._row, state, printable, wanted=wanted, declared=declared)
+        deployments = self._context.store.deployments
+        deployments.finish(self._row, state, printable, wanted=self._replicas, declared=self._declared)
 
 
 def _error_after(failure: PenstockError, active: Release | None) -> PenstockError:

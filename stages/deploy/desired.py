@@ -2,40 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import timedelta
+
 from pipeline.api import StageContext
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.secrets import Secrets
-from pipeline.engine.labels import DEFAULT_SERVICE
+from pipeline.config.service_spec import ServiceSpec
+from pipeline.store.records import Release
 from stages.deploy.decision import DesiredState
 
 
-def desired(spec: ReleaseSpec, replicas: int, secrets: Secrets) -> DesiredState:
-    """Return the wanted replicas of a release and the limits of its rollout."""
-    service = spec.service
-    max_surge, max_unavailable = service.rolling.limits(replicas)
+def desired(service: ServiceSpec, replicas: int, secrets: Secrets) -> DesiredState:
+    """Return the wanted replicas of a service and the limits of its rollout."""
+    settings = service.settings
+    max_surge, max_unavailable = settings.rolling.limits(replicas)
     return DesiredState(
-        template=spec.template(secrets),
+        template=service.template(secrets),
         replicas=replicas,
         max_surge=max_surge,
         max_unavailable=max_unavailable,
-        deregistration_delay=spec.group.deregistration_delay,
-        deploy_timeout=service.deploy_timeout,
+        deregistration_delay=service.group.deregistration_delay if service.group else timedelta(0),
+        deploy_timeout=settings.deploy_timeout,
     )
 
 
-def declared_replicas(context: StageContext) -> int:
-    """Return the number of replicas that a deployment sets: that of pipeline.yaml, or the one scaled to since then."""
-    pipeline = context.configuration.pipeline
-    declared = pipeline.deploy.replicas
-    scaled = context.store.services.scaled(pipeline.name, DEFAULT_SERVICE, declared)
-    return declared if scaled is None else scaled
+def declared_replicas(context: StageContext) -> dict[str, int]:
+    """Return the number of replicas that a deployment sets for each service.
+
+    It is that of pipeline.yaml, or the one scaled to since then.
+    """
+    pipeline, services = context.configuration.pipeline, context.store.services
+    declared = pipeline.deploy.all_replicas()
+    scaled = {name: services.scaled(pipeline.name, name, count) for name, count in declared.items()}
+    return {name: declared[name] if count is None else count for name, count in scaled.items()}
 
 
-def wanted_replicas(context: StageContext) -> int:
-    """Return the number of replicas that the last successful deployment set.
+def wanted_replicas(context: StageContext, services: Iterable[str]) -> dict[str, int]:
+    """Return the number of replicas of each service that the last successful deployment set.
 
-    Before the first one, it is the number in pipeline.yaml. Cheap enough to call every second.
+    Before the first one, it is the number in pipeline.yaml, and 1 for a service that is not in it. Cheap enough to call
+    every second.
     """
     pipeline = context.configuration.pipeline
-    stored = context.store.services.wanted(pipeline.name, DEFAULT_SERVICE)
-    return pipeline.deploy.replicas if stored is None else stored
+    stored = {name: context.store.services.wanted(pipeline.name, name) for name in services}
+    configured = pipeline.deploy.all_replicas()
+    return {name: configured.get(name, 1) if count is None else count for name, count in stored.items()}
+
+
+def active_replicas(context: StageContext, active: Release | None) -> dict[str, int]:
+    """Return the number of replicas of each service of the active release."""
+    return wanted_replicas(context, ReleaseSpec.parse(active.spec).services) if active else {}

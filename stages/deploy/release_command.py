@@ -26,7 +26,7 @@ def run_release_command(context: StageContext, engine: Engine, release: Release,
     It runs in the pipeline's network, with the environment, the volumes and the limits of the release's containers.
     Raises `StageFailed` if it fails or exceeds its timeout, and `Cancelled`. Its container is removed in every case.
     """
-    command = spec.service.release_command
+    command = spec.settings.release_command
     if command is None or release.state is not ReleaseState.PENDING:
         return
     context.events.emit(
@@ -57,7 +57,7 @@ def run_release_command(context: StageContext, engine: Engine, release: Release,
 def _container(
     context: StageContext, engine: Engine, release: Release, spec: ReleaseSpec, command: ReleaseCommand
 ) -> ContainerSpec:
-    pipeline, service = release.pipeline, spec.service
+    pipeline, service = release.pipeline, spec.settings
     environment = {**service.environment, **command.environment}
     return ContainerSpec(
         name=f"{pipeline}.release{release.number}.{randomness.token_hex(3)}",

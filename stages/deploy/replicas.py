@@ -15,7 +15,7 @@ from pipeline.balancer.model import NetworkTargetGroup, Target, TargetGroup, Tar
 from pipeline.balancer.model.protocol import transports
 from pipeline.base.clock import SYSTEM, Stamp
 from pipeline.config.privileges import pids
-from pipeline.config.release import ReleaseSpec
+from pipeline.config.service_spec import ServiceSpec
 from pipeline.engine import runtime as engine_runtime
 from pipeline.engine.container import LogLimit
 from pipeline.engine.labels import DEFAULT_SERVICE
@@ -246,7 +246,9 @@ class ReplicaSet:
         )
 
     def _waiting(self, found: engine_runtime.Replica | None, health: TargetHealth | None, now: Stamp) -> timedelta:
-        if health and health.state.is_unhealthy:
+        # A new replica whose checks fail from the start has been waiting since its start.
+        is_new = found is not None and found.name in self._started.keys() - self._settled
+        if health and health.state.is_unhealthy and not is_new:
             return health.state_age
         if found is None or (health and health.state is TargetState.HEALTHY):
             return timedelta(0)
@@ -254,17 +256,17 @@ class ReplicaSet:
 
 
 def replica_spec(
-    spec: ReleaseSpec, *, pipeline: str, release: int, run: int, template: str, environment: Mapping[str, str]
+    spec: ServiceSpec, *, pipeline: str, release: int, run: int, template: str, environment: Mapping[str, str]
 ) -> ReplicaSpec:
-    """Return what each replica of a release is made from. `environment` has its secrets resolved."""
-    service = spec.service
+    """Return what each replica of a service is made from. `environment` has its secrets resolved."""
+    service, group = spec.settings, spec.group
     return ReplicaSpec(
         pipeline=pipeline,
         release=release,
         run=run,
         template=template,
         image=spec.image_id,
-        port=spec.group.port,
+        port=group.port if group else 0,
         **_program(spec),
         environment=environment,
         memory=service.memory,
@@ -275,8 +277,9 @@ def replica_spec(
         privileges=service.privileges,
         log=LogLimit(service.log.max_size, service.log.max_files),
         grace=service.stop_grace,
-        published=spec.group.target_type == "instance",
-        forwarded=_forwarded(spec.group),
+        published=group is not None and group.target_type == "instance",
+        forwarded=_forwarded(group) if group else (),
+        probe=None if group else service.health_check.probe,
     )
 
 
@@ -286,10 +289,10 @@ def _forwarded(group: TargetGroup) -> tuple[str, ...]:
     return tuple(sorted(transports(group.protocol))) if is_forwarded else ()
 
 
-def _program(spec: ReleaseSpec) -> dict[str, Any]:
+def _program(spec: ServiceSpec) -> dict[str, Any]:
     """Return the fields for the image's own program, or for a function and the runtime that calls it."""
-    service = spec.service
-    if service.function is None:
+    service = spec.settings
+    if service.function is None or spec.group is None:
         return {"command": service.command, "entrypoint": service.entrypoint, "volumes": service.volumes}
     return {
         "entrypoint": ("python3", _FUNCTION_RUNTIME),

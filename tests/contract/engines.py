@@ -24,6 +24,7 @@ NO_SUCH_PROGRAM = ("penstock-no-such-program",)
 ENDED = 7
 """The exit code of a process that `end` ends."""
 EXIT_3 = ("sh", "-c", "exit 3")
+EXIT_0 = ("sh", "-c", "exit 0")
 READY = "ready"
 
 # The numbers of the capabilities that programs of the contract need, in the kernel's sets.
@@ -63,7 +64,7 @@ class Programs:
 
     def command(self, program: Program) -> tuple[str, ...]:
         """Return the command of a program, which prints `ready` after its own lines and has no other commands."""
-        full = replace(program, lines=(*program.lines, READY), commands={EXIT_3: 3})
+        full = replace(program, lines=(*program.lines, READY), commands={EXIT_3: 3, EXIT_0: 0})
         script = _SCRIPT.format(
             files=dict(full.files),
             lines=full.lines,

@@ -10,11 +10,13 @@ import pytest
 
 from pipeline.base.clock import SystemClock
 from pipeline.base.errors import StageFailed
-from pipeline.engine.container import Privileges
+from pipeline.engine.container import ContainerHealth, HealthProbe, Privileges
 from pipeline.engine.runtime import RestartPolicy, StopResult
 from pipeline.testing.fakes.program import PERMISSION_ERROR, PROCESS_ERROR, Program
 from tests.contract.engines import (
     ENDED,
+    EXIT_0,
+    EXIT_3,
     NO_SUCH_PROGRAM,
     READY,
     RuntimeUnderTest,
@@ -66,6 +68,26 @@ def test_a_replica_of_another_service_says_so(tested: RuntimeUnderTest) -> None:
     names = tested.start(), tested.start(service="worker")
     services = {name: found.service for name in names if (found := tested.find(name))}
     assert services == dict(zip(names, ("web", "worker"), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("command", "health"), [(EXIT_0, ContainerHealth.HEALTHY), (EXIT_3, ContainerHealth.UNHEALTHY)]
+)
+def test_a_probe_says_whether_a_replica_is_healthy(
+    tested: RuntimeUnderTest, command: tuple[str, ...], health: ContainerHealth
+) -> None:
+    """The probe's command is run in the replica. Its exit code is shown as the replica's health."""
+    probe = HealthProbe(command, timedelta(milliseconds=200), timedelta(seconds=20), threshold=1)
+    name = tested.start(probe=probe)
+    until(lambda: (found := tested.find(name)) and found.health is health, "a result")
+
+
+def test_without_a_probe_a_replica_has_no_health(tested: RuntimeUnderTest) -> None:
+    """Neither does one whose image has no HEALTHCHECK, if its probe names no command."""
+    for probe in (None, HealthProbe(None, timedelta(milliseconds=200), timedelta(seconds=1), threshold=1)):
+        found = tested.find(tested.start(probe=probe))
+        assert found is not None
+        assert found.health is None
 
 
 def test_a_replica_of_another_home_is_not_touched(tested: RuntimeUnderTest) -> None:

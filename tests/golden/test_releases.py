@@ -74,7 +74,7 @@ def test_every_release_of_version_1_is_there() -> None:
 
 def _wanted(spec: ReleaseSpec, replicas: int, case: dict[str, Any]) -> dict[str, Any]:
     """The template and the counts that a rollout goes by."""
-    wanted = desired(spec, replicas, Secrets(case.get("secrets", {})))
+    wanted = desired(spec.service("web"), replicas, Secrets(case.get("secrets", {})))
     return {
         "template": wanted.template,
         "replicas": wanted.replicas,

@@ -82,6 +82,6 @@ def refusal(error: ValidationError, code: str = "ValidationError") -> AwsError:
     """Return the error for the first mistake that a model found."""
     first = error.errors(include_url=False)[0]
     cause: Any = first.get("ctx", {}).get("error")
-    place = ".".join(str(part) for part in (*first["loc"], *([cause.key] if isinstance(cause, FieldError) else [])))
+    place = ".".join(str(part) for part in (*first["loc"], *(cause.path if isinstance(cause, FieldError) else ())))
     text = str(cause) if cause else first["msg"]
     return AwsError(code, f"{place}: {text}" if place else text)

@@ -20,6 +20,7 @@ from pipeline.balancer.model.network.target_group import NetworkTargetGroup
 from pipeline.balancer.model.shared_group import SharedGroup
 from pipeline.balancer.model.target import Target, TargetHealth, TargetState
 from pipeline.balancer.model.target_group import TargetGroup
+from pipeline.balancer.model.undeclared import Undeclared
 from pipeline.base.schema import Model, Name, Port
 
 __all__ = [
@@ -45,4 +46,5 @@ __all__ = [
     "TargetGroup",
     "TargetHealth",
     "TargetState",
+    "Undeclared",
 ]

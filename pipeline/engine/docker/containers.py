@@ -17,7 +17,7 @@ from pipeline.engine.docker.faults import as_stage_failure, ignore_not_found, tr
 from pipeline.engine.docker.lines import lines_of, missing_lines
 from pipeline.engine.docker.networks import DockerNetworks
 from pipeline.engine.docker.server import log_driver_of
-from pipeline.engine.docker.translation import container_from_inspect, container_from_list, host_options
+from pipeline.engine.docker.translation import container_from_inspect, container_from_list, health_check, host_options
 from pipeline.engine.labels import (
     LABEL_HOME,
     LABEL_PIPELINE,
@@ -78,8 +78,8 @@ class DockerContainers:
                 ports=[(each.container_port, each.protocol) for each in spec.published] or None,
                 host_config=self._api.create_host_config(**host_options(spec, self._log_driver(spec))),
                 networking_config=self._networking(spec),
-                # The balancer checks health. A second check would only add delay.
-                healthcheck={"test": ["NONE"]},
+                # Where the balancer checks health, there is no probe: a second check would only add delay.
+                healthcheck=health_check(spec.probe),
             )["Id"]
             try:
                 self._api.start(created)

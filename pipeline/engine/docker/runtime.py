@@ -126,10 +126,12 @@ class DockerRuntime:
             running_for=container.running_for,
             labels=labels,
             zone=labels.get(LABEL_ZONE),
+            health=container.health,
         )
 
     def _container_spec(self, spec: ReplicaSpec) -> ContainerSpec:
-        published = self._publish(spec.port) if spec.published or not self._host.routes_bridges else None
+        is_published = spec.port and (spec.published or not self._host.routes_bridges)
+        published = self._publish(spec.port) if is_published else None
         labels = {
             LABEL_PIPELINE: spec.pipeline,
             LABEL_SERVICE: spec.service,
@@ -157,6 +159,7 @@ class DockerRuntime:
             pids=spec.pids,
             privileges=spec.privileges,
             log=spec.log,
+            probe=spec.probe,
             network=self._networks.name(spec.pipeline),
             address=str(self._networks.free_address(spec.pipeline)),
             published=(*([published] if published else []), *self._forwarded(spec)),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.engine.container import Container, ContainerSpec
+from pipeline.engine.container import Container, ContainerHealth, ContainerSpec, HealthProbe
 
 # The CPU weight of builds and tests. Replicas have Docker's default, 1024.
 BUILD_CPU_SHARES = 128
@@ -44,6 +44,17 @@ def host_options(spec: ContainerSpec, log_driver: str | None = None) -> dict[str
     return options
 
 
+def health_check(probe: HealthProbe | None) -> dict[str, Any] | None:
+    """Return the argument `healthcheck` of `create_container`. None leaves the HEALTHCHECK of the image in force."""
+    if probe is None:
+        return {"test": ["NONE"]}
+    if probe.command is None:
+        return None
+    # Docker takes nanoseconds.
+    interval, timeout = (round(each.total_seconds() * 1e9) for each in (probe.interval, probe.timeout))
+    return {"test": ["CMD", *probe.command], "interval": interval, "timeout": timeout, "retries": probe.threshold}
+
+
 def container_from_list(row: Mapping[str, Any]) -> Container:
     """Translate one row of Docker's list of containers."""
     endpoints = row.get("NetworkSettings", {}).get("Networks", {}).values()
@@ -56,6 +67,7 @@ def container_from_list(row: Mapping[str, Any]) -> Container:
         address=next((a for e in endpoints if (a := _address(e))), ""),
         created_at=datetime.fromtimestamp(row["Created"], UTC),
         running_for=_seconds(row.get("Status", "")),
+        health=_health(row.get("Status", "")),
     )
 
 
@@ -77,6 +89,7 @@ def container_from_inspect(row: Mapping[str, Any]) -> Container:
         exit_code=state["ExitCode"],
         oom_killed=state["OOMKilled"],
         mounts=tuple(mount["Destination"] for mount in row.get("Mounts") or ()),
+        health=_inspected_health(state),
     )
 
 
@@ -84,6 +97,17 @@ def _seconds(status: str) -> int | None:
     """Return the age of a process from its status text, the only field of the list that has it."""
     found = re.match(r"Up (?:(\d+) seconds?|Less than a second)", status)
     return int(found[1] or 0) if found else None
+
+
+def _health(status: str) -> ContainerHealth | None:
+    """Return the health in a status text such as `Up 4 seconds (health: starting)`, the only field that has it."""
+    found = re.fullmatch(r"Up .*\((?:health: )?(starting|healthy|unhealthy)\)", status)
+    return ContainerHealth(found[1]) if found else None
+
+
+def _inspected_health(state: Mapping[str, Any]) -> ContainerHealth | None:
+    status = state.get("Health", {}).get("Status")
+    return ContainerHealth(status) if status in list(ContainerHealth) and state["Running"] else None
 
 
 def _address(endpoint: Mapping[str, Any]) -> str:

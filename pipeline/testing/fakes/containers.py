@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import PurePosixPath
 
 from pipeline.base.errors import EngineFault, StageFailed
-from pipeline.engine.container import Container, ContainerSpec
+from pipeline.engine.container import Container, ContainerHealth, ContainerSpec
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_APP, ROLE_RELEASE, ROLE_TEST
 from pipeline.testing.fakes.faults import Faults
 from pipeline.testing.fakes.images import FakeImages
@@ -292,4 +292,18 @@ class FakeContainers:
             oom_killed=container.oom_killed if full else False,
             process_started_at=container.process_started_at if full else None,
             restarts=container.restarts if full else 0,
+            health=self._health(container) if running else None,
         )
+
+    def _health(self, container: _Process) -> ContainerHealth | None:
+        """Return what the last probe that is due has found. The first one is due after the probe's interval."""
+        probe, started = container.spec.probe, container.process_started_at
+        command = (probe.command or container.program.healthcheck) if probe else None
+        if probe is None or command is None or started is None:
+            return None
+        failures = (self._now() - started) // probe.interval
+        if not failures:
+            return ContainerHealth.STARTING
+        if container.program.commands.get(command) == 0:
+            return ContainerHealth.HEALTHY
+        return ContainerHealth.UNHEALTHY if failures >= probe.threshold else ContainerHealth.STARTING

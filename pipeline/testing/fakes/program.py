@@ -32,9 +32,9 @@ class Program:
     """A process that prints `lines` and exits with `exit_code` immediately. With None it runs until it is stopped.
 
     `on_sigterm` is its exit code after SIGTERM; None ignores the signal. `refusal` is the error of a program that does
-    not start. `commands` are the exit codes of the commands that can be executed beside it, and `files` its files by
-    path. It prints an error and exits with 1 if its container lacks a capability that it `needs`, or may not have as
-    many `processes`.
+    not start. `commands` are the exit codes of the commands that can be executed beside it, and `healthcheck` is the
+    one that its image names. `files` are its files by path. It prints an error and exits with 1 if its container lacks
+    a capability that it `needs`, or may not have as many `processes`.
     """
 
     lines: tuple[str, ...] = ()
@@ -42,6 +42,7 @@ class Program:
     on_sigterm: int | None = 0
     refusal: str = ""
     commands: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    healthcheck: tuple[str, ...] | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
     needs: frozenset[str] = frozenset()
     processes: int = 1

@@ -91,6 +91,7 @@ class FakeRuntime:
                     network=network,
                     address=address,
                     privileges=spec.privileges,
+                    probe=spec.probe,
                 )
             )
 
@@ -174,4 +175,5 @@ class FakeRuntime:
             running_for=container.running_for,
             labels=container.labels,
             zone=spec.zone,
+            health=container.health,
         )

@@ -10,9 +10,11 @@ from click.testing import CliRunner
 
 from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
-from pipeline.cli import pipelines, releases, status, validate
+from pipeline.cli import pipelines, releases, scale, status, validate
+from pipeline.store.records import DeploymentState
 from pipeline.store.store import Store
 from tests.support.pipeline_yaml import MINIMAL
+from tests.support.started_runs import begin_run
 
 
 @pytest.fixture
@@ -38,6 +40,30 @@ def test_all_pipelines_are_listed(file: Path) -> None:
     done = CliRunner().invoke(pipelines.command, ["--json"], catch_exceptions=False)
     none = dict.fromkeys(("release", "replicas", "run", "state"))
     assert json.loads(done.stdout) == [{"pipeline": "shop", **none, "file": str(file)}]
+
+
+def activate(spec: str, **wanted: int) -> None:
+    """Make a release with this spec and these replicas the active one."""
+    with Store(Home.locate().database) as store:
+        run = begin_run(store, "shop").number
+        made = store.releases.create("shop", run, sha="a" * 40, subject="", image_id="1", image_tag="1", spec=spec)
+        row = store.deployments.begin("shop", run, None, made.number)
+        store.deployments.finish(row, DeploymentState.SUCCEEDED, wanted=wanted)
+
+
+def test_the_replicas_of_all_services_are_counted(file: Path) -> None:
+    """Those of services that the active release does not have are not."""
+    activate('{"services": {"web": {}, "worker": {}}}', web=2, worker=3, former=7)
+    done = CliRunner().invoke(pipelines.command, ["--json"], catch_exceptions=False)
+    assert json.loads(done.stdout)[0]["replicas"] == 5
+
+
+def test_a_number_needs_its_service(file: Path) -> None:
+    """If the active release has several."""
+    activate('{"services": {"web": {}, "worker": {}}}', web=2, worker=3)
+    with pytest.raises(ConfigError, match="shop has several services: web, worker") as caught:
+        CliRunner().invoke(scale.command, ["5", "-p", "shop"], catch_exceptions=False)
+    assert caught.value.hint == "name one: web=5"
 
 
 @pytest.mark.parametrize("command", [releases.command, status.command, validate.command])

@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.balancer.model import Declaration
-from pipeline.config.models import ServiceSettings
-from pipeline.config.release import ReleaseSpec, Services
+from pipeline.config.release import ReleaseSpec
 from pipeline.config.secrets import Secrets
+from pipeline.config.service import ServiceSettings
 
 BALANCER = Declaration.model_validate(
     {
@@ -23,11 +23,11 @@ SETTINGS: list[dict[str, Any]] = [{"entrypoint": ()}, {"entrypoint": ("sh",)}, {
 
 def template(**settings: Any) -> str:
     """Return the template of a release with these settings."""
-    services = Services(web=ServiceSettings(target_group="web", **settings))
+    services = {"web": ServiceSettings(target_group="web", **settings)}
     spec = ReleaseSpec(
         image_id="sha256:1", image_tag="shop:1", sha="1", subject="", services=services, balancer=BALANCER
     )
-    return spec.template(Secrets({}))
+    return spec.service("web").template(Secrets({}))
 
 
 @pytest.mark.parametrize(

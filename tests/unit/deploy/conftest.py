@@ -21,7 +21,7 @@ from tests.unit.deploy.deployments import PIPELINE, Service
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     """The service that the Deploy stage works on, in place of one in Docker."""
     service = Service()
-    monkeypatch.setattr(stage, "ServiceRollout", lambda *_: service)
+    monkeypatch.setattr(stage, "ReleaseRollout", lambda *_: service)
     monkeypatch.setattr(stage, "local_engine", lambda _: service.engine)
     balancer = SimpleNamespace(check_deletion_protection=lambda _: None, waiting_after=lambda *_: service.waiting)
     monkeypatch.setattr(stage, "open_balancer", lambda _: balancer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import replace
 from types import SimpleNamespace
@@ -58,15 +59,15 @@ class Service:
         self,
         spec: ReleaseSpec,
         release: int,
-        replicas: int,
+        replicas: Mapping[str, int],
         cancelled: threading.Event | None = None,
         *,
-        restarts: bool = False,
+        restarts: Collection[str] = (),
     ) -> None:
         """Put a release into service."""
-        self.counts.append(replicas)
+        self.counts.append(replicas["web"])
         self.step(f"restart {release}" if restarts else f"to {release}")
-        if error := self.errors.get(f"{replicas} replicas"):
+        if error := self.errors.get(f"{replicas['web']} replicas"):
             raise error
 
     def tear_down(self) -> int:

@@ -13,9 +13,9 @@ import pytest
 from pipeline.api import StageContext
 from pipeline.balancer.model import TargetState
 from pipeline.testing.fakes.clock import FakeClock
-from stages.deploy import drift
+from stages.deploy import release_drift
 from stages.deploy.decision import ContainerState, Observation, Replica
-from stages.deploy.drift import ServiceDrift
+from stages.deploy.release_drift import ReleaseDrift
 from tests.unit.deploy.deployments import Service, deploy
 
 _TIMEOUT = timedelta(seconds=30)
@@ -24,6 +24,12 @@ _TIMEOUT = timedelta(seconds=30)
 def _unhealthy(seconds: float) -> Replica:
     waited = timedelta(seconds=seconds)
     return Replica("web", "t", ContainerState.RUNNING, TargetState.UNHEALTHY, not_healthy_for=waited)
+
+
+class Hashed(SimpleNamespace):
+    """A namespace that can be a key."""
+
+    __hash__ = object.__hash__
 
 
 @pytest.fixture
@@ -51,19 +57,20 @@ def patience(
     def roll_out(*_: object, unhealthy_timeout: timedelta, **__: Any) -> None:
         found.append(unhealthy_timeout)
 
+    one = Hashed(replica_set=lambda: replicas, roll_out=roll_out, left_groups=list)
     rollout = SimpleNamespace(
-        replica_set=lambda _: replicas, roll_out=roll_out, left_groups=lambda _: [], secrets=service.secrets
+        service=lambda *_: one, others=lambda _: {}, prepare=lambda _: None, complete=lambda _: None
     )
-    monkeypatch.setattr(drift, "ServiceRollout", lambda *_: rollout)
-    monkeypatch.setattr(drift, "local_engine", lambda _: service.engine)
+    monkeypatch.setattr(release_drift, "ReleaseRollout", lambda *_: rollout)
+    monkeypatch.setattr(release_drift, "local_engine", lambda _: service.engine)
     registry = SimpleNamespace(declares=lambda *_: True)
-    monkeypatch.setattr(drift, "open_balancer", lambda _: SimpleNamespace(registry=lambda: registry))
+    monkeypatch.setattr(release_drift, "open_balancer", lambda _: SimpleNamespace(registry=lambda: registry))
     return found
 
 
 def test_the_first_replacement_waits_as_configured(patience: list[timedelta], context: StageContext) -> None:
     """The wait is deploy.unhealthy_timeout for the first replacement, and doubles with each further one."""
-    found = ServiceDrift(context)
+    found = ReleaseDrift(context)
     for _ in range(3):
         assert any("has been unhealthy for more than" in text for text in found.findings())
         found.repair(threading.Event())
@@ -73,7 +80,7 @@ def test_the_first_replacement_waits_as_configured(patience: list[timedelta], co
 @pytest.mark.usefixtures("patience")
 def test_only_healthy_replicas_are_stable(context: StageContext, seen: list[Replica]) -> None:
     """Anything else changes with time alone, so it is checked again without an event."""
-    found = ServiceDrift(context)
+    found = ReleaseDrift(context)
     assert not found.is_stable()
     for state in TargetState:
         seen[:] = [replace(seen[0], target=state)]
@@ -92,7 +99,7 @@ def _exited(context: StageContext) -> list[str]:
 def test_an_exit_is_reported_at_once(context: StageContext, seen: list[Replica]) -> None:
     """But it is drift only a little later, because a user may be restarting the container."""
     clock = FakeClock()
-    found = ServiceDrift(replace(context, clock=clock))
+    found = ReleaseDrift(replace(context, clock=clock))
     seen[:] = [Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY)]
     assert found.findings() == []
     seen[:] = [replace(seen[0], container=ContainerState.EXITED)]
@@ -108,7 +115,7 @@ def test_an_exit_is_reported_at_once(context: StageContext, seen: list[Replica])
 def test_a_container_that_a_user_restarts_is_no_drift(context: StageContext, seen: list[Replica]) -> None:
     """Each exit is reported, and none of them counts for the next one."""
     clock = FakeClock()
-    found = ServiceDrift(replace(context, clock=clock))
+    found = ReleaseDrift(replace(context, clock=clock))
     running = Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY)
     for _ in range(3):
         for replica in (running, replace(running, container=ContainerState.EXITED)):
@@ -121,7 +128,7 @@ def test_a_container_that_a_user_restarts_is_no_drift(context: StageContext, see
 @pytest.mark.usefixtures("patience")
 def test_a_container_that_is_removed_is_drift_at_once(context: StageContext, seen: list[Replica]) -> None:
     """Nobody can restart it."""
-    found = ServiceDrift(context)
+    found = ReleaseDrift(context)
     seen[:] = [Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY)]
     found.findings()
     seen[:] = [Replica("web", "", ContainerState.EXITED, TargetState.HEALTHY)]
@@ -132,7 +139,7 @@ def test_a_container_that_is_removed_is_drift_at_once(context: StageContext, see
 def test_an_exit_that_the_engine_reports_is_told_once(context: StageContext, seen: list[Replica]) -> None:
     """Its list shows the exit later, or never if it restarts the container. The next exit is told again."""
     clock = FakeClock()
-    found = ServiceDrift(replace(context, clock=clock))
+    found = ReleaseDrift(replace(context, clock=clock))
     running = Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY)
     exited = replace(running, container=ContainerState.EXITED)
     for count, looks in enumerate(([running, running, exited, exited, running], [running, running, running]), 1):
@@ -149,7 +156,7 @@ def test_an_exit_that_the_engine_reports_is_told_once(context: StageContext, see
 @pytest.mark.usefixtures("patience")
 def test_exits_of_unknown_containers_are_not_told(context: StageContext, seen: list[Replica]) -> None:
     """The stage may have removed them itself."""
-    found = ServiceDrift(context)
+    found = ReleaseDrift(context)
     seen[:] = [Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY)]
     found.findings()
     found.exited("old", 143)

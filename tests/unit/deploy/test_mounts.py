@@ -13,11 +13,12 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.base.errors import ConfigError
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine.interfaces import Engine
-from pipeline.engine.runtime import ReplicaSpec
+from pipeline.engine.runtime import ReplicaSpec, Runtime
 from pipeline.store.records import Release, ReleaseState
-from stages.deploy import service_rollout
+from stages.deploy.leaving_replicas import LeavingReplicas
 from stages.deploy.release_command import run_release_command
 from stages.deploy.service_rollout import ServiceRollout
+from stages.deploy.service_targets import Place
 
 
 @pytest.fixture
@@ -33,30 +34,27 @@ def folder(context: StageContext, tmp_path: Path) -> Path:
     return folder
 
 
-def start(context: StageContext, volume: str, monkeypatch: pytest.MonkeyPatch) -> list[ReplicaSpec]:
+def start(context: StageContext, volume: str) -> list[ReplicaSpec]:
     """Start a replica. Return what the runtime got."""
     started: list[ReplicaSpec] = []
-    monkeypatch.setattr(service_rollout, "local_host", lambda _: None)
-    monkeypatch.setattr(service_rollout, "runtime_on", lambda _: SimpleNamespace(start=started.append))
-    rollout = ServiceRollout(context, cast("Engine", None), cast("Balancer", None))
+    runtime = cast("Runtime", SimpleNamespace(start=started.append))
+    leaving = LeavingReplicas(context, cast("Engine", None))
+    rollout = ServiceRollout(context, runtime, cast("Balancer", None), leaving, "web", Place("shop", "web"))
     spec = ReplicaSpec(pipeline="shop", release=1, run=1, template="t", image="app", port=80, volumes=(volume,))
-    release = ReleaseSpec.of(context.configuration, image_id="app", image_tag="app:1", sha="0" * 40, subject="")
-    rollout.replica_set(release).start("shop.web.r1.a", spec)
+    rollout.replica_set().start("shop.web.r1.a", spec)
     return started
 
 
-def test_a_replica_gets_the_resolved_path(context: StageContext, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replica_gets_the_resolved_path(context: StageContext, folder: Path) -> None:
     """A link within the policy is followed."""
-    (spec,) = start(context, f"{folder}/link:/x:ro", monkeypatch)
+    (spec,) = start(context, f"{folder}/link:/x:ro")
     assert spec.volumes == (f"{folder}/data:/x:ro",)
 
 
-def test_a_replica_whose_volume_leads_elsewhere_is_not_started(
-    context: StageContext, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replica_whose_volume_leads_elsewhere_is_not_started(context: StageContext, folder: Path) -> None:
     """A link that was made after the run was checked is noticed."""
     with pytest.raises(ConfigError, match="its links lead out of volumes"):
-        start(context, f"{folder}/etc:/x", monkeypatch)
+        start(context, f"{folder}/etc:/x")
 
 
 def test_neither_is_a_release_command(context: StageContext, folder: Path) -> None:

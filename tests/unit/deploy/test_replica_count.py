@@ -37,8 +37,10 @@ def activate_version_1(context: StageContext) -> None:
     former = {
         key: value for key, value in json.loads(spec.model_dump_json()).items() if key not in ("version", "services")
     }
-    deploy = json.loads(context.configuration.pipeline.deploy.model_dump_json())
-    former["deploy"] = {key: value for key, value in deploy.items() if key not in LIMITS}
+    section = context.configuration.pipeline.deploy
+    settings = json.loads(section.settings.model_dump_json())
+    former["deploy"] = {key: value for key, value in settings.items() if key not in LIMITS}
+    former["deploy"]["replicas"] = section.replicas
     store = context.store
     run = begin_run(store, "shop").number
     release = store.releases.create(
@@ -166,10 +168,10 @@ def test_a_release_of_version_1_that_is_scaled_keeps_its_limits(context: StageCo
     activate_version_1(with_replicas(context, 1))
     former = deploy_with_images(with_replicas(context, 3), service, "a")
     assert (former.number, service.counts) == (1, [3])
-    assert not ReleaseSpec.parse(former.spec).service.no_new_privileges
+    assert not ReleaseSpec.parse(former.spec).settings.no_new_privileges
     assert not DockerDeploy().is_current(with_replicas(context, 3, "pids_limit: 64,"))
     current = deploy_with_images(with_replicas(context, 3), service, "b")
-    assert (current.number, ReleaseSpec.parse(current.spec).service.no_new_privileges) == (2, True)
+    assert (current.number, ReleaseSpec.parse(current.spec).settings.no_new_privileges) == (2, True)
     DockerDeploy().rollback(context, former)
     assert [step for step in service.taken if step.startswith("to ")] == ["to 1", "to 2", "to 1"]
 

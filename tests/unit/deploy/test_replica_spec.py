@@ -43,5 +43,5 @@ def test_a_replica_has_the_limits_of_its_release(
 ) -> None:
     """A release of version 1 has those of Docker, which are no limits of Penstock."""
     release = ReleaseSpec.parse(stored(with_replicas(context, 1, keys), version=version))
-    replica = replica_spec(release, pipeline="shop", release=1, run=1, template="t", environment={})
+    replica = replica_spec(release.service("web"), pipeline="shop", release=1, run=1, template="t", environment={})
     assert (replica.pids, replica.privileges) == (pids, privileges)

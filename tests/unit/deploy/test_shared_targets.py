@@ -1,18 +1,14 @@
-"""Targets of a service that has no target group of its own: in a group of another owner, or behind no load balancer."""
+"""Targets of a service whose target group belongs to another owner."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Target, TargetState
-from pipeline.testing.fakes.clock import FakeClock
 from pipeline.testing.fakes.data_plane import FakePlane
-from stages.deploy.running_targets import RunningTargets
 from stages.deploy.shared_targets import SharedTargets
 from tests.support.stack_group import GROUP, make_group, remove_group
 
@@ -55,36 +51,3 @@ def test_a_group_that_was_deleted_has_no_targets(balancer: Balancer, shared: Sha
     assert shared.target_health("ecs-web", GROUP) == ()
     for step in (shared.deregister, shared.abort_connections, shared.remove_target):
         step("ecs-web", GROUP, OWN.id)
-
-
-def _replica(name: str, running_for: int | None, *, running: bool = True) -> SimpleNamespace:
-    started = FakeClock().now()
-    return SimpleNamespace(
-        name=name,
-        service="web",
-        running=running,
-        running_for=running_for,
-        address="",
-        port=0,
-        started=started,
-        template="t",
-    )
-
-
-def test_behind_no_load_balancer_a_container_that_keeps_running_is_healthy() -> None:
-    """A young one is initial, one that exited is no target, and one that leaves is draining until it is forgotten."""
-    found = [_replica("young", 1), _replica("old", None), _replica("settled", 5), _replica("gone", 9, running=False)]
-    targets = RunningTargets(cast("Any", SimpleNamespace(list=lambda _: found)), "ecs-web")
-    states = {h.target.id: h.state for h in targets.reconciled_health("", "")}
-    assert states == {
-        "young": TargetState.INITIAL,
-        "old": TargetState.HEALTHY,
-        "settled": TargetState.HEALTHY,
-    }
-    targets.deregister("", "", "old")
-    targets.abort_connections("", "", "old")
-    (old,) = (h for h in targets.target_health("", "") if h.target.id == "old")
-    assert (old.state, old.in_flight) == (TargetState.DRAINING, 0)
-    targets.register("", "", old.target)
-    assert {h.state for h in targets.target_health("", "") if h.target.id == "old"} == {TargetState.HEALTHY}
-    assert targets.zones("", "") == ()

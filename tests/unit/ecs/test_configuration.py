@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 
 from pipeline.balancer.model import Name, SharedGroup
 from pipeline.base.errors import ConfigError
-from pipeline.config.models import Rolling
 from pipeline.config.release import ReleaseSpec
+from pipeline.config.service import Rolling
 from pipeline.ecs.configuration import rolling, service_configuration
 from pipeline.ecs.records import Group, Service, TaskDefinition, Wanted
 
@@ -78,7 +78,7 @@ def test_a_release_of_a_service_is_read_as_it_was_stored() -> None:
     assert found == spec
     assert isinstance(found.balancer, SharedGroup)
     assert found.balancer.group_owner == "shop"
-    assert found.group.port == 8080
+    assert found.balancer.target_groups[found.settings.target_group or ""].port == 8080
 
 
 def test_what_no_pipeline_can_do_says_where() -> None:

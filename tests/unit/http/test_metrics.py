@@ -10,7 +10,7 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
 from pipeline.http.metrics import DaemonMetrics
 from pipeline.store.queue import RunRequest
-from pipeline.store.records import RunState, Trigger
+from pipeline.store.records import DeploymentState, RunState, Trigger
 from pipeline.store.store import Store
 from tests.support.started_runs import begin_run
 
@@ -45,3 +45,15 @@ def test_runs_are_counted_once(home: Home) -> None:
             assert found[f"penstock_run_duration_seconds_count{where}"] == 1
             assert found[f"penstock_run_duration_seconds_sum{where}"] >= 0
             assert found['penstock_runs_running{pipeline="shop"}'] == 0
+
+
+def test_each_service_has_its_number(home: Home) -> None:
+    """The services are those of the active release."""
+    with Store(home.database) as store:
+        run, spec = begin_run(store, "shop").number, '{"services": {"web": {}, "worker": {}}}'
+        made = store.releases.create("shop", run, sha="a" * 40, subject="", image_id="1", image_tag="1", spec=spec)
+        row = store.deployments.begin("shop", run, None, made.number)
+        store.deployments.finish(row, DeploymentState.SUCCEEDED, wanted={"web": 2, "worker": 3})
+        found = values(DaemonMetrics(store, {"shop"}, open_balancer(home.balancer)))
+        wanted = {name: count for name, count in found.items() if name.startswith("penstock_replicas_wanted")}
+        assert list(wanted.values()) == [2, 3]

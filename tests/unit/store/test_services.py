@@ -63,6 +63,15 @@ def test_a_scaled_number_lasts_until_the_declared_one_changes(store: Store) -> N
     assert store.services.scaled("shop", "web", 4) is None, "nothing is deployed any more"
 
 
+def test_a_deployment_to_nothing_forgets_scaled_numbers(store: Store) -> None:
+    """Also those of services that the active release does not have."""
+    activate(store, "{}", web=3)
+    scale(store, declared=3, wanted=5)
+    deployment = store.deployments.begin("shop", 1, 1, None)
+    store.deployments.finish(deployment, DeploymentState.SUCCEEDED)
+    assert store.services.scaled("shop", "web", 3) is None
+
+
 def scale(store: Store, declared: int | None, **wanted: int) -> None:
     counts = {"web": wanted["wanted"]} if wanted else {}
     deployment = store.deployments.begin("shop", 1, 1, 1)

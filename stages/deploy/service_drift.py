@@ -1,4 +1,4 @@
-"""Differences from the active release, found and repaired while no deployment runs."""
+"""Differences of one service from the active release, found and repaired while no deployment runs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,12 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pipeline.api import StageContext
-from pipeline.balancer.model import Declaration, SharedGroup, TargetState
-from pipeline.balancer.planes import open_balancer
-from pipeline.balancer.registry import Registry
+from pipeline.balancer.model import TargetState
 from pipeline.base.backoff import Backoff
 from pipeline.base.clock import Stamp
-from pipeline.config.release import ReleaseSpec
-from pipeline.engine.hosts import local_engine
+from pipeline.config.service_spec import ServiceSpec
 from pipeline.event_kinds import EventKind
-from pipeline.store.records import Release
 from stages.deploy.decision import Replica
-from stages.deploy.desired import wanted_replicas
 from stages.deploy.exits import Exits
 from stages.deploy.replicas import ReplicaSet
 from stages.deploy.service_rollout import ServiceRollout
@@ -41,51 +36,29 @@ class _Process(NamedTuple):
     seen: Stamp
 
 
-class _Comparison(NamedTuple):
-    """Whether a registry declares what a release does."""
-
-    registry: Registry
-    declaration: Declaration
-    declares: bool
-
-
 class ServiceDrift:
-    """Finds and repairs the differences of one pipeline. Keeps its connections between calls."""
+    """Finds and repairs the differences of one service. Remembers what it has seen between calls."""
 
     def __init__(self, context: StageContext) -> None:
         self._context = context
-        self._pipeline = context.configuration.pipeline.name
-        self._engine = local_engine(context.home.id)
-        self._balancer = open_balancer(context.home.balancer)
-        self._service = ServiceRollout(context, self._engine, self._balancer)
-        self._replica_sets: dict[str, ReplicaSet] = {}
+        self._replica_sets: dict[ServiceRollout, ReplicaSet] = {}
         self._sick: set[str] = set()
         self._states: dict[str, TargetState | None] = {}
         self._began: dict[str, _Process] = {}
         self._exits = Exits(context.clock)
         self._replaced = 0
-        self._compared: _Comparison | None = None
         self._is_stable = False
 
-    def close(self) -> None:
-        """Close the connection to the engine."""
-        self._engine.close()
-
-    def findings(self) -> list[str]:
-        """Return one line for each difference from the active release."""
-        self._is_stable = True
-        found = self._release()
-        if found is None:
-            return []
+    def findings(self, rollout: ServiceRollout, spec: ServiceSpec, release: int, wanted: int) -> list[str]:
+        """Return one line for each difference from `wanted` replicas of the active release."""
         # Also if the observation fails.
         self._is_stable = False
-        release, spec = found
-        replica_set = self._replica_set(spec)
+        replica_set = self._replica_set(rollout)
         replicas = replica_set.observe(reconcile=True).replicas
         self._tell_changes(replicas)
         self._tell_exits(replica_set, replicas)
         self._tell_restarts(replica_set, replicas)
-        template = self._template(replica_set, replicas, release, spec)
+        template = self._template(replica_set, replicas, spec, release)
         present = [r for r in replicas if r.is_running or self._exits.may_be_restarting(r)]
         serving = [r for r in present if r.template == template and not r.is_draining]
         limit = self._unhealthy_timeout(spec)
@@ -95,10 +68,9 @@ class ServiceDrift:
         # What is not healthy changes with time alone: it becomes healthy, or is replaced.
         self._is_stable = all(r.healthy for r in replicas)
         return [
-            *(["what is declared is not what the balancer has"] if self._undeclared(spec) else []),
-            *_missing(len(serving), wanted_replicas(self._context)),
-            *(f"{r.name} is not a running replica of release {release.number}" for r in replicas if r not in serving),
-            *(f"targets are left in target group {group}" for group in self._service.left_groups(spec)),
+            *_missing(len(serving), wanted),
+            *(f"{r.name} is not a running replica of release {release}" for r in replicas if r not in serving),
+            *(f"targets are left in target group {group}" for group in rollout.left_groups()),
             *(f"{r.name} is no target" for r in serving if r.target is None),
             *(f"{name} has another address than its target" for name in replica_set.with_stale_address()),
             *(f"{name} has been unhealthy for more than {limit.total_seconds():g} s" for name in self._sick),
@@ -114,29 +86,20 @@ class ServiceDrift:
         """Return whether the last findings stay the same until the engine or the balancer reports a change."""
         return self._is_stable
 
-    def repair(self, cancelled: threading.Event) -> None:
+    def repair(
+        self, rollout: ServiceRollout, spec: ServiceSpec, release: int, wanted: int, cancelled: threading.Event
+    ) -> None:
         """Repair what `findings` returns, by the steps and limits of a deployment."""
-        found = self._release()
-        if found is None:
-            return
-        release, spec = found
-        replica_set = self._replica_set(spec)
+        replica_set = self._replica_set(rollout)
         replicas = replica_set.observe().replicas
-        template = self._template(replica_set, replicas, release, spec)
+        template = self._template(replica_set, replicas, spec, release)
         for name in replica_set.with_stale_address():
             # The old address is gone, so there is nothing left to drain.
             replica_set.remove_target(name)
         # Before the count is raised: it is for the next replacement.
         timeout = self._unhealthy_timeout(spec)
         self._replaced += bool(self._sick)
-        self._service.roll_out(
-            spec,
-            release.number,
-            wanted_replicas(self._context),
-            cancelled,
-            template=template,
-            unhealthy_timeout=timeout,
-        )
+        rollout.roll_out(spec, release, wanted, cancelled, template=template, unhealthy_timeout=timeout)
 
     def _tell_changes(self, replicas: Iterable[Replica]) -> None:
         """Report changes of health, which may need no repair."""
@@ -175,40 +138,22 @@ class ServiceDrift:
                 self._context.events.emit(EventKind.TARGET_RESTARTED, text, target=name)
         self._began = began
 
-    def _release(self) -> tuple[Release, ReleaseSpec] | None:
-        active = self._context.store.releases.active(self._pipeline)
-        return (active, ReleaseSpec.parse(active.spec)) if active else None
+    def _replica_set(self, rollout: ServiceRollout) -> ReplicaSet:
+        if rollout not in self._replica_sets:
+            self._replica_sets[rollout] = rollout.replica_set()
+        return self._replica_sets[rollout]
 
-    def _replica_set(self, spec: ReleaseSpec) -> ReplicaSet:
-        group = spec.service.target_group
-        if group not in self._replica_sets:
-            self._replica_sets[group] = self._service.replica_set(spec)
-        return self._replica_sets[group]
-
-    def _unhealthy_timeout(self, spec: ReleaseSpec) -> timedelta:
-        return Backoff(spec.service.unhealthy_timeout, _LONGEST, failures=self._replaced).delay()
+    def _unhealthy_timeout(self, spec: ServiceSpec) -> timedelta:
+        return Backoff(spec.settings.unhealthy_timeout, _LONGEST, failures=self._replaced).delay()
 
     def _is_recent(self, started: datetime) -> bool:
         # Docker gives the wall time of a process's start, and no other.
         return 0 <= (self._context.clock.now().wall - started).total_seconds() < _LATELY
 
-    def _undeclared(self, spec: ReleaseSpec) -> bool:
-        registry, known = self._balancer.registry(), self._compared
-        if isinstance(spec.balancer, SharedGroup):
-            owner = spec.balancer.group_owner
-            return owner is not None and not registry.has_group(owner, spec.service.target_group)
-        # Both are the same objects until one of them changes.
-        if known is None or known.registry is not registry or known.declaration is not spec.balancer:
-            declares = registry.declares(self._pipeline, spec.balancer)
-            known = self._compared = _Comparison(registry, spec.balancer, declares)
-        return not known.declares
-
-    def _template(
-        self, replica_set: ReplicaSet, replicas: Iterable[Replica], release: Release, spec: ReleaseSpec
-    ) -> str:
+    def _template(self, replica_set: ReplicaSet, replicas: Iterable[Replica], spec: ServiceSpec, release: int) -> str:
         """Return the template of the replicas that run, even if a secret has changed since they were started."""
-        own = Counter(r.template for r in replicas if r.template and replica_set.release_of(r.name) == release.number)
-        return own.most_common(1)[0][0] if own else spec.template(self._service.secrets)
+        own = Counter(r.template for r in replicas if r.template and replica_set.release_of(r.name) == release)
+        return own.most_common(1)[0][0] if own else spec.template(self._context.configuration.secrets)
 
 
 def _missing(count: int, replicas: int) -> list[str]:

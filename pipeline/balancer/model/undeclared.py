@@ -1,0 +1,16 @@
+"""The declaration of an owner that has no load balancer."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pipeline.balancer.model.declaration import Declaration
+from pipeline.balancer.model.variants import AnyLoadBalancer, AnyTargetGroup
+from pipeline.base.schema import Name
+
+
+class Undeclared(Declaration):
+    """Stands in for a declaration where nothing is declared: no service of the pipeline gets requests."""
+
+    target_groups: dict[Name, AnyTargetGroup] = Field({}, max_length=0)
+    load_balancers: dict[Name, AnyLoadBalancer] = Field({}, max_length=0)

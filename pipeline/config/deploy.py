@@ -1,0 +1,156 @@
+"""The section `deploy`: the services of a pipeline, which are one release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Self
+
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.balancer.model import Name
+from pipeline.base.errors import FieldError
+from pipeline.base.quantity import Whole
+from pipeline.config.service import ServiceHealthCheck, ServiceSettings
+from pipeline.engine.labels import DEFAULT_SERVICE
+
+OF_RELEASE = frozenset({"uses", "options", "approval", "release_command", "retain"})
+"""The settings that a release has once, for all its services."""
+
+_REPLICAS = "Number of containers. Not part of a release."
+_MAX_SERVICES = 32
+
+
+def _without_release_keys(schema: dict[str, Any]) -> None:
+    for name in (*OF_RELEASE, "with"):
+        schema["properties"].pop(name, None)
+
+
+class Service(ServiceSettings):
+    """One of several services. A key that it does not set has the value of `deploy`."""
+
+    model_config = ConfigDict(json_schema_extra=_without_release_keys)
+
+    replicas: Whole = Field(1, ge=1, le=500, description=_REPLICAS)
+    after: tuple[Name, ...] = Field(
+        (), description="Services that must be healthy in the new release before this one is replaced."
+    )
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        if wrong := sorted(self.model_fields_set & OF_RELEASE):
+            key = "with" if wrong[0] == "options" else wrong[0]
+            raise FieldError(key, "belongs in deploy, because it is the same for all services of a release")
+        return self
+
+
+class Deploy(ServiceSettings):
+    """The deployment of the image as containers, behind the balancer or behind none."""
+
+    replicas: Whole = Field(1, ge=1, le=500, description=_REPLICAS)
+    services: dict[Name, Service] = Field(
+        {},
+        max_length=_MAX_SERVICES,
+        description="Several services, by name. The other keys of `deploy` are then the defaults of each service. "
+        "Empty: one service, whose name is web.",
+    )
+
+    @property
+    def settings(self) -> ServiceSettings:
+        """The settings of `deploy` itself: those of the only service, or the defaults of all."""
+        return ServiceSettings.model_construct(**{name: getattr(self, name) for name in ServiceSettings.model_fields})
+
+    def all_services(self) -> dict[str, ServiceSettings]:
+        """Return the settings of each service, in the order of a rollout."""
+        if not self.services:
+            return {DEFAULT_SERVICE: self.settings}
+        return {name: self._completed(self.services[name]) for name in self._order()}
+
+    def all_replicas(self) -> dict[str, int]:
+        """Return the number of replicas of each service."""
+        if not self.services:
+            return {DEFAULT_SERVICE: self.replicas}
+        return {
+            name: (service if "replicas" in service.model_fields_set else self).replicas
+            for name, service in self.services.items()
+        }
+
+    def _completed(self, service: Service) -> ServiceSettings:
+        """Return the settings of a service, with those of `deploy` where it sets none. Variables are joined."""
+        own = service.model_fields_set
+        values = {
+            name: getattr(service if name in own else self, name)
+            for name in ServiceSettings.model_fields.keys() - OF_RELEASE
+        }
+        values["environment"] = {**self.environment, **service.environment}
+        if values["target_group"] and "health_check" not in own:
+            values["health_check"] = ServiceHealthCheck()
+        return ServiceSettings.model_validate(values)
+
+    def _order(self) -> tuple[str, ...]:
+        return tuple(TopologicalSorter({name: service.after for name, service in self.services.items()}).static_order())
+
+    @model_validator(mode="after")
+    def _check_services(self) -> Self:
+        for name, service in self.services.items():
+            for index, other in enumerate(service.after):
+                if other not in self.services:
+                    raise FieldError(
+                        ("services", name, "after", index),
+                        f"there is no service {other}; write one of {', '.join(self.services)}",
+                    )
+        try:
+            self._order()
+        except CycleError as error:
+            cycle = error.args[1]
+            raise FieldError(("services", cycle[0], "after"), f"has a cycle: {' after '.join(cycle)}") from None
+        for mistake in self._mistakes():
+            raise mistake
+        return self
+
+    def _mistakes(self) -> Iterator[FieldError]:
+        """Yield what does not fit together once the defaults are known."""
+        used: dict[str, str] = {}
+        if not self.services:
+            yield from _standstill(self.settings, self.replicas, ())
+            yield from _post_to_nowhere(self.settings, ())
+        for name, service in self.services.items():
+            place = ("services", name)
+            try:
+                settings = self._completed(service)
+            except ValidationError as error:
+                cause = error.errors()[0].get("ctx", {}).get("error")
+                keys = cause.path if isinstance(cause, FieldError) else ()
+                yield FieldError((*place, *keys), str(cause or error))
+                return
+            yield from _standstill(settings, self.all_replicas()[name], place)
+            yield from _post_to_nowhere(settings, place)
+            group = settings.target_group
+            if group and group in used:
+                yield FieldError(
+                    (*place, "target_group"),
+                    f"{group} has the targets of {used[group]} already; each service needs a target group of its own",
+                )
+            if group:
+                used[group] = name
+
+
+def _standstill(settings: ServiceSettings, replicas: int, place: tuple[str | int, ...]) -> Iterator[FieldError]:
+    """Yield the mistake of limits that let a rollout replace nothing."""
+    rolling = settings.rolling
+    if not any(rolling.limits(replicas)):
+        yield FieldError(
+            (*place, "rolling"),
+            f"must allow progress: max_surge {rolling.max_surge} and max_unavailable {rolling.max_unavailable} of "
+            f"{replicas} are both 0; set max_surge to 1",
+        )
+
+
+def _post_to_nowhere(settings: ServiceSettings, place: tuple[str | int, ...]) -> Iterator[FieldError]:
+    """Yield the mistake of a notice by HTTP to containers without a port."""
+    if settings.on_drain and settings.on_drain.http and not settings.target_group:
+        yield FieldError(
+            (*place, "on_drain"),
+            "http requires a target_group, because it is sent to the target's port; use command or signal, or write "
+            "on_drain: null",
+        )

@@ -1,0 +1,194 @@
+"""The settings of a service: what its containers are, and how they are replaced."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Literal, Self
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from pipeline.balancer.model import Model, Name
+from pipeline.base.errors import FieldError
+from pipeline.base.quantity import Amount, Duration, Size, Whole, resolve_amount
+from pipeline.config.container_log import LOG, ContainerLog
+from pipeline.config.container_values import Cpus, Memory
+from pipeline.config.environment import Environment
+from pipeline.config.on_drain import ON_DRAIN, OnDrain
+from pipeline.config.privileges import (
+    DEFAULT_PIDS_LIMIT,
+    AddedCapabilities,
+    DroppedCapabilities,
+    NoNewPrivileges,
+    PidsLimit,
+    check_capabilities,
+    privileges,
+)
+from pipeline.config.steps import ENTRYPOINT, INIT, SHM_SIZE, Approval, Command, Entrypoint, ReleaseCommand
+from pipeline.config.volume import Volumes
+from pipeline.engine.container import HealthProbe, Privileges
+
+OPTIONS = "Options of the stage in `uses`. The shipped stage has none."
+# Left out of a stored release unless they are set, so that the releases of earlier versions keep their form.
+_ADDED = ("health_check",)
+
+
+class Rolling(Model):
+    """Limits of a rolling deployment: containers above `replicas`, and healthy targets below it."""
+
+    max_surge: Amount = Field(
+        1,
+        description="How many containers above `replicas` may run during a rollout: a number or a percentage "
+        "(rounded up).",
+    )
+    max_unavailable: Amount = Field(
+        0,
+        description="How many of `replicas` may be unavailable during a rollout: a number or a percentage "
+        "(rounded down).",
+    )
+
+    def limits(self, replicas: int) -> tuple[int, int]:
+        """Return `max_surge` and `max_unavailable` as numbers of containers. A rollout moves nothing if both are 0."""
+        return (
+            resolve_amount(self.max_surge, replicas, round_up=True),
+            resolve_amount(self.max_unavailable, replicas, round_up=False),
+        )
+
+
+class ServiceHealthCheck(Model):
+    """Health of a service without a target group.
+
+    Without `command`, it is the HEALTHCHECK of the image, as the image times it. Without either, a container is healthy
+    after it has run for `uptime`.
+    """
+
+    command: Command | None = Field(
+        None,
+        description="Command that Docker runs in the container. It exits with 0 if the container is healthy. None: the "
+        "HEALTHCHECK of the image.",
+    )
+    interval: Duration = Field(
+        timedelta(seconds=5),
+        ge=timedelta(seconds=1),
+        le=timedelta(hours=1),
+        description="Time before the first check and between two checks.",
+    )
+    timeout: Duration = Field(
+        timedelta(seconds=5),
+        ge=timedelta(seconds=1),
+        le=timedelta(hours=1),
+        description="Maximum duration of a check. One that takes longer has failed.",
+    )
+    unhealthy_threshold: Whole = Field(
+        3,
+        ge=1,
+        le=100,
+        description="Failed checks in a row after which a container is unhealthy. One success is enough to be healthy.",
+    )
+    uptime: Duration = Field(
+        timedelta(seconds=5),
+        ge=timedelta(0),
+        le=timedelta(seconds=50),
+        description="Time after which a running container is healthy if there is no check.",
+    )
+
+    @property
+    def probe(self) -> HealthProbe:
+        """The check as the engine runs it."""
+        return HealthProbe(self.command, self.interval, self.timeout, self.unhealthy_threshold)
+
+
+class ServiceSettings(Model):
+    """The settings of a service that a release keeps."""
+
+    uses: str = Field(
+        "docker", min_length=1, description="Stage that puts images into service: entry point `deploy.NAME`."
+    )
+    options: dict[str, Any] = Field({}, alias="with", description=OPTIONS)
+    target_group: Name | None = Field(
+        None,
+        description="Target group of `balancer` in which the containers are registered. None: the service gets no "
+        "requests, such as a worker.",
+    )
+    health_check: ServiceHealthCheck = Field(
+        ServiceHealthCheck(), description="Health of a service without a target group."
+    )
+    rolling: Rolling = Field(Rolling(), description="Limits of a rollout.")
+    command: Command | None = Field(
+        None, description="Command that replaces the image's CMD. It is passed to the image's ENTRYPOINT."
+    )
+    entrypoint: Entrypoint | None = Field(None, description=ENTRYPOINT)
+    function: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$",
+        description="Python function of the image, as MODULE.FUNCTION, that receives ELB's events. Requires "
+        "target_type lambda. A Lambda image does not need it.",
+    )
+    approval: Approval | None = Field(None, description="Manual approval before each deployment. None: not required.")
+    release_command: ReleaseCommand | None = Field(
+        None, description="Command that runs once in the new image before it receives traffic, such as migrations."
+    )
+    environment: Environment = Field({}, description="Variables of the containers. May contain ${secret:NAME}.")
+    volumes: Volumes = Field(
+        (), description="`/path/on/host:/path/in/container[:ro]` or `volume-name:/path/in/container[:ro]`."
+    )
+    memory: Memory | None = Field(None, description="Memory limit of each container. None: no limit.")
+    cpus: Cpus | None = Field(None, description="CPU limit of each container, in cores. None: no limit.")
+    init: bool = Field(False, description=INIT)
+    shm_size: Size | None = Field(None, description=SHM_SIZE)
+    pids_limit: PidsLimit = DEFAULT_PIDS_LIMIT
+    cap_add: AddedCapabilities = ()
+    cap_drop: DroppedCapabilities = ()
+    no_new_privileges: NoNewPrivileges = True
+    log: ContainerLog = Field(ContainerLog(), description=LOG)
+    on_drain: OnDrain | None = Field(None, description=ON_DRAIN)
+    stop_grace: Duration = Field(
+        timedelta(seconds=10), description="Time from SIGTERM to SIGKILL when a drained container is stopped."
+    )
+    restart: Literal["no", "on-failure", "always", "unless-stopped"] = Field(
+        "always",
+        description="Docker's restart policy, set once a container is healthy. Only `always` restarts containers after "
+        "a crash of Docker itself.",
+    )
+    deploy_timeout: Duration = Field(
+        timedelta(seconds=60), description="Time for a new container to become healthy. After it, the release fails."
+    )
+    unhealthy_timeout: Duration = Field(
+        timedelta(seconds=30),
+        description="The daemon replaces a container whose target is unhealthy for this long, within "
+        "rolling.max_unavailable. The wait grows with each replacement.",
+    )
+    retain: Whole = Field(5, ge=1, le=100, description="Number of releases whose image is kept for a rollback.")
+
+    @property
+    def privileges(self) -> Privileges:
+        """The privileges of its containers."""
+        return privileges(self.cap_add, self.cap_drop, no_new_privileges=self.no_new_privileges)
+
+    @model_validator(mode="after")
+    def _check_capabilities(self) -> Self:
+        check_capabilities(self.cap_add, self.cap_drop)
+        return self
+
+    @model_validator(mode="after")
+    def _check_command(self) -> Self:
+        if self.function and self.command:
+            raise FieldError("function", "must not be combined with command")
+        if self.function and self.entrypoint is not None:
+            raise FieldError("function", "must not be combined with entrypoint")
+        return self
+
+    @model_validator(mode="after")
+    def _check_health(self) -> Self:
+        if self.target_group and self.health_check != ServiceHealthCheck():
+            raise FieldError(
+                "health_check",
+                "is for a service without a target group; set health_check of the target group "
+                f"{self.target_group} instead",
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        unset = {name for name in _ADDED if getattr(self, name) == type(self).model_fields[name].default}
+        return {name: value for name, value in data.items() if name not in unset}

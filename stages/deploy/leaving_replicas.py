@@ -1,0 +1,49 @@
+"""What is done for replicas that leave: a notice when they begin to drain, and their output when they are removed."""
+
+from __future__ import annotations
+
+from contextlib import closing, suppress
+
+from pipeline.api import StageContext
+from pipeline.base.errors import EngineFault, StoreFault
+from pipeline.config.release import ReleaseSpec
+from pipeline.engine.hosts import local_console
+from pipeline.engine.interfaces import Engine
+from pipeline.engine.runtime import Replica
+from pipeline.event_kinds import EventKind
+from pipeline.store.replica_logs import ReplicaLogs
+from stages.deploy.drain_notice import DrainNotice
+
+
+class LeavingReplicas:
+    """Sends the notices of a pipeline's replicas and keeps their output. No method raises what would stop a drain."""
+
+    def __init__(self, context: StageContext, engine: Engine) -> None:
+        self._context = context
+        self._pipeline = context.configuration.pipeline.name
+        self._engine = engine
+        self._console = local_console(context.home.id)
+
+    def notify(self, replica: Replica) -> None:
+        """Send a replica the notice that its service wants in its own release."""
+        # A full disk or a lock must not stop the drain.
+        with suppress(StoreFault):
+            releases = self._context.store.releases.all(self._pipeline)
+            stored = next((each.spec for each in releases if each.number == replica.release), None)
+            settings = ReleaseSpec.parse(stored).services.get(replica.service) if stored else None
+            if settings is not None and settings.on_drain is not None:
+                DrainNotice(self._engine.containers, self._warn).send(replica, settings.on_drain)
+
+    def save_output(self, replica: str) -> None:
+        """Keep the output of a replica that is about to be removed. A failure does not stop its removal."""
+        try:
+            stream = self._console.log(replica)
+            if stream is not None:
+                with closing(stream):
+                    ReplicaLogs(self._context.home.replica_logs(self._pipeline)).save(replica, stream.all())
+        except (EngineFault, OSError) as error:
+            self._warn(f"the output of {replica} is not kept: {error}")
+
+    def _warn(self, text: str) -> None:
+        with suppress(StoreFault):
+            self._context.events.emit(EventKind.DEPLOYMENT_WARNING, text)

@@ -1,0 +1,76 @@
+"""The plan of a deployment: what it would do, in the order in which it would be done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import NamedTuple
+
+from pipeline.api import StageContext
+from pipeline.balancer.model import TargetState, Undeclared
+from pipeline.config.release import ReleaseSpec
+from pipeline.config.service_spec import ServiceSpec
+from stages.deploy.decision import DesiredState, Observation, Replica
+from stages.deploy.desired import declared_replicas, desired
+from stages.deploy.release_rollout import ReleaseRollout
+from stages.deploy.simulation import RolloutPlan, simulate
+
+
+def plan_release(context: StageContext, rollout: ReleaseRollout, spec: ReleaseSpec, *, is_new: bool) -> list[str]:
+    """Return the steps of a rollout to a release, and its limits. Changes nothing."""
+    name, balancer = context.configuration.pipeline.name, rollout.balancer
+    needs_balancer = not isinstance(spec.balancer, Undeclared)
+    dead = needs_balancer and balancer.pid() is None
+    same = balancer.declares(name, spec.balancer) if needs_balancer else balancer.declaration(name) is None
+    waiting = [str(found) for found in balancer.waiting_after(name, spec.balancer)] if needs_balancer else []
+    choices = balancer.plane_choices(name, spec.balancer) if needs_balancer else []
+    carried = [f"{each.listener.url} is {choice}" for each, choice in choices if each.owner == name]
+    before = _command(spec) if is_new else []
+    parts = [_ServicePlan.of(context, rollout, spec, service, dead=dead) for service in spec.all_services()]
+    steps = [step for part in parts for step in part.steps]
+    steps += [f"remove the service {other}" for other in rollout.others(spec)]
+    if same and not steps:
+        return [*before, "nothing to do: the wanted release is already active", *waiting]
+    change = "start the balancer" if dead else "reload the balancer: its target groups or listeners change"
+    limits = [part.limits for part in parts if part.steps or len(parts) == 1]
+    return [*before, *([] if same else [change]), *steps, *limits, *carried, *waiting]
+
+
+class _ServicePlan(NamedTuple):
+    """The steps of one service, and its limits. Each line begins with the service's name if there are several."""
+
+    steps: list[str]
+    limits: str
+
+    @classmethod
+    def of(
+        cls, context: StageContext, rollout: ReleaseRollout, spec: ReleaseSpec, service: ServiceSpec, *, dead: bool
+    ) -> _ServicePlan:
+        replicas = declared_replicas(context)[service.name]
+        wanted = desired(service, replicas, context.configuration.secrets)
+        one = rollout.service(spec, service.name)
+        seen = one.replica_set().observe().replicas
+        # A deployment starts HAProxy first. Targets that were healthy then become healthy again.
+        now = Observation(tuple(map(_revived, seen)) if dead and service.group else seen)
+        zones = spec.balancer.zones_of(service.settings.target_group) if service.settings.target_group else ()
+        plan = simulate(now, replace(wanted, zones=zones), one.strategy)
+        prefix = f"{service.name}: " if spec.shared else ""
+        return cls([f"{prefix}{step}" for step in plan.steps], f"{prefix}{_limits(now, wanted, plan)}")
+
+
+def _command(spec: ReleaseSpec) -> list[str]:
+    """Return the step of the release command. It runs once for each new release."""
+    command = spec.settings.release_command
+    return [f"run the release command in the new image: {' '.join(command.command)}"] if command else []
+
+
+def _revived(replica: Replica) -> Replica:
+    sick = replica.target is TargetState.UNHEALTHY
+    return replace(replica, target=TargetState.HEALTHY, not_healthy_for=timedelta(0)) if sick else replica
+
+
+def _limits(now: Observation, wanted: DesiredState, plan: RolloutPlan) -> str:
+    """Return the lowest number of healthy targets during the rollout, and the highest number of containers."""
+    kept = f"the rollout keeps at least {min(wanted.min_healthy, plan.lowest_healthy)}"
+    healthy = kept if any(replica.healthy for replica in now.replicas) else "none before the rollout"
+    return f"healthy targets: {healthy}; containers: at most {plan.most_running}"

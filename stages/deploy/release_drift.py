@@ -1,0 +1,119 @@
+"""Differences from the active release, found and repaired while no deployment runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pipeline.api import StageContext
+from pipeline.balancer.model import Declaration, SharedGroup, Undeclared
+from pipeline.balancer.planes import open_balancer
+from pipeline.balancer.registry import Registry
+from pipeline.base.errors import Cancelled, PenstockError
+from pipeline.config.release import ReleaseSpec
+from pipeline.engine.hosts import local_engine
+from stages.deploy.desired import wanted_replicas
+from stages.deploy.release_rollout import ReleaseRollout
+from stages.deploy.service_drift import ServiceDrift
+
+
+class _Comparison(NamedTuple):
+    """Whether a registry declares what a release does."""
+
+    registry: Registry
+    declaration: Declaration
+    declares: bool
+
+
+class ReleaseDrift:
+    """Finds and repairs the differences of one pipeline. Keeps its connections between calls."""
+
+    def __init__(self, context: StageContext) -> None:
+        self._context = context
+        self._pipeline = context.configuration.pipeline.name
+        self._engine = local_engine(context.home.id)
+        self._balancer = open_balancer(context.home.balancer)
+        self._rollout = ReleaseRollout(context, self._engine, self._balancer)
+        self._services: dict[str, ServiceDrift] = {}
+        self._compared: _Comparison | None = None
+        self._is_stable = False
+
+    def close(self) -> None:
+        """Close the connection to the engine."""
+        self._engine.close()
+
+    def findings(self) -> list[str]:
+        """Return one line for each difference from the active release."""
+        self._is_stable = True
+        found = self._release()
+        if found is None:
+            return []
+        # Also if the observation fails.
+        self._is_stable = False
+        number, spec = found
+        lines = ["what is declared is not what the balancer has"] if self._undeclared(spec) else []
+        lines += [line for name in spec.services for line in self._findings_of(name, spec, number)]
+        lines += [f"the service {name} is not in release {number}" for name in self._rollout.others(spec)]
+        self._is_stable = all(self._drift(name).is_stable() for name in spec.services)
+        return lines
+
+    def exited(self, replica: str, exit_code: int) -> None:
+        """Report an exit that the engine reports, before its list shows it."""
+        for drift in list(self._services.values()):
+            drift.exited(replica, exit_code)
+
+    def is_stable(self) -> bool:
+        """Return whether the last findings stay the same until the engine or the balancer reports a change."""
+        return self._is_stable
+
+    def repair(self, cancelled: threading.Event) -> None:
+        """Repair what `findings` returns, by the steps and limits of a deployment.
+
+        A service that cannot be repaired keeps no other one from being repaired. Raises the first error at the end.
+        """
+        found = self._release()
+        if found is None:
+            return
+        number, spec = found
+        self._rollout.prepare(spec)
+        wanted = wanted_replicas(self._context, spec.services)
+        failures: list[PenstockError] = []
+        for service in spec.all_services():
+            rollout = self._rollout.service(spec, service.name)
+            try:
+                self._drift(service.name).repair(rollout, service, number, wanted[service.name], cancelled)
+            except Cancelled:
+                raise
+            except PenstockError as failure:
+                failures.append(failure)
+        self._rollout.complete(spec)
+        if failures:
+            raise failures[0]
+
+    def _findings_of(self, name: str, spec: ReleaseSpec, number: int) -> Iterator[str]:
+        rollout, wanted = self._rollout.service(spec, name), wanted_replicas(self._context, [name])[name]
+        for line in self._drift(name).findings(rollout, spec.service(name), number, wanted):
+            yield f"{name}: {line}" if spec.shared else line
+
+    def _drift(self, name: str) -> ServiceDrift:
+        return self._services.setdefault(name, ServiceDrift(self._context))
+
+    def _release(self) -> tuple[int, ReleaseSpec] | None:
+        active = self._context.store.releases.active(self._pipeline)
+        return (active.number, ReleaseSpec.parse(active.spec)) if active else None
+
+    def _undeclared(self, spec: ReleaseSpec) -> bool:
+        registry, known = self._balancer.registry(), self._compared
+        if isinstance(spec.balancer, SharedGroup):
+            owner = spec.balancer.group_owner
+            return owner is not None and not all(
+                registry.has_group(owner, name) for name in spec.balancer.target_groups
+            )
+        if isinstance(spec.balancer, Undeclared):
+            return registry.declaration(self._pipeline) is not None
+        # Both are the same objects until one of them changes.
+        if known is None or known.registry is not registry or known.declaration is not spec.balancer:
+            declares = registry.declares(self._pipeline, spec.balancer)
+            known = self._compared = _Comparison(registry, spec.balancer, declares)
+        return not known.declares

@@ -1,0 +1,154 @@
+"""The rollout of a release: all its services, one after the other, or nothing."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from datetime import timedelta
+
+from pipeline.api import StageContext
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import Declaration, SharedGroup, Undeclared
+from pipeline.balancer.resources import DECLARED
+from pipeline.base.errors import EngineFault
+from pipeline.config.release import ReleaseSpec
+from pipeline.engine.console import remove_abandoned
+from pipeline.engine.hosts import local_host, runtime_on
+from pipeline.engine.interfaces import Engine
+from pipeline.event_kinds import EventKind
+from stages.deploy.leaving_replicas import LeavingReplicas
+from stages.deploy.service_rollout import ServiceRollout
+from stages.deploy.service_targets import Place
+
+
+class ReleaseRollout:
+    """Puts a release into service, or takes everything out of it."""
+
+    def __init__(self, context: StageContext, engine: Engine, balancer: Balancer) -> None:
+        self._context = context
+        self._pipeline = context.configuration.pipeline.name
+        self.engine = engine
+        self.runtime = runtime_on(local_host(engine))
+        self.balancer = balancer
+        self._is_shared = isinstance(context.configuration.pipeline.balancer, SharedGroup)
+        self._leaving = LeavingReplicas(context, engine)
+        self._services: dict[tuple[str, Place, timedelta], ServiceRollout] = {}
+
+    def roll_out(
+        self,
+        spec: ReleaseSpec,
+        release: int,
+        replicas: Mapping[str, int],
+        cancelled: threading.Event | None = None,
+        *,
+        restarts: Collection[str] = (),
+    ) -> None:
+        """Make `spec` the only release in service. Raises what `RolloutExecutor.run` raises.
+
+        Each service is replaced when the services before it are healthy. The error of one leaves those after it as
+        they are. Services that are not in the release are removed at the end. All replicas of the services in
+        `restarts` are replaced.
+        """
+        self.prepare(spec)
+        for service in spec.all_services():
+            self.service(spec, service.name).roll_out(
+                service, release, replicas[service.name], cancelled, restarts=service.name in restarts
+            )
+        self.complete(spec)
+
+    def prepare(self, spec: ReleaseSpec) -> None:
+        """Make the network and the listeners that the services need. May be repeated."""
+        # Another program may have removed the network.
+        self.runtime.prepare(self._pipeline)
+        if not isinstance(spec.balancer, SharedGroup | Undeclared):
+            self.balancer.apply(self._pipeline, self._with_groups_of_others(spec))
+
+    def complete(self, spec: ReleaseSpec) -> None:
+        """Remove what is not in the release. May be repeated."""
+        others = self.others(spec)
+        for name, place in others.items():
+            self._one(name, place).remove()
+        if isinstance(spec.balancer, Undeclared):
+            self._withdraw()
+        elif others and not isinstance(spec.balancer, SharedGroup):
+            self.balancer.apply(self._pipeline, spec.balancer)
+
+    def service(self, spec: ReleaseSpec, name: str) -> ServiceRollout:
+        """Return the rollout of a service of the release. The same object for the same settings."""
+        settings = spec.services[name]
+        owner = spec.balancer.group_owner if isinstance(spec.balancer, SharedGroup) else self._pipeline
+        return self._one(name, Place(owner, settings.target_group), settings.health_check.uptime)
+
+    def others(self, spec: ReleaseSpec | None) -> dict[str, Place]:
+        """Return the services that have replicas or targets and are not in the release, each with its place.
+
+        Targets that another program has registered belong to no service.
+        """
+        service_of = {replica.name: replica.service for replica in self.runtime.list(self._pipeline)}
+        nowhere = Place(None if self._is_shared else self._pipeline, None)
+        found = dict.fromkeys(service_of.values(), nowhere)
+        for place, target in self._targets():
+            if service := service_of.get(target) or _service_in(target, self._pipeline):
+                found[service] = place
+        return {name: place for name, place in found.items() if spec is None or name not in spec.services}
+
+    def tear_down(self) -> int:
+        """Drain and remove every replica, the listeners and the network. Return the number of replicas."""
+        count = sum(self._one(name, place).remove() for name, place in self.others(None).items())
+        if not self._is_shared:
+            self._withdraw()
+        store, own = self._context.store, self._context.run
+        self.engine.containers.remove_leftovers(
+            self._pipeline, lambda: [run.number for run in store.runs.running(self._pipeline) if run.number != own]
+        )
+        remove_abandoned(self.engine.containers, self._pipeline)
+        try:
+            self.runtime.clear(self._pipeline)
+        except EngineFault as fault:
+            # A container of another program may be in it, or Docker still lists one. The replicas are removed.
+            self._context.events.emit(EventKind.DOWN_WARNING, f"the network stays: {fault.message}")
+        return count
+
+    def _with_groups_of_others(self, spec: ReleaseSpec) -> Declaration:
+        """Return what the release declares, with the groups of services that are drained before their group goes."""
+        former = self.balancer.declaration(self._pipeline)
+        gone = former.target_groups.keys() - spec.balancer.target_groups.keys() if former else ()
+        if former is None or not gone:
+            return spec.balancer
+        left = [place.group for place in self.others(spec).values()]
+        kept = {group: former.target_groups[group] for group in left if group in gone}
+        return spec.balancer.model_copy(update={"target_groups": {**spec.balancer.target_groups, **kept}})
+
+    def _withdraw(self) -> None:
+        declared = self._context.configuration.pipeline.balancer
+        # A pipeline without a balancer has started none, unless it had one before.
+        is_used = self.balancer.declaration(self._pipeline) is not None or self.balancer.pid() is not None
+        if is_used or not isinstance(declared, Undeclared):
+            self.balancer.withdraw(self._pipeline)
+
+    def _one(self, name: str, place: Place, uptime: timedelta = timedelta(0)) -> ServiceRollout:
+        key = (name, place, uptime)
+        if key not in self._services:
+            self._services[key] = ServiceRollout(
+                self._context, self.runtime, self.balancer, self._leaving, name, place, uptime
+            )
+        return self._services[key]
+
+    def _targets(self) -> Iterator[tuple[Place, str]]:
+        """Yield each target in the groups that the pipeline has targets in now, with its place."""
+        registry, own = self.balancer.registry(), (self._pipeline, DECLARED)
+        if self._is_shared:
+            groups = registry.groups_with(f"{self._pipeline}.")
+        else:
+            every = registry.target_groups.values()
+            groups = [(group.owner, group.name) for group in every if (group.owner, group.made_by) == own]
+        for owner, group in groups:
+            for registered in registry.registrations(owner, group):
+                yield Place(owner, group), registered.target.id
+
+
+def _service_in(target: str, pipeline: str) -> str | None:
+    """Return the service in the name of a replica that is gone, or None for a target of another program."""
+    found = re.fullmatch(rf"{re.escape(pipeline)}\.([^.]+)\.r[0-9]+\.[0-9a-f]+", target)
+    return found[1] if found else None
