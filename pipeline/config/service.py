@@ -30,6 +30,8 @@ from pipeline.engine.container import HealthProbe, Privileges
 OPTIONS = "Options of the stage in `uses`. The shipped stage has none."
 # Left out of a stored release unless they are set, so that the releases of earlier versions keep their form.
 _ADDED = ("health_check",)
+# Of a container that nothing checks.
+_UPTIME = timedelta(seconds=5)
 
 
 class Rolling(Model):
@@ -57,8 +59,8 @@ class Rolling(Model):
 class ServiceHealthCheck(Model):
     """Health of a service without a target group.
 
-    Without `command`, it is the HEALTHCHECK of the image, as the image times it. Without either, a container is healthy
-    after it has run for `uptime`.
+    Without `command` and `uptime`, it is the HEALTHCHECK of the image, as the image times it. If the image has none, a
+    container is healthy after five seconds.
     """
 
     command: Command | None = Field(
@@ -70,31 +72,46 @@ class ServiceHealthCheck(Model):
         timedelta(seconds=5),
         ge=timedelta(seconds=1),
         le=timedelta(hours=1),
-        description="Time before the first check and between two checks.",
+        description="Time before the first run of `command` and between two runs.",
     )
     timeout: Duration = Field(
         timedelta(seconds=5),
         ge=timedelta(seconds=1),
         le=timedelta(hours=1),
-        description="Maximum duration of a check. One that takes longer has failed.",
+        description="Maximum duration of `command`. If it takes longer, it has failed.",
     )
     unhealthy_threshold: Whole = Field(
         3,
         ge=1,
         le=100,
-        description="Failed checks in a row after which a container is unhealthy. One success is enough to be healthy.",
+        description="Failures of `command` in a row after which a container is unhealthy. After one success it is "
+        "healthy.",
     )
-    uptime: Duration = Field(
-        timedelta(seconds=5),
+    uptime: Duration | None = Field(
+        None,
         ge=timedelta(0),
         le=timedelta(seconds=50),
-        description="Time after which a running container is healthy if there is no check.",
+        description="Time after which a running container is healthy, whatever its image says. None: 5s if the image "
+        "has no HEALTHCHECK.",
     )
 
     @property
-    def probe(self) -> HealthProbe:
-        """The check as the engine runs it."""
+    def probe(self) -> HealthProbe | None:
+        """The check as the engine runs it, None if only the time counts."""
+        if self.uptime is not None:
+            return None
         return HealthProbe(self.command, self.interval, self.timeout, self.unhealthy_threshold)
+
+    @property
+    def needed_uptime(self) -> timedelta:
+        """How long a container without a check must run until it is healthy."""
+        return _UPTIME if self.uptime is None else self.uptime
+
+    @model_validator(mode="after")
+    def _check_single(self) -> Self:
+        if self.command and self.uptime is not None:
+            raise FieldError("uptime", "must not be combined with command")
+        return self
 
 
 class ServiceSettings(Model):

@@ -15,6 +15,7 @@ from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from stages.deploy.decision import ActionType, DesiredState, Replica, ReplicaFailure, RolloutAction, Strategy
 from stages.deploy.replicas import ReplicaSet
+from stages.deploy.running_targets import PROBE_RESULTS
 
 # Seconds between two observations. A drained target waits half of it on average.
 _POLL_SECONDS = 0.025
@@ -36,6 +37,12 @@ _HOST_HINT = (
 )
 _NO_PATH = "[404]"
 _PATH_HINT = "the application has no such page: set health_check.path of the target group to one that it serves"
+
+
+_PROBE_HINT = (
+    "if the HEALTHCHECK of the image is for another program than this service runs, set health_check.command or "
+    "health_check.uptime of the service"
+)
 
 
 class ReleaseFailed(StageFailed):
@@ -220,6 +227,8 @@ def _hint(reason: str) -> str | None:
     """Return what to do about the reason of a failed check, or None."""
     if any(sign in reason for sign in _REFUSALS):
         return _REFUSED_HINT
+    if any(text in reason for text in PROBE_RESULTS):
+        return _PROBE_HINT
     if _NO_PATH in reason:
         return _PATH_HINT
     return _HOST_HINT if any(code in reason for code in _HOST_REFUSALS) else None

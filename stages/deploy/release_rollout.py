@@ -78,7 +78,7 @@ class ReleaseRollout:
         """Return the rollout of a service of the release. The same object for the same settings."""
         settings = spec.services[name]
         owner = spec.balancer.group_owner if isinstance(spec.balancer, SharedGroup) else self._pipeline
-        return self._one(name, Place(owner, settings.target_group), settings.health_check.uptime)
+        return self._one(name, Place(owner, settings.target_group), settings.health_check.needed_uptime)
 
     def others(self, spec: ReleaseSpec | None) -> dict[str, Place]:
         """Return the services that have replicas or targets and are not in the release, each with its place.

@@ -17,6 +17,8 @@ _STATES = {
     ContainerHealth.HEALTHY: (TargetState.HEALTHY, ""),
     ContainerHealth.UNHEALTHY: (TargetState.UNHEALTHY, "its health check fails"),
 }
+PROBE_RESULTS = frozenset(description for _, description in _STATES.values() if description)
+"""The descriptions of targets whose probe has not passed."""
 # Docker reports no port for a container that nobody connects to.
 _NO_PORT = 1
 
