@@ -232,5 +232,6 @@ class StatusResponse(Body):
     drift: list[str]
     broken: list[str]
     targets: list[Any]
+    workers: Mapping[str, str]
     restarts: Mapping[str, int]
     certificates: list[CertificateResponse]

@@ -21,7 +21,7 @@ from pipeline.http.responses import (
     UnfinishedRunResponse,
 )
 from pipeline.http.status_text import StatusText, Text
-from pipeline.runner.restarts import Restarts, find_restarts
+from pipeline.runner.engine_view import EngineView, Restarts
 from pipeline.runner.status import PipelineStatus
 from pipeline.store.records import Release, Run
 from pipeline.store.store import Store
@@ -64,8 +64,13 @@ class StatusReport:
         self._status = PipelineStatus.of(home, store, pipeline)
         self._broken, self._blocked = _broken(self._balancer, self._status), _blocked(self._balancer)
         self._targets = _Targets.of(self._balancer, pipeline)
-        self._restarts = find_restarts(home, pipeline) if self._targets.found else ()
         self._active = store.releases.active(pipeline)
+        view = EngineView.of(home, pipeline) if self._targets.found or self._active else EngineView()
+        self._restarts = view.restarts
+        # If the targets cannot be read, no container is known to be without one.
+        targets = {health.target.id for health in self._targets.found}
+        workers = () if self._targets.problem else view.without_targets(targets)
+        self._workers = {each.name: str(each.health or each.state) for each in workers}
         self._last = _last_run(store, pipeline, self._status)
         self._certificates = certificate_states(self._balancer, pipeline)
 
@@ -74,7 +79,13 @@ class StatusReport:
         return StatusText(
             self._invalid,
             [*self._lines(), *self._listeners()],
-            [(h.target.id, str(h.state), str(h.in_flight), _place(h.target), _reason(h)) for h in self._targets.found],
+            [
+                *(
+                    (h.target.id, str(h.state), str(h.in_flight), _place(h.target), _reason(h))
+                    for h in self._targets.found
+                ),
+                *((name, state, "", "", "") for name, state in self._workers.items()),
+            ],
         )
 
     def data(self) -> dict[str, Any]:
@@ -92,6 +103,7 @@ class StatusReport:
             drift=list(status.drift),
             broken=[*self._broken, *self._blocked],
             targets=[health.model_dump(mode="json") for health in self._targets.found],
+            workers=self._workers,
             restarts={found.container: found.count for found in self._restarts},
             certificates=[CertificateResponse.model_validate(state) for state in self._certificates],
         )

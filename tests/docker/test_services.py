@@ -56,7 +56,7 @@ def assert_whole(project: Project, release: int) -> None:
 
 
 def is_whole(project: Project, release: int) -> bool:
-    """Return whether both services are whole."""
+    """Return whether both services are whole, as `assert_whole` says."""
     try:
         assert_whole(project, release)
     except AssertionError:

@@ -29,8 +29,8 @@ from pipeline.base.home import Home
 from pipeline.base.lock import is_stopped, work_lock
 from pipeline.cli import history, recover, status, transition
 from pipeline.engine import hosts
-from pipeline.engine.container import ContainerSpec
-from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP
+from pipeline.engine.container import ContainerSpec, HealthProbe
+from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_SERVICE, ROLE_APP
 from pipeline.events import Event
 from pipeline.http.client import Daemon
 from pipeline.store.queue import RunRequest
@@ -219,6 +219,24 @@ def test_a_crash_loop_is_shown(store: Store, monkeypatch: pytest.MonkeyPatch) ->
     assert "`docker logs shop.web.r1.4f1c2a`" in output
     assert "shop.web.r1.000000 exited" not in output
     assert json.loads(output_of(status.command, "--json"))["restarts"] == {"shop.web.r1.4f1c2a": 3}
+
+
+@pytest.mark.usefixtures("balancer")
+def test_workers_are_shown(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container of a service without targets is shown with the state that the engine gives it."""
+    engine = FakeEngine()
+    engine.images.add("sha256:1")
+    monkeypatch.setattr(hosts, "local_engine", lambda _: engine)
+    probe = HealthProbe(("check",), timedelta(hours=1), timedelta(seconds=1), threshold=1)
+    labels = {**APP.labels, LABEL_SERVICE: "worker"}
+    engine.containers.start(replace(APP, name="shop.worker.r1.aaaaaa", labels=labels, probe=probe))
+    engine.containers.start(replace(APP, name="shop.worker.r1.bbbbbb", labels=labels))
+    engine.containers.start(replace(APP, name="web-1"))
+    engine.containers.start(replace(APP, name="web-2"))
+    found = {"shop.worker.r1.aaaaaa": "starting", "shop.worker.r1.bbbbbb": "running"}
+    assert json.loads(output_of(status.command, "--json"))["workers"] == found
+    for name, state in found.items():
+        assert re.search(rf"{name} +{state}", output_of(status.command))
 
 
 @pytest.mark.usefixtures("balancer")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 
 from pipeline.base.errors import ConfigError, RollbackFailed, RolledBack, StageFailed
+from pipeline.store.queue import RunRequest
+from pipeline.store.records import Trigger
 from tests.support.waiting import until
 from tests.unit.core.machine import Machine
 from tests.unit.core.world import NAME, World
@@ -136,6 +139,31 @@ def test_each_service_has_its_notice(world: World, machine: Machine) -> None:
     # The engine of this test knows no replica.
     expected = {f"{name}: on_drain failed: its container is gone" for name in leaving}
     until(lambda: expected == {text for text in machine.heard() if "on_drain failed" in text}, "each notice")
+
+
+def test_a_process_that_dies_at_an_event_leaves_services_of_one_release(world: World, machine: Machine) -> None:
+    """The next process puts the previous release back, and executes the run again."""
+    world.runner().run("a")
+    for step in count(0, 7):
+        daemon = world.serve()
+        last = len(daemon.heard) + step
+        daemon.dies_at = lambda _, heard=daemon.heard, last=last: len(heard) > last
+        (number,) = world.queue(daemon, RunRequest(Trigger.WEBHOOK, sha=f"c{step}"))
+        world.until(
+            lambda daemon=daemon, n=number: daemon.power.dead or world.run(n).state.over,
+            "a death or the end of the run",
+        )
+        if not daemon.power.dead:
+            break
+        daemon.bury()
+        successor = world.serve()
+        world.until_idle()
+        active = world.store.releases.active(NAME)
+        assert active is not None
+        assert machine.counts() == {("web", active.number): 2, ("worker", active.number): 3}
+        world.assert_consistent()
+        successor.stop()
+    assert step > 40
 
 
 def test_a_pipeline_without_a_balancer(world: World, machine: Machine) -> None:
