@@ -17,6 +17,8 @@ from pipeline.base.errors import ConfigError, Problem
 from pipeline.config.name_line import name_in_lines
 
 KeyPath = tuple[str | int, ...]
+ANY_KEY = "*"
+"""Stands for every key in the path of several places."""
 
 _MAX_SIZE = 256 * 1024
 _MAX_DEPTH = 50

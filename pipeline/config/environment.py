@@ -11,21 +11,20 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from pipeline.base.errors import Problem
 from pipeline.config.container_values import PlainText, plain
-from pipeline.config.document import Document, KeyPath
+from pipeline.config.document import ANY_KEY, Document, KeyPath
 from pipeline.config.validation import pattern_in_words
 
 # The value of a variable that has none at a place of the file.
 Inherited = Callable[[str, KeyPath], str | None]
 
-_ANY = "*"
 # The places of environments in a pipeline.yaml.
 _ARGUMENTS = ("build", "args")
 _PLACES: tuple[tuple[str, ...], ...] = (
     _ARGUMENTS,
     ("build", "test", "environment"),
-    ("build", "test", "services", _ANY, "environment"),
+    ("build", "test", "services", ANY_KEY, "environment"),
     ("deploy", "environment"),
-    ("deploy", "services", _ANY, "environment"),
+    ("deploy", "services", ANY_KEY, "environment"),
     ("deploy", "release_command", "environment"),
 )
 _LEADING_ZERO = re.compile(r"[-+]?0\d+")
@@ -128,11 +127,11 @@ def _leading_zeros(document: Document, path: KeyPath) -> Iterator[Problem]:
 
 
 def _parents(node: Any, place: tuple[str, ...], path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
-    """Yield each mapping at `place`, in which `_ANY` stands for every key, with its path."""
+    """Yield each mapping at `place`, in which `ANY_KEY` stands for every key, with its path."""
     if not isinstance(node, dict):
         return
     if not place:
         yield path, node
         return
-    for key in list(node) if place[0] == _ANY else [place[0]]:
+    for key in list(node) if place[0] == ANY_KEY else [place[0]]:
         yield from _parents(node.get(key), place[1:], (*path, key))

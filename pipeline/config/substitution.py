@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.base.errors import Problem
 from pipeline.base.suggestion import did_you_mean
-from pipeline.config.document import Document, KeyPath, dotted
+from pipeline.config.document import ANY_KEY, Document, KeyPath, dotted
 from pipeline.config.secrets import escape_references
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ _ENVIRONMENT = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?")
 _SECRET = re.compile(r"secret:([A-Za-z_][A-Za-z0-9_]*)")
 _SECRETS_ALLOWED: tuple[KeyPath, ...] = (
     ("deploy", "environment"),
+    ("deploy", "services", ANY_KEY, "environment"),
     ("deploy", "release_command", "environment"),
     ("build", "secrets"),
     ("build", "test", "environment"),
@@ -151,4 +152,9 @@ class Substitution:
 
 
 def _may_have_secrets(path: KeyPath) -> bool:
-    return any(path[: len(allowed)] == allowed for allowed in _SECRETS_ALLOWED)
+    return any(_is_at(path, allowed) for allowed in _SECRETS_ALLOWED)
+
+
+def _is_at(path: KeyPath, place: KeyPath) -> bool:
+    is_long_enough = len(path) >= len(place)
+    return is_long_enough and all(part in (key, ANY_KEY) for key, part in zip(path, place, strict=False))

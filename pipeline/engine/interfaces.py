@@ -137,7 +137,10 @@ class Networks(Protocol):
 
 
 class ReplicaChange(NamedTuple):
-    """A replica that starts, ends or is paused. If its process has just ended, `exit_code` is that of the process."""
+    """A replica that starts, ends or is paused, or whose health has changed.
+
+    If its process has just ended, `exit_code` is that of the process.
+    """
 
     pipeline: str
     replica: str

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from queue import Queue
 
 import pytest
 
-from pipeline.engine.container import ContainerSpec
+from pipeline.engine.container import ContainerSpec, HealthProbe
 from pipeline.engine.hosts import local_engine, local_events
 from pipeline.engine.interfaces import EngineEvents, ReplicaChange
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP, ROLE_TEST
@@ -24,11 +25,13 @@ from tests.support.waiting import DEADLINE, until
 class EventsUnderTest:
     """Events of a separate home.
 
-    `change` starts a container of a pipeline, with a role, which exits with code 3 on its own.
+    `change` starts a container of a pipeline, with a role, which exits with code 3 on its own. `sicken` starts one that
+    keeps running and becomes unhealthy.
     """
 
     events: EngineEvents
     change: Callable[[str, str], None]
+    sicken: Callable[[str], None]
     got: Queue[ReplicaChange | None] = field(default_factory=Queue)
 
     def follow(self) -> threading.Thread:
@@ -47,7 +50,11 @@ def fake() -> Iterator[EventsUnderTest]:
             events.report(ReplicaChange(pipeline, f"{pipeline}.1"))
             events.report(ReplicaChange(pipeline, f"{pipeline}.1", exit_code=3))
 
-    yield EventsUnderTest(events, change)
+    def sicken(pipeline: str) -> None:
+        for _ in ("start", "health"):
+            events.report(ReplicaChange(pipeline, f"{pipeline}.1"))
+
+    yield EventsUnderTest(events, change, sicken)
 
 
 @contextmanager
@@ -62,7 +69,15 @@ def docker(base_image: str) -> Iterator[EventsUnderTest]:
             network = engine.networks.name("shop")
             engine.containers.start(ContainerSpec(name, base_image, labels, ("sh", "-c", "exit 3"), network=network))
 
-        yield EventsUnderTest(local_events(home), change)
+        def sicken(pipeline: str) -> None:
+            probe = HealthProbe(("false",), timedelta(milliseconds=200), timedelta(seconds=20), threshold=1)
+            labels, name = {LABEL_PIPELINE: pipeline, LABEL_ROLE: ROLE_APP}, f"{pipeline}.{secrets.token_hex(3)}"
+            network = engine.networks.name("shop")
+            engine.containers.start(
+                ContainerSpec(name, base_image, labels, ("sleep", "600"), init=True, network=network, probe=probe)
+            )
+
+        yield EventsUnderTest(local_events(home), change, sicken)
 
 
 @pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.docker)])
@@ -89,6 +104,13 @@ def test_changes_of_replicas_are_reported(tested: EventsUnderTest) -> None:
     assert [change and (change.pipeline, change.exit_code) for change in changes] == [("blog", None), ("blog", 3)]
     tested.change("shop", ROLE_APP)
     assert next(change for change in iter(tested.got.get, None) if change.pipeline != "blog").pipeline == "shop"
+
+
+def test_a_change_of_health_is_reported(tested: EventsUnderTest) -> None:
+    """After the start, as a change without an exit."""
+    tested.sicken("shop")
+    changes = [tested.got.get(timeout=DEADLINE) for _ in range(2)]
+    assert [change and (change.pipeline, change.exit_code) for change in changes] == [("shop", None)] * 2
 
 
 def test_it_answers_while_it_is_followed(tested: EventsUnderTest) -> None:

@@ -13,9 +13,9 @@ from pipeline.engine.docker.faults import translate_errors
 from pipeline.engine.interfaces import ReplicaChange
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, ROLE_APP
 
-# Exec and health check events would come with each check of any container. A replica whose network changes fails its
-# health check, which the data plane reports.
-_CHANGES = ["start", "die", "destroy", "pause", "unpause", "rename"]
+# Exec events would come with each check of any container. `health_status` comes only when the health changes. A replica
+# whose network changes fails its health check, which the data plane reports.
+_CHANGES = ["start", "die", "destroy", "pause", "unpause", "rename", "health_status"]
 _PING_TIMEOUT = 10
 
 

@@ -536,8 +536,8 @@ MISTAKES = [
         "  context: app",
         "  context: app\n  args: {TOKEN: '${secret:HOME}'}",
         "7:17: build.args.TOKEN: must not contain a secret (secrets are allowed in deploy.environment, "
-        "deploy.release_command.environment, build.secrets, build.test.environment, build.test.services, "
-        "triggers.webhooks, reporters, source.with, build.with and deploy.with only)",
+        "deploy.services.*.environment, deploy.release_command.environment, build.secrets, build.test.environment, "
+        "build.test.services, triggers.webhooks, reporters, source.with, build.with and deploy.with only)",
     ),
     Bad(
         "a build secret that is none",

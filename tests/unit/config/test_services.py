@@ -163,6 +163,16 @@ def test_defaults_that_do_not_fit_a_service(loads: Loads) -> None:
     )
 
 
+def test_a_service_may_have_secrets_and_inherited_variables(loads: Loads) -> None:
+    """In its environment only."""
+    text = file("{web: {target_group: web}, worker: {environment: {KEY: '${secret:KEY}', HOST: }}}")
+    configuration = loads(text, environ={"KEY": "hunter22", "HOST": "db"})
+    settings = configuration.pipeline.deploy.all_services()["worker"]
+    assert configuration.secrets.resolve_all(settings.environment) == {"KEY": "hunter22", "HOST": "db"}
+    text = file("{web: {target_group: web}, worker: {command: ['${secret:KEY}']}}")
+    assert "deploy.services.worker.command[0]: must not contain a secret" in error_of(loads, text)
+
+
 def test_a_policy_looks_at_every_service(loads: Loads) -> None:
     """A commit must not mount or add in a service what it may not in deploy."""
     pipeline = loads(file("{web: {target_group: web, volumes: ['/etc:/x'], cap_add: [NET_RAW]}}")).pipeline
