@@ -48,7 +48,7 @@ class EventKind(StrEnum):
     BUILD_CACHED = "build.cached", "An image that was built before is used."
     BUILD_RETRY = "build.retry", "A build is retried.", "attempt", "cause", "reason"
     BUILD_WARNING = "build.warning", "A build or its tests caused a warning."
-    IMAGE_PULLING = "image.pulling", "A base image or a test service's image is pulled."
+    IMAGE_PULLING = "image.pulling", "A base image, or the image of a service or of a test service, is pulled."
     SERVICE_READY = "service.ready", "A service beside the tests is ready.", "service", "seconds"
     TEST_STARTED = "test.started", "The tests began."
     TEST_FINISHED = "test.finished", "The tests passed."

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pipeline.balancer.model import Name
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Whole
+from pipeline.config.container_values import ImageName
 from pipeline.config.service import ServiceHealthCheck, ServiceSettings
 from pipeline.engine.labels import DEFAULT_SERVICE
 
@@ -31,6 +32,9 @@ class Service(ServiceSettings):
 
     model_config = ConfigDict(json_schema_extra=_without_release_keys)
 
+    image: ImageName | None = Field(
+        None, description="Image of the service, such as redis:7, pulled if it is missing. None: the built image."
+    )
     replicas: Whole = Field(1, ge=1, le=500, description=_REPLICAS)
     after: tuple[Name, ...] = Field(
         (), description="Services that must be healthy in the new release before this one is replaced."
@@ -74,6 +78,10 @@ class Deploy(ServiceSettings):
             name: (service if "replicas" in service.model_fields_set else self).replicas
             for name, service in self.services.items()
         }
+
+    def images(self) -> dict[str, str]:
+        """Return the names of the images that are not built, by service."""
+        return {name: service.image for name, service in self.services.items() if service.image}
 
     def _completed(self, service: Service) -> ServiceSettings:
         """Return the settings of a service, with those of `deploy` where it sets none. Variables are joined."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
-from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from pipeline.balancer.model import Declaration, Model, Name, SharedGroup, Undeclared
 from pipeline.config.load import Configuration
@@ -27,12 +27,19 @@ def _with_services(data: Any) -> Any:
     return {**{key: value for key, value in data.items() if key != "deploy"}, "services": {"web": settings}}
 
 
+class ServiceImage(Model):
+    """An image that was not built: its name in pipeline.yaml, and the id that it had when the release was made."""
+
+    name: str
+    id: str
+
+
 class ReleaseSpec(Model):
     """The images and the configuration of all services. Secrets are in it by name only.
 
-    `services` are in the order of a rollout. `shared` are the settings of `deploy` itself if there are several
-    services; otherwise those of `web` are. The number of replicas is not part of it: see `pipeline.store.services`. A
-    spec of version 1 is read as well.
+    `services` are in the order of a rollout. `images` are those of services that do not run the built one. `shared`
+    are the settings of `deploy` itself if there are several services; otherwise those of `web` are. The number of
+    replicas is not part of it: see `pipeline.store.services`. A spec of version 1 is read as well.
     """
 
     version: Literal[2] = 2
@@ -41,14 +48,24 @@ class ReleaseSpec(Model):
     sha: str
     subject: str
     services: dict[Name, ServiceSettings]
+    images: dict[Name, ServiceImage] = Field({})
     shared: ServiceSettings | None = None
     balancer: Declaration | SharedGroup | Undeclared
 
     _from_version_1 = model_validator(mode="before")(_with_services)
 
     @classmethod
-    def of(cls, configuration: Configuration, *, image_id: str, image_tag: str, sha: str, subject: str) -> ReleaseSpec:
-        """Return the release of a pipeline.yaml and an image."""
+    def of(
+        cls,
+        configuration: Configuration,
+        *,
+        image_id: str,
+        image_tag: str,
+        sha: str,
+        subject: str,
+        images: Mapping[str, ServiceImage] | None = None,
+    ) -> ReleaseSpec:
+        """Return the release of a pipeline.yaml, the built image, and the images of services that have another one."""
         deploy = configuration.pipeline.deploy
         return cls(
             image_id=image_id,
@@ -56,6 +73,7 @@ class ReleaseSpec(Model):
             sha=sha,
             subject=subject,
             services=deploy.all_services(),
+            images=dict(images or {}),
             shared=deploy.settings if deploy.services else None,
             balancer=configuration.pipeline.balancer,
         )
@@ -85,8 +103,9 @@ class ReleaseSpec(Model):
         """Return one service. Raises `KeyError`."""
         settings = self.services[name]
         group = self.balancer.target_groups[settings.target_group] if settings.target_group else None
+        image = self.images[name].id if name in self.images else self.image_id
         forced = self.balancer.forced if isinstance(self.balancer, SharedGroup) else 0
-        return ServiceSpec(name, self.image_id, settings, group, forced)
+        return ServiceSpec(name, image, settings, group, forced)
 
     def all_services(self) -> tuple[ServiceSpec, ...]:
         """Return all services, in the order of a rollout."""
@@ -99,7 +118,8 @@ class ReleaseSpec(Model):
     @model_serializer(mode="wrap")
     def _stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         data: dict[str, Any] = handler(self)
-        return data if self.shared else {key: value for key, value in data.items() if key != "shared"}
+        # As earlier versions store the release of one service.
+        return {key: value for key, value in data.items() if value or key not in ("shared", "images")}
 
 
 def service_settings(stored: str) -> ServiceSettings | None:

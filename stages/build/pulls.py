@@ -6,9 +6,9 @@ from pipeline.api import StageContext
 from pipeline.base.errors import EngineFault, StageFailed
 from pipeline.base.quantity import format_duration
 from pipeline.engine.interfaces import Engine
+from pipeline.engine.long_call import long_call
 from pipeline.event_kinds import EventKind
 from stages.build.attempts import Attempts
-from stages.build.call import call
 
 
 class Pulls:
@@ -39,6 +39,6 @@ class Pulls:
 
     def _pull(self, image: str, what: str) -> None:
         try:
-            call(self._context, self._engine, lambda images: images.pull(image), self._config.timeout)
+            long_call(self._engine, lambda images: images.pull(image), self._config.timeout, self._context.cancelled)
         except TimeoutError:
             raise EngineFault(f"{what} was still being pulled after {format_duration(self._config.timeout)}") from None

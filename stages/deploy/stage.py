@@ -10,7 +10,7 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import SharedGroup, Undeclared
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.errors import ConfigError, PenstockError, SystemFault
-from pipeline.config.release import ReleaseSpec
+from pipeline.config.release import ReleaseSpec, ServiceImage
 from pipeline.config.service import ServiceSettings
 from pipeline.engine.hosts import local_engine
 from pipeline.engine.interfaces import Engine
@@ -24,6 +24,7 @@ from stages.deploy.plan import plan_release
 from stages.deploy.release_command import run_release_command
 from stages.deploy.release_drift import ReleaseDrift
 from stages.deploy.release_rollout import ReleaseRollout
+from stages.deploy.service_images import check_images, found_images, names_of, pulled_images
 from stages.deploy.summary import announcement, reached
 
 
@@ -51,24 +52,31 @@ class DockerDeploy:
         if active is None or wanted_replicas(context, replicas) != replicas:
             return False
         spec = ReleaseSpec.parse(active.spec)
+        if names_of(spec.images) != wanted.deploy.images():
+            return False
         configured = ReleaseSpec.of(
-            context.configuration, image_id=spec.image_id, image_tag=spec.image_tag, sha=spec.sha, subject=spec.subject
+            context.configuration,
+            image_id=spec.image_id,
+            image_tag=spec.image_tag,
+            sha=spec.sha,
+            subject=spec.subject,
+            images=spec.images,
         )
         return configured.as_stored(active.spec) == spec
 
     def plan(self, context: StageContext, revision: Revision, image: Image | None) -> list[str]:
         """Return the steps of the rollout and its limits."""
         self.preflight(context)
-        spec = _spec(context, revision, image or Image("", ""))
         active = context.store.releases.active(context.configuration.pipeline.name)
-        is_new = active is None or ReleaseSpec.parse(active.spec) != spec
         with _rollout(context) as rollout:
+            spec = _spec(context, revision, image or Image("", ""), found_images(context, rollout.engine))
+            is_new = active is None or ReleaseSpec.parse(active.spec) != spec
             return plan_release(context, rollout, spec, is_new=is_new)
 
     def deploy(self, context: StageContext, revision: Revision, image: Image) -> Release:
         """Roll out. If that fails, roll back and raise the error."""
         store, pipeline = context.store, context.configuration.pipeline.name
-        spec, active = _spec(context, revision, image), store.releases.active(pipeline)
+        spec, active = _spec(context, revision, image, _pulled_images(context)), store.releases.active(pipeline)
         if active and ReleaseSpec.parse(active.spec) == spec:
             release = active
             store.runs.set_release(pipeline, context.run, release.number)
@@ -89,7 +97,8 @@ class DockerDeploy:
 
     def rollback(self, context: StageContext, release: Release) -> None:
         """Roll back to an earlier release, with the steps and limits of a deployment. Keeps the numbers of replicas."""
-        services = ReleaseSpec.parse(release.spec).services
+        spec = ReleaseSpec.parse(release.spec)
+        services = spec.services
         replicas = wanted_replicas(context, services)
         _check_groups(context, services)
         _check_limits(release, services, replicas)
@@ -100,6 +109,7 @@ class DockerDeploy:
                     hint="deploy.retain keeps the latest, and `pipeline down` none; run its commit again: "
                     f"pipeline run {release.sha[:7]}",
                 )
+            check_images(rollout.engine, release.number, spec)
         pipeline = context.configuration.pipeline.name
         context.store.runs.set_release(pipeline, context.run, release.number)
         self._deploy(context, release, context.store.releases.active(pipeline), replicas)
@@ -235,6 +245,13 @@ def _check_service(release: Release, name: str) -> None:
         raise ConfigError(f"release {release.number} has no service {name}", hint=hint)
 
 
+def _pulled_images(context: StageContext) -> dict[str, ServiceImage]:
+    if not context.configuration.pipeline.deploy.images():
+        return {}
+    with local_engine(context.home.id) as engine:
+        return pulled_images(context, engine)
+
+
 def _check_groups(context: StageContext, wanted: Mapping[str, ServiceSettings]) -> None:
     """Refuse a service with another target group than its targets have now, and a group with another service's.
 
@@ -290,13 +307,14 @@ def _report_failure(context: StageContext, release: Release, failure: PenstockEr
     context.events.emit(EventKind.DEPLOYMENT_FAILED, f"release {release.number}: {failure.message}")
 
 
-def _spec(context: StageContext, revision: Revision, image: Image) -> ReleaseSpec:
+def _spec(context: StageContext, revision: Revision, image: Image, images: Mapping[str, ServiceImage]) -> ReleaseSpec:
     spec = ReleaseSpec.of(
         context.configuration,
         image_id=image.id,
         image_tag=image.tag,
         sha=revision.sha,
         subject=revision.subject,
+        images=images,
     )
     active = context.store.releases.active(context.configuration.pipeline.name)
     return spec.as_stored(active.spec) if active else spec

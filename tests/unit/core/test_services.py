@@ -8,8 +8,11 @@ from itertools import count
 import pytest
 
 from pipeline.base.errors import ConfigError, RollbackFailed, RolledBack, StageFailed
+from pipeline.config.load import load
+from pipeline.runner.context import PipelineContext
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import Trigger
+from stages.deploy.stage import DockerDeploy
 from tests.support.waiting import until
 from tests.unit.core.machine import Machine
 from tests.unit.core.world import NAME, World
@@ -174,6 +177,24 @@ def test_a_pipeline_without_a_balancer(world: World, machine: Machine) -> None:
     assert machine.balancer.pid() is None
     world.runner().down()
     assert not machine.runtime.list(NAME)
+
+
+def test_a_service_with_an_image_of_its_own(world: World, machine: Machine) -> None:
+    """It is pulled if it is missing. One that cannot be pulled changes nothing."""
+    write(world, WEB, "cache: {image: 'redis:7'}")
+    world.engine.images.registry.add("redis:7")
+    assert "pull redis:7" in world.runner().plan("a")["deploy"]
+    world.runner().run("a")
+    image = world.engine.images.id("redis:7")
+    assert {spec.image for spec in machine.runtime.specs.values() if spec.service == "cache"} == {image}
+    assert DockerDeploy().is_current(PipelineContext(world.home, load(world.file), world.store).stage_context(run=9))
+    write(world, WEB, "cache: {image: 'redis:8'}")
+    assert not DockerDeploy().is_current(
+        PipelineContext(world.home, load(world.file), world.store).stage_context(run=9)
+    )
+    with pytest.raises(StageFailed, match="image redis:8 is missing and cannot be pulled"):
+        world.runner().run("a")
+    assert machine.counts() == {("web", 1): 2, ("cache", 1): 1}
 
 
 def test_a_group_keeps_its_service(world: World, machine: Machine) -> None:

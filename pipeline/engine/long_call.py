@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from datetime import timedelta
 from typing import TypeVar
 
-from pipeline.api import StageContext
+from pipeline.base.errors import Cancelled
 from pipeline.engine.interfaces import Engine, EngineConnection, Images
 
 T = TypeVar("T")
@@ -18,7 +19,7 @@ _LOOK = 0.05
 _HANG_UP = 2
 
 
-def call(context: StageContext, engine: Engine, work: Callable[[Images], T], limit: timedelta) -> T:
+def long_call(engine: Engine, work: Callable[[Images], T], limit: timedelta, cancelled: threading.Event) -> T:
     """Return the result of `work`, or raise its error. Raises `Cancelled`, or `TimeoutError` after `limit`.
 
     The connection is closed in every case, because the engine aborts the work of a client that has disconnected.
@@ -28,10 +29,11 @@ def call(context: StageContext, engine: Engine, work: Callable[[Images], T], lim
         thread = threading.Thread(target=_work, args=(work, connection, result), name="engine-call", daemon=True)
         thread.start()
         try:
-            deadline = context.clock.monotonic() + limit.total_seconds()
+            deadline = time.monotonic() + limit.total_seconds()
             while not wait([result], timeout=_LOOK).done:
-                context.check_cancelled()
-                if context.clock.monotonic() > deadline:
+                if cancelled.is_set():
+                    raise Cancelled("cancelled")
+                if time.monotonic() > deadline:
                     raise TimeoutError
             return result.result()
         finally:
@@ -42,5 +44,5 @@ def call(context: StageContext, engine: Engine, work: Callable[[Images], T], lim
 def _work(work: Callable[[Images], T], connection: EngineConnection, result: Future[T]) -> None:
     try:
         result.set_result(work(connection.images))
-    except BaseException as error:  # noqa: BLE001  # `call` raises it
+    except BaseException as error:  # noqa: BLE001  # `long_call` raises it
         result.set_exception(error)
