@@ -247,7 +247,7 @@ class ReplicaSet:
 
     def _waiting(self, found: engine_runtime.Replica | None, health: TargetHealth | None, now: Stamp) -> timedelta:
         # A new replica whose checks fail from the start has been waiting since its start.
-        is_new = found is not None and found.name in self._started.keys() - self._settled
+        is_new = found is not None and found.name in self._started and found.name not in self._settled
         if health and health.state.is_unhealthy and not is_new:
             return health.state_age
         if found is None or (health and health.state is TargetState.HEALTHY):

@@ -9,9 +9,12 @@ import pytest
 
 from pipeline.base.errors import ConfigError, RollbackFailed, RolledBack, StageFailed
 from pipeline.config.load import load
+from pipeline.config.release import ReleaseSpec
 from pipeline.runner.context import PipelineContext
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import Trigger
+from pipeline.testing.fakes.engine import FakeEngine
+from stages.deploy.service_images import check_images
 from stages.deploy.stage import DockerDeploy
 from tests.support.waiting import until
 from tests.unit.core.machine import Machine
@@ -177,6 +180,31 @@ def test_a_pipeline_without_a_balancer(world: World, machine: Machine) -> None:
     assert machine.balancer.pid() is None
     world.runner().down()
     assert not machine.runtime.list(NAME)
+
+
+def test_the_plan_of_several_services(world: World, machine: Machine) -> None:
+    """Each line of a service begins with its name. What is active already has none."""
+    steps = world.runner().plan("a")["deploy"]
+    assert steps[:2] == ["start the balancer", "web: start new-1"]
+    assert "worker: healthy targets: none before the rollout; containers: at most 3" in steps
+    world.runner().run("a")
+    write(world, WEB)
+    assert "remove the service worker" in world.runner().plan("a")["deploy"]
+
+
+def test_a_rollback_needs_each_image(world: World, machine: Machine) -> None:
+    """If one of a service is gone, its name may be that of another one. A rollback runs the one of the release."""
+    for number in (7, 8):
+        world.engine.images.registry.add(f"redis:{number}")
+        write(world, WEB, f"cache: {{image: 'redis:{number}'}}")
+        world.runner().run("a")
+    release = world.store.releases.get(NAME, 1)
+    assert release is not None
+    with pytest.raises(ConfigError, match="the image redis:7 of release 1 is gone"):
+        check_images(FakeEngine(), 1, ReleaseSpec.parse(release.spec))
+    world.engine.images.add(release.image_id)
+    world.runner().rollback(1)
+    assert machine.counts() == {("web", 1): 2, ("cache", 1): 1}
 
 
 def test_a_service_with_an_image_of_its_own(world: World, machine: Machine) -> None:
