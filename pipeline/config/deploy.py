@@ -100,6 +100,8 @@ class Deploy(ServiceSettings):
 
     @model_validator(mode="after")
     def _check_services(self) -> Self:
+        if self.services and self.target_group:
+            raise FieldError("target_group", "belongs in one of services, because each needs a target group of its own")
         for name, service in self.services.items():
             for index, other in enumerate(service.after):
                 if other not in self.services:

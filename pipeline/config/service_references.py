@@ -15,8 +15,8 @@ _OF_DEPLOY = ("deploy", "target_group")
 def groups_of_services(data: dict[str, Any]) -> dict[KeyPath, str]:
     """Return the target group of each service that names one, by its place in the file."""
     deploy = mapping_at(data, "deploy")
-    services, shared = mapping_at(deploy, "services"), deploy.get("target_group")
-    found: dict[KeyPath, object] = {} if services and not shared else {_OF_DEPLOY: shared}
+    services = mapping_at(deploy, "services")
+    found: dict[KeyPath, object] = {} if services else {_OF_DEPLOY: deploy.get("target_group")}
     for name in services:
         found["deploy", "services", name, "target_group"] = mapping_at(services, name).get("target_group")
     return {place: group for place, group in found.items() if isinstance(group, str)}

@@ -47,9 +47,9 @@ class ReplicaSpec:
     """The specification of a replica. `memory` is in bytes, `cpus` in cores, `pids` counts processes and threads.
 
     None sets no limit. It listens on `port`, or on none that matters if that is 0. `probe` checks its health from
-    inside. With `published`, the balancer reaches it at a port of its host. Otherwise
-    the runtime decides. `forwarded`: the protocols, tcp or udp, of what the kernel forwards to its port. It is in
-    `zone`, or in none. `template` identifies the settings that equal replicas share.
+    inside. With `published`, the balancer reaches it at a port of its host. Otherwise the runtime decides. `forwarded`:
+    the protocols, tcp or udp, of what the kernel forwards to its port. It is in `zone`, or in none. `aliases` are its
+    host names in the pipeline's network. `template` identifies the settings that equal replicas share.
     """
 
     pipeline: str
@@ -75,6 +75,7 @@ class ReplicaSpec:
     published: bool = False
     forwarded: tuple[str, ...] = ()
     zone: str | None = None
+    aliases: tuple[str, ...] = ()
     probe: HealthProbe | None = None
 
 

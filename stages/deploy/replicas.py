@@ -279,6 +279,8 @@ def replica_spec(
         grace=service.stop_grace,
         published=group is not None and group.target_type == "instance",
         forwarded=_forwarded(group) if group else (),
+        # Requests to a service with a target group would miss the balancer, and fail while it drains.
+        aliases=() if group else (spec.name,),
         probe=None if group else service.health_check.probe,
     )
 

@@ -75,7 +75,11 @@ def services(project: Project) -> Project:
 
 
 def test_a_commit_replaces_both_services(services: Project) -> None:
-    """No request is lost. A rollback brings both back, and a down leaves nothing."""
+    """No request is lost. A rollback brings both back, and a down leaves nothing. The web finds workers by name."""
+    web = next(c.name for c in services.containers() if c.labels[LABEL_SERVICE] == "web")
+    workers = {c.address for c in services.containers() if c.labels[LABEL_SERVICE] == "worker"}
+    resolve = "import socket; print(*socket.gethostbyname_ex('worker')[2])"
+    assert set(docker("exec", web, "python3", "-c", resolve).split()) == workers
     services.commit("2")
     with services.load() as load:
         services.pipeline("run")

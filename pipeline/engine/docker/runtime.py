@@ -162,6 +162,7 @@ class DockerRuntime:
             probe=spec.probe,
             network=self._networks.name(spec.pipeline),
             address=str(self._networks.free_address(spec.pipeline)),
+            aliases=spec.aliases,
             published=(*([published] if published else []), *self._forwarded(spec)),
         )
 

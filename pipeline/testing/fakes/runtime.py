@@ -90,6 +90,7 @@ class FakeRuntime:
                     pids=spec.pids,
                     network=network,
                     address=address,
+                    aliases=spec.aliases,
                     privileges=spec.privileges,
                     probe=spec.probe,
                 )

@@ -148,6 +148,14 @@ def test_mistakes_in_services(services: str, error: str, loads: Loads) -> None:
     assert error_of(loads, file(services)) == error
 
 
+def test_a_target_group_of_all_services(loads: Loads) -> None:
+    """It is refused, since the containers of one service would take those of another for their own."""
+    text = file("{web: {}, worker: {}}", "target_group: web")
+    assert error_of(loads, text) == (
+        "3:17: deploy.target_group: belongs in one of services, because each needs a target group of its own"
+    )
+
+
 def test_a_target_group_without_a_balancer(loads: Loads) -> None:
     """It does not exist. The hint says that a worker needs none."""
     assert error_of(loads, "name: shop\ndeploy: {target_group: web}\n") == (

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from pipeline.api import StageContext
+from pipeline.config.load import load
 from pipeline.config.privileges import DEFAULT_CAPABILITIES, WITHHELD_CAPABILITIES
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine.container import Privileges
 from stages.deploy.replicas import replica_spec
-from tests.unit.deploy.deployments import with_replicas
+from tests.unit.deploy.deployments import PIPELINE, with_replicas
 
 DEFAULT = tuple(sorted(DEFAULT_CAPABILITIES))
 DOCKER = tuple(sorted(DEFAULT_CAPABILITIES | WITHHELD_CAPABILITIES))
@@ -27,6 +29,23 @@ def stored(context: StageContext, *, version: int) -> str:
         limits = ("pids_limit", "cap_add", "cap_drop", "no_new_privileges")
         data["deploy"] = {key: value for key, value in deploy.items() if key not in limits}
     return json.dumps(data)
+
+
+def test_only_a_service_without_a_target_group_has_a_host_name(context: StageContext) -> None:
+    """And a probe. Requests to any other one go through the balancer, which checks it."""
+    text = "services: {web: {target_group: web}, cache: {health_check: {command: [ping]}}}"
+    file = context.home.root / "pipeline.yaml"
+    file.write_text((PIPELINE % 1).replace("target_group: web, replicas: 1", text))
+    context = replace(context, configuration=load(file))
+    spec = ReleaseSpec.of(context.configuration, image_id="sha256:a", image_tag="shop:a", sha="a" * 40, subject="Say")
+    web, cache = (
+        replica_spec(spec.service(name), pipeline="shop", release=1, run=1, template="t", environment={})
+        for name in ("web", "cache")
+    )
+    assert (web.aliases, web.probe, web.port) == ((), None, 8080)
+    assert (cache.aliases, cache.port) == (("cache",), 0)
+    assert cache.probe is not None
+    assert cache.probe.command == ("ping",)
 
 
 @pytest.mark.parametrize(
