@@ -7,6 +7,7 @@ from itertools import count
 
 import pytest
 
+from pipeline.balancer.model import Target
 from pipeline.base.errors import ConfigError, RollbackFailed, RolledBack, StageFailed
 from pipeline.config.load import load
 from pipeline.config.release import ReleaseSpec
@@ -223,6 +224,18 @@ def test_a_service_with_an_image_of_its_own(world: World, machine: Machine) -> N
     with pytest.raises(StageFailed, match="image redis:8 is missing and cannot be pulled"):
         world.runner().run("a")
     assert machine.counts() == {("web", 1): 2, ("cache", 1): 1}
+
+
+def test_targets_of_other_programs_stay(world: World, machine: Machine) -> None:
+    """A group that no service names has targets from elsewhere. A deployment neither counts nor removes them."""
+    balancer = LISTENERS.replace("{web: {port: 8080}}", "{web: {port: 8080}, legacy: {port: 80}}")
+    write(world, "site: {target_group: web}", balancer=balancer)
+    world.runner().run("a")
+    machine.balancer.register(NAME, "legacy", Target(id="old-server", address="127.0.0.1", port=8090))
+    world.runner().run("b")
+    assert [one.target.id for one in machine.balancer.registry().registrations(NAME, "legacy")] == ["old-server"]
+    assert machine.counts() == {("site", 2): 1}
+    assert "remove the service web" not in world.runner().plan("b")["deploy"]
 
 
 def test_a_group_keeps_its_service(world: World, machine: Machine) -> None:
