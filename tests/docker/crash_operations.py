@@ -54,6 +54,23 @@ def _change(stage: Stage) -> None:
     stage.declare(_RULE.format(stage.version))
 
 
+def _commit_both(stage: Stage) -> None:
+    if not stage.project.workers:
+        stage.add_worker()
+    _commit(stage)
+
+
+def _break_worker(stage: Stage) -> None:
+    _commit_both(stage)
+    stage.commit("-bad")
+
+
+def _serve_two_of_both(stage: Stage) -> None:
+    if not stage.project.workers:
+        stage.add_worker()
+    _serve_two(stage)
+
+
 def _serve_two(stage: Stage) -> None:
     _serve(stage)
     if len(stage.served()) < 2:
@@ -98,6 +115,11 @@ OPERATIONS = {
     "change": Operation(_always("run"), _change, _is_latest),
     "failure": Operation(_always("run"), _break, code=4),
     "rollback": Operation(lambda stage: ("rollback", str(stage.retired())), _serve_two, refusal="is already active"),
+    "services": Operation(_always("run"), _commit_both, _is_latest),
+    "services-failure": Operation(_always("run"), _break_worker, code=4),
+    "services-rollback": Operation(
+        lambda stage: ("rollback", str(stage.retired())), _serve_two_of_both, refusal="is already active"
+    ),
     "renewal": Operation(_always("recover"), _renew, _is_shown),
     "large-renewal": Operation(_always("recover"), _renew_large, _is_shown),
     "down": Operation(_always("down"), _serve, _is_gone, loaded=False),

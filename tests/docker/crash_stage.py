@@ -21,6 +21,12 @@ from tests.support.waiting import DEADLINE
 DRIVER = Path(__file__).with_name("side_effects.py")
 # Files of the balancer that exist only during a change.
 _TEMPORARY = re.compile(r"draft\.|\..+\.\d+$|unfinished$")
+# A second service. In a version with `bad` in its name it exits before it is healthy.
+_WORK = "if grep -q bad version.txt; then exit 3; fi; touch /tmp/up; exec sleep 1000000"
+_SERVICES = (
+    "services: {web: {target_group: web, replicas: 2}, worker: {after: [web], init: true, "
+    f"command: [sh, -c, '{_WORK}'], health_check: {{command: [test, -e, /tmp/up], interval: 1s}}}}}}"
+)
 # HAProxy reads commands into a buffer of 16 KiB, so it is reloaded for a certificate that is larger.
 _MANY = 800
 
@@ -74,9 +80,17 @@ class Stage:
             f"certificates: [{{certificate: {self.folder}/certificate.pem, private_key: {self.folder}/key.pem}}], "
             f"rules: [{', '.join(rules)}]}}"
         )
+        services = [("target_group: web\n  replicas: 2", _SERVICES)] if self.project.workers else []
         self.project.configure(
-            (f"[{plain}]", f"[{plain}, {secure}]"), ("deploy_timeout: 20s", f"deploy_timeout: {self._timeout}")
+            (f"[{plain}]", f"[{plain}, {secure}]"),
+            ("deploy_timeout: 20s", f"deploy_timeout: {self._timeout}"),
+            *services,
         )
+
+    def add_worker(self) -> None:
+        """Write pipeline.yaml with a second service, which has one replica."""
+        self.project.workers = 1
+        self.declare()
 
     def declare_timeout(self, timeout: str) -> None:
         """Write pipeline.yaml with a `deploy_timeout`."""
@@ -159,7 +173,9 @@ class Stage:
         """Assert that no network, temporary file or private key is left."""
         label = f"label={LABEL_HOME}={self.project.home.id}"
         assert len(docker("network", "ls", "-q", "--filter", label).split()) == serving
-        assert len(docker("ps", "-aq", "--filter", label).split()) == serving * self.project.replicas
+        assert len(docker("ps", "-aq", "--filter", label).split()) == serving * (
+            self.project.replicas + self.project.workers
+        )
         assert [path.name for path in self.project.home.balancer.iterdir() if _TEMPORARY.match(path.name)] == []
         assert [path.name for path in self.project.home.root.rglob(".*")] == []
         assert sorted(self._temporary.iterdir()) == []

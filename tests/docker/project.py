@@ -20,7 +20,7 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
 from pipeline.engine.container import Container
 from pipeline.engine.hosts import local_engine
-from pipeline.engine.labels import LABEL_RELEASE, ROLE_APP, ROLE_TEST
+from pipeline.engine.labels import LABEL_RELEASE, LABEL_SERVICE, ROLE_APP, ROLE_TEST
 from pipeline.store.store import Store
 from pipeline.testing.load.load import Load
 from pipeline.testing.load.profile import LoadProfile
@@ -84,6 +84,8 @@ class Project:
     home: Home
     name: str = "shop"
     replicas: int = 2
+    workers: int = 0
+    """The replicas of other services, which are no targets."""
     port: int = 0
     keep: ClassVar[bool] = False
     """`remove` leaves containers and HAProxy running."""
@@ -209,8 +211,8 @@ class Project:
     def assert_serving(self, release: int, replicas: int | None = None) -> None:
         """Assert that exactly the containers and targets of a release exist, and that nothing is in progress."""
         containers, targets = self.containers(), self.targets()
-        assert {c.name for c in containers} == {h.target.id for h in targets}
-        assert [c.state for c in containers] == ["running"] * (replicas or self.replicas)
+        assert {c.name for c in containers if c.labels[LABEL_SERVICE] == "web"} == {h.target.id for h in targets}
+        assert [c.state for c in containers] == ["running"] * ((replicas or self.replicas) + self.workers)
         assert {c.labels[LABEL_RELEASE] for c in containers} == {str(release)}
         assert {h.state for h in targets} == {TargetState.HEALTHY}
         assert self.containers(ROLE_TEST) == []
