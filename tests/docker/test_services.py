@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from functools import partial
 
@@ -39,6 +40,14 @@ def declare(project: Project, health: str = UPTIME, timeout: str = "20s") -> Non
 def counts(project: Project) -> Counter[tuple[str, str, str]]:
     """Return the number of containers by service, release and state."""
     return Counter((c.labels[LABEL_SERVICE], c.labels[LABEL_RELEASE], c.state) for c in project.containers())
+
+
+def names(project: Project) -> dict[str, set[str]]:
+    """Return the names of the containers by service."""
+    found: dict[str, set[str]] = {}
+    for container in project.containers():
+        found.setdefault(container.labels[LABEL_SERVICE], set()).add(container.name)
+    return found
 
 
 def assert_whole(project: Project, release: int) -> None:
@@ -140,6 +149,23 @@ def test_the_daemon_repairs_each_service(services: Project) -> None:
             name = next(c.name for c in services.containers() if c.labels[LABEL_SERVICE] == service)
             docker("rm", "-f", name)
             until(partial(is_whole, services, 1), "a repair")
+
+
+def test_each_service_is_scaled_restarted_and_read(services: Project) -> None:
+    """By its name. The web keeps its containers, and what removed workers have printed stays."""
+    before = names(services)
+    services.pipeline("scale", "worker=3")
+    services.pipeline("restart", "worker")
+    after = names(services)
+    assert after["web"] == before["web"]
+    assert (len(after["worker"]), before["worker"] & after["worker"]) == (3, set())
+    output = services.pipeline("logs", "--app", "--json", "--service", "worker").out
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert {line["text"] for line in lines} == {"working"}
+    assert before["worker"] <= {line["replica"] for line in lines}
+    assert "has several services" in services.pipeline("scale", "3", code=2).err
+    assert "has several services" in services.pipeline("exec", "--", "true", code=2).err
+    services.pipeline("exec", "worker", "--", "true")
 
 
 def test_a_worker_alone_needs_no_balancer(project: Project) -> None:
