@@ -50,6 +50,7 @@ from pipeline.machine.network import MachineNetwork
 from pipeline.network.lookup import Networks
 from pipeline.network.store import NetworkStore
 from pipeline.network.zones import DEFAULT_ZONES
+from pipeline.parameter_store.store import ParameterStore
 from pipeline.stacks.cloudformation.service import cloudformation_service
 from pipeline.stacks.providers.aws_types import aws_types
 from pipeline.stacks.providers.kept_store import KeptStore
@@ -174,7 +175,8 @@ class Front(ThreadingHTTPServer):
         certificates = CertificateStore(folder)
         own = MachineNetwork(Networks(networks), DEFAULT_ZONES, certificates, lambda _: [])
         self.network = MotoNetwork(self.moto_port, own)
-        machine = Machine(KeptStore(folder), networks, certificates, lambda: balancer, self.network)
+        parameters = ParameterStore(folder)
+        machine = Machine(KeptStore(folder), networks, certificates, parameters, balancer, self.network)
         types = ResourceTypes(aws_types(machine))
         zones = [zone.name for zone in DEFAULT_ZONES]
         stacks = Stacks(folder / "penstock.db", folder / "locks", lambda _: types, zones)
