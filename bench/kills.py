@@ -81,7 +81,7 @@ def _kills(served: Serving) -> tuple[tuple[str, ...], int]:
                 if number % 10 == 9:
                     print(f"{number + 1} kills, {load.report().failed} failed", file=sys.stderr)
         last = project.commit("last")
-        wait_until_idle(project, last, 120)
+        wait_until_idle(project, last)
         report = load.stop()
     commits = line(project.directory)
     assert_each_has_a_run(project, commits[1:])

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from pipeline.base.home import Home
 from pipeline.engine.labels import LABEL_HOME, LABEL_RELEASE
-from tests.docker.project import Project, docker, until
+from tests.docker.project import DEADLINE, Project, docker, until
 
 _OVER = {"succeeded", "failed", "rolled_back", "superseded", "skipped", "cancelled", "interrupted"}
 
@@ -124,9 +124,9 @@ class DockerEventRecorder:
         return most
 
 
-def wait_until_idle(project: Project, commit: str | None = None) -> None:
+def wait_until_idle(project: Project, commit: str | None = None, deadline: float = DEADLINE) -> None:
     """Wait until no run is open, the release is whole and, if given, `commit` has a run."""
-    until(lambda: _is_idle(project, commit), "an empty queue and a whole service")
+    until(lambda: _is_idle(project, commit), "an empty queue and a whole service", deadline=deadline)
 
 
 def _is_idle(project: Project, commit: str | None) -> bool:
