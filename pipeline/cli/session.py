@@ -112,6 +112,11 @@ def session(
     """
     home = Home.locate()
     if service := _selected_service(home, parameters):
+        if acting:
+            raise ConfigError(
+                f"{service} is the pipeline of a service that a stack has made",
+                hint="change it with `pipeline stack update` or `aws ecs update-service`",
+            )
         with ExitStack() as stack:
             open_store = cache(partial(_open_store, home, stack))
             yield Session(home, service, {}, cache(lambda: load_service(home, open_store(), service)), open_store)

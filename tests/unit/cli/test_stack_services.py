@@ -74,3 +74,11 @@ def test_a_service_that_is_not_there(ecs: EcsHome) -> None:
     ecs.ecs.store.put_service(replace(service, region="eu-west-2", token="t2"))
     with pytest.raises(ConfigError, match="there are 2 services web"):
         run("history", "-p", "web")
+
+
+@pytest.mark.usefixtures("ecs")
+@pytest.mark.parametrize("command", ["down", "run", "rollback", "restart", "scale 2", "cancel 1", "retry 1"])
+def test_a_stack_changes_its_services(command: str) -> None:
+    """No command that acts on a pipeline does."""
+    with pytest.raises(ConfigError, match="a service that a stack has made"):
+        run(*command.split(), "-p", "web")
