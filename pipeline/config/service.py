@@ -9,23 +9,11 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from pipeline.balancer.model import Model, Name
 from pipeline.base.errors import FieldError
-from pipeline.base.quantity import Amount, Duration, Size, Whole, resolve_amount
-from pipeline.config.container_log import LOG, ContainerLog
-from pipeline.config.container_values import Cpus, Memory
-from pipeline.config.environment import Environment
+from pipeline.base.quantity import Amount, Duration, Whole, resolve_amount
+from pipeline.config.container_settings import ContainerSettings
 from pipeline.config.on_drain import ON_DRAIN, OnDrain
-from pipeline.config.privileges import (
-    DEFAULT_PIDS_LIMIT,
-    AddedCapabilities,
-    DroppedCapabilities,
-    NoNewPrivileges,
-    PidsLimit,
-    check_capabilities,
-    privileges,
-)
-from pipeline.config.steps import ENTRYPOINT, INIT, SHM_SIZE, Approval, Command, Entrypoint, ReleaseCommand
-from pipeline.config.volume import Volumes
-from pipeline.engine.container import HealthProbe, Privileges
+from pipeline.config.steps import Approval, Command, ReleaseCommand
+from pipeline.engine.container import HealthProbe
 
 OPTIONS = "Options of the stage in `uses`. The shipped stage has none."
 # Left out of a stored release unless they are set, so that the releases of earlier versions keep their form.
@@ -114,7 +102,7 @@ class ServiceHealthCheck(Model):
         return self
 
 
-class ServiceSettings(Model):
+class ServiceSettings(ContainerSettings):
     """The settings of a service that a release keeps."""
 
     uses: str = Field(
@@ -130,10 +118,6 @@ class ServiceSettings(Model):
         ServiceHealthCheck(), description="Health of a service without a target group."
     )
     rolling: Rolling = Field(Rolling(), description="Limits of a rollout.")
-    command: Command | None = Field(
-        None, description="Command that replaces the image's CMD. It is passed to the image's ENTRYPOINT."
-    )
-    entrypoint: Entrypoint | None = Field(None, description=ENTRYPOINT)
     function: str | None = Field(
         None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$",
@@ -144,23 +128,7 @@ class ServiceSettings(Model):
     release_command: ReleaseCommand | None = Field(
         None, description="Command that runs once in the new image before it receives traffic, such as migrations."
     )
-    environment: Environment = Field({}, description="Variables of the containers. May contain ${secret:NAME}.")
-    volumes: Volumes = Field(
-        (), description="`/path/on/host:/path/in/container[:ro]` or `volume-name:/path/in/container[:ro]`."
-    )
-    memory: Memory | None = Field(None, description="Memory limit of each container. None: no limit.")
-    cpus: Cpus | None = Field(None, description="CPU limit of each container, in cores. None: no limit.")
-    init: bool = Field(False, description=INIT)
-    shm_size: Size | None = Field(None, description=SHM_SIZE)
-    pids_limit: PidsLimit = DEFAULT_PIDS_LIMIT
-    cap_add: AddedCapabilities = ()
-    cap_drop: DroppedCapabilities = ()
-    no_new_privileges: NoNewPrivileges = True
-    log: ContainerLog = Field(ContainerLog(), description=LOG)
     on_drain: OnDrain | None = Field(None, description=ON_DRAIN)
-    stop_grace: Duration = Field(
-        timedelta(seconds=10), description="Time from SIGTERM to SIGKILL when a drained container is stopped."
-    )
     restart: Literal["no", "on-failure", "always", "unless-stopped"] = Field(
         "always",
         description="Docker's restart policy, set once a container is healthy. Only `always` restarts containers after "
@@ -175,16 +143,6 @@ class ServiceSettings(Model):
         "rolling.max_unavailable. The wait grows with each replacement.",
     )
     retain: Whole = Field(5, ge=1, le=100, description="Number of releases whose image is kept for a rollback.")
-
-    @property
-    def privileges(self) -> Privileges:
-        """The privileges of its containers."""
-        return privileges(self.cap_add, self.cap_drop, no_new_privileges=self.no_new_privileges)
-
-    @model_validator(mode="after")
-    def _check_capabilities(self) -> Self:
-        check_capabilities(self.cap_add, self.cap_drop)
-        return self
 
     @model_validator(mode="after")
     def _check_command(self) -> Self:
