@@ -17,6 +17,7 @@ from josepy.jwa import ES256
 from josepy.jwk import JWKEC
 
 from pipeline.acme.authority import AuthorityError, Authorization, Challenge, Order, OrderStatus
+from pipeline.acme.external_account import read_external_account
 from pipeline.acme.keys import new_key, signing_request
 from pipeline.balancer.acme_account import account_key
 from pipeline.balancer.model.acme import AcmeCertificate
@@ -167,13 +168,23 @@ class AcmeAuthority:
 
     def _register(self, client: ClientV2) -> None:
         """Make the account, or find the one of the key."""
-        if client.external_account_required():
-            raise errors.ClientError("it needs an external account binding, which is not supported")
-        account = messages.NewRegistration.from_data(email=self._wanted.email, terms_of_service_agreed=True)
+        account = messages.NewRegistration.from_data(
+            email=self._wanted.email, terms_of_service_agreed=True, external_account_binding=self._binding(client)
+        )
         try:
             client.new_account(account)
         except errors.ConflictError as conflict:
             client.net.account = messages.RegistrationResource(body=messages.Registration(), uri=conflict.location)
+
+    def _binding(self, client: ClientV2) -> dict[str, Any] | None:
+        name = self._wanted.external_account
+        if name is None:
+            if client.external_account_required():
+                raise errors.ClientError("it needs an external account; name yours in external_account")
+            return None
+        external = read_external_account(self._directory, name)
+        public = JWKEC(key=account_key(self._directory)).public_key()
+        return messages.ExternalAccountBinding.from_data(public, external.key_id, external.hmac_key, client.directory)
 
     def _remember(self, response: requests.Response, *_: object, **__: object) -> None:
         self._last = response

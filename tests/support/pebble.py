@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,8 +49,11 @@ class Pebble:
 
 
 @contextmanager
-def pebble(folder: Path, *, rejected_nonces: int = 30) -> Iterator[Pebble]:
-    """Run Pebble in strict mode. It refuses this share of good nonces, in percent, and reuses no authorizations."""
+def pebble(folder: Path, *, rejected_nonces: int = 30, customers: Mapping[str, str] | None = None) -> Iterator[Pebble]:
+    """Run Pebble in strict mode. It refuses this share of good nonces, in percent, and reuses no authorizations.
+
+    With `customers`, it issues to them only. They are HMAC keys in base64url, by the id of the key.
+    """
     if shutil.which("pebble") is None or shutil.which("pebble-challtestsrv") is None:
         assert not os.environ.get("CI"), "pebble is not installed, and in CI its tests must run"
         pytest.skip("pebble is not installed")
@@ -68,6 +71,8 @@ def pebble(folder: Path, *, rejected_nonces: int = 30) -> Iterator[Pebble]:
         "privateKey": str(key),
         "httpPort": http,
         "tlsPort": 1,
+        "externalAccountBindingRequired": customers is not None,
+        "externalAccountMACKeys": dict(customers or {}),
     }
     (folder / "pebble.json").write_text(json.dumps({"pebble": settings}))
     environment = {

@@ -66,6 +66,11 @@ class AcmeCertificate(Model):
         description="A program in the folder dns of the home, which sets a TXT record to prove that the domains are "
         "yours. Without it, the balancer proves that by HTTP.",
     )
+    external_account: Name | None = Field(
+        None,
+        description="Your account at an authority that issues to its customers only: the name of a file "
+        "balancer/acme/external/NAME.json of the home.",
+    )
     http_port: Port = Field(
         80, description="The port of this machine at which requests to port 80 of the domains arrive."
     )

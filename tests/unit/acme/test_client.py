@@ -143,10 +143,10 @@ def test_nonces_that_are_always_bad(tmp_path: Path) -> None:
 
 
 def test_an_authority_that_needs_more_than_an_account(tmp_path: Path) -> None:
-    """The message says what is not supported."""
+    """The message says what to write."""
     directory = {"meta": {"externalAccountRequired": True}, **dict.fromkeys(_NAMES, "https://127.0.0.1/")}
     error = refused(tmp_path, {"directory": (200, {}, json.dumps(directory))})
-    assert "it needs an external account binding, which is not supported" in error.message
+    assert "it needs an external account; name yours in external_account" in error.message
 
 
 def test_the_wish_for_a_renewal(tmp_path: Path) -> None:
