@@ -51,14 +51,24 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
 
 
 def _warnings(pipeline: Pipeline) -> Iterator[str]:
-    """Yield what is valid but does not work with what the balancer of this home has now."""
+    """Yield what is valid but has a disadvantage, or does not work with what the balancer of this home has now."""
     from pipeline.balancer.planes import open_balancer
 
     yield from _slow_expressions(pipeline)
+    yield from _lost_output(pipeline)
     with suppress(PenstockError):
         yield from map(
             str, open_balancer(Home.locate(os.environ).balancer).waiting_after(pipeline.name, pipeline.balancer)
         )
+
+
+def _lost_output(pipeline: Pipeline) -> Iterator[str]:
+    from pipeline.config.logging_driver import unreadable
+
+    for name, service in pipeline.deploy.all_services().items():
+        section = f"deploy.services.{name}" if pipeline.deploy.services else "deploy"
+        if text := unreadable(service.logging):
+            yield f"{section}.logging: {text}"
 
 
 def _slow_expressions(pipeline: Pipeline) -> Iterator[str]:

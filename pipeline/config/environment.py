@@ -73,7 +73,7 @@ def complete_environments(document: Document, data: dict[str, Any], inherited: I
     """
     problems: list[Problem] = []
     for place in _PLACES:
-        for path, parent in _parents(data, place[:-1], ()):
+        for path, parent in parents(data, place[:-1], ()):
             key = place[-1]
             here = (*path, key)
             if isinstance(parent.get(key), list):
@@ -126,7 +126,7 @@ def _leading_zeros(document: Document, path: KeyPath) -> Iterator[Problem]:
             yield document.problem(place, "must be in quotes, because YAML takes it for a number", f'write "{text}"')
 
 
-def _parents(node: Any, place: tuple[str, ...], path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+def parents(node: Any, place: tuple[str, ...], path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
     """Yield each mapping at `place`, in which `ANY_KEY` stands for every key, with its path."""
     if not isinstance(node, dict):
         return
@@ -134,4 +134,4 @@ def _parents(node: Any, place: tuple[str, ...], path: KeyPath) -> Iterator[tuple
         yield path, node
         return
     for key in list(node) if place[0] == ANY_KEY else [place[0]]:
-        yield from _parents(node.get(key), place[1:], (*path, key))
+        yield from parents(node.get(key), place[1:], (*path, key))

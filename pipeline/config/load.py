@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.base.errors import ConfigError, Problem
 from pipeline.base.remote_url import RemoteUrl
 from pipeline.config.document import Document, KeyPath, dotted, read_document
+from pipeline.config.empty_values import complete_empty_values
 from pipeline.config.environment import complete_environments
 from pipeline.config.models import Parameter, Pipeline, SecretSource
 from pipeline.config.parameters import Scalar, resolve_parameters
@@ -83,6 +84,7 @@ def load(
     parameters, problems = _parameters(document, overrides or {}, environ, readable, variables)
     substitution = Substitution(document, parameters, environ, readable)
     data = _substituted(document, substitution, path.absolute().parent)
+    complete_empty_values(document, data)
     problems += complete_environments(document, data, substitution.inherited)
     pipeline, invalid = _validated(document, data, substitution.broken)
     if committed:

@@ -21,6 +21,7 @@ from pipeline.config.triggers import RefGlob
 from pipeline.config.validation import problems_of
 
 if TYPE_CHECKING:
+    from pipeline.config.container_settings import ContainerSettings
     from pipeline.config.models import Build, Pipeline
 
 TriggerName = Literal["command", "watch", "hook", "poll", "webhook", "schedule", "retry"]
@@ -74,6 +75,13 @@ class Policy(Model):
         None,
         description="Linux capabilities beyond the default ones that a commit may add to its containers. None: all.",
     )
+    networks: tuple[str, ...] | None = Field(
+        None, description="Networks of Docker that the containers of a commit may join. None: all."
+    )
+    log_drivers: tuple[str, ...] | None = Field(
+        None, description="Log drivers that a commit may choose in `logging`, besides Docker's default one. None: all."
+    )
+    gpus: bool = Field(True, description="Whether a commit may use GPUs.")
     approval: Literal["optional", "required"] = Field(
         "optional", description="`required`: a commit without `deploy.approval` is refused."
     )
@@ -86,17 +94,28 @@ class Policy(Model):
                 yield f"it uses the secret {name}, which is not in secrets"
             elif not use.allows(ref, trigger):
                 yield f"it uses the secret {name}, which is not for a run of {ref} by {trigger}"
-        services = pipeline.deploy.all_services().values()
-        for volume in dict.fromkeys(each for found in (pipeline.deploy, *services) for each in found.volumes):
+        services = (pipeline.deploy, *pipeline.deploy.all_services().values())
+        for volume in dict.fromkeys(each for found in services for each in found.volumes):
             source = volume.split(":")[0]
             if not self._allows_path(source):
                 yield f"it mounts {source}, which is not in volumes"
+        yield from self._objections_to_options(services)
         yield from self._objections_to_build(pipeline.build)
         for section, capability in _added(pipeline) if self.capabilities is not None else ():
             if not {ALL, capability} & set(self.capabilities or ()):
                 yield f"it adds {capability} in {section}.cap_add, which is not in capabilities"
         if self.approval == "required" and pipeline.deploy.approval is None:
             yield "it has no deploy.approval, which is required"
+
+    def _objections_to_options(self, services: tuple[ContainerSettings, ...]) -> Iterator[str]:
+        for network in dict.fromkeys(each for found in services for each in found.networks):
+            if self.networks is not None and network not in self.networks:
+                yield f"it joins the network {network}, which is not in networks"
+        for driver in dict.fromkeys(found.logging.driver for found in services if found.logging):
+            if self.log_drivers is not None and driver is not None and driver not in self.log_drivers:
+                yield f"it uses the log driver {driver}, which is not in log_drivers"
+        if not self.gpus and any(found.gpus for found in services):
+            yield "it uses GPUs, which gpus does not allow"
 
     def _objections_to_build(self, build: Build) -> Iterator[str]:
         for path in local_caches(build):

@@ -56,6 +56,9 @@ from pipeline.base.quantity import Amount, Duration, Size, format_duration, form
 from pipeline.base.schema import Shorthand
 from pipeline.config.container_log import ContainerLog
 from pipeline.config.deploy import OF_RELEASE, Deploy, Service
+from pipeline.config.gpus import GpuRequest
+from pipeline.config.joined_networks import Membership
+from pipeline.config.logging_driver import Logging
 from pipeline.config.models import Build, Parameter, Pipeline, SecretSource, Source
 from pipeline.config.on_drain import OnDrain
 from pipeline.config.reporters import reporter_types
@@ -64,6 +67,7 @@ from pipeline.config.service import Rolling, ServiceHealthCheck
 from pipeline.config.stages import stage_options
 from pipeline.config.steps import Approval, Readiness, ReleaseCommand, Retry, Tests, TestService
 from pipeline.config.triggers import ScheduledRun, Triggers, WebhookTrigger
+from pipeline.config.ulimits import UlimitRange
 from pipeline.event_kinds import EventKind
 
 _LISTENER = "balancer.load_balancers.NAME.listeners[]"
@@ -86,6 +90,10 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("deploy.rolling", Rolling),
     ("deploy.health_check", ServiceHealthCheck),
     ("deploy.log", ContainerLog),
+    ("deploy.logging", Logging),
+    ("deploy.ulimits.NAME", UlimitRange),
+    ("deploy.gpus[]", GpuRequest),
+    ("deploy.networks.NAME", Membership),
     ("deploy.on_drain", OnDrain),
     ("deploy.approval", Approval),
     ("deploy.release_command", ReleaseCommand),

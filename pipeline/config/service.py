@@ -10,14 +10,14 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from pipeline.balancer.model import Model, Name
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Amount, Duration, Whole, resolve_amount
-from pipeline.config.container_settings import ContainerSettings
+from pipeline.config.container_settings import OPTIONAL_SETTINGS, ContainerSettings
 from pipeline.config.on_drain import ON_DRAIN, OnDrain
 from pipeline.config.steps import Approval, Command, ReleaseCommand
 from pipeline.engine.container import HealthProbe
 
 OPTIONS = "Options of the stage in `uses`. The shipped stage has none."
 # Left out of a stored release unless they are set, so that the releases of earlier versions keep their form.
-_ADDED = ("health_check",)
+_ADDED = ("health_check", *OPTIONAL_SETTINGS)
 # Of a container that nothing checks.
 _UPTIME = timedelta(seconds=5)
 

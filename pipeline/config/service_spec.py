@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.balancer.model import Model, TargetGroup
+from pipeline.config.container_settings import OPTIONAL_SETTINGS
 from pipeline.config.privileges import VERSION_1_LIMITS
 from pipeline.config.secrets import Secrets
 from pipeline.config.service import ServiceSettings
@@ -45,7 +46,7 @@ class ServiceSpec:
                 ),
                 # Left out unless set, so that the containers of version 0.1.0 keep their hash.
                 **self.settings.model_dump(
-                    mode="json", include={"entrypoint", "init", "shm_size"}, exclude_defaults=True
+                    mode="json", include={"entrypoint", "init", "shm_size", *OPTIONAL_SETTINGS}, exclude_defaults=True
                 ),
             },
             "environment": sorted(secrets.resolve_all(self.settings.environment).items()),

@@ -33,7 +33,7 @@ def _volume(value: str) -> str:
     is_path = value.startswith("/")
     if not is_path and not 2 <= len(match[1]) <= _MAX_NAME:
         raise ValueError(f"{value!r} must have a volume name of 2 to {_MAX_NAME} characters")
-    if _target(value) == "/":
+    if mount_path(value) == "/":
         raise ValueError(f"{value!r} must have a path in the container other than /")
     modes = match[2].split(",") if match[2] is not None else []
     for mode in modes:
@@ -50,14 +50,14 @@ def _volume(value: str) -> str:
 def _distinct(volumes: tuple[str, ...]) -> tuple[str, ...]:
     first: dict[str, str] = {}
     for index, volume in enumerate(volumes):
-        target = _target(volume)
+        target = mount_path(volume)
         if target in first:
             raise FieldError(index, f"{volume!r} has the same path in the container as {first[target]!r}")
         first[target] = volume
     return volumes
 
 
-def _target(volume: str) -> str:
+def mount_path(volume: str) -> str:
     """Return the path in the container as Docker compares it."""
     return posixpath.normpath("/" + volume.split(":")[1].lstrip("/"))
 

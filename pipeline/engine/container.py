@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from pipeline.engine.container_options import ContainerOptions
+
 SIGKILL_CODE = 137
 """The exit code of a process that SIGKILL ended."""
 
@@ -118,7 +120,8 @@ class ContainerSpec:
     process 1, which ends orphans. `shm_size` is the size of /dev/shm in bytes.
 
     The engine checks its health by `probe`. Without one it does not, whatever the image says. `aliases` are its host
-    names in its network. `low_priority` lowers its share of a busy processor and forbids swap.
+    names in its network. `low_priority` lowers its share of a busy processor and forbids swap. `labels` replace those
+    of the `options`. The `log` limit counts for log drivers that have one, unless the options of the driver set it.
     """
 
     name: str
@@ -141,3 +144,4 @@ class ContainerSpec:
     privileges: Privileges = Privileges()
     probe: HealthProbe | None = None
     low_priority: bool = False
+    options: ContainerOptions = field(default_factory=ContainerOptions)

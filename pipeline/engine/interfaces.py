@@ -83,7 +83,7 @@ class Containers(Protocol):
         """Remove a container and its anonymous volumes, running or not."""
 
     def logs(self, container: str, tail: int = 20) -> tuple[str, ...]:
-        """Return the last lines of output, or nothing if the container is gone."""
+        """Return the last lines of output, or nothing if the container is gone or its log driver keeps none."""
 
     def stream(self, container: str) -> Iterator[str]:
         """Yield every line of output until the process exits. A line of more than 64 KiB comes in pieces."""
@@ -125,6 +125,9 @@ class Networks(Protocol):
 
         An address is not chosen twice while others are free, so concurrent starts do not share one.
         """
+
+    def has(self, network: str) -> bool:
+        """Return whether the engine has a network of that name, of any program."""
 
     def create_private(self, pipeline: str, run: int) -> str:
         """Create a network for the tests of one run and return its name. The engine chooses the addresses in it."""
@@ -203,6 +206,10 @@ class Engine(Protocol):
     @property
     def cpus(self) -> int:
         """The number of processors of the engine's machine, the most that a container may have."""
+
+    @property
+    def log_drivers(self) -> frozenset[str]:
+        """The names of the engine's log drivers."""
 
     @property
     def builder(self) -> ImageBuilder:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
+LABEL_PREFIX = "penstock."
 LABEL_HOME = "penstock.home"
 LABEL_PIPELINE = "penstock.pipeline"
 # A container without this label belongs to the service `web`.
@@ -19,6 +20,8 @@ LABEL_TREE = "penstock.tree"
 # The images of the other stages, which the classic builder leaves without a tag. They are removed with the image.
 LABEL_STAGES = "penstock.stages"
 LABEL_GRACE = "penstock.stop-grace"
+# The signal that stops the container. Absent if it is that of the image.
+LABEL_STOP_SIGNAL = "penstock.stop-signal"
 # The `Stamp` of the start. The engine itself knows only the wall time, which may have been set since.
 LABEL_STARTED = "penstock.started"
 # The published port of the host that leads to the container. Absent where the balancer uses the container's address.

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from pipeline.base.clock import Stamp
 from pipeline.engine.container import ContainerHealth, HealthProbe, LogLimit, Privileges, ran_out_of_memory
+from pipeline.engine.container_options import ContainerOptions
 from pipeline.engine.labels import DEFAULT_SERVICE
 
 
@@ -77,6 +78,7 @@ class ReplicaSpec:
     zone: str | None = None
     aliases: tuple[str, ...] = ()
     probe: HealthProbe | None = None
+    options: ContainerOptions = field(default_factory=ContainerOptions)
 
 
 class RestartPolicy(StrEnum):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pipeline.api import StageContext
 from pipeline.balancer.model import TargetState, Undeclared
+from pipeline.config.logging_driver import unreadable
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.service_spec import ServiceSpec
 from stages.deploy.decision import DesiredState, Observation, Replica
@@ -34,7 +35,8 @@ def plan_release(context: StageContext, rollout: ReleaseRollout, spec: ReleaseSp
         return [*before, "nothing to do: the wanted release is already active", *waiting]
     change = "start the balancer" if dead else "reload the balancer: its target groups or listeners change"
     limits = [part.limits for part in parts if part.steps or len(parts) == 1]
-    return [*before, *([] if same else [change]), *steps, *limits, *carried, *waiting]
+    lost = [f"{name}: {text}" for name, each in spec.services.items() if (text := unreadable(each.logging))]
+    return [*before, *([] if same else [change]), *steps, *limits, *carried, *waiting, *lost]
 
 
 class _ServicePlan(NamedTuple):

@@ -78,6 +78,7 @@ def _container(
         shm_size=service.shm_size,
         pids=pids(service.pids_limit),
         privileges=service.privileges,
+        options=service.container_options.of_command(),
         network=engine.networks.name(pipeline),
         address=str(engine.networks.free_address(pipeline)),
     )

@@ -17,8 +17,7 @@ from pipeline.base.clock import SYSTEM, Stamp
 from pipeline.config.privileges import pids
 from pipeline.config.service_spec import ServiceSpec
 from pipeline.engine import runtime as engine_runtime
-from pipeline.engine.container import LogLimit
-from pipeline.engine.labels import DEFAULT_SERVICE
+from pipeline.engine.labels import DEFAULT_SERVICE, LABEL_STOP_SIGNAL
 from pipeline.engine.runtime import ReplicaEnd, ReplicaSpec, RestartPolicy, Runtime, StopResult
 from stages.deploy.decision import ContainerState, Observation, Replica
 
@@ -168,8 +167,9 @@ class ReplicaSet:
         replica = self._replicas.get(name)
         if replica is None or self._runtime.stop(name, replica.grace) is not StopResult.KILLED or not replica.grace:
             return None
+        signal = replica.labels.get(LABEL_STOP_SIGNAL, "SIGTERM")
         return (
-            f"it did not exit within {replica.grace.total_seconds():g} s of SIGTERM (exit code 137); write CMD as a "
+            f"it did not exit within {replica.grace.total_seconds():g} s of {signal} (exit code 137); write CMD as a "
             "list, so that no shell keeps the signal from the app, and check that the app handles it"
         )
 
@@ -275,13 +275,14 @@ def replica_spec(
         shm_size=service.shm_size,
         pids=pids(service.pids_limit),
         privileges=service.privileges,
-        log=LogLimit(service.log.max_size, service.log.max_files),
+        log=service.log_limit,
         grace=service.stop_grace,
         published=group is not None and group.target_type == "instance",
         forwarded=_forwarded(group) if group else (),
         # Requests to a service with a target group would miss the balancer, and fail while it drains.
         aliases=() if group else (spec.name,),
         probe=None if group else service.health_check.probe,
+        options=service.container_options,
     )
 
 

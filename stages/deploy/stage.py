@@ -13,12 +13,12 @@ from pipeline.base.errors import ConfigError, PenstockError, SystemFault
 from pipeline.config.release import ReleaseSpec, ServiceImage
 from pipeline.config.service import ServiceSettings
 from pipeline.engine.hosts import local_engine
-from pipeline.engine.interfaces import Engine
 from pipeline.event_kinds import EventKind
 from pipeline.store import records
 from pipeline.store.records import Release
 from stages.deploy.deployment import Deployment
 from stages.deploy.desired import active_replicas, declared_replicas, wanted_replicas
+from stages.deploy.engine_needs import check_engine
 from stages.deploy.image_retention import prune
 from stages.deploy.plan import plan_release
 from stages.deploy.release_command import run_release_command
@@ -43,7 +43,7 @@ class DockerDeploy:
                 rollout.balancer.check(configuration.name, configuration.balancer)
             for name, settings in wanted.items():
                 section = f"deploy.services.{name}" if configuration.deploy.services else "deploy"
-                _check_cpus(section, settings.cpus, rollout.engine)
+                check_engine(section, settings, configuration.name, rollout.engine)
 
     def is_current(self, context: StageContext) -> bool:
         """Return whether the active release has the current configuration."""
@@ -110,6 +110,8 @@ class DockerDeploy:
                     f"pipeline run {release.sha[:7]}",
                 )
             check_images(rollout.engine, release.number, spec)
+            for name, settings in services.items():
+                check_engine(f"release {release.number}, {name}", settings, release.pipeline, rollout.engine)
         pipeline = context.configuration.pipeline.name
         context.store.runs.set_release(pipeline, context.run, release.number)
         self._deploy(context, release, context.store.releases.active(pipeline), replicas)
@@ -292,15 +294,6 @@ def _check_limits(release: Release, services: Mapping[str, ServiceSettings], rep
                 f"{rolling.max_surge} and max_unavailable {rolling.max_unavailable} of {count} are both 0",
                 hint="change deploy.replicas and deploy that first: a rollback keeps the number of replicas",
             )
-
-
-def _check_cpus(section: str, wanted: float | None, engine: Engine) -> None:
-    """Refuse a limit that Docker refuses when it creates the first container, after the build."""
-    if wanted and wanted > (available := engine.cpus):
-        raise ConfigError(
-            f"{section}.cpus: {wanted:g} is more than the {available} CPUs of Docker's machine",
-            hint="lower it, or remove it to have no limit",
-        )
 
 
 def _report_failure(context: StageContext, release: Release, failure: PenstockError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from datetime import timedelta
 from pipeline.engine.container import Container, ContainerSpec
 from pipeline.engine.hosts import local_engine, local_host, runtime_on
 from pipeline.engine.interfaces import Engine
-from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP
+from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP, ROLE_TEST
 from pipeline.engine.runtime import Replica, ReplicaSpec, Runtime
 from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.program import PERMISSION_ERROR, PROCESS_ERROR, Program
@@ -33,9 +34,13 @@ _CAPABILITY_BITS = {"CHOWN": 0, "NET_RAW": 13, "SYS_CHROOT": 18, "SYS_ADMIN": 21
 _SCRIPT = """
 import os, pathlib, signal, sys
 on_sigterm, exit_code = {on_sigterm!r}, {exit_code!r}
-for path, data in {files!r}.items():
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    pathlib.Path(path).write_bytes(data)
+try:
+    for path, data in {files!r}.items():
+        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+        pathlib.Path(path).write_bytes(data)
+except OSError as error:
+    print(error.strerror, flush=True)
+    sys.exit(1)
 signal.signal(signal.SIGTERM, signal.SIG_IGN if on_sigterm is None else lambda *_: sys.exit(on_sigterm))
 signal.signal(signal.SIGUSR1, lambda *_: sys.exit({ended}))
 print(*{lines!r}, sep="\\n", flush=True)
@@ -49,6 +54,11 @@ try:
             os.execvp("sleep", ["sleep", "600"])
 except BlockingIOError:
     print({process_error!r})
+    sys.exit(1)
+try:
+    opened = [os.open("/dev/null", os.O_RDONLY) for _ in range({open_files} - 3)]
+except OSError as error:
+    print(error.strerror)
     sys.exit(1)
 while exit_code is None:
     signal.pause()
@@ -75,6 +85,7 @@ class Programs:
             permission_error=PERMISSION_ERROR,
             processes=full.processes,
             process_error=PROCESS_ERROR,
+            open_files=full.open_files,
         )
         command = ("python3", "-c", script)
         self._known[command] = full
@@ -89,13 +100,15 @@ class Programs:
 class EngineUnderTest:
     """An engine of a separate home, whose pipeline `shop` has a network.
 
-    `end` ends a process from inside.
+    `end` ends a process from inside. `add_network` creates a network as another program would, and returns its name,
+    which sorts before that of the pipeline's network.
     """
 
     engine: Engine
     image: str
     programs: Programs
     end: Callable[[str], None]
+    add_network: Callable[[], str]
 
     def spec(self, program: Program = Program(), **more: object) -> ContainerSpec:  # noqa: B008  # a frozen value
         """Return the specification of a container of `shop`."""
@@ -173,11 +186,17 @@ def fake_engine() -> Iterator[EngineUnderTest]:
     engine = FakeEngine(program=programs.of)
     engine.networks.ensure("shop")
 
+    def add_network() -> str:
+        name = f"a-{secrets.token_hex(4)}"
+        engine.networks.add(name)
+        return name
+
     yield EngineUnderTest(
         engine,
         engine.images.add("app"),
         programs,
         end=lambda name: engine.containers.exit(name, ENDED),
+        add_network=add_network,
     )
 
 
@@ -192,6 +211,7 @@ def docker_engine(base_image: str) -> Iterator[EngineUnderTest]:
             engine.images.id(base_image) or base_image,
             Programs(),
             end=lambda name: _signal(engine, name),
+            add_network=lambda: _network(home),
         )
 
 
@@ -220,6 +240,14 @@ def docker_runtime(base_image: str) -> Iterator[RuntimeUnderTest]:
     with docker_engine(base_image) as docker, local_engine(secrets.token_hex(8)) as other:
         runtime = runtime_on(local_host(docker.engine))
         yield RuntimeUnderTest(runtime, docker.image, docker.programs, docker.end, runtime_on(local_host(other)))
+
+
+def _network(home: str) -> str:
+    """Create a network that is removed with the home, but that is none of a pipeline."""
+    name = f"a-{secrets.token_hex(4)}"
+    labels = [f"--label=penstock.home={home}", f"--label=penstock.role={ROLE_TEST}"]
+    subprocess.run(["docker", "network", "create", *labels, name], capture_output=True, check=True)
+    return name
 
 
 def _signal(engine: Engine, name: str) -> None:

@@ -16,8 +16,9 @@ import pytest
 from pipeline.base.errors import EngineFault, StageFailed
 from pipeline.engine.builder import BuildSpec
 from pipeline.engine.container import Privileges
+from pipeline.engine.container_options import ContainerOptions, LogDriver, Ulimit
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_APP, ROLE_TEST, image_tag
-from pipeline.testing.fakes.program import PERMISSION_ERROR, PROCESS_ERROR, Program
+from pipeline.testing.fakes.program import FILE_ERROR, PERMISSION_ERROR, PROCESS_ERROR, READ_ONLY_ERROR, Program
 from tests.contract.engines import (
     ENDED,
     EXIT_3,
@@ -146,6 +147,68 @@ def test_a_container_has_its_number_of_processes(tested: EngineUnderTest, proces
     container = tested.start(Program(processes=processes, exit_code=0), pids=40)
     assert tested.exited(container).exit_code == (0 if starts else 1)
     assert (PROCESS_ERROR in tested.engine.containers.logs(container)) is not starts
+
+
+def test_a_container_joins_more_networks(tested: EngineUnderTest) -> None:
+    """It keeps its address in the pipeline's network, and both networks are in use."""
+    networks, containers = tested.engine.networks, tested.engine.containers
+    other, address = tested.add_network(), str(networks.free_address("shop"))
+    assert networks.has(other)
+    options = ContainerOptions(networks={other: ("db",)})
+    container = containers.start(tested.spec(address=address, options=options))
+    assert containers.inspect(container).address == address
+    assert [found.address for found in containers.for_pipeline("shop")] == [address]
+    containers.stop(container, SECOND)
+    assert containers.inspect(container).address in ("", address)
+
+
+def test_a_network_that_does_not_exist(tested: EngineUnderTest) -> None:
+    """A container that joins it cannot be started, and leaves nothing."""
+    spec = tested.spec(options=ContainerOptions(networks={"no-such-network": ()}))
+    assert not tested.engine.networks.has("no-such-network")
+    with pytest.raises(StageFailed, match=rf"{spec.name} cannot be started: network no-such-network not found"):
+        tested.engine.containers.start(spec)
+    assert tested.engine.containers.find(spec.name) is None
+
+
+@pytest.mark.parametrize(
+    ("driver", "lines"),
+    [(LogDriver("none"), ()), (LogDriver("local"), (READY,)), (LogDriver(None, {"max-size": "1m"}), (READY,))],
+)
+def test_a_log_driver_decides_what_is_read(tested: EngineUnderTest, driver: LogDriver, lines: tuple[str, ...]) -> None:
+    """The driver none keeps no output, and reading it is no fault."""
+    assert driver.name is None or driver.name in tested.engine.log_drivers
+    spec = tested.spec(Program(exit_code=0), options=ContainerOptions(log_driver=driver))
+    container = tested.engine.containers.start(spec)
+    tested.exited(container)
+    assert tested.engine.containers.logs(container) == lines
+
+
+@pytest.mark.parametrize(
+    ("options", "program", "error"),
+    [
+        (ContainerOptions(read_only=True), Program(files={"/kept/file": b""}), READ_ONLY_ERROR),
+        (ContainerOptions(read_only=True, tmpfs={"/kept": ""}), Program(files={"/kept/file": b""}), READY),
+        (ContainerOptions(ulimits={"nofile": Ulimit(20, 40)}), Program(open_files=21), FILE_ERROR),
+        (ContainerOptions(ulimits={"nofile": Ulimit(64, 64)}), Program(open_files=21), READY),
+    ],
+    ids=["read-only", "read-only but for a tmpfs", "too many open files", "enough open files"],
+)
+def test_options_limit_a_program(
+    tested: EngineUnderTest, options: ContainerOptions, program: Program, error: str
+) -> None:
+    """A program fails where its container may not write, or may open no more files."""
+    container = tested.engine.containers.start(tested.spec(replace(program, exit_code=0), options=options))
+    assert tested.exited(container).exit_code == (0 if error == READY else 1)
+    assert tested.engine.containers.logs(container)[-1] == error
+
+
+def test_labels_of_the_options_do_not_replace_others(tested: EngineUnderTest) -> None:
+    """A container has the labels of its options besides those of its specification."""
+    options = ContainerOptions(labels={"team": "web", LABEL_PIPELINE: "other", LABEL_HOME: "other"})
+    tested.start(options=options)
+    (found,) = tested.engine.containers.for_pipeline("shop")
+    assert found.labels["team"] == "web"
 
 
 def test_a_removed_container_is_gone(tested: EngineUnderTest) -> None:

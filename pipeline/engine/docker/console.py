@@ -13,11 +13,11 @@ from typing import Any
 
 from pipeline.base.errors import EngineFault, StageFailed
 from pipeline.engine.container import Container
-from pipeline.engine.docker.faults import TIMEOUT
+from pipeline.engine.docker.faults import TIMEOUT, UNREADABLE
 from pipeline.engine.docker.frames import STDERR, FrameReader
 from pipeline.engine.docker.log_stream import DockerLogStream, unix_time
 from pipeline.engine.docker.networks import next_free, subnet_of
-from pipeline.engine.docker.translation import container_from_list
+from pipeline.engine.docker.translation import address_in, container_from_list
 from pipeline.engine.docker.wire import Opened, Refusal, Wire, end_input
 from pipeline.engine.labels import (
     LABEL_HOME,
@@ -65,7 +65,7 @@ class DockerConsole:
             timeout = None if follow else TIMEOUT
             return DockerLogStream(self._wire.open("GET", f"/containers/{container}/logs", timeout=timeout, **query))
         except Refusal as refusal:
-            if refusal.status == 404 or "does not support reading" in refusal.message:
+            if refusal.status == 404 or UNREADABLE in refusal.message:
                 return None
             raise EngineFault(f"Docker: {refusal.message}") from refusal
 
@@ -82,7 +82,7 @@ class DockerConsole:
     def copy(
         self, container: str, name: str, command: Sequence[str], *, tty: bool, entrypoint: Sequence[str] | None = None
     ) -> _Attached:
-        """Start a container like another one, without its port. Docker removes it after its end."""
+        """Start a container like another one, without its port and its labels. Docker removes it after its end."""
         wire = self._wire
         with _translated():
             model = wire.ask("GET", f"/containers/{container}/json")
@@ -90,6 +90,7 @@ class DockerConsole:
             path = f"/containers/{wire.ask('POST', '/containers/create', wanted, name=name)['Id']}"
             with ExitStack() as failed:
                 failed.callback(_remove, wire, path)
+                self._join(path, model)
                 attached = wire.open(
                     "POST", f"{path}/attach", upgrade=True, timeout=None, stream=1, stdin=1, stdout=1, stderr=1
                 )
@@ -100,6 +101,16 @@ class DockerConsole:
                 wire.ask("POST", f"{path}/start")
                 failed.pop_all()
         return _Copy(wire, path, attached, ended, tty=tty)
+
+    def _join(self, path: str, model: Mapping[str, Any]) -> None:
+        """Connect a container to the networks that `model` is in besides its own, without its names there."""
+        own = model["HostConfig"]["NetworkMode"]
+        for network, endpoint in model["NetworkSettings"]["Networks"].items():
+            if network != own:
+                is_chosen = bool((endpoint.get("IPAMConfig") or {}).get("IPv4Address"))
+                address = {"IPAMConfig": {"IPv4Address": str(self._address(network))}} if is_chosen else {}
+                number = path.rpartition("/")[2]
+                self._wire.ask("POST", f"/networks/{network}/connect", {"Container": number, "EndpointConfig": address})
 
     def remove(self, container: str) -> None:
         """Remove a container, running or not. Does nothing if it is gone."""
@@ -141,9 +152,9 @@ class DockerConsole:
         """Choose a free address that no rollout is about to choose."""
         found = self._wire.ask("GET", f"/networks/{network}")
         labels = json.dumps({"label": [f"{LABEL_HOME}={self._home}"], "network": [network]})
-        own = [container_from_list(row) for row in self._wire.ask("GET", "/containers/json", all="1", filters=labels)]
+        rows = self._wire.ask("GET", "/containers/json", all="1", filters=labels)
         used = {each["IPv4Address"].partition("/")[0] for each in (found.get("Containers") or {}).values()}
-        used |= {each.address for each in own}
+        used |= {address_in(row, network) for row in rows}
         return distant_address(IPv4Network(subnet_of(found)), {IPv4Address(address) for address in used if address})
 
 

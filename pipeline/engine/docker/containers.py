@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.base.errors import EngineFault
 from pipeline.engine.container import Container, ContainerSpec
-from pipeline.engine.docker.faults import as_stage_failure, ignore_not_found, translate_errors
+from pipeline.engine.docker.faults import as_stage_failure, ignore_not_found, ignore_unreadable, translate_errors
 from pipeline.engine.docker.lines import lines_of, missing_lines
 from pipeline.engine.docker.networks import DockerNetworks
 from pipeline.engine.docker.server import log_driver_of
@@ -74,7 +74,10 @@ class DockerContainers:
                 command=list(spec.command) if spec.command else None,
                 entrypoint=list(spec.entrypoint) if spec.entrypoint is not None else None,
                 environment=dict(spec.environment),
-                labels={**spec.labels, LABEL_HOME: self._home},
+                labels={**spec.options.labels, **spec.labels, LABEL_HOME: self._home},
+                user=spec.options.user,
+                working_dir=spec.options.working_dir,
+                stop_signal=spec.options.stop_signal,
                 ports=[(each.container_port, each.protocol) for each in spec.published] or None,
                 host_config=self._api.create_host_config(**host_options(spec, self._log_driver(spec))),
                 networking_config=self._networking(spec),
@@ -82,6 +85,7 @@ class DockerContainers:
                 healthcheck=health_check(spec.probe),
             )["Id"]
             try:
+                self._join(created, spec)
                 self._api.start(created)
             except BaseException:
                 with ignore_not_found():
@@ -89,9 +93,19 @@ class DockerContainers:
                 raise
         return str(created)
 
+    def _join(self, container: str, spec: ContainerSpec) -> None:
+        """Connect a container that was created to more networks. Older engines take one network at the creation."""
+        for network, aliases in spec.options.networks.items():
+            address = self._networks.address_for_guest(network)
+            self._api.connect_container_to_network(
+                container, network, ipv4_address=address, aliases=list(aliases) or None
+            )
+
     def _log_driver(self, spec: ContainerSpec) -> str | None:
-        """Return the engine's default log driver if the container's log has a limit."""
-        return log_driver_of(self._api) if spec.log else None
+        """Return the engine's default log driver if the container needs it by name."""
+        wanted = spec.options.log_driver
+        needs_default = wanted.name is None if wanted else spec.log is not None
+        return log_driver_of(self._api) if needs_default else None
 
     def set_restart_policy(self, container: str, policy: str) -> None:
         """Set what Docker does when the process exits: no, on-failure, always or unless-stopped."""
@@ -115,8 +129,8 @@ class DockerContainers:
             self._api.remove_container(container, v=True, force=True)
 
     def logs(self, container: str, tail: int = _TAIL) -> tuple[str, ...]:
-        """Return the last lines of output, or nothing if the container is gone."""
-        with translate_errors(self._api), ignore_not_found():
+        """Return the last lines of output, or nothing if the container is gone or its log driver keeps none."""
+        with translate_errors(self._api), ignore_not_found(), ignore_unreadable():
             raw = self._api.logs(container, tail=tail)
             return tuple(raw.decode(errors="replace").splitlines())
         return ()

@@ -9,6 +9,7 @@ from typing import Self
 
 from pipeline.base.errors import EngineFault
 from pipeline.engine.builder import ImageBuilder
+from pipeline.engine.container_options import UNREADABLE_DRIVER
 from pipeline.engine.docker.builders import choose_builder
 from pipeline.engine.docker.connection import DockerConnection, connect
 from pipeline.engine.docker.containers import DockerContainers
@@ -46,6 +47,14 @@ class DockerEngine:
         """The number of processors of Docker's machine."""
         with translate_errors(self._api):
             return int(self._api.info()["NCPU"])
+
+    @property
+    def log_drivers(self) -> frozenset[str]:
+        """The names of Docker's log drivers and of the plug-ins for it."""
+        with translate_errors(self._api):
+            found = self._api.info().get("Plugins", {}).get("Log") or ()
+        # Docker has it, but does not list it.
+        return frozenset({*found, UNREADABLE_DRIVER})
 
     @cached_property
     def builder(self) -> ImageBuilder:

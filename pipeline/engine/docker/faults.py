@@ -14,6 +14,8 @@ from pipeline.base.errors import CacheVanished, EngineFault, StageFailed
 TIMEOUT = 60
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 MAKE_ROOM = "free disk space; `docker system df` shows what uses it"
+UNREADABLE = "does not support reading"
+"""The engine's message for the output of a container whose log driver keeps none."""
 # The builder's messages if another program removes its base image during the build.
 VANISHED = re.compile(
     r"unknown parent image|failed to set parent|(unable to find image|No such image:|failed to get digest) \"?sha256:"
@@ -94,6 +96,18 @@ def ignore_not_found() -> Iterator[None]:
         yield
     except docker.errors.APIError as error:
         if not is_gone(error):
+            raise
+
+
+@contextmanager
+def ignore_unreadable() -> Iterator[None]:
+    """Ignore the error for the output of a container whose log driver keeps none."""
+    import docker.errors
+
+    try:
+        yield
+    except docker.errors.APIError as error:
+        if UNREADABLE not in str(error.explanation):
             raise
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.base.errors import EngineFault
 from pipeline.engine.docker.faults import ignore_not_found, translate_errors
-from pipeline.engine.docker.translation import container_from_list
+from pipeline.engine.docker.translation import address_in
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
 
 _ATTEMPTS = 5
@@ -56,13 +56,13 @@ class DockerNetworks:
     def addresses(self, pipeline: str) -> set[IPv4Address]:
         """Return the addresses in use in the pipeline's network, also by other programs.
 
-        A stopped container of the pipeline keeps its address, which Docker does not show in the network.
+        A stopped container of the home keeps its address, which Docker does not show in the network.
         """
-        labels = [f"{LABEL_HOME}={self._home}", f"{LABEL_PIPELINE}={pipeline}"]
+        name = self.name(pipeline)
         with translate_errors(self._api):
-            endpoints = self._api.inspect_network(self.name(pipeline))["Containers"].values()
-            own = [container_from_list(row) for row in self._api.containers(all=True, filters={"label": labels})]
-        in_use = {*(e["IPv4Address"].partition("/")[0] for e in endpoints), *(c.address for c in own)}
+            endpoints = self._api.inspect_network(name)["Containers"].values()
+            rows = self._api.containers(all=True, filters={"label": [f"{LABEL_HOME}={self._home}"], "network": [name]})
+        in_use = {*(e["IPv4Address"].partition("/")[0] for e in endpoints), *(address_in(row, name) for row in rows)}
         return {IPv4Address(address) for address in in_use if address}
 
     def free_address(self, pipeline: str) -> IPv4Address:
@@ -85,6 +85,22 @@ class DockerNetworks:
                 chosen.remove(address)
             chosen.append(address)
         return address
+
+    def has(self, network: str) -> bool:
+        """Return whether Docker has a network of that name, of any program."""
+        with translate_errors(self._api):
+            return bool(self._named(network))
+
+    def address_for_guest(self, network: str) -> str | None:
+        """Return an address in the network of another pipeline of the home. None: Docker chooses one.
+
+        Docker would choose that of a stopped container, which then could not be restarted.
+        """
+        with translate_errors(self._api):
+            found = self._named(network)
+        labels = (found[0]["Labels"] or {}) if found else {}
+        is_of_pipeline = labels.get(LABEL_HOME) == self._home and LABEL_ROLE not in labels
+        return str(self.free_address(labels[LABEL_PIPELINE])) if is_of_pipeline else None
 
     def create_private(self, pipeline: str, run: int) -> str:
         """Create a network for the tests of one run and return its name. Docker chooses the addresses in it."""

@@ -20,6 +20,7 @@ from pipeline.engine.labels import (
     LABEL_RUN,
     LABEL_SERVICE,
     LABEL_STARTED,
+    LABEL_STOP_SIGNAL,
     LABEL_TARGET_PORT,
     LABEL_TEMPLATE,
     LABEL_ZONE,
@@ -143,6 +144,7 @@ class DockerRuntime:
             LABEL_STARTED: str(self._now()),
             LABEL_TARGET_PORT: str(spec.port),
             **({LABEL_ZONE: spec.zone} if spec.zone else {}),
+            **({LABEL_STOP_SIGNAL: spec.options.stop_signal} if spec.options.stop_signal else {}),
         }
         return ContainerSpec(
             name=spec.name,
@@ -163,6 +165,7 @@ class DockerRuntime:
             network=self._networks.name(spec.pipeline),
             address=str(self._networks.free_address(spec.pipeline)),
             aliases=spec.aliases,
+            options=spec.options,
             published=(*([published] if published else []), *self._forwarded(spec)),
         )
 

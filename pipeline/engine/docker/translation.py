@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.engine.container import Container, ContainerHealth, ContainerSpec, HealthProbe
+from pipeline.engine.container_options import ContainerOptions, DeviceRequest
 
 # The CPU weight of builds and tests. Replicas have Docker's default, 1024.
 BUILD_CPU_SHARES = 128
@@ -35,13 +36,43 @@ def host_options(spec: ContainerSpec, log_driver: str | None = None) -> dict[str
         options["port_bindings"] = {
             f"{each.container_port}/{each.protocol}": (each.address, each.port or None) for each in spec.published
         }
-    if spec.log and log_driver in _LIMITED_DRIVERS:
-        limits = {"max-size": str(spec.log.size), "max-file": str(spec.log.files)}
-        options["log_config"] = {"Type": log_driver, "Config": limits}
+    if log := _log_config(spec, log_driver):
+        options["log_config"] = log
     if spec.low_priority:
         # With swap, tests could pass here and be killed on a machine without swap.
         options |= {"cpu_shares": BUILD_CPU_SHARES, "memswap_limit": spec.memory}
-    return options
+    return options | _more_host_options(spec.options)
+
+
+def _more_host_options(options: ContainerOptions) -> dict[str, Any]:
+    """Return the arguments for the options that are set."""
+    found = {
+        "read_only": options.read_only,
+        "tmpfs": dict(options.tmpfs),
+        "extra_hosts": list(options.extra_hosts),
+        "ulimits": [{"Name": name, "Soft": soft, "Hard": hard} for name, (soft, hard) in options.ulimits.items()],
+        "device_requests": [_device_request(each) for each in options.devices],
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _device_request(request: DeviceRequest) -> dict[str, Any]:
+    return {
+        "driver": request.driver,
+        "count": request.count,
+        "device_ids": list(request.device_ids),
+        "capabilities": [list(request.capabilities)],
+        "options": dict(request.options),
+    }
+
+
+def _log_config(spec: ContainerSpec, default_driver: str | None) -> dict[str, Any] | None:
+    """Return the log driver with its options, or None if they are those of the engine."""
+    wanted = spec.options.log_driver
+    driver = wanted.name if wanted and wanted.name else default_driver
+    limits = {"max-size": str(spec.log.size), "max-file": str(spec.log.files)} if spec.log else {}
+    config = {**(limits if driver in _LIMITED_DRIVERS else {}), **(wanted.options if wanted else {})}
+    return {"Type": driver, "Config": config} if config or (wanted and wanted.name) else None
 
 
 def health_check(probe: HealthProbe | None) -> dict[str, Any] | None:
@@ -57,14 +88,13 @@ def health_check(probe: HealthProbe | None) -> dict[str, Any] | None:
 
 def container_from_list(row: Mapping[str, Any]) -> Container:
     """Translate one row of Docker's list of containers."""
-    endpoints = row.get("NetworkSettings", {}).get("Networks", {}).values()
     return Container(
         id=row["Id"],
         name=row["Names"][0].removeprefix("/") if row["Names"] else row["Id"][:12],
         state=row["State"],
         image=row["ImageID"],
         labels=row["Labels"],
-        address=next((a for e in endpoints if (a := _address(e))), ""),
+        address=address_in(row, row.get("HostConfig", {}).get("NetworkMode", "")),
         created_at=datetime.fromtimestamp(row["Created"], UTC),
         running_for=_seconds(row.get("Status", "")),
         health=_health(row.get("Status", "")),
@@ -74,14 +104,13 @@ def container_from_list(row: Mapping[str, Any]) -> Container:
 def container_from_inspect(row: Mapping[str, Any]) -> Container:
     """Translate Docker's detailed description of one container."""
     state = row["State"]
-    endpoints = row["NetworkSettings"]["Networks"].values()
     return Container(
         id=row["Id"],
         name=row["Name"].removeprefix("/"),
         state=state["Status"],
         image=row["Image"],
         labels=row["Config"]["Labels"],
-        address=next((a for e in endpoints if (a := _address(e))), ""),
+        address=address_in(row, row.get("HostConfig", {}).get("NetworkMode", "")),
         created_at=datetime.fromisoformat(row["Created"]),
         pid=state["Pid"],
         process_started_at=datetime.fromisoformat(state["StartedAt"]),
@@ -91,6 +120,13 @@ def container_from_inspect(row: Mapping[str, Any]) -> Container:
         mounts=tuple(mount["Destination"] for mount in row.get("Mounts") or ()),
         health=_inspected_health(state),
     )
+
+
+def address_in(row: Mapping[str, Any], network: str) -> str:
+    """Return a container's address in a network, else in any. `row` is Docker's, of a list or of one container."""
+    endpoints = row.get("NetworkSettings", {}).get("Networks") or {}
+    first = [endpoints[network]] if network in endpoints else []
+    return next((address for each in (*first, *endpoints.values()) if (address := _address(each))), "")
 
 
 def _seconds(status: str) -> int | None:

@@ -105,6 +105,9 @@ class FakeContainers:
                 raise StageFailed(f"{spec.name} cannot be started: No such image: {spec.image}")
             if program.refusal:
                 raise StageFailed(f"{spec.name} cannot be started: {program.refusal}")
+            for network in spec.options.networks:
+                if not self._networks.has(network):
+                    raise StageFailed(f"{spec.name} cannot be started: network {network} not found")
             address = spec.address or self._networks.assign(spec.network)
             made = _Process(next(self._ids), spec, self._images.known(spec.image), program, self._now(), address)
             self._containers[made.id] = made
@@ -144,7 +147,9 @@ class FakeContainers:
         """Return the last lines of output."""
         with self._faults.call("containers.logs"), self._changed:
             found = self._get(container)
-            return tuple(found.lines[-tail:]) if found else ()
+            driver = found.spec.options.log_driver if found else None
+            is_readable = driver is None or driver.is_readable
+            return tuple(found.lines[-tail:]) if found and is_readable else ()
 
     def stream(self, container: str) -> Iterator[str]:
         """Yield every line of output until the process exits."""
@@ -245,7 +250,8 @@ class FakeContainers:
     def attached(self, network: str) -> bool:
         """Return whether a running container is in a network."""
         with self._changed:
-            return any(c.spec.network == network and c.state == "running" for c in self._containers.values())
+            running = (c.spec for c in self._containers.values() if c.state == "running")
+            return any(network in (spec.network, *spec.options.networks) for spec in running)
 
     def _end_by_program(self, container: _Process) -> None:
         if container.program.exit_code is not None:
@@ -269,7 +275,7 @@ class FakeContainers:
         return found
 
     def _labels(self, container: _Process) -> dict[str, str]:
-        return {**container.spec.labels, LABEL_HOME: self._home}
+        return {**container.spec.options.labels, **container.spec.labels, LABEL_HOME: self._home}
 
     def _shown(self, container: _Process, *, full: bool = False) -> Container:
         """Translate a container as a list shows it, or in full as `inspect` does."""

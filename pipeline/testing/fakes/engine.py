@@ -39,6 +39,7 @@ class FakeEngine:
 
     platform = "linux/amd64"
     cpus = 8
+    log_drivers = frozenset({"json-file", "local", "none", "syslog"})
 
     def __init__(
         self,

@@ -45,6 +45,16 @@ class FakeNetworks:
             self._create(self.name(pipeline))
             return next(self._free[self.name(pipeline)])
 
+    def has(self, network: str) -> bool:
+        """Return whether there is a network of that name."""
+        with self._faults.call("networks.has"), self._lock:
+            return network in self._subnets
+
+    def add(self, network: str) -> None:
+        """Create a network, as another program would."""
+        with self._lock:
+            self._create(network)
+
     def create_private(self, pipeline: str, run: int) -> str:
         """Create a network for the tests of one run and return its name."""
         with self._faults.call("networks.create_private"), self._lock:

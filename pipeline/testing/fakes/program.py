@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from pipeline.engine.container import ContainerSpec, Privileges
 
 PERMISSION_ERROR = "Operation not permitted"
 PROCESS_ERROR = "cannot fork: Resource temporarily unavailable"
+READ_ONLY_ERROR = "Read-only file system"
+FILE_ERROR = "Too many open files"
 _DEFAULT_CAPABILITIES = frozenset(
     {
         *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW"),
@@ -27,14 +29,19 @@ def _has(privileges: Privileges, capability: str) -> bool:
     return is_default or capability in added
 
 
+def _is_below(folders: Iterable[str], path: str) -> bool:
+    return any(path.startswith(f"{folder}/") for folder in folders)
+
+
 @dataclass(frozen=True)
 class Program:
     """A process that prints `lines` and exits with `exit_code` immediately. With None it runs until it is stopped.
 
     `on_sigterm` is its exit code after SIGTERM; None ignores the signal. `refusal` is the error of a program that does
     not start. `commands` are the exit codes of the commands that can be executed beside it, and `healthcheck` is the
-    one that its image names. `files` are its files by path. It prints an error and exits with 1 if its container lacks
-    a capability that it `needs`, or may not have as many `processes`.
+    one that its image names. `files` are its files by path, which it writes when it starts. It prints an error and
+    exits with 1 if its container lacks a capability that it `needs`, may not have as many `processes` or `open_files`,
+    or may not write one of its `files`.
     """
 
     lines: tuple[str, ...] = ()
@@ -46,6 +53,7 @@ class Program:
     files: Mapping[str, bytes] = field(default_factory=dict)
     needs: frozenset[str] = frozenset()
     processes: int = 1
+    open_files: int = 3
 
     def within(self, spec: ContainerSpec) -> Program:
         """Return the program as it runs in a container."""
@@ -53,6 +61,12 @@ class Program:
             return replace(self, lines=(*self.lines, PERMISSION_ERROR), exit_code=1)
         if spec.pids is not None and self.processes > spec.pids:
             return replace(self, lines=(*self.lines, PROCESS_ERROR), exit_code=1)
+        limit = spec.options.ulimits.get("nofile")
+        if limit and 0 <= limit.soft < self.open_files:
+            return replace(self, lines=(*self.lines, FILE_ERROR), exit_code=1)
+        if spec.options.read_only and not all(_is_below(spec.options.tmpfs, path) for path in self.files):
+            # It fails before it prints its lines.
+            return replace(self, lines=(READ_ONLY_ERROR,), exit_code=1)
         return self
 
     def tar(self, path: str) -> bytes:

@@ -93,6 +93,7 @@ class FakeRuntime:
                     aliases=spec.aliases,
                     privileges=spec.privileges,
                     probe=spec.probe,
+                    options=spec.options,
                 )
             )
 

@@ -10,6 +10,7 @@ from pipeline.base.errors import ConfigError, ExitCode
 from pipeline.config.load import load
 from tests.support.pipeline_yaml import GOOD
 from tests.unit.config.balancer_mistakes import BALANCER_MISTAKES
+from tests.unit.config.container_mistakes import CONTAINER_MISTAKES
 from tests.unit.config.loads import Loads
 from tests.unit.config.mistakes import MISTAKES, Bad
 from tests.unit.config.network_mistakes import NETWORK_MISTAKES
@@ -20,7 +21,9 @@ def test_the_good_file_is_good(loads: Loads) -> None:
     assert loads(GOOD).pipeline.deploy.replicas == 3
 
 
-@pytest.mark.parametrize("bad", [*MISTAKES, *BALANCER_MISTAKES, *NETWORK_MISTAKES], ids=lambda bad: bad.mistake)
+@pytest.mark.parametrize(
+    "bad", [*MISTAKES, *BALANCER_MISTAKES, *NETWORK_MISTAKES, *CONTAINER_MISTAKES], ids=lambda bad: bad.mistake
+)
 def test_each_mistake_has_its_exact_error(bad: Bad, loads: Loads) -> None:
     """One mistake gives exactly one error, with position, key, reason and hint."""
     assert bad.right in GOOD

@@ -191,9 +191,15 @@ def copied(docker: FakeDocker) -> FakeDocker:
     config = {"Env": ["A=1"], "Cmd": ["serve"], "Entrypoint": ["/init"], "Labels": LABELS, "User": ""}
     host = {"NetworkMode": "net", "Binds": ["data:/data"], "PortBindings": {"80/tcp": []}, "Memory": 7}
     network = {"Name": "net", "IPAM": {"Config": [{"Subnet": "10.1.0.0/16"}]}, "Containers": {}}
+    chosen = {"IPAMConfig": {"IPv4Address": "10.2.0.2"}, "Aliases": ["db"]}
+    joined = {"Networks": {"net": {}, "backend": {"Aliases": ["db"]}, "other": chosen}}
+    model = {"Image": "sha256:1", "Config": config, "HostConfig": host, "NetworkSettings": joined}
     docker.answers |= {
-        "GET /containers/abc/json": (200, {"Image": "sha256:1", "Config": config, "HostConfig": host}),
+        "GET /containers/abc/json": (200, model),
         "GET /networks/net": (200, network),
+        "GET /networks/other": (200, {**network, "IPAM": {"Config": [{"Subnet": "10.2.0.0/16"}]}}),
+        "POST /networks/backend/connect": (200, b""),
+        "POST /networks/other/connect": (200, b""),
         "GET /containers/json": (200, [row("abc", "10.1.0.2")]),
         "POST /containers/create": (201, {"Id": "new"}),
         "POST /containers/new/attach": echo,
@@ -218,6 +224,11 @@ def test_copy(copied: FakeDocker, console: DockerConsole, monkeypatch: pytest.Mo
     assert made["Labels"] == {**LABELS, LABEL_ROLE: ROLE_CONSOLE}
     address = made["NetworkingConfig"]["EndpointsConfig"]["net"]["IPAMConfig"]["IPv4Address"]
     assert address not in ("10.1.0.2", "10.1.0.3")
+    # Without the names of the other container in these networks.
+    assert copied.bodies["POST /networks/backend/connect"] == {"Container": "new", "EndpointConfig": {}}
+    other = copied.bodies["POST /networks/other/connect"]["EndpointConfig"]
+    assert other.keys() == {"IPAMConfig"}
+    assert other["IPAMConfig"]["IPv4Address"].startswith("10.2.0.")
 
 
 def test_a_command_that_cannot_be_started(copied: FakeDocker, console: DockerConsole) -> None:
