@@ -102,3 +102,21 @@ def test_an_expression_that_may_be_given_up_is_a_warning(
     text = MINIMAL.replace("{port: 8000, default_action: {forward: web}}", json.dumps(listener))
     Path("pipeline.yaml").write_text(text)
     assert _HEAD + _SLOW.format(*expected) in CliRunner().invoke(validate.command).output.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("keys", "why"),
+    [
+        ("logging: {driver: none}", "Docker keeps no output with the driver none"),
+        ("logging: {driver: syslog, options: {cache-disabled: true}}", "Docker keeps no output with cache-disabled"),
+        ("logging: {driver: syslog}", None),
+        ("logging: {driver: local}", None),
+    ],
+)
+def test_a_log_driver_that_keeps_nothing_is_a_warning(keys: str, why: str | None, balancer: Balancer) -> None:
+    """The commands that show the output would show none."""
+    assert balancer.registry().is_empty
+    Path("pipeline.yaml").write_text(MINIMAL.replace("{target_group: web}", f"{{target_group: web, {keys}}}"))
+    lines = CliRunner().invoke(validate.command).output.splitlines()
+    lost = "so `pipeline logs --app` and the errors of failed containers show none"
+    assert lines[1:] == ([f"warning: deploy.logging: {why}, {lost}"] if why else [])

@@ -60,7 +60,8 @@ _MISTAKES = [
     (
         "a tmpfs with an unknown option",
         'tmpfs: ["/run:szie=64m"]',
-        "11:11: deploy.tmpfs[0]: '/run:szie=64m' has the unknown option 'szie=64m'; write size, mode, uid, gid, noexec or ro",
+        "11:11: deploy.tmpfs[0]: '/run:szie=64m' has the unknown option 'szie=64m'; write size, mode, uid, "
+        "gid, noexec or ro",
     ),
     (
         "a tmpfs with a unit that the kernel does not know",
@@ -75,7 +76,8 @@ _MISTAKES = [
     (
         "a tmpfs with a flag that has a value",
         'tmpfs: ["/run:noexec=yes"]',
-        "11:11: deploy.tmpfs[0]: '/run:noexec=yes' has the unknown option 'noexec=yes'; write size, mode, uid, gid, noexec or ro",
+        "11:11: deploy.tmpfs[0]: '/run:noexec=yes' has the unknown option 'noexec=yes'; write size, mode, "
+        "uid, gid, noexec or ro",
     ),
     (
         "two tmpfs at one path",
@@ -124,32 +126,38 @@ _MISTAKES = [
     (
         "an extra host without an address",
         "extra_hosts: [db]",
-        "11:17: deploy.extra_hosts[0]: 'db' must have an IP address or host-gateway, got ''; write db:10.0.0.5, v6=[2001:db8::5] or dev:host-gateway",
+        "11:17: deploy.extra_hosts[0]: 'db' must have an IP address or host-gateway, got ''; write "
+        "db:10.0.0.5, v6=[2001:db8::5] or dev:host-gateway",
     ),
     (
         "an extra host with a name for an address",
         'extra_hosts: ["db:other"]',
-        "11:17: deploy.extra_hosts[0]: 'db:other' must have an IP address or host-gateway, got 'other'; write db:10.0.0.5, v6=[2001:db8::5] or dev:host-gateway",
+        "11:17: deploy.extra_hosts[0]: 'db:other' must have an IP address or host-gateway, got 'other'; "
+        "write db:10.0.0.5, v6=[2001:db8::5] or dev:host-gateway",
     ),
     (
         "an extra host with an invalid address",
         'extra_hosts: ["db:10.0.0.256"]',
-        "11:17: deploy.extra_hosts[0]: 'db:10.0.0.256' must have an IP address or host-gateway, got '10.0.0.256'; write db:10.0.0.5, v6=[2001:db8::5] or dev:host-gateway",
+        "11:17: deploy.extra_hosts[0]: 'db:10.0.0.256' must have an IP address or host-gateway, got "
+        "'10.0.0.256'; write db:10.0.0.5, v6=[2001:db8::5] or dev:host-gateway",
     ),
     (
         "an extra host with IPv4 in brackets",
         'extra_hosts: ["db=[10.0.0.5]"]',
-        "11:17: deploy.extra_hosts[0]: 'db=[10.0.0.5]' must have an IP address or host-gateway, got '[10.0.0.5]'; write db:10.0.0.5, v6=[2001:db8::5] or dev:host-gateway",
+        "11:17: deploy.extra_hosts[0]: 'db=[10.0.0.5]' must have an IP address or host-gateway, got "
+        "'[10.0.0.5]'; write db:10.0.0.5, v6=[2001:db8::5] or dev:host-gateway",
     ),
     (
         "an extra host with an invalid IPv6 address",
         'extra_hosts: ["db=[::g]"]',
-        "11:17: deploy.extra_hosts[0]: 'db=[::g]' must have an IP address or host-gateway, got '[::g]'; write db:10.0.0.5, v6=[2001:db8::5] or dev:host-gateway",
+        "11:17: deploy.extra_hosts[0]: 'db=[::g]' must have an IP address or host-gateway, got '[::g]'; "
+        "write db:10.0.0.5, v6=[2001:db8::5] or dev:host-gateway",
     ),
     (
         "an extra host with a space",
         'extra_hosts: ["my db:10.0.0.5"]',
-        "11:17: deploy.extra_hosts[0]: 'my db:10.0.0.5' is not a valid host; write db:10.0.0.5, v6=[2001:db8::5] or dev:host-gateway",
+        "11:17: deploy.extra_hosts[0]: 'my db:10.0.0.5' is not a valid host; write db:10.0.0.5, "
+        "v6=[2001:db8::5] or dev:host-gateway",
     ),
     (
         "an extra host that is a number",
@@ -159,27 +167,32 @@ _MISTAKES = [
     (
         "a mapping of extra hosts with an invalid address",
         "extra_hosts: {db: here}",
-        "11:21: deploy.extra_hosts.db: 'db: here' must have an IP address or host-gateway, got 'here'; write db:10.0.0.5, v6=[2001:db8::5] or dev:host-gateway",
+        "11:21: deploy.extra_hosts.db: 'db: here' must have an IP address or host-gateway, got 'here'; write "
+        "db:10.0.0.5, v6=[2001:db8::5] or dev:host-gateway",
     ),
     (
         "a mapping of extra hosts with a number",
         "extra_hosts: {db: 10}",
-        "11:21: deploy.extra_hosts.db: 'db: 10' is not a valid host; write db:10.0.0.5, v6=[2001:db8::5] or dev:host-gateway",
+        "11:21: deploy.extra_hosts.db: 'db: 10' is not a valid host; write db:10.0.0.5, v6=[2001:db8::5] or "
+        "dev:host-gateway",
     ),
     (
         "extra_hosts as text",
         "extra_hosts: db:10.0.0.5",
-        "11:16: deploy.extra_hosts: must be a list or a mapping of hosts, got 'db:10.0.0.5'; write db:10.0.0.5, v6=[2001:db8::5] or dev:host-gateway",
+        "11:16: deploy.extra_hosts: must be a list or a mapping of hosts, got 'db:10.0.0.5'; write "
+        "db:10.0.0.5, v6=[2001:db8::5] or dev:host-gateway",
     ),
     (
         "a label of Penstock's",
         "labels: {penstock.home: mine}",
-        "11:27: deploy.labels.penstock.home: penstock.home must have another name: Penstock sets the labels that begin with penstock.",
+        "11:27: deploy.labels.penstock.home: penstock.home must have another name: Penstock sets the labels "
+        "that begin with penstock.",
     ),
     (
         "a label of Penstock's in a list",
         "labels: [team=web, penstock.role=app]",
-        "11:22: deploy.labels[1]: penstock.role must have another name: Penstock sets the labels that begin with penstock.",
+        "11:22: deploy.labels[1]: penstock.role must have another name: Penstock sets the labels that begin "
+        "with penstock.",
     ),
     (
         "a label without a name",
@@ -190,7 +203,10 @@ _MISTAKES = [
     (
         "a label with a secret",
         'labels: {team: "${secret:TEAM}"}',
-        "11:18: deploy.labels.team: must not contain a secret (secrets are allowed in deploy.environment, deploy.services.*.environment, deploy.release_command.environment, build.secrets, build.test.environment, build.test.services, triggers.webhooks, reporters, source.with, build.with and deploy.with only)",
+        "11:18: deploy.labels.team: must not contain a secret (secrets are allowed in deploy.environment, "
+        "deploy.services.*.environment, deploy.release_command.environment, build.secrets, "
+        "build.test.environment, build.test.services, triggers.webhooks, reporters, source.with, build.with "
+        "and deploy.with only)",
     ),
     (
         "labels as text",
@@ -200,7 +216,8 @@ _MISTAKES = [
     (
         "logging without a valid driver",
         'logging: {driver: "JSON File"}',
-        "11:21: deploy.logging.driver: 'JSON File' is not a valid log driver; write one such as json-file, local, journald or syslog",
+        "11:21: deploy.logging.driver: 'JSON File' is not a valid log driver; write one such as json-file, "
+        "local, journald or syslog",
     ),
     (
         "logging with an unknown key",
@@ -248,7 +265,8 @@ _MISTAKES = [
     (
         "a network that cannot be joined",
         "networks: [host]",
-        "11:14: deploy.networks[0]: host must not be combined with the pipeline's own network, which every container has",
+        "11:14: deploy.networks[0]: host must not be combined with the pipeline's own network, which every "
+        "container has",
     ),
     (
         "Compose's own network",
@@ -258,7 +276,8 @@ _MISTAKES = [
     (
         "a network with an invalid name",
         'networks: ["back end"]',
-        "11:14: deploy.networks[0]: 'back end' is not a valid name of a network; write one that `docker network ls` lists",
+        "11:14: deploy.networks[0]: 'back end' is not a valid name of a network; write one that `docker "
+        "network ls` lists",
     ),
     ("a network that is a number", "networks: [5]", "11:14: deploy.networks[0]: must be the name of a network, got 5"),
     (

@@ -102,6 +102,43 @@ def test_capabilities_that_a_commit_may_add(
     assert found == [f"it adds {name} in {section}.cap_add, which is not in capabilities" for name in refused]
 
 
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ({}, []),
+        ({"networks": ["backend", "metrics"], "log_drivers": ["syslog"], "gpus": True}, []),
+        (
+            {"networks": ["backend"], "log_drivers": [], "gpus": False},
+            [
+                "it joins the network metrics, which is not in networks",
+                "it uses the log driver syslog, which is not in log_drivers",
+                "it uses GPUs, which gpus does not allow",
+            ],
+        ),
+    ],
+)
+@pytest.mark.parametrize("in_service", [False, True])
+def test_what_a_container_may_use_of_this_machine(
+    policy: dict[str, object], expected: list[str], *, in_service: bool
+) -> None:
+    """Networks, log drivers and GPUs, whether `deploy` or one of its services asks for them."""
+    keys: dict[str, object] = {
+        "networks": ["backend", "metrics"],
+        "logging": {"driver": "syslog"},
+        "gpus": "all",
+    }
+    asked = pipeline(
+        **({"target_group": None, "services": {"web": {"target_group": "web", **keys}}} if in_service else keys)
+    )
+    assert list(Policy.model_validate(policy).objections(asked, frozenset(), "main", "watch")) == expected
+
+
+def test_the_options_of_the_default_log_driver_need_no_policy() -> None:
+    """The owner of the machine has chosen it."""
+    asked = pipeline(logging={"options": {"max-size": "1m"}})
+    assert list(Policy.model_validate({"log_drivers": []}).objections(asked, frozenset(), "main", "watch")) == []
+
+
 def test_all_objections_are_listed() -> None:
     """Each volume and each secret that is not allowed."""
     policy = Policy.model_validate({"volumes": [], "secrets": {}, "approval": "required"})

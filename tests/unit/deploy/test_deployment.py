@@ -245,3 +245,47 @@ def test_more_processors_than_the_machine_has_are_refused_before_the_build(
     with nullcontext() if is_possible else refusal:
         DockerDeploy().preflight(wanted)
     assert service.taken == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "error"),
+    [
+        ("networks: [backend],", None),
+        ("networks: [backned],", "deploy.networks: Docker has no network backned"),
+        (
+            "networks: [penstock-%s-shop],",
+            "deploy.networks: penstock-%s-shop is the network of shop itself, which its containers join anyway",
+        ),
+        ("logging: {driver: syslog},", None),
+        ("logging: {driver: none},", None),
+        ("logging: {options: {max-size: 1m}},", None),
+        ("logging: {driver: sislog},", "deploy.logging.driver: Docker has no log driver sislog"),
+    ],
+)
+def test_what_the_engine_does_not_have_is_refused_before_the_build(
+    context: StageContext, service: Service, keys: str, error: str | None
+) -> None:
+    """A network or a log driver that the engine does not have stops a run before anything starts, and its plan."""
+    service.engine.networks.add("backend")
+    home = service.engine.networks.name("shop").split("-")[1]
+    wanted = with_replicas(context, 1, keys.replace("%s", home))
+    if error is None:
+        DockerDeploy().preflight(wanted)
+        return
+    with pytest.raises(ConfigError) as caught:
+        DockerDeploy().preflight(wanted)
+    assert caught.value.message == error.replace("%s", home)
+    assert service.taken == []
+
+
+def test_a_rollback_needs_the_networks_of_its_release(context: StageContext, service: Service) -> None:
+    """A network that was removed since is found before a container is replaced."""
+    service.engine.networks.add("backend")
+    first = deploy(with_replicas(context, 1, "networks: [backend],"), "a")
+    deploy(with_replicas(context, 1), "b")
+    service.engine.images.add("sha256:a")
+    service.engine.networks.remove_private("backend")
+    taken = list(service.taken)
+    with pytest.raises(ConfigError, match=r"release 1, web\.networks: Docker has no network backend"):
+        DockerDeploy().rollback(context, first)
+    assert service.taken == taken

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.base.errors import EngineFault
 from pipeline.engine.docker.networks import DockerNetworks
+from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, ROLE_TEST
 
 FIRST, LAST = 2, 6  # of a network with eight addresses, whose first host is the bridge
 
@@ -20,9 +21,12 @@ class Client:
         self.running: set[int] = set()
         self.stopped: set[int] = set()
 
+    labels: dict[str, str] | None = None
+
     def networks(self, names: list[str]) -> list[dict[str, Any]]:
         """Return the one network."""
-        return [{"Name": names[0], "IPAM": {"Config": [{"Subnet": "10.0.0.0/29"}]}}]
+        found = {"Name": names[0], "Labels": self.labels, "IPAM": {"Config": [{"Subnet": "10.0.0.0/29"}]}}
+        return [] if names == ["gone"] else [found]
 
     def inspect_network(self, name: str) -> dict[str, Any]:
         """Return the addresses of running containers, one of which has none yet."""
@@ -81,3 +85,22 @@ def test_the_address_of_the_bridge_is_never_chosen(client: Client) -> None:
     networks = DockerNetworks(client, "home")
     assert {free(networks) for _ in range(20)} == set(range(FIRST, LAST + 1))
     assert networks.ensure("shop") == IPv4Network("10.0.0.0/29")
+
+
+@pytest.mark.parametrize(
+    ("network", "labels", "address"),
+    [
+        ("backend", None, None),
+        ("backend", {"a": "b"}, None),
+        ("penstock-home-other", {LABEL_HOME: "home", LABEL_PIPELINE: "other"}, "10.0.0.6"),
+        ("penstock-home-other.test1", {LABEL_HOME: "home", LABEL_PIPELINE: "other", LABEL_ROLE: ROLE_TEST}, None),
+        ("penstock-else-other", {LABEL_HOME: "else", LABEL_PIPELINE: "other"}, None),
+        ("gone", None, None),
+    ],
+)
+def test_a_guest_takes_no_address_of_a_stopped_container(
+    client: Client, network: str, labels: dict[str, str] | None, address: str | None
+) -> None:
+    """In the network of another pipeline of the home, Penstock chooses the address. Docker does in any other."""
+    client.labels, client.stopped = labels, {5}
+    assert DockerNetworks(client, "home").address_for_guest(network) == address
