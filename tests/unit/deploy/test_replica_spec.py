@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -12,7 +14,11 @@ from pipeline.config.load import load
 from pipeline.config.privileges import DEFAULT_CAPABILITIES, WITHHELD_CAPABILITIES
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine.container import Privileges
-from stages.deploy.replicas import replica_spec
+from pipeline.engine.hosts import local_host, runtime_on
+from pipeline.engine.labels import LABEL_STOP_SIGNAL
+from pipeline.testing.fakes.engine import FakeEngine
+from pipeline.testing.fakes.program import Program
+from stages.deploy.replicas import ReplicaSet, Targets, replica_spec
 from tests.unit.deploy.deployments import PIPELINE, with_replicas
 
 DEFAULT = tuple(sorted(DEFAULT_CAPABILITIES))
@@ -64,3 +70,25 @@ def test_a_replica_has_the_limits_of_its_release(
     release = ReleaseSpec.parse(stored(with_replicas(context, 1, keys), version=version))
     replica = replica_spec(release.service("web"), pipeline="shop", release=1, run=1, template="t", environment={})
     assert (replica.pids, replica.privileges) == (pids, privileges)
+
+
+def test_a_replica_has_the_options_of_its_service(context: StageContext) -> None:
+    """They are those of the settings. A replica that is killed is told with its own signal."""
+    context = with_replicas(context, 1, "stop_signal: SIGQUIT, labels: {team: web}, user: 1000,")
+    spec = ReleaseSpec.of(context.configuration, image_id="sha256:a", image_tag="shop:a", sha="a" * 40, subject="Say")
+    service = spec.service("web")
+    wanted = replica_spec(service, pipeline="shop", release=1, run=1, template="t", environment={})
+    assert wanted.options == service.settings.container_options
+    engine = FakeEngine(program=lambda _: Program(on_sigterm=None))
+    engine.images.add("sha256:a")
+    runtime = runtime_on(local_host(engine))
+    runtime.prepare("shop")
+    runtime.start(replace(wanted, name="shop.web.r1.a"))
+    (replica,) = runtime.list("shop")
+    assert (replica.labels["team"], replica.labels[LABEL_STOP_SIGNAL]) == ("web", "SIGQUIT")
+    targets = SimpleNamespace(target_health=lambda *_: ())
+    replicas = ReplicaSet(runtime, cast("Targets", targets), "shop", "web")
+    replicas.observe()
+    reason = replicas.stop("shop.web.r1.a")
+    assert reason is not None
+    assert reason.startswith("it did not exit within 10 s of SIGQUIT (exit code 137)")

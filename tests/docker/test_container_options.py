@@ -1,0 +1,117 @@
+"""The options of containers on a real engine: as the process sees them, and as Docker tells them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.docker.project import Project, docker
+
+pytestmark = pytest.mark.docker
+
+# A release command that fails if it does not have the options of the service.
+SEES = """\
+import os, resource, sys
+assert (os.getuid(), os.getgid()) == (65534, 1234), os.getuid()
+assert os.getcwd() == "/srv", os.getcwd()
+assert resource.getrlimit(resource.RLIMIT_NOFILE) == (512, 1024)
+open("/run/app/file", "w").close()
+assert os.statvfs("/run/app").f_blocks * os.statvfs("/run/app").f_frsize == 2**20
+try:
+    open("/tmp/file", "w")
+except OSError as error:
+    assert error.strerror == "Read-only file system", error
+else:
+    sys.exit("the root file system is not read-only")
+hosts = open("/etc/hosts").read().split("\\n")
+assert "10.9.8.7\\tdb" in hosts and "2001:db8::5\\tv6" in hosts, hosts
+assert any(line.endswith("\\tdev") for line in hosts), hosts
+networks = [line for line in open("/proc/net/route") if line.split()[7] != "00000000" and line.split()[0] != "Iface"]
+assert len(networks) == 2, networks
+print("sees all")
+"""
+OPTIONS = """\
+  user: 65534:1234
+  working_dir: /srv
+  stop_signal: SIGTERM
+  read_only: true
+  tmpfs: ["/run/app:size=1m,mode=1777"]
+  ulimits: {nofile: {soft: 512, hard: 1024}, core: 0}
+  extra_hosts: ["db:10.9.8.7", "v6=[2001:db8::5]", "dev:host-gateway"]
+  labels: {com.example.team: shop}
+  logging: {driver: local, options: {max-file: 2}}
+  networks: {%s: {aliases: [shop-web]}}
+"""
+GRACE = "  stop_grace: 5s\n"
+
+
+@pytest.fixture
+def network(base_image: str) -> Iterator[str]:
+    """A network of another program, whose name sorts before that of the pipeline. It outlives the project."""
+    name = f"a-test-{secrets.token_hex(4)}"
+    docker("network", "create", name)
+    yield name
+    docker("network", "rm", name)
+
+
+def inspect(container: str) -> dict[str, Any]:
+    """Return what Docker tells of a container."""
+    found: dict[str, Any] = json.loads(docker("inspect", container))[0]
+    return found
+
+
+def test_a_container_has_every_option(network: str, project: Project) -> None:
+    """The options are in force for the service, its release command and run-once, and replace the containers."""
+    project.write("sees.py", SEES)
+    project.write("Dockerfile", 'ARG BASE_IMAGE\nFROM $BASE_IMAGE\nCOPY . /app\nCMD ["python3", "-u", "/app/app.py"]\n')
+    project.configure()
+    project.commit("1")
+    project.pipeline("run")
+    before = {container.id for container in project.containers()}
+    release_command = "  release_command: {command: [python3, /app/sees.py]}\n"
+    project.configure((GRACE, GRACE + OPTIONS % network + release_command))
+    with project.load() as load:
+        project.pipeline("run")
+        assert load.stop().failed == 0
+    project.assert_serving(2)
+    assert not before & {container.id for container in project.containers()}
+    for container in project.containers():
+        _check(inspect(container.id), network, container.address)
+        assert docker("exec", container.id, "python3", "/app/sees.py") == "sees all\n"
+        assert docker("logs", container.id)
+    assert project.pipeline("run-once", "--", "python3", "/app/sees.py").out.strip() == "sees all"
+    # Found by its name in the other network, and only there.
+    named = docker("run", "--rm", f"--network={network}", project.base_image, "getent", "hosts", "shop-web")
+    assert len(named.split()) >= 2
+    # Nothing has changed.
+    kept = {container.id for container in project.containers()}
+    project.pipeline("run")
+    assert {container.id for container in project.containers()} == kept
+
+    docker("network", "create", f"{network}.gone")
+    project.configure((GRACE, f"{GRACE}  networks: [{network}.gone]\n"))
+    docker("network", "rm", f"{network}.gone")
+    refused = project.pipeline("run", code=2)
+    assert f"deploy.networks: Docker has no network {network}.gone\n" in refused.err
+    assert {container.id for container in project.containers()} == kept
+
+
+def _check(found: dict[str, Any], network: str, address: str) -> None:
+    config, host = found["Config"], found["HostConfig"]
+    assert (config["User"], config["WorkingDir"], config["StopSignal"]) == ("65534:1234", "/srv", "SIGTERM")
+    assert config["Labels"]["com.example.team"] == "shop"
+    assert host["ReadonlyRootfs"] is True
+    assert host["Tmpfs"] == {"/run/app": "size=1m,mode=1777"}
+    assert {each["Name"]: (each["Soft"], each["Hard"]) for each in host["Ulimits"]} == {
+        "nofile": (512, 1024),
+        "core": (0, 0),
+    }
+    assert host["LogConfig"] == {"Type": "local", "Config": {"max-file": "2", "max-size": "10485760"}}
+    joined = found["NetworkSettings"]["Networks"]
+    assert joined.keys() == {network, host["NetworkMode"]}
+    assert "shop-web" in joined[network]["Aliases"]
+    assert joined[host["NetworkMode"]]["IPAddress"] == address
