@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.docker.project import Project, docker
+from tests.docker.docker_cli import docker
+from tests.docker.project import Project
 
 pytestmark = pytest.mark.docker
 
