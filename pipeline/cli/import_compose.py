@@ -1,0 +1,105 @@
+"""`pipeline import compose`: a Compose file as a pipeline.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.base.errors import ConfigError
+from pipeline.cli.import_files import check_absent, force_option, output_option, read_text, write_text
+
+if TYPE_CHECKING:
+    from pipeline.compose.translation import Imported, Where
+
+_HEAD = "Imported from {files}. Every key: pipeline schema --reference"
+
+
+@click.command("compose", short_help="Translate a Compose file into a pipeline.yaml.")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+@output_option
+@click.option("--secrets", "secrets_file", metavar="FILE", type=click.Path(path_type=Path), help="Write known secrets.")
+@click.option("--service", metavar="NAME", help="Print the pipeline that builds the image of this service.")
+@click.option("--profile", "profiles", metavar="NAME", multiple=True, help="Include the services of a profile.")
+@force_option
+def command(
+    files: tuple[Path, ...],
+    output: Path | None,
+    secrets_file: Path | None,
+    service: str | None,
+    profiles: tuple[str, ...],
+    force: bool,
+) -> None:
+    """Print a pipeline.yaml for a Compose file, which may include and extend others.
+
+    Each further FILE overrides the ones before it, as with `docker compose -f`. A - is the standard input. Variables
+    get their defaults from the file .env beside the first FILE.
+
+    What is left out or assumed is printed on the standard error, a line each. A pipeline builds one image, so a Compose
+    file with several builds becomes several pipelines: --output writes each to a file of its own.
+    """
+    from pipeline.compose.translation import translate
+
+    imported = translate(
+        [str(file) for file in files],
+        lambda path: read_text(Path(path)),
+        where=_where(files[0]),
+        profiles=profiles,
+        service=service,
+    )
+    if output is None:
+        click.echo(_text(imported, 0, files), nl=False)
+    else:
+        _write(imported, output, files, force)
+    if secrets_file is not None:
+        _write_secrets(imported, secrets_file, force)
+    for note in imported.notes:
+        click.echo(f"note: {note}", err=True)
+
+
+def _where(file: Path) -> Where:
+    """Return the place of a Compose file, with the .env beside it."""
+    from pipeline.compose.translation import Where
+
+    folder = Path.cwd() if str(file) == "-" else file.absolute().parent
+    root = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
+    dotenv = folder / ".env"
+    return Where(
+        folder=str(folder),
+        in_repository=str(folder.relative_to(root)),
+        name=folder.name,
+        dotenv=read_text(dotenv) if dotenv.is_file() else None,
+    )
+
+
+def _text(imported: Imported, index: int, files: tuple[Path, ...]) -> str:
+    from pipeline.compose.writer import pipeline_text
+
+    names = ", ".join("the standard input" if str(file) == "-" else file.name for file in files)
+    return pipeline_text(imported.files[index].content, _HEAD.format(files=names))
+
+
+def _write(imported: Imported, output: Path, files: tuple[Path, ...], force: bool) -> None:
+    """Write each pipeline: the first to `output`, the others beside it, with their names."""
+    paths = [output, *(output.with_name(f"{output.stem}-{each.name}{output.suffix}") for each in imported.files[1:])]
+    for path in paths:
+        check_absent(path, force)
+    for index, path in enumerate(paths):
+        write_text(path, _text(imported, index, files))
+        click.echo(f"wrote {path}: {imported.files[index].name}")
+
+
+def _write_secrets(imported: Imported, file: Path, force: bool) -> None:
+    """Write the secrets whose values are known, in quotes that keep every character."""
+    check_absent(file, force)
+    known = {name: value for name, value in imported.secrets.items() if value is not None}
+    for name, value in known.items():
+        if value.endswith("\\"):
+            raise ConfigError(f"the secret {name} ends with a backslash", hint=f"write it into {file} yourself")
+    lines = []
+    for name, value in known.items():
+        quoted = value.replace("'", "\\'")
+        lines.append(f"{name}='{quoted}'\n")
+    write_text(file, "".join(lines), mode=0o600)
+    click.echo(f"wrote {file}: {', '.join(known) or 'no secrets'}", err=True)

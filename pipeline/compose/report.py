@@ -1,0 +1,44 @@
+"""What an import tells the user: mistakes of the Compose file, and notes on what is left out or assumed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from pipeline.base.errors import ConfigError, Problem
+from pipeline.compose.places import Place
+
+
+class Report:
+    """Collects mistakes and notes. A note is kept once, in the order in which they were found."""
+
+    def __init__(self) -> None:
+        self._problems: dict[str, list[Problem]] = defaultdict(list)
+        self._notes: dict[str, None] = {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All notes, a line each."""
+        return tuple(self._notes)
+
+    def mistake(self, place: Place, path: str, reason: str, hint: str = "") -> None:
+        """Add a mistake at a place."""
+        problem = Problem(place.line, place.column, path, reason, hint)
+        if problem not in self._problems[place.file]:
+            self._problems[place.file].append(problem)
+
+    def note(self, text: str) -> None:
+        """Add a note."""
+        self._notes[" ".join(text.split())] = None
+
+    def left_out(self, place: Place, path: str, reason: str) -> None:
+        """Add a note that a key is left out, and why."""
+        self.note(f"{place}: {path} is left out: {reason}")
+
+    def check(self) -> None:
+        """Raise `ConfigError` if there is any mistake."""
+        found = {file: tuple(sorted(problems)) for file, problems in self._problems.items() if problems}
+        if len(found) == 1:
+            ((file, problems),) = found.items()
+            raise ConfigError(source=file, problems=problems)
+        if found:
+            raise ConfigError("\n".join(each.render(file) for file, each_of in found.items() for each in each_of))

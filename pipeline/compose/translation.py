@@ -1,0 +1,257 @@
+"""From Compose files to a pipeline.yaml for each image that they build."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.base.errors import ConfigError
+from pipeline.compose.files import ComposeFiles, Read
+from pipeline.compose.naming import name_services, short_name
+from pipeline.compose.project import Project, read_project
+from pipeline.compose.report import Report
+from pipeline.compose.roles import Roles, split_roles
+from pipeline.compose.sections import accessory_of, build_of, deployed_of, release_command_of
+from pipeline.compose.service import ComposeService
+from pipeline.compose.traffic import Traffic, publish_all
+from pipeline.compose.variables import Variables
+from pipeline.config.dotenv import parse_dotenv
+
+_SECRET = re.compile(r"(?<!\$)\$\{secret:([A-Za-z_][A-Za-z0-9_]*)\}")
+_EXPOSE = re.compile(r"^\s*EXPOSE\s+(\d{1,5})\b", re.MULTILINE | re.IGNORECASE)
+SECRETS_FILE = ".secrets"
+
+
+@dataclass(frozen=True)
+class Where:
+    """The place of a Compose file. `folder` is its absolute folder, `in_repository` its path from the repository's root.
+
+    `name` is that of the project, unless the file has one. `dotenv` is the text of the file `.env`, None without one.
+    """
+
+    folder: str = "/"
+    in_repository: str = "."
+    name: str = "app"
+    dotenv: str | None = None
+
+
+@dataclass(frozen=True)
+class ImportedFile:
+    """A pipeline.yaml, as data. `name` is that of the pipeline, `service` the first one of its image."""
+
+    name: str
+    service: str
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What a Compose file becomes: the pipelines, what they leave out, and the values of their secrets.
+
+    The value of a secret is None if no file has it.
+    """
+
+    files: tuple[ImportedFile, ...]
+    notes: tuple[str, ...]
+    secrets: Mapping[str, str | None] = field(default_factory=dict)
+
+
+def translate(
+    files: Sequence[str],
+    read: Read,
+    *,
+    where: Where | None = None,
+    profiles: Sequence[str] = (),
+    service: str | None = None,
+) -> Imported:
+    """Return the pipelines of Compose files, each of which overrides the ones before it.
+
+    `service` is the one whose image the first pipeline builds. Raises `ConfigError` with all mistakes.
+    """
+    where = where or Where()
+    report = Report()
+    variables = Variables(_dotenv(where), report)
+    content = ComposeFiles(read, report).load(files)
+    report.check()
+    project = read_project(content, where.name, where.folder, profiles, report, variables)
+    pipelines = split_roles(project, service, report)
+    translation = _Translation(project, where, report, read)
+    found = [translation.pipeline(roles, is_first=index == 0) for index, roles in enumerate(pipelines)]
+    report.check()
+    translation.note_others(found)
+    _note_values(variables, report)
+    return Imported(tuple(found), report.notes, dict(variables.secrets))
+
+
+def _dotenv(where: Where) -> dict[str, str]:
+    if where.dotenv is None:
+        return {}
+    try:
+        return parse_dotenv(where.dotenv, {}, ".env")
+    except ConfigError:
+        # Compose replaces an unset variable with nothing, which our own reader refuses.
+        return parse_dotenv(where.dotenv, None, ".env")
+
+
+def _note_values(variables: Variables, report: Report) -> None:
+    if variables.unset:
+        names = ", ".join(variables.unset)
+        report.note(f"without a value in .env, and so empty unless the daemon's environment has them: {names}")
+    if variables.secrets:
+        names = ", ".join(variables.secrets)
+        report.note(f"secrets, which {SECRETS_FILE} (mode 0600, NAME=value lines) or the environment must have: {names}")
+
+
+class _Translation:
+    def __init__(self, project: Project, where: Where, report: Report, read: Read) -> None:
+        self._project = project
+        self._where = where
+        self._report = report
+        self._read = read
+        self._names = name_services(project.services.values(), report)
+
+    def pipeline(self, roles: Roles, *, is_first: bool) -> ImportedFile:
+        """Return the pipeline.yaml of one image."""
+        own = roles.services or roles.accessories
+        main = own[0].name if own else ""
+        project = short_name(self._project.name).lower()
+        name = project if is_first else short_name(f"{project}-{self._names[main]}").lower()
+        traffic = Traffic(self._names, self._report, self._exposed_port)
+        publish_all(traffic, roles.services, roles.proxies, self._report)
+        accessories = {self._names[each.name]: self._accessory(each) for each in roles.accessories}
+        services = {self._names[each.name]: self._deployed(each, roles, traffic) for each in roles.services}
+        release = self._release(roles)
+        deploy = _deploy(services, release)
+        self._report_empty(roles)
+        sections: dict[str, Any] = {
+            "source": self._source(),
+            "build": self._build(roles),
+            "accessories": accessories,
+            "deploy": deploy,
+            "balancer": traffic.section(),
+        }
+        content: dict[str, Any] = {"name": name}
+        content |= {key: value for key, value in sections.items() if value or key == "deploy"}
+        if any(True for _ in secret_names(content)):
+            content = {"name": name, "secrets": {"file": SECRETS_FILE}, **content}
+        for each in (*roles.services, *roles.accessories, *([roles.release] if roles.release else [])):
+            self._note_service(each)
+        return ImportedFile(name, main, content)
+
+    def note_others(self, files: Sequence[ImportedFile]) -> None:
+        """Note the pipelines besides the first one, and how their containers reach one another."""
+        for other in files[1:]:
+            self._report.note(
+                f"{other.service} has an image of its own, and a pipeline builds one: it is the pipeline {other.name}"
+            )
+        if len(files) > 1:
+            names = " and ".join((", ".join(file.name for file in files[:-1]), files[-1].name))
+            self._report.note(f"the containers of {names} reach one another only in a network of both: see networks")
+
+    def _accessory(self, service: ComposeService) -> dict[str, Any]:
+        return accessory_of(service, ".", self._project.networks)
+
+    def _deployed(self, service: ComposeService, roles: Roles, traffic: Traffic) -> dict[str, Any]:
+        found = deployed_of(service, ".", self._project.networks, traffic.group_of(service))
+        deployed = {each.name for each in roles.services}
+        after = [self._names[name] for name in service.depends_on if name in deployed]
+        if after:
+            found["after"] = after
+        if service.name in traffic.timeouts:
+            found["deploy_timeout"] = traffic.timeouts[service.name]
+        return found
+
+    def _release(self, roles: Roles) -> dict[str, Any]:
+        return release_command_of(roles.release, ".", self._project.networks) if roles.release else {}
+
+    def _build(self, roles: Roles) -> dict[str, Any]:
+        if roles.build is None:
+            return {}
+        builder = next(each for each in roles.services if "build" in each.view)
+        return build_of(builder.view, self._where.in_repository, self._project.secrets)
+
+    def _source(self) -> dict[str, Any]:
+        """Return where the repository is, if the Compose file is below its root."""
+        root = posixpath.relpath(".", self._where.in_repository)
+        return {"repository": root} if root != "." else {}
+
+    def _report_empty(self, roles: Roles) -> None:
+        if roles.build is not None:
+            return
+        if not roles.services:
+            self._report.note("no service is an application: deploy builds the Dockerfile of this repository")
+        else:
+            self._report.note("no service is built here, but a pipeline builds the Dockerfile of its repository")
+
+    def _note_service(self, service: ComposeService) -> None:
+        from pipeline.compose.options import note_unknown
+
+        note_unknown(service.view, service.name)
+
+    def _exposed_port(self, service: ComposeService) -> int | None:
+        """Return the port in the EXPOSE of the Dockerfile of a service, or None."""
+        if service.build is None or "://" in service.build.context:
+            return None
+        with suppress(ConfigError):
+            match = _EXPOSE.search(self._read(posixpath.join(service.build.context, service.build.dockerfile)))
+            return int(match[1]) if match else None
+        return None
+
+
+def _deploy(services: dict[str, dict[str, Any]], release: dict[str, Any]) -> dict[str, Any]:
+    """Return the section `deploy`. What all services have in common is in it once."""
+    shared: dict[str, Any] = {}
+    if len(services) == 1:
+        ((_, only),) = services.items()
+        if "image" not in only:
+            shared, services = only, {}
+    elif services:
+        shared = _take_shared(services)
+    if release:
+        known = shared.get("environment", {})
+        own = {name: value for name, value in release.get("environment", {}).items() if known.get(name, "\0") != value}
+        files = release.pop("env_file", [])
+        if files and "env_file" not in shared:
+            shared["env_file"] = files
+        release = {key: value for key, value in release.items() if key != "environment"}
+        if own:
+            release["environment"] = own
+        shared = {**shared, "release_command": release}
+    return {**shared, **({"services": services} if services else {})}
+
+
+def _take_shared(services: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Remove from all services what each of them has, and return it."""
+    shared: dict[str, Any] = {}
+    first, *others = services.values()
+    if "env_file" in first and all(each.get("env_file") == first["env_file"] for each in others):
+        shared["env_file"] = first["env_file"]
+    own = first.get("environment", {})
+    common = {
+        name: value
+        for name, value in own.items()
+        if all(each.get("environment", {}).get(name, "\0") == value for each in others)
+    }
+    if common:
+        shared["environment"] = common
+    for each in services.values():
+        if "env_file" in shared:
+            del each["env_file"]
+        if common:
+            rest = {name: value for name, value in each["environment"].items() if name not in common}
+            each["environment"] = rest
+            if not rest:
+                del each["environment"]
+    return shared
+
+
+def secret_names(value: Any) -> Iterator[str]:
+    """Yield the name of each secret in a content."""
+    if isinstance(value, str):
+        yield from _SECRET.findall(value)
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from secret_names(item)
