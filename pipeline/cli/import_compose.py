@@ -22,9 +22,13 @@ _HEAD = "Imported from {files}. Every key: pipeline schema --reference"
 @click.option("--secrets", "secrets_file", metavar="FILE", type=click.Path(path_type=Path), help="Write known secrets.")
 @click.option("--service", metavar="NAME", help="Print the pipeline that builds the image of this service.")
 @click.option("--profile", "profiles", metavar="NAME", multiple=True, help="Include the services of a profile.")
+@click.option(
+    "--env-file", metavar="FILE", type=click.Path(path_type=Path), help="Read variables from FILE instead of .env."
+)
 @force_option
 def command(
     files: tuple[Path, ...],
+    env_file: Path | None,
     output: Path | None,
     secrets_file: Path | None,
     service: str | None,
@@ -44,7 +48,7 @@ def command(
     imported = translate(
         [str(file) for file in files],
         lambda path: read_text(Path(path)),
-        where=_where(files[0]),
+        where=_where(files[0], env_file),
         profiles=profiles,
         service=service,
     )
@@ -58,18 +62,18 @@ def command(
         click.echo(f"note: {note}", err=True)
 
 
-def _where(file: Path) -> Where:
+def _where(file: Path, env_file: Path | None = None) -> Where:
     """Return the place of a Compose file, with the .env beside it."""
     from pipeline.compose.translation import Where
 
     folder = Path.cwd() if str(file) == "-" else file.absolute().parent
     root = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
-    dotenv = folder / ".env"
+    dotenv = env_file or folder / ".env"
     return Where(
         folder=str(folder),
         in_repository=str(folder.relative_to(root)),
         name=folder.name,
-        dotenv=read_text(dotenv) if dotenv.is_file() else None,
+        dotenv=read_text(dotenv) if env_file or dotenv.is_file() else None,
     )
 
 

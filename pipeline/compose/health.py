@@ -102,6 +102,13 @@ def page_check(check: Check, port: int, host_names: frozenset[str]) -> dict[str,
     return {**found, **_times(check)}
 
 
+def checked_port(check: Check) -> int | None:
+    """Return the port that a check by HTTP requests, or None."""
+    text = check.view.variables.resolve(" ".join(check.words or ()), check.view.place("test"), check.view.where("test"))
+    match = _URL.search(text)
+    return int(match[3]) if match and match[3] and match[2].lower() in _OWN and 0 < int(match[3]) <= 65535 else None
+
+
 def _times(check: Check) -> dict[str, Any]:
     """Return the times of a check within the limits of target groups."""
     found: dict[str, Any] = {}

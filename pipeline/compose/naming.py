@@ -16,6 +16,12 @@ def short_name(text: str, default: str = "app") -> str:
     return re.sub("[^A-Za-z0-9]+", "-", text)[:_MAX_NAME].strip("-") or default
 
 
+def joined_name(first: str, second: str) -> str:
+    """Return a name of two parts. A long first part is cut."""
+    end = short_name(second)[: _MAX_NAME // 2].strip("-")
+    return f"{short_name(first)[: _MAX_NAME - len(end) - 1].strip('-')}-{end}"
+
+
 def name_services(services: Iterable[ComposeService], report: Report) -> dict[str, str]:
     """Return the names of services, each once. A changed one is noted, because it is a host name too."""
     found: dict[str, str] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from pipeline.compose.places import Map, Place, Seq, kind
-from pipeline.compose.view import View, as_text, is_scalar
+from pipeline.compose.view import View, as_text, is_scalar, variables_hint
 
 _SHORT = re.compile(
     r"(?:(?P<ip>\[[0-9A-Fa-f:.]+\]|[0-9]+(?:\.[0-9]+){3}):)?(?:(?P<published>[0-9]*(?:-[0-9]+)?):)?(?P<target>[0-9]+(?:-[0-9]+)?)"
@@ -17,7 +17,7 @@ _MAX_PORT = 65535
 _MAX_RANGE = 1000
 # Ports of protocols other than HTTP.
 _TCP = frozenset(
-    {21, 22, 23, 25, 53, 110, 143, 389, 465, 587, 636, 993, 995, 1433, 1521, 1883, 2181, 3306, 4222, 5432, 5671, 5672, 6379}
+    {21, 22, 23, 25, 53, 1025, 110, 143, 389, 465, 587, 636, 993, 995, 1433, 1521, 1883, 2181, 3306, 4222, 5432, 5671, 5672, 6379}
 ) | frozenset({6380, 6432, 8883, 9042, 9092, 11211, 26379, 26257, 27017, 28015, 33060, 50000, 61613, 61616})
 # Ports on which debuggers listen.
 DEBUG_PORTS = frozenset({2345, 5005, 5678, 9003, 9229, 9230, 35729, 24678, 40000})
@@ -60,7 +60,7 @@ def ports_of(service: View) -> list[Published]:
         if isinstance(item, Map):
             found += _long(View(item, path, service.report, service.variables), place)
         elif is_scalar(item) and not isinstance(item, bool):
-            found += _short(service, service.variables.resolve(as_text(item), place, path), place, path)
+            found += _short(service, as_text(item), place, path)
         elif item is not None:
             service.report.mistake(place, path, f"must be a port such as 8000:80, got {kind(item)}")
     return list({(each.ip, each.published, each.protocol): each for each in found}.values())
@@ -78,10 +78,12 @@ def exposed_ports(service: View) -> list[int]:
     return found
 
 
-def _short(service: View, text: str, place: Place, path: str) -> list[Published]:
+def _short(service: View, written: str, place: Place, path: str) -> list[Published]:
+    text = service.variables.resolve(written, place, path)
     match = _SHORT.fullmatch(text.strip())
     if match is None:
-        service.report.mistake(place, path, f"must be a port such as 8000:80 or 127.0.0.1:8000:80/tcp, got {text!r}")
+        hint = variables_hint(written)
+        service.report.mistake(place, path, f"must be a port such as 8000:80 or 127.0.0.1:8000:80/tcp, got {text!r}", hint)
         return []
     published = match["published"] or ""
     return _pairs(service, place, path, (match["ip"] or "", published, match["target"], match["protocol"] or "tcp"))

@@ -140,7 +140,7 @@ def _of_profiles(
         own = service.view.texts("profiles")
         if own and not set(own) & set(profiles) and "*" not in profiles:
             hint = f"--profile {own[0]} includes it"
-            report.left_out(service.place, f"services.{name}", f"it belongs to the profile {own[0]}; {hint}")
+            report.left_out(service.place, name, f"it belongs to the profile {own[0]}; {hint}")
         else:
             found[name] = service
     return found

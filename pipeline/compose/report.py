@@ -13,12 +13,12 @@ class Report:
 
     def __init__(self) -> None:
         self._problems: dict[str, list[Problem]] = defaultdict(list)
-        self._notes: dict[str, None] = {}
+        self._notes: dict[tuple[str, str], list[tuple[Place, str]]] = {}
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """All notes, a line each."""
-        return tuple(self._notes)
+        """All notes, a line each. Keys that are left out for the same reason share a line."""
+        return tuple(_line(text, places) for (text, _), places in self._notes.items())
 
     def mistake(self, place: Place, path: str, reason: str, hint: str = "") -> None:
         """Add a mistake at a place."""
@@ -28,11 +28,13 @@ class Report:
 
     def note(self, text: str) -> None:
         """Add a note."""
-        self._notes[" ".join(text.split())] = None
+        self._notes.setdefault((" ".join(text.split()), ""), [])
 
     def left_out(self, place: Place, path: str, reason: str) -> None:
         """Add a note that a key is left out, and why."""
-        self.note(f"{place}: {path} is left out: {reason}")
+        found = self._notes.setdefault((" ".join(reason.split()), path.rpartition(".")[2].partition("[")[0]), [])
+        if (place, path) not in found:
+            found.append((place, path))
 
     def check(self) -> None:
         """Raise `ConfigError` if there is any mistake."""
@@ -42,3 +44,11 @@ class Report:
             raise ConfigError(source=file, problems=problems)
         if found:
             raise ConfigError("\n".join(each.render(file) for file, each_of in found.items() for each in each_of))
+
+
+def _line(text: str, places: list[tuple[Place, str]]) -> str:
+    if not places:
+        return text
+    names = [path for _, path in places]
+    what = f"{names[0]} is" if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]} are"
+    return f"{places[0][0]}: {what} left out: {text}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from dataclasses import dataclass, field
 
@@ -13,6 +12,7 @@ from pipeline.compose.service import COMPLETED, BuildKey, ComposeService
 
 _MIGRATION = re.compile(r"migrat|db:|upgrade|initdb|init_db|init-db|prisma|alembic|flyway|liquibase|createdb|seed|setup", re.IGNORECASE)
 _TEST_NAME = re.compile(r"(?:^|[_-])(?:e2e|tests?|lint|cypress|playwright)(?:$|[_-])", re.IGNORECASE)
+_MAX_SERVICES = 32
 
 
 @dataclass
@@ -38,7 +38,7 @@ def split_roles(project: Project, chosen: str | None, report: Report) -> list[Ro
     """
     services = list(project.services.values())
     if not services:
-        raise ConfigError("every service belongs to a profile", hint="include one with --profile NAME")
+        raise ConfigError("every service belongs to a profile", hint="include some: --profile NAME, or '*' for all")
     _share_images(services)
     first = Roles(proxies=_proxies(services))
     rest = [each for each in services if each not in first.proxies]
@@ -49,8 +49,12 @@ def split_roles(project: Project, chosen: str | None, report: Report) -> list[Ro
     first.services = list(built[keys[0]]) if keys else []
     for each in rest:
         if not each.build and each not in jobs:
-            is_kept = each.is_database or (each.mounts.is_stateful and (bool(built) or not each.ports))
+            others = [other for other in rest if other is not each and other.repository == each.repository]
+            is_kept = each.is_database or (each.mounts.is_stateful and not others and (bool(built) or not each.ports))
             (first.accessories if is_kept else first.services).append(each)
+    for each in first.services[_MAX_SERVICES:]:
+        report.left_out(each.place, f"services.{each.name}", f"a pipeline has at most {_MAX_SERVICES} services")
+    del first.services[_MAX_SERVICES:]
     pipelines = [first, *(Roles(build=key, services=built[key]) for key in keys[1:])]
     for job in jobs:
         _place_job(job, pipelines, report)
@@ -129,8 +133,3 @@ def _place_job(job: ComposeService, pipelines: list[Roles], report: Report) -> N
         report.left_out(job.place, path, "it runs the command of its image once: write it into deploy.release_command")
     else:
         of_image.release = job
-
-
-def short_path(path: str) -> str:
-    """Return a path without `./`."""
-    return posixpath.normpath(path)

@@ -9,6 +9,11 @@ _NAME = re.compile(
     r"CREDENTIALS?|KEY_BASE|SECRETS?|DSN)$",
     re.IGNORECASE,
 )
+_ADDRESS = re.compile(
+    r"(?:^|_)(?:DATABASE|DB|POSTGRES|PG|MYSQL|MONGO|MONGODB|REDIS|AMQP|RABBITMQ|BROKER|CELERY_BROKER)_(?:URL|URI)$|"
+    r"CONNECTION_STRING$|(?:^|_)DATABASE_URL",
+    re.IGNORECASE,
+)
 _PUBLIC = re.compile(r"PUBLIC|PUBLISHABLE|_FILE$|(?:^|_)(?:ALLOW|RANDOM|EMPTY|FOREIGN|PRIMARY|SORT|CACHE)_", re.IGNORECASE)
 _SWITCH = re.compile(r"true|false|yes|no|on|off|none|null|\d{1,3}|/.*", re.IGNORECASE)
 _URL_WITH_PASSWORD = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
@@ -24,6 +29,11 @@ def is_secret(name: str, value: str) -> bool:
     if _URL_WITH_PASSWORD.search(value):
         return True
     return is_secret_name(name) and value != "" and not _SWITCH.fullmatch(value)
+
+
+def may_be_secret(name: str) -> bool:
+    """Return whether a variable without a known value is likely to be a secret, such as an address with a password."""
+    return is_secret_name(name) or bool(_ADDRESS.search(name))
 
 
 def variable_name(text: str) -> str:

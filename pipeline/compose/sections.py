@@ -32,6 +32,7 @@ def container_of(service: ComposeService, folder: str, networks: Mapping[str, st
         found["env_file"] = files
     if environment:
         found["environment"] = environment
+    service.mounts.report_to(view.report)
     if service.mounts.volumes:
         found["volumes"] = list(service.mounts.volumes)
     return {**found, **container_options(view, service.mounts.tmpfs, networks)}
@@ -51,8 +52,10 @@ def accessory_of(service: ComposeService, folder: str, networks: Mapping[str, st
     return found
 
 
-def deployed_of(service: ComposeService, folder: str, networks: Mapping[str, str], group: str | None) -> dict[str, Any]:
-    """Return one of `deploy.services`, without `after`."""
+def deployed_of(
+    service: ComposeService, folder: str, networks: Mapping[str, str], group: str | None, shared: set[str]
+) -> dict[str, Any]:
+    """Return one of `deploy.services`, without `after`. `shared` are the volumes that several services mount."""
     found: dict[str, Any] = {}
     if service.build is None:
         found["image"] = service.image
@@ -65,14 +68,14 @@ def deployed_of(service: ComposeService, folder: str, networks: Mapping[str, str
         if not environment:
             del container["environment"]
     found |= container
-    found |= _size(service)
+    found |= _size(service, shared)
     if service.restart.startswith("on-failure"):
         found["restart"] = "on-failure"
     note_command(service)
     return found
 
 
-def _size(service: ComposeService) -> dict[str, Any]:
+def _size(service: ComposeService, shared: set[str]) -> dict[str, Any]:
     """Return `replicas` and `rolling`."""
     view = service.view
     deploy = view.view("deploy")
@@ -84,7 +87,7 @@ def _size(service: ComposeService) -> dict[str, Any]:
     elif replicas and replicas > 1:
         found["replicas"] = min(replicas, _MAX_REPLICAS)
     update = deploy.view("update_config") if deploy else None
-    if service.build is None and service.mounts.is_stateful:
+    if service.build is None and service.mounts.is_stateful and service.mounts.sources - shared:
         # Two containers must not use the volume at once.
         found["rolling"] = {"max_surge": 0, "max_unavailable": 1}
     elif update:

@@ -6,19 +6,23 @@ import posixpath
 import re
 from dataclasses import dataclass, field
 
+from pydantic import TypeAdapter, ValidationError
+
 from pipeline.compose.health import Check, check_of
 from pipeline.compose.places import Map, Place, Seq, kind
 from pipeline.compose.ports import Published, exposed_ports, ports_of
 from pipeline.compose.view import View, is_scalar
 from pipeline.compose.volumes import Mounts, VolumeReader
+from pipeline.config.container_values import ImageName
 
+_IMAGE: TypeAdapter[str] = TypeAdapter(ImageName)
 COMPLETED = "service_completed_successfully"
 _CONDITIONS = frozenset({"service_started", "service_healthy", COMPLETED})
 _DATABASES = re.compile(
     r"(?:^|[/_-])(?:postgres(?:ql)?|postgis|pgvector|timescaledb(?:-ha)?|mysql(?:-server)?|mariadb|percona|redis(?:-stack(?:-server)?)?|"
     r"valkey|keydb|dragonfly|mongo(?:db)?(?:-community-server)?|rabbitmq|memcached|elasticsearch|opensearch|minio|"
     r"cassandra|scylla|couchdb|clickhouse(?:-server)?|influxdb|neo4j|nats|kafka|zookeeper|meilisearch|typesense|qdrant|"
-    r"weaviate|chroma|milvus|etcd|consul|vault|solr|mssql|server|cockroach|arangodb|rethinkdb|mosquitto|emqx|"
+    r"weaviate|chroma|milvus|etcd|consul|vault|solr|cockroach|arangodb|rethinkdb|mosquitto|emqx|"
     r"activemq(?:-artemis)?|localstack|rustfs|garage|seaweedfs|surrealdb|edgedb|questdb|victoria-metrics)$"
 )
 _PROXY = re.compile(r"(?:^|[/_-])(?:nginx(?:-proxy|-unprivileged)?|traefik|caddy|haproxy|envoy|nginx-proxy-manager)$")
@@ -65,8 +69,7 @@ class ComposeService:
     def is_database(self) -> bool:
         """True if its image is that of a known database, cache or queue."""
         last = self.repository.rpartition("/")[2]
-        is_generic = last == "server"
-        return not self.build and bool(_DATABASES.search(last)) and (not is_generic or "mssql" in self.repository)
+        return not self.build and (bool(_DATABASES.search(last)) or self.repository.endswith("mssql/server"))
 
     @property
     def is_proxy(self) -> bool:
@@ -87,12 +90,24 @@ def service_of(name: str, view: View, volumes: VolumeReader) -> ComposeService:
     build = _build_key(view)
     image = view.reference("image")
     if build is None and not image:
-        view.report.mistake(view.data.place, view.path, "must have an image or a build")
+        hint = "a file that overrides another one is a further FILE: compose.yaml override.yaml"
+        view.report.mistake(view.data.place, view.path, "must have an image or a build", hint)
+    _check_image(view)
     service = ComposeService(
         name, view, image, build, ports_of(view), exposed_ports(view), check_of(view), _dependencies(view)
     )
     service.mounts = volumes.read(view, is_built=build is not None)
     return service
+
+
+def _check_image(view: View) -> None:
+    text = view.text("image") if view.data.get("image") is not None else None
+    if text is None:
+        return
+    try:
+        _IMAGE.validate_python(text)
+    except ValidationError:
+        view.mistake("image", f"must be the name of an image, got {text!r}", view.hint("image"))
 
 
 def _build_key(view: View) -> BuildKey | None:

@@ -12,16 +12,21 @@ _RULE = re.compile(r"traefik\.http\.routers\.([^.]+)\.rule", re.IGNORECASE)
 _PORT = re.compile(r"traefik\.http\.services\.[^.]+\.loadbalancer\.server\.port", re.IGNORECASE)
 _MATCHER = re.compile(r"(Host|PathPrefix|Path)\(((?:[`'\"][^`'\"]*[`'\"]\s*,?\s*)+)\)")
 _VALUES = re.compile(r"[`'\"]([^`'\"]*)[`'\"]")
+_LOCAL = re.compile(r"Host\(`localhost`\)|PathPrefix\(`/`\)")
 _HOST = re.compile(r"[A-Za-z0-9.*-]+\.[A-Za-z]+")
 _PATH = re.compile(r"/[A-Za-z0-9_.$/~@:+-]*")
 
 
 @dataclass(frozen=True)
 class Routes:
-    """The rules of a service, each a list of conditions, and the port of its containers, if the labels have one."""
+    """The rules of a service, each a list of conditions, and the port of its containers, if the labels have one.
+
+    `is_default` is true if it gets every request, as with a rule for localhost only.
+    """
 
     rules: tuple[tuple[dict[str, list[str]], ...], ...]
     port: int | None
+    is_default: bool
 
 
 def routes_of(service: ComposeService) -> Routes | None:
@@ -29,20 +34,22 @@ def routes_of(service: ComposeService) -> Routes | None:
     labels = _labels(service.view)
     if labels.get("traefik.enable", "").lower() == "false" or not any(key.startswith("traefik.") for key in labels):
         return None
-    rules, port = [], None
+    rules, port, is_default = [], None, not any(map(_RULE.fullmatch, labels))
     for key, value in labels.items():
         if _PORT.fullmatch(key) and value.isdigit() and 0 < int(value) <= 65535:
             port = int(value)
         if match := _RULE.fullmatch(key):
             conditions = _conditions(value)
-            if conditions is None:
+            if _LOCAL.fullmatch(value.strip()):
+                is_default = True
+            elif conditions is None:
                 reason = "write it as a rule of a listener"
                 service.view.report.left_out(service.view.place("labels"), f"the rule {value} of {match[1]}", reason)
             elif conditions not in rules:
                 rules.append(conditions)
         if ".middlewares" in key:
             service.view.report.left_out(service.view.place("labels"), key, "see rules, transforms and actions of a listener")
-    return Routes(tuple(rules), port) if rules or port else None
+    return Routes(tuple(rules), port, is_default) if rules or port or is_default else None
 
 
 def _labels(view: View) -> dict[str, str]:

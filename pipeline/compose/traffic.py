@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from pipeline.base.quantity import format_duration
-from pipeline.compose.health import needed_start, page_check
+from pipeline.compose.health import checked_port, needed_start, page_check
 from pipeline.compose.ports import DEBUG_PORTS, Published
 from pipeline.compose.report import Report
 from pipeline.compose.service import ComposeService
@@ -87,7 +87,7 @@ class Traffic:
                 rules.append(
                     {"priority": 10 * (len(rules) + 1), "conditions": list(conditions), "action": {"forward": name}}
                 )
-            if not routes.rules:
+            if routes.is_default:
                 listener["default_action"] = {"forward": name}
 
     def _shared_listener(self, port: Published) -> dict[str, Any]:
@@ -158,6 +158,8 @@ class Traffic:
         """Return the port of a service that publishes none."""
         if service.exposed:
             return service.exposed[0]
+        if service.check and service.check.words and (port := checked_port(service.check)):
+            return port
         view = service.view
         environment = {name: value for name, value, _ in view.pairs("environment")}
         port = view.variables.resolve(environment.get("PORT") or "", view.place("environment"), view.where("environment"))
@@ -191,10 +193,12 @@ def publish_all(
     """Publish all services, also those behind reverse proxies, which the balancer replaces."""
     entries = [port for proxy in proxies for port in proxy.ports]
     plain = [port for port in entries if port.is_http and port.target not in (443, 8443) and port.published not in (443, 8443)]
+    plain = list({(port.ip, port.published): port for port in plain}.values())
     plain = [port for port in plain if port.target in (80, 8080, 8000, 8081, 3000) or len(plain) == 1]
     for service in services:
         traffic.publish(service)
-    routed = {each.name: routes for each in services if (routes := routes_of(each))}
+    found = {each.name: routes_of(each) for each in services}
+    routed = {name: routes for name, routes in found.items() if routes and (routes.rules or routes.is_default)}
     for service in services:
         if service.name in routed:
             traffic.route(service, routed[service.name], plain)

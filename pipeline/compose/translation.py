@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from typing import Any
 
 from pipeline.base.errors import ConfigError
 from pipeline.compose.files import ComposeFiles, Read
-from pipeline.compose.naming import name_services, short_name
+from pipeline.compose.naming import joined_name, name_services, short_name
+from pipeline.compose.options import note_unknown
 from pipeline.compose.project import Project, read_project
 from pipeline.compose.report import Report
 from pipeline.compose.roles import Roles, split_roles
@@ -74,10 +76,13 @@ def translate(
     """
     where = where or Where()
     report = Report()
-    variables = Variables(_dotenv(where), report)
+    dotenv = _dotenv(where)
+    variables = Variables(dotenv, report)
     content = ComposeFiles(read, report).load(files)
     report.check()
-    project = read_project(content, where.name, where.folder, profiles, report, variables)
+    included = [*profiles, *dotenv.get("COMPOSE_PROFILES", "").split(",")]
+    name = dotenv.get("COMPOSE_PROJECT_NAME") or where.name
+    project = read_project(content, name, where.folder, included, report, variables)
     pipelines = split_roles(project, service, report)
     translation = _Translation(project, where, report, read)
     found = [translation.pipeline(roles, is_first=index == 0) for index, roles in enumerate(pipelines)]
@@ -104,6 +109,8 @@ def _note_values(variables: Variables, report: Report) -> None:
     if variables.secrets:
         names = ", ".join(variables.secrets)
         report.note(f"secrets, which {SECRETS_FILE} (mode 0600, NAME=value lines) or the environment must have: {names}")
+        if empty := ", ".join(name for name, value in variables.secrets.items() if value == ""):
+            report.note(f"secrets that are empty in Compose, so write NAME= for them: {empty}")
 
 
 class _Translation:
@@ -113,13 +120,15 @@ class _Translation:
         self._report = report
         self._read = read
         self._names = name_services(project.services.values(), report)
+        mounted = Counter(source for each in project.services.values() for source in each.mounts.sources)
+        self._shared = {source for source, count in mounted.items() if count > 1}
 
     def pipeline(self, roles: Roles, *, is_first: bool) -> ImportedFile:
         """Return the pipeline.yaml of one image."""
         own = roles.services or roles.accessories
         main = own[0].name if own else ""
         project = short_name(self._project.name).lower()
-        name = project if is_first else short_name(f"{project}-{self._names[main]}").lower()
+        name = project if is_first else joined_name(project, self._names[main]).lower()
         traffic = Traffic(self._names, self._report, self._exposed_port)
         publish_all(traffic, roles.services, roles.proxies, self._report)
         accessories = {self._names[each.name]: self._accessory(each) for each in roles.accessories}
@@ -156,7 +165,7 @@ class _Translation:
         return accessory_of(service, ".", self._project.networks)
 
     def _deployed(self, service: ComposeService, roles: Roles, traffic: Traffic) -> dict[str, Any]:
-        found = deployed_of(service, ".", self._project.networks, traffic.group_of(service))
+        found = deployed_of(service, ".", self._project.networks, traffic.group_of(service), self._shared)
         deployed = {each.name for each in roles.services}
         after = [self._names[name] for name in service.depends_on if name in deployed]
         if after:
@@ -188,8 +197,6 @@ class _Translation:
             self._report.note("no service is built here, but a pipeline builds the Dockerfile of its repository")
 
     def _note_service(self, service: ComposeService) -> None:
-        from pipeline.compose.options import note_unknown
-
         note_unknown(service.view, service.name)
 
     def _exposed_port(self, service: ComposeService) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pipeline.compose.interpolation import Parts, Variable, parse_text
 from pipeline.compose.places import Place
 from pipeline.compose.report import Report
-from pipeline.compose.secret_names import is_secret, is_secret_name, variable_name
+from pipeline.compose.secret_names import is_secret, is_secret_name, may_be_secret, variable_name
 
 
 def escaped(text: str) -> str:
@@ -58,7 +58,7 @@ class Variables:
     def inherited(self, name: str, owner: str) -> str | None:
         """Return the value of an environment's variable without one. None: that of the command or the daemon."""
         value = self._dotenv.get(name)
-        if is_secret(name, value or "") or is_secret_name(name):
+        if is_secret(name, value or "") or (may_be_secret if value is None else is_secret_name)(name):
             return self.add_secret(name, value, owner)
         return None if value is None else self._environment(name, value)
 
@@ -90,7 +90,8 @@ class Variables:
     def _is_secret(self, variable: Variable) -> bool:
         if variable.operator == "+":
             return False
-        return is_secret_name(variable.name) or is_secret(variable.name, self._known(variable) or "")
+        value = self._known(variable)
+        return (may_be_secret if value is None else is_secret_name)(variable.name) or is_secret(variable.name, value or "")
 
     def _reference(self, variable: Variable, secrets: bool) -> str:
         value = self._known(variable)

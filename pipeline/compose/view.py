@@ -33,6 +33,11 @@ def is_scalar(value: Any) -> bool:
     return isinstance(value, str | int | float)
 
 
+def variables_hint(text: str) -> str:
+    """Return how to set the variables of a text, if it has any."""
+    return "it has variables: set them in .env, or name another file with --env-file" if "$" in text else ""
+
+
 class View:
     """A mapping of a Compose file. `path` is where it is, such as `services.web`."""
 
@@ -55,7 +60,12 @@ class View:
 
     def mistake(self, key: str, reason: str, hint: str = "") -> None:
         """Report a mistake of a key."""
-        self.report.mistake(self.place(key), self.where(key), reason, hint)
+        self.report.mistake(self.place(key), self.where(key), reason, hint or self.hint(key))
+
+    def hint(self, key: str) -> str:
+        """Return how to set the variables of a key, if it has any."""
+        value = self.data.get(key)
+        return variables_hint(value) if isinstance(value, str) else ""
 
     def left_out(self, key: str, reason: str) -> None:
         """Note that a key is left out, and why."""

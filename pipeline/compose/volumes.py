@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.compose.places import Map, Place, Seq, kind
+from pipeline.compose.report import Report
 from pipeline.compose.view import View, as_text, is_scalar
 
 _MODES = frozenset({"ro", "rw", "z", "Z", "nocopy"})
@@ -30,6 +31,17 @@ class Mounts:
     volumes: list[str] = field(default_factory=list)
     tmpfs: list[str] = field(default_factory=list)
     is_stateful: bool = False
+    sources: set[str] = field(default_factory=set)
+    notes: list[tuple[Place, str, str]] = field(default_factory=list)
+    """What is left out or assumed, as place, path and reason. It only matters if the service is kept."""
+    remarks: list[str] = field(default_factory=list)
+
+    def report_to(self, report: Report) -> None:
+        """Add the notes to a report."""
+        for note in self.notes:
+            report.left_out(*note)
+        for remark in self.remarks:
+            report.note(remark)
 
 
 class VolumeReader:
@@ -92,51 +104,51 @@ class VolumeReader:
             mounts.tmpfs.append(target)
             return
         if kinds in ("npipe", "cluster", "image"):
-            service.report.left_out(place, path, f"volumes of the type {kinds} are not supported")
+            mounts.notes.append((place, path, f"volumes of the type {kinds} are not supported"))
             return
         if not target.startswith("/") or posixpath.normpath(target) in ("/", "//") or ":" in target:
             service.report.mistake(place, path, f"must have an absolute path in the container, got {target!r}")
             return
         if not source:
-            service.report.left_out(place, path, "it has no name, so each container would have its own; name it to keep it")
+            mounts.notes.append((place, path, "it has no name, so each container would have its own; name it to keep it"))
             return
-        found = self._source(service, source, target, place, path, is_built)
+        found = self._source(mounts, service, source, target, place, path, is_built)
         if found is None:
             return
         if any(posixpath.normpath(volume.split(":")[1]) == posixpath.normpath(target) for volume in mounts.volumes):
-            service.report.left_out(place, path, f"another volume has the path {target}")
+            mounts.notes.append((place, path, f"another volume has the path {target}"))
             return
         is_named = not found.startswith("/")
         kept = _kept_modes(modes, is_named)
         for mode in sorted(set(modes) - _MODES - _PROPAGATION - _IGNORED_MODES):
             service.report.mistake(place, path, f"has the unknown mode {mode!r}; write ro or rw")
         mounts.volumes.append(":".join((found, target, *([",".join(kept)] if kept else []))))
+        mounts.sources.add(found)
         mounts.is_stateful = mounts.is_stateful or ("ro" not in kept and not found.endswith(_SOCKET))
 
-    def _source(self, service: View, source: str, target: str, place: Place, path: str, is_built: bool) -> str | None:
+    def _source(
+        self, mounts: Mounts, service: View, source: str, target: str, place: Place, path: str, is_built: bool
+    ) -> str | None:
         """Return the source of a volume for pipeline.yaml, or None if it is left out."""
         if source.startswith("/"):
             if source.endswith(_SOCKET):
-                service.report.note(f"{place}: {path} gives the container all rights on this machine, by Docker's socket")
+                mounts.remarks.append(f"{place}: {path} gives the container all rights on this machine, by Docker's socket")
             return None if ":" in source else posixpath.normpath(source)
         if source.startswith("~"):
-            service.report.left_out(place, path, "write an absolute path instead of ~")
+            mounts.notes.append((place, path, "write an absolute path instead of ~"))
             return None
         if not source.startswith("."):
             return self._named(service, source, place, path)
         absolute = posixpath.normpath(posixpath.join(self._folder, source))
         if ":" in absolute:
-            service.report.left_out(place, path, f"{absolute} has a colon in it")
+            mounts.notes.append((place, path, f"{absolute} has a colon in it"))
             return None
         inside = posixpath.normpath(source)
         if is_built and not (_DATA.search(inside) and not inside.startswith("..")):
-            service.report.left_out(
-                place,
-                path,
-                f"the image has the files of its commit; for what the application writes to {target}, use a named volume",
-            )
+            reason = "the image has the files of its commit; for what the application writes there, use a named volume"
+            mounts.notes.append((place, path, reason))
             return None
-        service.report.note(f"{place}: {path} mounts {source} of this machine by its absolute path; keep it there")
+        mounts.remarks.append(f"{place}: {path} mounts {source} of this machine by its absolute path; keep it there")
         return absolute
 
     def _named(self, service: View, source: str, place: Place, path: str) -> str | None:
