@@ -73,8 +73,20 @@ def _where(file: Path, env_file: Path | None = None) -> Where:
         folder=str(folder),
         in_repository=str(folder.relative_to(root)),
         name=folder.name,
+        is_committed=lambda path: _is_committed(folder, path),
         dotenv=read_text(dotenv) if env_file or dotenv.is_file() else None,
     )
+
+
+def _is_committed(folder: Path, path: str) -> bool:
+    """Return whether git tracks a file."""
+    from pipeline.base.git import GitFailed, run_git
+
+    try:
+        run_git("ls-files", "--error-unmatch", "--", path, directory=folder)
+    except GitFailed:
+        return False
+    return True
 
 
 def _text(imported: Imported, index: int, files: tuple[Path, ...]) -> str:

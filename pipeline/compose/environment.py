@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+from pipeline.base.errors import ConfigError
 from pipeline.compose.interpolation import Variable, parse_text
 from pipeline.compose.places import Map, Seq, kind
 from pipeline.compose.secret_names import is_secret, variable_name
 from pipeline.compose.variables import escaped
 from pipeline.compose.view import View
+from pipeline.config.dotenv import parse_dotenv
 
+SECRETS_FILE = ".secrets"
 _VALID = re.compile(r"[^=\s\x00]+")
 _SECRET_FILE = re.compile(r"/run/secrets/(?:\./)?([^/]+)")
 
@@ -83,20 +88,56 @@ def secrets_of(service: View) -> dict[str, str]:
     return found
 
 
-def env_files(service: View, folder: str) -> list[Any]:
-    """Return `env_file` with its paths relative to pipeline.yaml."""
-    found: list[Any] = []
+@dataclass(frozen=True)
+class EnvFiles:
+    """The environment files of the Compose files' folder. `is_committed` says whether a commit has a file."""
+
+    folder: str
+    read: Callable[[str], str]
+    is_committed: Callable[[str], bool]
+
+    def keys_of(self, service: View, owner: str) -> dict[str, Any]:
+        """Return `env_file` and `secrets` of a service. The variables of a file that no commit has become secrets."""
+        files: list[Any] = []
+        names: dict[str, None] = {}
+        is_unknown = False
+        for path, is_required in _paths(service):
+            place, where = service.place("env_file"), service.where("env_file")
+            if self.is_committed(path) and not path.startswith("/"):
+                relative = escaped(posixpath.normpath(path))
+                files.append(relative if is_required else {"path": relative, "required": False})
+                continue
+            found = self._values(path)
+            service.report.left_out(
+                place, f"{where} {path}", f"no commit has this file: its variables are secrets, so they belong in {SECRETS_FILE}"
+            )
+            is_unknown = is_unknown or (found is None and is_required)
+            for name, value in (found or {}).items():
+                service.variables.secrets.setdefault(name, value)
+                names[name] = None
+        own = {"secrets": "all"} if is_unknown else {"secrets": list(names)} if names else {}
+        return {**({"env_file": files} if files else {}), **own}
+
+    def _values(self, path: str) -> dict[str, str] | None:
+        """Return the variables of a file that can be secrets, or None if it cannot be read."""
+        try:
+            text = self.read(posixpath.join(self.folder, path))
+            found = parse_dotenv(text, None, path)
+        except ConfigError:
+            return None
+        return {name: value for name, value in found.items() if name.isidentifier() and name.isascii()}
+
+
+def _paths(service: View) -> Iterator[tuple[str, bool]]:
+    """Yield the path of each environment file, and whether it is required."""
     for item in service.items("env_file"):
         path = item.get("path") if isinstance(item, Map) else item
-        if not isinstance(path, str) or not path:
+        if not isinstance(path, str) or not path or "\0" in path or path.endswith("/"):
             service.mistake("env_file", f"must be the path of a file, got {kind(item)}")
             continue
-        path = service.variables.resolve(path, service.place("env_file"), service.where("env_file"))
-        relative = path if path.startswith("/") else posixpath.normpath(posixpath.join(folder, path))
-        if isinstance(item, Map) and item.get("required") is False:
-            found.append({"path": escaped(relative), "required": False})
-        else:
-            found.append(escaped(relative))
+        yield (
+            service.variables.resolve(path, service.place("env_file"), service.where("env_file")) or ".env",
+            not (isinstance(item, Map) and item.get("required") is False),
+        )
         if isinstance(item, Map) and item.get("format") is not None:
-            service.report.left_out(service.place("env_file"), service.where("env_file.format"), "$ in values is read")
-    return found
+            service.left_out("env_file", "its format raw is not supported: a $ in its values is a variable")

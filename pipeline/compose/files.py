@@ -142,11 +142,55 @@ def _moved(service: Map, base_file: str, file: str) -> Map:
     if folder == ".":
         return service
     result = service.copy()
-    build = result.get("build")
-    if isinstance(build, str):
-        result["build"] = posixpath.normpath(posixpath.join(folder, build))
-    elif isinstance(build, Map):
-        moved = build.copy()
-        moved.put("context", posixpath.normpath(posixpath.join(folder, str(build.get("context", ".")))), build.place)
-        result["build"] = moved
+    for key, move in _PATHS.items():
+        if result.get(key) is not None:
+            result[key] = move(result[key], folder)
     return result
+
+
+def _moved_build(value: Any, folder: str) -> Any:
+    if isinstance(value, str):
+        return _joined(value, folder)
+    if not isinstance(value, Map):
+        return value
+    moved = value.copy()
+    context = value.get("context", ".")
+    if isinstance(context, str):
+        moved.put("context", _joined(context, folder), value.places.get("context", value.place))
+    return moved
+
+
+def _moved_files(value: Any, folder: str) -> Any:
+    if isinstance(value, str):
+        return _joined(value, folder)
+    return _each(value, folder, "path") if isinstance(value, Seq) else value
+
+
+def _moved_volumes(value: Any, folder: str) -> Any:
+    return _each(value, folder, "source") if isinstance(value, Seq) else value
+
+
+def _each(items: Seq, folder: str, key: str) -> Seq:
+    """Return a list of paths, or of mappings with a path. Of volumes, only what begins with a dot is a relative path."""
+    result = Seq(items.place)
+    for item, place in items.entries():
+        if isinstance(item, Map) and isinstance(item.get(key), str):
+            moved = item.copy()
+            moved[key] = _joined(item[key], folder, only_dots=key == "source")
+            result.add(moved, place)
+        elif isinstance(item, str):
+            source, colon, rest = item.partition(":") if key == "source" else (item, "", "")
+            result.add(_joined(source, folder, only_dots=key == "source") + colon + rest, place)
+        else:
+            result.add(item, place)
+    return result
+
+
+def _joined(path: str, folder: str, *, only_dots: bool = False) -> str:
+    if "://" in path or path.startswith(("/", "~", "$", "git@")) or (only_dots and not path.startswith(".")):
+        return path
+    joined = posixpath.normpath(posixpath.join(folder, path))
+    return joined if joined.startswith(".") or not only_dots else f"./{joined}"
+
+
+_PATHS = {"build": _moved_build, "env_file": _moved_files, "volumes": _moved_volumes}

@@ -39,7 +39,7 @@ def container_options(service: View, tmpfs: list[str], networks: Mapping[str, st
     found |= _logging(service)
     if gpus := _gpus(service):
         found["gpus"] = gpus
-    if joined := _networks(service, networks):
+    if joined := joined_networks(service, networks):
         found["networks"] = joined
     if service.boolean("init"):
         found["init"] = True
@@ -179,12 +179,13 @@ def _gpus(service: View) -> Any:
             count = device.get("count", "all")
             ids = device.get("device_ids")
             if isinstance(ids, Seq):
-                return [str(each) for each in ids]
+                return [{"device_ids": [str(each) for each in ids]}]
             return count if isinstance(count, int) and count > 0 else "all"
     return None
 
 
-def _networks(service: View, external: Mapping[str, str]) -> list[str]:
+def joined_networks(service: View, external: Mapping[str, str]) -> list[str]:
+    """Return the external networks of a service."""
     value = service.data.get("networks")
     if value is not None and not isinstance(value, Map | Seq):
         service.mistake("networks", f"must be a list or a mapping, got {kind(value)}")

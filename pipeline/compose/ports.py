@@ -43,7 +43,8 @@ class Published:
     def text(self) -> str:
         """The short form of Compose."""
         end = "" if self.protocol == "tcp" else f"/{self.protocol}"
-        return f"{self.ip}:{self.published}:{self.target}{end}" if self.ip else f"{self.published}:{self.target}{end}"
+        ip = f"[{self.ip}]" if ":" in self.ip else self.ip
+        return f"{ip}:{self.published}:{self.target}{end}" if ip else f"{self.published}:{self.target}{end}"
 
 
 def ports_of(service: View) -> list[Published]:

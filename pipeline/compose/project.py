@@ -35,7 +35,7 @@ def read_project(
 ) -> Project:
     """Return the services of a Compose file that the profiles include, in the order of the file.
 
-    Raises `ConfigError` with all mistakes.
+    Raises `ConfigError` with all mistakes if there is none.
     """
     top = View(content, "", report, variables)
     _check_sections(top)
@@ -51,7 +51,8 @@ def read_project(
         else:
             services[key] = service_of(key, View(value, path, report, variables), volumes)
     _check_dependencies(services, report)
-    report.check()
+    if not services:
+        report.check()
     return Project(project, _of_profiles(services, profiles, report), _networks(top), top.view("secrets"))
 
 

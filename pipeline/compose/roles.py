@@ -38,6 +38,7 @@ def split_roles(project: Project, chosen: str | None, report: Report) -> list[Ro
     """
     services = list(project.services.values())
     if not services:
+        report.check()
         raise ConfigError("every service belongs to a profile", hint="include some: --profile NAME, or '*' for all")
     _share_images(services)
     first = Roles(proxies=_proxies(services))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.compose.commands import command_of
-from pipeline.compose.environment import env_files, environment_of
+from pipeline.compose.environment import EnvFiles, environment_of
 from pipeline.compose.health import command_check
-from pipeline.compose.options import container_options
+from pipeline.compose.options import container_options, joined_networks
 from pipeline.compose.secret_names import is_secret_name
 from pipeline.compose.service import ComposeService
 from pipeline.compose.view import View
@@ -17,9 +18,25 @@ from pipeline.compose.view import View
 _DEVELOPMENT = ("runserver", "--reload", "nodemon", "npm run dev", "yarn dev", "pnpm dev", "air", "--debug", "flask run")
 _SHELL_MIGRATION = ("migrate ", "migrate;", "migrate&", "upgrade head", "db:migrate", "migrate deploy")
 _MAX_REPLICAS = 500
+_OF_RELEASE = frozenset({"command", "entrypoint", "environment", "env_file", "secrets"})
 
 
-def container_of(service: ComposeService, folder: str, networks: Mapping[str, str]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Context:
+    """What the services of a project share. `networks` are the external ones.
+
+    `volumes` are those that several services mount. `names` are the names of services in pipeline.yaml. `joined` is a
+    network in which the containers of several pipelines reach one another, None with a single pipeline.
+    """
+
+    env_files: EnvFiles
+    networks: Mapping[str, str]
+    volumes: frozenset[str]
+    names: Mapping[str, str]
+    joined: str | None
+
+
+def container_of(service: ComposeService, context: Context) -> dict[str, Any]:
     """Return what a container of a service is made from, besides its image and its health."""
     view = service.view
     environment = environment_of(view, service.name)
@@ -28,54 +45,66 @@ def container_of(service: ComposeService, folder: str, networks: Mapping[str, st
         words = view.words(key)
         if words or (words is not None and key == "entrypoint"):
             found[key] = command_of(view, key, words, environment)
-    if files := env_files(view, folder):
-        found["env_file"] = files
+    found |= context.env_files.keys_of(view, service.name)
     if environment:
         found["environment"] = environment
     service.mounts.report_to(view.report)
     if service.mounts.volumes:
         found["volumes"] = list(service.mounts.volumes)
-    return {**found, **container_options(view, service.mounts.tmpfs, networks)}
+    return {**found, **container_options(view, service.mounts.tmpfs, context.networks), **_networks(service, context)}
 
 
-def accessory_of(service: ComposeService, folder: str, networks: Mapping[str, str]) -> dict[str, Any]:
+def accessory_of(service: ComposeService, context: Context) -> dict[str, Any]:
     """Return an accessory."""
-    container = container_of(service, folder, networks)
+    container = container_of(service, context)
     if service.check and not service.check.is_empty:
         environment = container.setdefault("environment", {})
         container["health_check"] = command_check(service.check, environment)
         if not environment:
             del container["environment"]
     found = {"image": service.image, **container}
-    if service.ports:
-        found["ports"] = [each.text for each in service.ports]
+    if ports := {(each.published, each.protocol): each for each in service.ports}:
+        found["ports"] = [each.text for each in ports.values()]
+        for each in ports.values():
+            if not each.ip:
+                reason = f"they listen on 127.0.0.1 only; write 0.0.0.0:{each.text} for all addresses"
+                service.view.report.note(f"{each.place}: the ports of {service.name} are not public: {reason}")
+                break
     return found
 
 
+def _networks(service: ComposeService, context: Context) -> dict[str, Any]:
+    """Return `networks` with the network of several pipelines, in which the service has its own name."""
+    if context.joined is None:
+        return {}
+    found: dict[str, Any] = {name: None for name in joined_networks(service.view, context.networks)}
+    return {"networks": {**found, context.joined: {"aliases": [context.names[service.name]]}}}
+
+
 def deployed_of(
-    service: ComposeService, folder: str, networks: Mapping[str, str], group: str | None, shared: set[str]
+    service: ComposeService, context: Context, group: str | None
 ) -> dict[str, Any]:
-    """Return one of `deploy.services`, without `after`. `shared` are the volumes that several services mount."""
+    """Return one of `deploy.services`, without `after`."""
     found: dict[str, Any] = {}
     if service.build is None:
         found["image"] = service.image
     if group:
         found["target_group"] = group
-    container = container_of(service, folder, networks)
+    container = container_of(service, context)
     if group is None and service.check and not service.check.is_empty:
         environment = container.setdefault("environment", {})
         container["health_check"] = command_check(service.check, environment)
         if not environment:
             del container["environment"]
     found |= container
-    found |= _size(service, shared)
+    found |= _size(service, context.volumes)
     if service.restart.startswith("on-failure"):
         found["restart"] = "on-failure"
     note_command(service)
     return found
 
 
-def _size(service: ComposeService, shared: set[str]) -> dict[str, Any]:
+def _size(service: ComposeService, shared: frozenset[str]) -> dict[str, Any]:
     """Return `replicas` and `rolling`."""
     view = service.view
     deploy = view.view("deploy")
@@ -116,15 +145,15 @@ def note_command(service: ComposeService) -> None:
         )
 
 
-def release_command_of(job: ComposeService, folder: str, networks: Mapping[str, str]) -> dict[str, Any]:
+def release_command_of(job: ComposeService, context: Context) -> dict[str, Any]:
     """Return `release_command` with the whole environment of the service that it comes from."""
-    container = container_of(job, folder, networks)
-    found = {key: container[key] for key in ("command", "entrypoint", "environment", "env_file") if key in container}
+    container = container_of(job, context)
+    found = {key: container[key] for key in sorted(_OF_RELEASE) if key in container}
     if "command" not in found:
         # Compose runs the entrypoint alone, and a release command has a command in any case.
         found["command"] = found.pop("entrypoint")
         found["entrypoint"] = []
-    for key in container.keys() - {"command", "entrypoint", "environment", "env_file"}:
+    for key in container.keys() - _OF_RELEASE - {"networks"}:
         if key in job.view.data or key in ("memory", "cpus", "stop_grace"):
             job.view.left_out(key, "a release command has the settings of deploy")
     return found

@@ -89,7 +89,7 @@ def service_of(name: str, view: View, volumes: VolumeReader) -> ComposeService:
     """Return a service. Mistakes are in the view's report."""
     build = _build_key(view)
     image = view.reference("image")
-    if build is None and not image:
+    if view.data.get("build") is None and view.data.get("image") in (None, ""):
         hint = "a file that overrides another one is a further FILE: compose.yaml override.yaml"
         view.report.mistake(view.data.place, view.path, "must have an image or a build", hint)
     _check_image(view)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.base.errors import ConfigError
+from pipeline.compose.environment import SECRETS_FILE, EnvFiles
 from pipeline.compose.files import ComposeFiles, Read
 from pipeline.compose.naming import joined_name, name_services, short_name
 from pipeline.compose.options import note_unknown
 from pipeline.compose.project import Project, read_project
 from pipeline.compose.report import Report
 from pipeline.compose.roles import Roles, split_roles
-from pipeline.compose.sections import accessory_of, build_of, deployed_of, release_command_of
+from pipeline.compose.sections import Context, accessory_of, build_of, deployed_of, release_command_of
 from pipeline.compose.service import ComposeService
 from pipeline.compose.traffic import Traffic, publish_all
 from pipeline.compose.variables import Variables
@@ -25,7 +26,9 @@ from pipeline.config.dotenv import parse_dotenv
 
 _SECRET = re.compile(r"(?<!\$)\$\{secret:([A-Za-z_][A-Za-z0-9_]*)\}")
 _EXPOSE = re.compile(r"^\s*EXPOSE\s+(\d{1,5})\b", re.MULTILINE | re.IGNORECASE)
-SECRETS_FILE = ".secrets"
+
+
+_FILES = frozenset({"env_file", "secrets"})
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,14 @@ class Where:
     """The place of a Compose file. `folder` is its absolute folder, `in_repository` its path from the repository's root.
 
     `name` is that of the project, unless the file has one. `dotenv` is the text of the file `.env`, None without one.
+    `is_committed` says whether a commit has a file, given by its path from the folder.
     """
 
     folder: str = "/"
     in_repository: str = "."
     name: str = "app"
     dotenv: str | None = None
+    is_committed: Callable[[str], bool] = lambda path: True
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def translate(
     name = dotenv.get("COMPOSE_PROJECT_NAME") or where.name
     project = read_project(content, name, where.folder, included, report, variables)
     pipelines = split_roles(project, service, report)
-    translation = _Translation(project, where, report, read)
+    translation = _Translation(project, where, report, read, is_alone=len(pipelines) == 1)
     found = [translation.pipeline(roles, is_first=index == 0) for index, roles in enumerate(pipelines)]
     report.check()
     translation.note_others(found)
@@ -114,14 +119,20 @@ def _note_values(variables: Variables, report: Report) -> None:
 
 
 class _Translation:
-    def __init__(self, project: Project, where: Where, report: Report, read: Read) -> None:
+    def __init__(self, project: Project, where: Where, report: Report, read: Read, *, is_alone: bool) -> None:
         self._project = project
         self._where = where
         self._report = report
         self._read = read
         self._names = name_services(project.services.values(), report)
         mounted = Counter(source for each in project.services.values() for source in each.mounts.sources)
-        self._shared = {source for source, count in mounted.items() if count > 1}
+        self._context = Context(
+            EnvFiles(where.folder, read, where.is_committed),
+            project.networks,
+            frozenset(source for source, count in mounted.items() if count > 1),
+            self._names,
+            None if is_alone else project.name,
+        )
 
     def pipeline(self, roles: Roles, *, is_first: bool) -> ImportedFile:
         """Return the pipeline.yaml of one image."""
@@ -145,7 +156,8 @@ class _Translation:
         }
         content: dict[str, Any] = {"name": name}
         content |= {key: value for key, value in sections.items() if value or key == "deploy"}
-        if any(True for _ in secret_names(content)):
+        containers = (deploy, *services.values(), *accessories.values())
+        if any(True for _ in secret_names(content)) or any("secrets" in each for each in containers):
             content = {"name": name, "secrets": {"file": SECRETS_FILE}, **content}
         for each in (*roles.services, *roles.accessories, *([roles.release] if roles.release else [])):
             self._note_service(each)
@@ -159,13 +171,14 @@ class _Translation:
             )
         if len(files) > 1:
             names = " and ".join((", ".join(file.name for file in files[:-1]), files[-1].name))
-            self._report.note(f"the containers of {names} reach one another only in a network of both: see networks")
+            network = self._context.joined
+            self._report.note(f"{names} reach one another in the network {network}: docker network create {network}")
 
     def _accessory(self, service: ComposeService) -> dict[str, Any]:
-        return accessory_of(service, ".", self._project.networks)
+        return accessory_of(service, self._context)
 
     def _deployed(self, service: ComposeService, roles: Roles, traffic: Traffic) -> dict[str, Any]:
-        found = deployed_of(service, ".", self._project.networks, traffic.group_of(service), self._shared)
+        found = deployed_of(service, self._context, traffic.group_of(service))
         deployed = {each.name for each in roles.services}
         after = [self._names[name] for name in service.depends_on if name in deployed]
         if after:
@@ -175,7 +188,7 @@ class _Translation:
         return found
 
     def _release(self, roles: Roles) -> dict[str, Any]:
-        return release_command_of(roles.release, ".", self._project.networks) if roles.release else {}
+        return release_command_of(roles.release, self._context) if roles.release else {}
 
     def _build(self, roles: Roles) -> dict[str, Any]:
         if roles.build is None:
@@ -219,24 +232,26 @@ def _deploy(services: dict[str, dict[str, Any]], release: dict[str, Any]) -> dic
     elif services:
         shared = _take_shared(services)
     if release:
-        known = shared.get("environment", {})
-        own = {name: value for name, value in release.get("environment", {}).items() if known.get(name, "\0") != value}
-        files = release.pop("env_file", [])
-        if files and "env_file" not in shared:
-            shared["env_file"] = files
-        release = {key: value for key, value in release.items() if key != "environment"}
-        if own:
-            release["environment"] = own
-        shared = {**shared, "release_command": release}
+        shared = {**shared, **_release(release, shared)}
     return {**shared, **({"services": services} if services else {})}
+
+
+def _release(release: dict[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `release_command` with the variables that `deploy` does not have, and the files that it needs."""
+    known = shared.get("environment", {})
+    own = {name: value for name, value in release.get("environment", {}).items() if known.get(name, "\0") != value}
+    files = {key: release[key] for key in _FILES if key in release and key not in shared}
+    command = {key: value for key, value in release.items() if key not in (*_FILES, "environment")}
+    return {**files, "release_command": {**command, **({"environment": own} if own else {})}}
 
 
 def _take_shared(services: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Remove from all services what each of them has, and return it."""
     shared: dict[str, Any] = {}
     first, *others = services.values()
-    if "env_file" in first and all(each.get("env_file") == first["env_file"] for each in others):
-        shared["env_file"] = first["env_file"]
+    for key in _FILES:
+        if key in first and all(each.get(key) == first[key] for each in others):
+            shared[key] = first[key]
     own = first.get("environment", {})
     common = {
         name: value
@@ -246,8 +261,8 @@ def _take_shared(services: dict[str, dict[str, Any]]) -> dict[str, Any]:
     if common:
         shared["environment"] = common
     for each in services.values():
-        if "env_file" in shared:
-            del each["env_file"]
+        for key in shared.keys() & _FILES:
+            del each[key]
         if common:
             rest = {name: value for name, value in each["environment"].items() if name not in common}
             each["environment"] = rest
