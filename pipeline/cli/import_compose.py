@@ -90,10 +90,12 @@ def _is_committed(folder: Path, path: str) -> bool:
 
 
 def _text(imported: Imported, index: int, files: tuple[Path, ...]) -> str:
+    from pipeline.compose.comments import comments_of
     from pipeline.compose.writer import pipeline_text
 
     names = ", ".join("the standard input" if str(file) == "-" else file.name for file in files)
-    return pipeline_text(imported.files[index].content, _HEAD.format(files=names))
+    content = imported.files[index].content
+    return pipeline_text(content, _HEAD.format(files=names), comments_of(content))
 
 
 def _write(imported: Imported, output: Path, files: tuple[Path, ...], force: bool) -> None:

@@ -41,7 +41,7 @@ def write_text(file: Path, text: str, mode: int = 0o644) -> None:
     """Write a file with a mode, which it has before its content. Raises `ConfigError`."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with open(descriptor, "w", encoding="utf-8") as opened:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
             if mode == 0o600:
                 os.fchmod(descriptor, mode)
             opened.write(text)

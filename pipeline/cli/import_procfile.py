@@ -19,12 +19,15 @@ def command(file: Path, output: Path | None, force: bool) -> None:
     The process web gets the requests, release runs once before each release, and the others are workers. A - is the
     standard input. What is assumed is printed on the standard error, a line each.
     """
+    from pipeline.compose.comments import comments_of
     from pipeline.compose.procfile import translate_procfile
     from pipeline.compose.writer import pipeline_text
 
     folder = Path.cwd() if str(file) == "-" else file.absolute().parent
     imported = translate_procfile(read_text(file), str(file), folder.name)
-    text = pipeline_text(imported.files[0].content, "Imported from a Procfile. Every key: pipeline schema --reference")
+    content = imported.files[0].content
+    head = "Imported from a Procfile. Every key: pipeline schema --reference"
+    text = pipeline_text(content, head, comments_of(content))
     if output is None:
         click.echo(text, nl=False)
     else:

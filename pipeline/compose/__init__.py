@@ -1,1 +1,1 @@
-"""The translation of a Compose file, or of a Procfile, into a pipeline.yaml. Pure: it reads files through a function."""
+"""The translation of a Compose file, or of a Procfile, into a pipeline.yaml. It reads files by a function."""

@@ -24,8 +24,8 @@ def command_of(view: View, key: str, words: list[str], environment: dict[str, st
         value = view.variables.resolve(f"${{{name}:-}}", place, path) or None
         environment.setdefault(name, view.variables.add_secret(name, value, ""))
     view.report.note(
-        f"{place}: {path} has {', '.join(sorted(secrets))} in it, which is a secret: a shell reads it from the container's "
-        "environment instead"
+        f"{place}: {path} has {', '.join(sorted(secrets))} in it, which is a secret: a shell reads it from the "
+        "container's environment instead"
     )
     if len(words) == 3 and words[0] in _SHELLS and words[1].startswith("-") and words[1].endswith("c"):
         return [*words[:2], _script(view, key, words[2], secrets, quoted=False)]

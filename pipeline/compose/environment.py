@@ -41,8 +41,8 @@ def environment_of(service: View, owner: str) -> dict[str, str | None]:
             plain = name[: -len("_FILE")]
             found[plain] = service.variables.add_secret(variable_name(match[1]), None, owner)
             service.report.note(
-                f"{place}: {path} names the file of a secret: {plain} has its value instead. If the image only reads the "
-                "file, mount it by an absolute path in volumes"
+                f"{place}: {path} names the file of a secret: {plain} has its value instead. If the image only "
+                "reads the file, mount it by an absolute path in volumes"
             )
             continue
         found[name] = _value(service, name, value, path, owner)
@@ -96,7 +96,7 @@ class EnvFiles:
     read: Callable[[str], str]
     is_committed: Callable[[str], bool]
 
-    def keys_of(self, service: View, owner: str) -> dict[str, Any]:
+    def keys_of(self, service: View) -> dict[str, Any]:
         """Return `env_file` and `secrets` of a service. The variables of a file that no commit has become secrets."""
         files: list[Any] = []
         names: dict[str, None] = {}
@@ -109,7 +109,9 @@ class EnvFiles:
                 continue
             found = self._values(path)
             service.report.left_out(
-                place, f"{where} {path}", f"no commit has this file: its variables are secrets, so they belong in {SECRETS_FILE}"
+                place,
+                f"{where} {path}",
+                f"no commit has this file: its variables are secrets, so they belong in {SECRETS_FILE}",
             )
             is_unknown = is_unknown or (found is None and is_required)
             for name, value in (found or {}).items():

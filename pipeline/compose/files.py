@@ -171,7 +171,7 @@ def _moved_volumes(value: Any, folder: str) -> Any:
 
 
 def _each(items: Seq, folder: str, key: str) -> Seq:
-    """Return a list of paths, or of mappings with a path. Of volumes, only what begins with a dot is a relative path."""
+    """Return a list of paths, or of mappings with a path. A volume is a relative path only if it begins with a dot."""
     result = Seq(items.place)
     for item, place in items.entries():
         if isinstance(item, Map) and isinstance(item.get(key), str):

@@ -13,7 +13,7 @@ from pipeline.compose.view import View
 
 _URL = re.compile(r"(https?)://([A-Za-z0-9_.\-\[\]:]*?)(?::(\d{1,5}))?(/[!-~]*?)?(?=[\s\"'`);,\]]|$)")
 _CLIENT = re.compile(r"\b(curl|wget|http|https|fetch|urllib|requests|httpx|urlopen|Invoke-WebRequest|axios)\b")
-_OWN = frozenset({"", "localhost", "127.0.0.1", "0.0.0.0", "[::1]", "[::]", "::1"})
+_OWN = frozenset({"", "localhost", "127.0.0.1", "0.0.0.0", "[::1]", "[::]", "::1"})  # noqa: S104 - no address is bound here
 _SECOND = timedelta(seconds=1)
 
 

@@ -34,7 +34,7 @@ def name_services(services: Iterable[ComposeService], report: Report) -> dict[st
         found[service.name] = name
         if name != service.name:
             report.note(
-                f"{service.place}: services.{service.name} is named {name}, which is its host name: change it where others "
-                "connect to it"
+                f"{service.place}: services.{service.name} is named {name}, which is its host name: change it where "
+                "others connect to it"
             )
     return found

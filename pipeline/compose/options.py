@@ -13,39 +13,34 @@ from pipeline.compose.places import Map, Seq, kind
 from pipeline.compose.variables import escaped
 from pipeline.compose.view import View, is_scalar
 
-_DROPPED_LABELS = re.compile(r"traefik\.|com\.docker\.|penstock\.|caddy|homepage\.|diun\.|com\.centurylinklabs\.", re.IGNORECASE)
+_DROPPED_LABELS = re.compile(
+    r"traefik\.|com\.docker\.|penstock\.|caddy|homepage\.|diun\.|com\.centurylinklabs\.", re.IGNORECASE
+)
 _SIMPLE = ("user", "working_dir", "stop_signal")
 _MIN_CPUS = 0.01
 
 
 def container_options(service: View, tmpfs: list[str], networks: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings besides command, environment, volumes and health. `networks` are the external ones."""
-    found: dict[str, Any] = {}
-    for key in _SIMPLE:
-        if value := service.reference(key):
-            found[key] = value
-    if service.boolean("read_only"):
-        found["read_only"] = True
-    if tmpfs:
-        found["tmpfs"] = tmpfs
-    found |= _limits(service)
-    if (ulimits := service.view("ulimits")) is not None:
-        found["ulimits"] = {name: limit for name in ulimits.data if (limit := _ulimit(ulimits, name)) is not None}
-    found |= _privileges(service)
-    if hosts := _extra_hosts(service):
-        found["extra_hosts"] = hosts
-    if labels := _labels(service):
-        found["labels"] = labels
-    found |= _logging(service)
-    if gpus := _gpus(service):
-        found["gpus"] = gpus
-    if joined := joined_networks(service, networks):
-        found["networks"] = joined
-    if service.boolean("init"):
-        found["init"] = True
-    if (grace := service.duration("stop_grace_period")) is not None:
-        found["stop_grace"] = format_duration(grace)
-    return {key: value for key, value in found.items() if value not in ({}, [])}
+    found: dict[str, Any] = {key: service.reference(key) for key in _SIMPLE}
+    ulimits = service.view("ulimits")
+    grace = service.duration("stop_grace_period")
+    found |= {
+        "read_only": service.boolean("read_only"),
+        "tmpfs": tmpfs,
+        **_limits(service),
+        "ulimits": {name: _ulimit(ulimits, name) for name in ulimits.data} if ulimits else None,
+        **_privileges(service),
+        "extra_hosts": _extra_hosts(service),
+        "labels": _labels(service),
+        **_logging(service),
+        "gpus": _gpus(service),
+        "networks": joined_networks(service, networks),
+        "init": service.boolean("init"),
+        "stop_grace": None if grace is None else format_duration(grace),
+    }
+    # Only one of these has a meaning as `false`.
+    return {key: value for key, value in found.items() if value or key == "no_new_privileges"}
 
 
 def note_unknown(service: View, name: str) -> None:
@@ -93,7 +88,7 @@ def _ulimit(ulimits: View, name: str) -> Any:
             ulimits.mistake(name, "must have soft and hard")
             return None
         return {"soft": soft, "hard": hard}
-    return ulimits.whole(name)
+    return ulimits.whole(name) or 0
 
 
 def _privileges(service: View) -> dict[str, Any]:
@@ -175,7 +170,9 @@ def _gpus(service: View) -> Any:
         service.mistake("deploy", f"devices must be a list, got {kind(devices)}")
         return None
     for device in devices or ():
-        if isinstance(device, Map) and (value is not None or "gpu" in (device.get("capabilities") or ())):
+        capabilities = device.get("capabilities") if isinstance(device, Map) else None
+        is_gpu = value is not None or (isinstance(capabilities, Seq) and "gpu" in capabilities)
+        if isinstance(device, Map) and is_gpu:
             count = device.get("count", "all")
             ids = device.get("device_ids")
             if isinstance(ids, Seq):
@@ -196,10 +193,10 @@ def joined_networks(service: View, external: Mapping[str, str]) -> list[str]:
             service.mistake("networks", f"must be names of networks, got {kind(name)}")
             continue
         options = value.get(name) if isinstance(value, Map) else None
-        for key in options if isinstance(options, Map) else ():
-            if options[key]:
+        for key, option, place in options.entries() if isinstance(options, Map) else ():
+            if option:
                 reason = "the pipeline's network gives each container its address and its name"
-                service.report.left_out(options.places[key], f"{service.where('networks')}.{name}.{key}", reason)
+                service.report.left_out(place, f"{service.where('networks')}.{name}.{key}", reason)
         if name in external:
             found.append(external[name])
     return found

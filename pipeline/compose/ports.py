@@ -17,7 +17,32 @@ _MAX_PORT = 65535
 _MAX_RANGE = 1000
 # Ports of protocols other than HTTP.
 _TCP = frozenset(
-    {21, 22, 23, 25, 53, 1025, 110, 143, 389, 465, 587, 636, 993, 995, 1433, 1521, 1883, 2181, 3306, 4222, 5432, 5671, 5672, 6379}
+    {
+        21,
+        22,
+        23,
+        25,
+        53,
+        1025,
+        110,
+        143,
+        389,
+        465,
+        587,
+        636,
+        993,
+        995,
+        1433,
+        1521,
+        1883,
+        2181,
+        3306,
+        4222,
+        5432,
+        5671,
+        5672,
+        6379,
+    }
 ) | frozenset({6380, 6432, 8883, 9042, 9092, 11211, 26379, 26257, 27017, 28015, 33060, 50000, 61613, 61616})
 # Ports on which debuggers listen.
 DEBUG_PORTS = frozenset({2345, 5005, 5678, 9003, 9229, 9230, 35729, 24678, 40000})
@@ -84,7 +109,9 @@ def _short(service: View, written: str, place: Place, path: str) -> list[Publish
     match = _SHORT.fullmatch(text.strip())
     if match is None:
         hint = variables_hint(written)
-        service.report.mistake(place, path, f"must be a port such as 8000:80 or 127.0.0.1:8000:80/tcp, got {text!r}", hint)
+        service.report.mistake(
+            place, path, f"must be a port such as 8000:80 or 127.0.0.1:8000:80/tcp, got {text!r}", hint
+        )
         return []
     published = match["published"] or ""
     return _pairs(service, place, path, (match["ip"] or "", published, match["target"], match["protocol"] or "tcp"))
@@ -111,14 +138,17 @@ def _pairs(view: View, place: Place, path: str, parts: tuple[str, str, str, str]
         return []
     if not _is_address(ip) or targets is None or hosts is None or (published and not hosts):
         text = ":".join(filter(None, parts[:3]))
-        view.report.mistake(place, path, f"must be ports from 1 to {_MAX_PORT} and an address of this machine, got {text!r}")
+        view.report.mistake(
+            place, path, f"must be ports from 1 to {_MAX_PORT} and an address of this machine, got {text!r}"
+        )
         return []
     if len(hosts) > 1 and len(targets) == 1:
         hosts = hosts[:1]
     if hosts and len(hosts) != len(targets):
         view.report.mistake(place, path, f"must have two ranges of the same length, got {published}:{target}")
         return []
-    ip = "" if ip in ("0.0.0.0", "::") else ip
+    # The balancer binds all addresses by default.
+    ip = "" if ip and ip_address(ip).is_unspecified else ip
     pairs = zip(hosts or targets, targets, strict=True)
     return [Published(place, ip, host, port, protocol, bool(hosts)) for host, port in pairs]
 

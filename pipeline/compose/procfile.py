@@ -41,7 +41,9 @@ def translate_procfile(text: str, file: str, name: str) -> Imported:
     content["deploy"] = {**deploy, **({"services": services} if services else {})}
     if "web" in services:
         content["balancer"] = _balancer()
-        report.note(f"web listens on $PORT, which is {_PORT}, and gets the requests to port {_LISTENER} of this machine")
+        report.note(
+            f"web listens on $PORT, which is {_PORT}, and gets the requests to port {_LISTENER} of this machine"
+        )
     else:
         report.note("there is no process web, so no service gets requests")
     report.note("the image is built from the Dockerfile of this repository: a pipeline has no buildpacks")
@@ -61,7 +63,9 @@ def _commands(text: str, file: str) -> dict[str, str]:
         elif "\0" in match[2]:
             problems.append(Problem(number, 1, match[1], "must not contain a null character"))
         elif match[1] in found:
-            problems.append(Problem(number, 1, match[1], f"is declared twice; the first is on line {found[match[1]][1]}"))
+            problems.append(
+                Problem(number, 1, match[1], f"is declared twice; the first is on line {found[match[1]][1]}")
+            )
         else:
             found[match[1]] = (match[2], number)
     if problems:
@@ -73,7 +77,9 @@ def _commands(text: str, file: str) -> dict[str, str]:
 
 def _with_exec(command: str) -> str:
     """Return a command that replaces its shell, if it is a single one."""
-    is_single = not re.search(r"&&|\|\||[;|&]|^\s*(?:exec|cd|export|if|for|while|\(|\{)\b|^[A-Za-z_][A-Za-z0-9_]*=", command)
+    is_single = not re.search(
+        r"&&|\|\||[;|&]|^\s*(?:exec|cd|export|if|for|while|\(|\{)\b|^[A-Za-z_][A-Za-z0-9_]*=", command
+    )
     return f"exec {command}" if is_single else command
 
 

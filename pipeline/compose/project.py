@@ -50,7 +50,7 @@ def read_project(
             report.mistake(place, path, f"must be a mapping, got {kind(value)}")
         else:
             services[key] = service_of(key, View(value, path, report, variables), volumes)
-    _check_dependencies(services, report)
+    _check_dependencies(services)
     if not services:
         report.check()
     return Project(project, _of_profiles(services, profiles, report), _networks(top), top.view("secrets"))
@@ -75,7 +75,9 @@ def _check_sections(top: View) -> None:
     for key in content:
         if key not in _SECTIONS and not key.startswith("x-") and services is not None:
             near = nearest(key, _SECTIONS)
-            top.left_out(key, f"Compose has no such section; did you mean {near}?" if near else "Compose has no such section")
+            top.left_out(
+                key, f"Compose has no such section; did you mean {near}?" if near else "Compose has no such section"
+            )
     if content.get("configs"):
         top.left_out("configs", "build the files into the image, or mount them by an absolute path in volumes")
 
@@ -113,7 +115,7 @@ def _networks(top: View) -> dict[str, str]:
     return found
 
 
-def _check_dependencies(services: dict[str, ComposeService], report: Report) -> None:
+def _check_dependencies(services: dict[str, ComposeService]) -> None:
     for service in services.values():
         for other, options in service.depends_on.items():
             if other in services:

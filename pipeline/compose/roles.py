@@ -10,7 +10,9 @@ from pipeline.compose.project import Project
 from pipeline.compose.report import Report
 from pipeline.compose.service import COMPLETED, BuildKey, ComposeService
 
-_MIGRATION = re.compile(r"migrat|db:|upgrade|initdb|init_db|init-db|prisma|alembic|flyway|liquibase|createdb|seed|setup", re.IGNORECASE)
+_MIGRATION = re.compile(
+    r"migrat|db:|upgrade|initdb|init_db|init-db|prisma|alembic|flyway|liquibase|createdb|seed|setup", re.IGNORECASE
+)
 _TEST_NAME = re.compile(r"(?:^|[_-])(?:e2e|tests?|lint|cypress|playwright)(?:$|[_-])", re.IGNORECASE)
 _MAX_SERVICES = 32
 
@@ -64,10 +66,10 @@ def split_roles(project: Project, chosen: str | None, report: Report) -> list[Ro
 
 def _share_images(services: list[ComposeService]) -> None:
     """Give a service without a build that of the service whose image it names."""
-    built = {each.repository + str(each.image): each.build for each in services if each.build and each.image}
+    built = {each.image: each for each in services if each.build and each.image}
     for each in services:
-        if each.build is None and each.image:
-            each.build = built.get(each.repository + str(each.image))
+        if each.build is None and each.image in built:
+            each.build, each.builder = built[each.image].build, built[each.image].builder
 
 
 def _proxies(services: list[ComposeService]) -> list[ComposeService]:
@@ -117,12 +119,16 @@ def _place_job(job: ComposeService, pipelines: list[Roles], report: Report) -> N
     of_image = next((each for each in pipelines if job.build and each.build == job.build), None)
     same_context = [each for each in pipelines if job.build and each.build and each.build.context == job.build.context]
     if of_image is None and len(same_context) == 1:
-        report.note(f"{job.place}: {path} runs in the image of {same_context[0].services[0].name}, which has the same context")
+        report.note(
+            f"{job.place}: {path} runs in the image of {same_context[0].services[0].name}, which has the same context"
+        )
         of_image = same_context[0]
     if of_image is None:
         where = "an image of its own" if job.build else f"the image {job.image}"
         report.left_out(
-            job.place, path, f"it runs once, in {where}: run it by hand, or from deploy.release_command of the built image"
+            job.place,
+            path,
+            f"it runs once, in {where}: run it by hand, or from deploy.release_command of the built image",
         )
     elif of_image.release is not None:
         report.left_out(

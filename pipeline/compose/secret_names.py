@@ -14,7 +14,9 @@ _ADDRESS = re.compile(
     r"CONNECTION_STRING$|(?:^|_)DATABASE_URL",
     re.IGNORECASE,
 )
-_PUBLIC = re.compile(r"PUBLIC|PUBLISHABLE|_FILE$|(?:^|_)(?:ALLOW|RANDOM|EMPTY|FOREIGN|PRIMARY|SORT|CACHE)_", re.IGNORECASE)
+_PUBLIC = re.compile(
+    r"PUBLIC|PUBLISHABLE|_FILE$|(?:^|_)(?:ALLOW|RANDOM|EMPTY|FOREIGN|PRIMARY|SORT|CACHE)_", re.IGNORECASE
+)
 _SWITCH = re.compile(r"true|false|yes|no|on|off|none|null|\d{1,3}|/.*", re.IGNORECASE)
 _URL_WITH_PASSWORD = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
 

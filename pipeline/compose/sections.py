@@ -15,7 +15,17 @@ from pipeline.compose.secret_names import is_secret_name
 from pipeline.compose.service import ComposeService
 from pipeline.compose.view import View
 
-_DEVELOPMENT = ("runserver", "--reload", "nodemon", "npm run dev", "yarn dev", "pnpm dev", "air", "--debug", "flask run")
+_DEVELOPMENT = (
+    "runserver",
+    "--reload",
+    "nodemon",
+    "npm run dev",
+    "yarn dev",
+    "pnpm dev",
+    "air",
+    "--debug",
+    "flask run",
+)
 _SHELL_MIGRATION = ("migrate ", "migrate;", "migrate&", "upgrade head", "db:migrate", "migrate deploy")
 _MAX_REPLICAS = 500
 _OF_RELEASE = frozenset({"command", "entrypoint", "environment", "env_file", "secrets"})
@@ -45,7 +55,7 @@ def container_of(service: ComposeService, context: Context) -> dict[str, Any]:
         words = view.words(key)
         if words or (words is not None and key == "entrypoint"):
             found[key] = command_of(view, key, words, environment)
-    found |= context.env_files.keys_of(view, service.name)
+    found |= context.env_files.keys_of(view)
     if environment:
         found["environment"] = environment
     service.mounts.report_to(view.report)
@@ -77,13 +87,11 @@ def _networks(service: ComposeService, context: Context) -> dict[str, Any]:
     """Return `networks` with the network of several pipelines, in which the service has its own name."""
     if context.joined is None:
         return {}
-    found: dict[str, Any] = {name: None for name in joined_networks(service.view, context.networks)}
+    found: dict[str, Any] = dict.fromkeys(joined_networks(service.view, context.networks))
     return {"networks": {**found, context.joined: {"aliases": [context.names[service.name]]}}}
 
 
-def deployed_of(
-    service: ComposeService, context: Context, group: str | None
-) -> dict[str, Any]:
+def deployed_of(service: ComposeService, context: Context, group: str | None) -> dict[str, Any]:
     """Return one of `deploy.services`, without `after`."""
     found: dict[str, Any] = {}
     if service.build is None:
@@ -178,14 +186,19 @@ def build_of(view: View, folder: str, secrets: View | None) -> dict[str, Any]:
     if names := _build_secrets(build, secrets):
         found["secrets"] = names
     for key in build.data:
-        if key not in (*("context", "dockerfile", "target", "args", "cache_from", "cache_to", "platforms", "ssh"), "secrets"):
+        if key not in (
+            *("context", "dockerfile", "target", "args", "cache_from", "cache_to", "platforms", "ssh"),
+            "secrets",
+        ):
             build.left_out(key, "the build has no such option")
     return found
 
 
 def _context(view: View, key: str, text: str, folder: str) -> dict[str, Any]:
     if "://" in text or text.startswith(("git@", "github.com/")):
-        view.left_out(key, "the build context is in the repository of the pipeline; write source.repository for another")
+        view.left_out(
+            key, "the build context is in the repository of the pipeline; write source.repository for another"
+        )
         return {}
     path = posixpath.normpath(posixpath.join(folder, text))
     if path.startswith(("..", "/")):

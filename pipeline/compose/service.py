@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -52,11 +53,15 @@ class ComposeService:
     check: Check | None
     depends_on: dict[str, str]
     mounts: Mounts = field(default_factory=Mounts)
+    builder: View | None = None
+    """The service whose `build` makes its image."""
 
     @property
     def repository(self) -> str:
         """The image's name without registry, version and digest."""
-        plain = self.view.variables.resolve(str(self.view.data.get("image") or ""), self.place, self.view.where("image"))
+        plain = self.view.variables.resolve(
+            str(self.view.data.get("image") or ""), self.place, self.view.where("image")
+        )
         last = plain.partition("@")[0].rpartition("/")
         return f"{last[0]}/{last[2].partition(':')[0]}".lstrip("/").lower()
 
@@ -96,6 +101,7 @@ def service_of(name: str, view: View, volumes: VolumeReader) -> ComposeService:
     service = ComposeService(
         name, view, image, build, ports_of(view), exposed_ports(view), check_of(view), _dependencies(view)
     )
+    service.builder = view if build else None
     service.mounts = volumes.read(view, is_built=build is not None)
     return service
 
@@ -120,22 +126,17 @@ def _build_key(view: View) -> BuildKey | None:
     if build is None:
         return None
     args = tuple((name, text or "") for name, text, _ in build.pairs("args"))
-    return BuildKey(build.text("context") or ".", build.text("dockerfile") or "Dockerfile", build.text("target") or "", args)
+    return BuildKey(
+        build.text("context") or ".", build.text("dockerfile") or "Dockerfile", build.text("target") or "", args
+    )
 
 
 def _dependencies(view: View) -> dict[str, str]:
+    """Return the services that a service depends on, each with its condition."""
     value = view.data.get("depends_on")
     found: dict[str, str] = {}
     if isinstance(value, Map):
-        for name, options, place in value.entries():
-            condition = options.get("condition") if isinstance(options, Map) else None
-            if options is not None and not isinstance(options, Map):
-                view.report.mistake(place, f"{view.where('depends_on')}.{name}", f"must be a mapping, got {kind(options)}")
-            elif condition is not None and condition not in _CONDITIONS:
-                known = ", ".join(sorted(_CONDITIONS))
-                reason = f"must have one of the conditions {known}, got {kind(condition)}"
-                view.report.mistake(place, f"{view.where('depends_on')}.{name}", reason)
-            found[name] = str(condition or "service_started")
+        found = {name: _condition(view, name, options, place) for name, options, place in value.entries()}
     elif isinstance(value, Seq):
         for item in value:
             if is_scalar(item):
@@ -145,8 +146,19 @@ def _dependencies(view: View) -> dict[str, str]:
     elif value is not None:
         view.mistake("depends_on", f"must be a list or a mapping, got {kind(value)}")
     for link in view.texts("links"):
-        found.setdefault(link.partition(":")[0], "service_started")
-        alias = link.partition(":")[2]
-        if alias and alias != link.partition(":")[0]:
-            view.left_out("links", f"the name {alias} does not exist in the pipeline's network; use {link.partition(':')[0]}")
+        name, _, alias = link.partition(":")
+        found.setdefault(name, "service_started")
+        if alias not in ("", name):
+            view.left_out("links", f"the name {alias} does not exist in the pipeline's network; use {name}")
     return found
+
+
+def _condition(view: View, name: str, options: Any, place: Place) -> str:
+    path = f"{view.where('depends_on')}.{name}"
+    if options is not None and not isinstance(options, Map):
+        view.report.mistake(place, path, f"must be a mapping, got {kind(options)}")
+    condition = options.get("condition") if isinstance(options, Map) else None
+    if condition is not None and (not isinstance(condition, str) or condition not in _CONDITIONS):
+        known = ", ".join(sorted(_CONDITIONS))
+        view.report.mistake(place, path, f"must have one of the conditions {known}, got {kind(condition)}")
+    return str(condition or "service_started")

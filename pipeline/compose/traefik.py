@@ -48,7 +48,9 @@ def routes_of(service: ComposeService) -> Routes | None:
             elif conditions not in rules:
                 rules.append(conditions)
         if ".middlewares" in key:
-            service.view.report.left_out(service.view.place("labels"), key, "see rules, transforms and actions of a listener")
+            service.view.report.left_out(
+                service.view.place("labels"), key, "see rules, transforms and actions of a listener"
+            )
     return Routes(tuple(rules), port, is_default) if rules or port or is_default else None
 
 

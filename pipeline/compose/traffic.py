@@ -14,7 +14,9 @@ from pipeline.compose.report import Report
 from pipeline.compose.service import ComposeService
 from pipeline.compose.traefik import Routes, routes_of
 
-_COMMAND_PORT = re.compile(r"(?:0\.0\.0\.0|\[::\]|localhost|127\.0\.0\.1|--port[= ]|--http[= ]|-p |\s):?(\d{4,5})(?![\w.])")
+_COMMAND_PORT = re.compile(
+    r"(?:0\.0\.0\.0|\[::\]|localhost|127\.0\.0\.1|--port[= ]|--http[= ]|-p |\s):?(\d{4,5})(?![\w.])"
+)
 _DEFAULT_PORT = 8080
 _DEFAULT_TIMEOUT = timedelta(seconds=60)
 _NOTHING: dict[str, Any] = {"fixed_response": {"status_code": "404"}}
@@ -64,7 +66,9 @@ class Traffic:
             if protocol == "TCP_UDP" and port.protocol == "udp":
                 continue
             if not port.is_chosen:
-                self._report.note(f"{port.place}: {service.name} has no fixed port of this machine: {port.published} is assumed")
+                self._report.note(
+                    f"{port.place}: {service.name} has no fixed port of this machine: {port.published} is assumed"
+                )
             self._listen(service, port.ip, port.published, protocol, self._names[service.name], port)
         if any(self._names[service.name] == owner for owner in self._used.values()):
             self._add_group(service, main.target, protocol)
@@ -110,13 +114,21 @@ class Traffic:
             page = page_check(check, port, names) if check and check.words else None
             group["health_check"] = page or {"protocol": "TCP"}
             if page is None and check and check.words:
-                reason = "the balancer checks whether the port accepts connections; write health_check.path to request a page"
+                reason = "the balancer only connects to the port; write health_check.path to request a page"
                 self._report.left_out(check.view.data.place, check.view.path, reason)
         elif check and check.words:
-            self._report.left_out(check.view.data.place, check.view.path, "the balancer checks by connecting to the port")
+            self._report.left_out(
+                check.view.data.place, check.view.path, "the balancer checks by connecting to the port"
+            )
         if protocol == "UDP":
-            self._report.note(f"{service.place}: {service.name} must accept TCP too, for its health check: see health_check.port")
-        if check and needed_start(check) > _DEFAULT_TIMEOUT and (check.start_period or timedelta(0)) > timedelta(seconds=30):
+            self._report.note(
+                f"{service.place}: {service.name} must accept TCP too, for its health check: see health_check.port"
+            )
+        if (
+            check
+            and needed_start(check) > _DEFAULT_TIMEOUT
+            and (check.start_period or timedelta(0)) > timedelta(seconds=30)
+        ):
             self.timeouts[service.name] = format_duration(needed_start(check))
         self._groups[self._names[service.name]] = group
 
@@ -161,10 +173,10 @@ class Traffic:
         if service.check and service.check.words and (port := checked_port(service.check)):
             return port
         view = service.view
-        environment = {name: value for name, value, _ in view.pairs("environment")}
-        port = view.variables.resolve(environment.get("PORT") or "", view.place("environment"), view.where("environment"))
-        if port.isascii() and port.isdigit() and 0 < int(port) <= 65535:
-            return int(port)
+        given = {name: value for name, value, _ in view.pairs("environment")}.get("PORT") or ""
+        text = view.variables.resolve(given, view.place("environment"), view.where("environment"))
+        if re.fullmatch("[0-9]{1,5}", text) and 0 < int(text) <= 65535:
+            return int(text)
         match = _COMMAND_PORT.search(" ".join(map(str, view.words("command") or ())))
         found = int(match[1]) if match else self._exposed(service)
         if not found or found > 65535:
@@ -192,7 +204,11 @@ def publish_all(
 ) -> None:
     """Publish all services, also those behind reverse proxies, which the balancer replaces."""
     entries = [port for proxy in proxies for port in proxy.ports]
-    plain = [port for port in entries if port.is_http and port.target not in (443, 8443) and port.published not in (443, 8443)]
+    plain = [
+        port
+        for port in entries
+        if port.is_http and port.target not in (443, 8443) and port.published not in (443, 8443)
+    ]
     plain = list({(port.ip, port.published): port for port in plain}.values())
     plain = [port for port in plain if port.target in (80, 8080, 8000, 8081, 3000) or len(plain) == 1]
     for service in services:
@@ -216,7 +232,11 @@ def _replace_proxy(
 ) -> None:
     for port in proxy.ports:
         if port.published == 443 or port.target == 443:
-            report.left_out(port.place, f"port {port.text} of {proxy.name}", "HTTPS needs certificates: see certificates: [{acme: …}]")
+            report.left_out(
+                port.place,
+                f"port {port.text} of {proxy.name}",
+                "HTTPS needs certificates: see certificates: [{acme: …}]",
+            )
     behind = [each for each in services if each.name in proxy.depends_on] or [each for each in services if each.exposed]
     behind = behind or [each for each in services if each.build and not each.ports][:1]
     target = next((each for each in behind if traffic.group_of(each) is None), None)
@@ -224,5 +244,5 @@ def _replace_proxy(
         traffic.publish_behind(target, ports)
         what = f"port {ports[0].published} forwards to {target.name}; write its other routes as rules of the listener"
     else:
-        what = "write its routes as rules of a listener"
+        what = "the routes in labels are its rules" if has_routes else "write its routes as rules of a listener"
     report.left_out(proxy.place, f"services.{proxy.name}", f"the balancer takes the place of the reverse proxy: {what}")

@@ -33,7 +33,7 @@ _FILES = frozenset({"env_file", "secrets"})
 
 @dataclass(frozen=True)
 class Where:
-    """The place of a Compose file. `folder` is its absolute folder, `in_repository` its path from the repository's root.
+    """The place of a Compose file: its absolute `folder`, and `in_repository`, the path from the repository's root.
 
     `name` is that of the project, unless the file has one. `dotenv` is the text of the file `.env`, None without one.
     `is_committed` says whether a commit has a file, given by its path from the folder.
@@ -43,7 +43,7 @@ class Where:
     in_repository: str = "."
     name: str = "app"
     dotenv: str | None = None
-    is_committed: Callable[[str], bool] = lambda path: True
+    is_committed: Callable[[str], bool] = bool
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,9 @@ def _note_values(variables: Variables, report: Report) -> None:
         report.note(f"without a value in .env, and so empty unless the daemon's environment has them: {names}")
     if variables.secrets:
         names = ", ".join(variables.secrets)
-        report.note(f"secrets, which {SECRETS_FILE} (mode 0600, NAME=value lines) or the environment must have: {names}")
+        report.note(
+            f"secrets, which {SECRETS_FILE} (mode 0600, NAME=value lines) or the environment must have: {names}"
+        )
         if empty := ", ".join(name for name, value in variables.secrets.items() if value == ""):
             report.note(f"secrets that are empty in Compose, so write NAME= for them: {empty}")
 
@@ -191,10 +193,8 @@ class _Translation:
         return release_command_of(roles.release, self._context) if roles.release else {}
 
     def _build(self, roles: Roles) -> dict[str, Any]:
-        if roles.build is None:
-            return {}
-        builder = next(each for each in roles.services if "build" in each.view)
-        return build_of(builder.view, self._where.in_repository, self._project.secrets)
+        builder = next((each.builder for each in roles.services if each.build == roles.build), None)
+        return build_of(builder, self._where.in_repository, self._project.secrets) if builder else {}
 
     def _source(self) -> dict[str, Any]:
         """Return where the repository is, if the Compose file is below its root."""

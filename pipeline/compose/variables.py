@@ -91,7 +91,9 @@ class Variables:
         if variable.operator == "+":
             return False
         value = self._known(variable)
-        return (may_be_secret if value is None else is_secret_name)(variable.name) or is_secret(variable.name, value or "")
+        return (may_be_secret if value is None else is_secret_name)(variable.name) or is_secret(
+            variable.name, value or ""
+        )
 
     def _reference(self, variable: Variable, secrets: bool) -> str:
         value = self._known(variable)

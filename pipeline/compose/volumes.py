@@ -110,9 +110,11 @@ class VolumeReader:
             service.report.mistake(place, path, f"must have an absolute path in the container, got {target!r}")
             return
         if not source:
-            mounts.notes.append((place, path, "it has no name, so each container would have its own; name it to keep it"))
+            mounts.notes.append(
+                (place, path, "it has no name, so each container would have its own; name it to keep it")
+            )
             return
-        found = self._source(mounts, service, source, target, place, path, is_built)
+        found = self._source(mounts, service, source, place, path, is_built)
         if found is None:
             return
         if any(posixpath.normpath(volume.split(":")[1]) == posixpath.normpath(target) for volume in mounts.volumes):
@@ -127,12 +129,14 @@ class VolumeReader:
         mounts.is_stateful = mounts.is_stateful or ("ro" not in kept and not found.endswith(_SOCKET))
 
     def _source(
-        self, mounts: Mounts, service: View, source: str, target: str, place: Place, path: str, is_built: bool
+        self, mounts: Mounts, service: View, source: str, place: Place, path: str, is_built: bool
     ) -> str | None:
         """Return the source of a volume for pipeline.yaml, or None if it is left out."""
         if source.startswith("/"):
             if source.endswith(_SOCKET):
-                mounts.remarks.append(f"{place}: {path} gives the container all rights on this machine, by Docker's socket")
+                mounts.remarks.append(
+                    f"{place}: {path} gives the container all rights on this machine, by Docker's socket"
+                )
             return None if ":" in source else posixpath.normpath(source)
         if source.startswith("~"):
             mounts.notes.append((place, path, "write an absolute path instead of ~"))

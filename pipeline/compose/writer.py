@@ -18,7 +18,10 @@ _SECTIONS = frozenset({"build", "accessories", "deploy", "balancer"})
 # Text that every reader of YAML takes for text.
 _PLAIN = re.compile(r"[A-Za-z0-9_./$@%+=~^()<>;-][A-Za-z0-9_./${}:@%+=,~^()<>;*?!&|' -]*")
 _BLOCK = re.compile(r"[!-~][ -~]*(\n+[ -~]*[!-~])*\n?")
-_AMBIGUOUS = re.compile(r"[-+.]?[0-9][0-9a-fA-FxXoO_.:eE+-]*|\.(?:inf|nan)|~|null|true|false|yes|no|on|off|y|n|=|<<|-|---.*|\.\.\.", re.IGNORECASE)
+_AMBIGUOUS = re.compile(
+    r"[-+.]?[0-9][0-9a-fA-FxXoO_.:eE+-]*|\.(?:inf|nan)|~|null|true|false|yes|no|on|off|y|n|=|<<|-|---.*|\.\.\.",
+    re.IGNORECASE,
+)
 
 
 def pipeline_text(content: Mapping[str, Any], head: str, comments: Mapping[tuple[str, ...], str] | None = None) -> str:
@@ -56,13 +59,23 @@ def _node(value: Any, path: tuple[str, ...], comments: Mapping[tuple[str, ...], 
 
 
 def _key(key: str) -> Any:
-    return key if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", key) and not _AMBIGUOUS.fullmatch(key) else DoubleQuotedScalarString(key)
+    return (
+        key
+        if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", key) and not _AMBIGUOUS.fullmatch(key)
+        else DoubleQuotedScalarString(key)
+    )
 
 
 def _scalar(text: str) -> Any:
     if "\n" in text:
         return LiteralScalarString(text) if _BLOCK.fullmatch(text) else DoubleQuotedScalarString(text)
-    if _PLAIN.fullmatch(text) and not _AMBIGUOUS.fullmatch(text) and ": " not in text and text == text.strip() and not text.endswith(":"):
+    if (
+        _PLAIN.fullmatch(text)
+        and not _AMBIGUOUS.fullmatch(text)
+        and ": " not in text
+        and text == text.strip()
+        and not text.endswith(":")
+    ):
         return text
     return DoubleQuotedScalarString(text)
 

@@ -24,15 +24,31 @@ from tests.unit.compose.imported import FILE, imported
 
 _LEAVES = st.one_of(
     st.sampled_from(
-        ["", "a", "web", "db", "8000:80", "80/udp", "127.0.0.1:1:1", "${A}", "${B:-x}", "${SECRET_KEY?no}", "$$", "$", "./a:/b"]
+        [
+            "",
+            "a",
+            "web",
+            "db",
+            "8000:80",
+            "80/udp",
+            "127.0.0.1:1:1",
+            "${A}",
+            "${B:-x}",
+            "${SECRET_KEY?no}",
+            "$$",
+            "$",
+            "./a:/b",
+        ]
     ),
-    st.sampled_from(["data:/data:ro", "/a:/b", "no", "redis:7", "A=1", "PASSWORD=geheim", "1m30s", "512m", "CMD", "NONE", "all"]),
+    st.sampled_from(
+        ["data:/data:ro", "/a:/b", "no", "redis:7", "A=1", "PASSWORD=geheim", "1m30s", "512m", "CMD", "NONE", "all"]
+    ),
     st.integers(-1, 10**12),
     st.floats(allow_nan=True),
     st.booleans(),
     st.none(),
     st.text(max_size=6),
-)  # fmt: skip
+)
 _KEYS = st.one_of(st.sampled_from(sorted(READ | REASONS.keys())), st.text(min_size=1, max_size=4))
 _VALUES = st.recursive(
     _LEAVES,
@@ -59,7 +75,10 @@ def check(text: str, **options: Any) -> None:
 
 
 @settings(max_examples=sampled(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(_SERVICES, st.dictionaries(st.sampled_from(["volumes", "networks", "include", "name", "secrets"]), _VALUES, max_size=3))
+@given(
+    _SERVICES,
+    st.dictionaries(st.sampled_from(["volumes", "networks", "include", "name", "secrets"]), _VALUES, max_size=3),
+)
 def test_any_services(services: Any, sections: Any) -> None:
     """A file with any services is translated or refused."""
     check(json.dumps({"services": services, **sections}))
