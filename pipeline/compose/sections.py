@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.compose.commands import command_of
@@ -44,6 +44,8 @@ class Context:
     volumes: frozenset[str]
     names: Mapping[str, str]
     joined: str | None
+    published: dict[tuple[int, str], str] = field(default_factory=dict)
+    """The owners of the ports of this machine."""
 
 
 def container_of(service: ComposeService, context: Context) -> dict[str, Any]:
@@ -73,13 +75,24 @@ def accessory_of(service: ComposeService, context: Context) -> dict[str, Any]:
         if not environment:
             del container["environment"]
     found = {"image": service.image, **container}
-    if ports := {(each.published, each.protocol): each for each in service.ports}:
-        found["ports"] = [each.text for each in ports.values()]
-        for each in ports.values():
-            if not each.ip:
-                reason = f"they listen on 127.0.0.1 only; write 0.0.0.0:{each.text} for all addresses"
-                service.view.report.note(f"{each.place}: the ports of {service.name} are not public: {reason}")
-                break
+    if ports := _published(service, context):
+        found["ports"] = ports
+    return found
+
+
+def _published(service: ComposeService, context: Context) -> list[str]:
+    """Return the ports of an accessory. Each port of this machine is published once."""
+    found: list[str] = []
+    for port in service.ports:
+        owner = context.published.setdefault((port.published, port.protocol), service.name)
+        if owner != service.name or port.text in found:
+            reason = f"{owner} has the port {port.published} of this machine"
+            service.view.report.left_out(port.place, f"port {port.text} of {service.name}", reason)
+            continue
+        if not port.ip and not found:
+            reason = f"they listen on 127.0.0.1 only; write 0.0.0.0:{port.text} for all addresses"
+            service.view.report.note(f"{port.place}: the ports of {service.name} are not public: {reason}")
+        found.append(port.text)
     return found
 
 

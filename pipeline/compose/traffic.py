@@ -38,6 +38,11 @@ class Traffic:
         self.timeouts: dict[str, str] = {}
         """`deploy_timeout` of services whose health check takes longer than the default, by their names."""
 
+    @property
+    def published(self) -> dict[tuple[int, str], str]:
+        """The owners of the ports of this machine, by port and protocol."""
+        return {(number, kind): owner for (_, number, kind), owner in self._used.items()}
+
     def section(self) -> dict[str, Any]:
         """Return the section, empty if no service gets requests."""
         if not self._groups:

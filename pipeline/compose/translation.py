@@ -144,6 +144,7 @@ class _Translation:
         name = project if is_first else joined_name(project, self._names[main]).lower()
         traffic = Traffic(self._names, self._report, self._exposed_port)
         publish_all(traffic, roles.services, roles.proxies, self._report)
+        self._context.published.update(traffic.published)
         accessories = {self._names[each.name]: self._accessory(each) for each in roles.accessories}
         services = {self._names[each.name]: self._deployed(each, roles, traffic) for each in roles.services}
         release = self._release(roles)
