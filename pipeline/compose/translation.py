@@ -218,7 +218,8 @@ class _Translation:
         if service.build is None or "://" in service.build.context:
             return None
         with suppress(ConfigError):
-            match = _EXPOSE.search(self._read(posixpath.join(service.build.context, service.build.dockerfile)))
+            path = posixpath.join(self._where.folder, service.build.context, service.build.dockerfile)
+            match = _EXPOSE.search(self._read(posixpath.normpath(path)))
             return int(match[1]) if match else None
         return None
 

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.base.errors import ConfigError
 from pipeline.compose.translation import Imported, Where, translate
 from pipeline.compose.writer import pipeline_text
-from pipeline.config.load import CommittedFile, Configuration, load
+from pipeline.config.load import Configuration, load
 
 FILE = "compose.yaml"
 
@@ -42,8 +42,8 @@ def notes(text: str, others: Mapping[str, str] | None = None, **options: Any) ->
     return imported(text, others, **options).notes
 
 
-def loaded(data: Mapping[str, Any]) -> Configuration:
+def loaded(data: Mapping[str, Any], folder: Path) -> Configuration:
     """Return a content as `pipeline validate` reads it, in an empty environment."""
-    text = pipeline_text(data, "A test.")
-    path = Path("/nowhere/pipeline.yaml")
-    return load(path, {}, {}, secrets_needed=False, committed=CommittedFile("pipeline.yaml", text.encode()))
+    path = folder / "pipeline.yaml"
+    path.write_text(pipeline_text(data, "A test."))
+    return load(path, {}, {}, secrets_needed=False)
