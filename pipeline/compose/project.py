@@ -49,7 +49,10 @@ def read_project(
         elif not isinstance(value, Map):
             report.mistake(place, path, f"must be a mapping, got {kind(value)}")
         else:
-            services[key] = service_of(key, View(value, path, report, variables), volumes)
+            # Several services may share a mapping by an anchor.
+            own = value.copy()
+            own.place = place
+            services[key] = service_of(key, View(own, path, report, variables), volumes)
     _check_dependencies(services)
     if not services:
         report.check()

@@ -37,6 +37,9 @@ def pipeline_text(content: Mapping[str, Any], head: str, comments: Mapping[tuple
     out = io.StringIO()
     yaml.dump(root, out)
     text = re.sub(r"\n\s*\n+(?=\S)", "\n\n", out.getvalue()).replace("\n# \n", "\n\n").replace("\n#\n", "\n\n")
+    for comment in (comments or {}).values():
+        # ruamel.yaml writes one space or two, depending on the key before.
+        text = text.replace(f": # {comment}", f":  # {comment}")
     return "".join(f"# {line}\n" for line in head.splitlines()) + text
 
 

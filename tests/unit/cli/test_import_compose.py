@@ -45,7 +45,7 @@ def test_it_prints_a_file_and_notes(folder: Path) -> None:
 
 
 def test_it_writes_files(folder: Path) -> None:
-    """`--output` writes each pipeline to a file, and `--secrets` what is known of the secrets, readable by its owner."""
+    """`--output` writes each pipeline to a file, and `--secrets` the known secrets, readable by their owner."""
     (folder / "compose.yaml").write_text(SEVERAL + "x-a: ''\n")
     (folder / "b.yaml").write_text('services: {api: {environment: {API_TOKEN: "it\'s"}}}')
     done = run("compose", "compose.yaml", "b.yaml", "--output", "pipeline.yaml", "--secrets", ".secrets")

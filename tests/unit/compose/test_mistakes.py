@@ -44,7 +44,7 @@ MISTAKES = [
     ),
     (
         "services: {web: {command: a}}",
-        "compose.yaml:1:17: services.web: must have an image or a build (a file that overrides another "
+        "compose.yaml:1:12: services.web: must have an image or a build (a file that overrides another "
         "one is a further FILE: compose.yaml override.yaml)",
     ),
     ("services: {web: {image: !x a}}", "compose.yaml:1:25: services.web.image: unknown tag !x (remove it)"),

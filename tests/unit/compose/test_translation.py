@@ -158,8 +158,8 @@ def test_the_balancer_takes_the_place_of_a_proxy() -> None:
     ]
     assert found.notes == (
         "compose.yaml:7: port 443:443 of nginx is left out: HTTPS needs certificates: see certificates: [{acme: …}]",
-        "compose.yaml:6: services.nginx is left out: the balancer takes the place of the reverse proxy: port 80 forwards "
-        "to app; write its other routes as rules of the listener",
+        "compose.yaml:5: services.nginx is left out: the balancer takes the place of the reverse proxy: port 80 "
+        "forwards to app; write its other routes as rules of the listener",
     )
 
 
@@ -327,7 +327,8 @@ def test_files_include_and_extend_others() -> None:
     }
     text = (
         "include: [db.yaml]\n"
-        "services: {web: {extends: {file: base/common.yaml, service: app}, command: a, environment: {B: 2}, ports: ['80:80']}}"
+        "services: {web: {extends: {file: base/common.yaml, service: app}, command: a, environment: {B: 2}, "
+        "ports: ['80:80']}}"
     )
     found = content(text, others, files=["compose.yaml", "override.yaml"])
     assert found["build"] == {"context": "base/src"}
@@ -383,7 +384,12 @@ def test_jobs_that_are_no_release_command_are_listed() -> None:
     """A release has one command, in the built image, so others are left out with what to do."""
     text = """\
 services:
-  web: {build: ., depends_on: {one: {condition: service_completed_successfully}, two: {condition: service_completed_successfully}, buckets: {condition: service_completed_successfully}}}
+  web:
+    build: .
+    depends_on:
+      one: &completed {condition: service_completed_successfully}
+      two: *completed
+      buckets: *completed
   one: {build: ., command: migrate}
   two: {build: ., command: seed}
   buckets: {image: minio/mc, command: mb}
@@ -391,10 +397,10 @@ services:
 """
     assert content(text)["deploy"] == {"release_command": {"command": ["migrate"]}}
     assert notes(text) == (
-        "compose.yaml:4: services.two is left out: a release has one command, and one is it; join both with sh -c",
-        "compose.yaml:5: services.buckets is left out: it runs once, in the image minio/mc: run it by hand, or from "
+        "compose.yaml:9: services.two is left out: a release has one command, and one is it; join both with sh -c",
+        "compose.yaml:10: services.buckets is left out: it runs once, in the image minio/mc: run it by hand, or from "
         "deploy.release_command of the built image",
-        "compose.yaml:6: services.tests is left out: it runs tests; write its command into build.test",
+        "compose.yaml:11: services.tests is left out: it runs tests; write its command into build.test",
     )
 
 
