@@ -6,7 +6,7 @@ GROUPS = {
     "Start": {
         "demo": "Demonstrate a build, a rollout under load, a failure and a rollback.",
         "init": "Create a pipeline.yaml for the project in this directory.",
-        "import": "Translate a CodePipeline of AWS into a pipeline.yaml.",
+        "import": "Translate a Compose file, a Procfile or a CodePipeline of AWS.",
         "validate": "Report every mistake in pipeline.yaml.",
         "schema": "Print the JSON Schema of pipeline.yaml.",
         "completion": "Print the script for the completion of a shell.",

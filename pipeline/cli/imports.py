@@ -7,7 +7,7 @@ import click
 from pipeline.cli import import_codepipeline, import_compose, import_procfile
 
 
-@click.group(short_help="Translate a Compose file, a Procfile or a CodePipeline of AWS into a pipeline.yaml.")
+@click.group(short_help="Translate a Compose file, a Procfile or a CodePipeline of AWS.")
 def command() -> None:
     """Translate what another system has declared into a pipeline.yaml."""
 
