@@ -28,9 +28,11 @@ class Roles:
     proxies: list[ComposeService] = field(default_factory=list)
 
     @property
-    def names(self) -> frozenset[str]:
-        """The names of all its services."""
-        return frozenset(each.name for each in (*self.services, *self.accessories))
+    def image(self) -> str | None:
+        """The image that is deployed if none is built: that of the first service with ports, else of the first."""
+        if self.build or not self.services:
+            return None
+        return next((each for each in self.services if each.ports), self.services[0]).image
 
 
 def split_roles(project: Project, chosen: str | None, report: Report) -> list[Roles]:
@@ -117,6 +119,8 @@ def _place_job(job: ComposeService, pipelines: list[Roles], report: Report) -> N
         report.left_out(job.place, path, "it runs tests; write its command into build.test")
         return
     of_image = next((each for each in pipelines if job.build and each.build == job.build), None)
+    if job.build is None and job.image == pipelines[0].image:
+        of_image = pipelines[0]
     same_context = [each for each in pipelines if job.build and each.build and each.build.context == job.build.context]
     if of_image is None and len(same_context) == 1:
         report.note(

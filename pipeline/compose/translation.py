@@ -148,7 +148,7 @@ class _Translation:
         accessories = {self._names[each.name]: self._accessory(each) for each in roles.accessories}
         services = {self._names[each.name]: self._deployed(each, roles, traffic) for each in roles.services}
         release = self._release(roles)
-        deploy = _deploy(services, release)
+        deploy = _deploy(services, release, roles.image)
         self._report_empty(roles)
         sections: dict[str, Any] = {
             "source": self._source(),
@@ -203,12 +203,8 @@ class _Translation:
         return {"repository": root} if root != "." else {}
 
     def _report_empty(self, roles: Roles) -> None:
-        if roles.build is not None:
-            return
-        if not roles.services:
+        if roles.build is None and not roles.services:
             self._report.note("no service is an application: deploy builds the Dockerfile of this repository")
-        else:
-            self._report.note("no service is built here, but a pipeline builds the Dockerfile of its repository")
 
     def _note_service(self, service: ComposeService) -> None:
         note_unknown(service.view, service.name)
@@ -224,9 +220,15 @@ class _Translation:
         return None
 
 
-def _deploy(services: dict[str, dict[str, Any]], release: dict[str, Any]) -> dict[str, Any]:
-    """Return the section `deploy`. What all services have in common is in it once."""
+def _deploy(services: dict[str, dict[str, Any]], release: dict[str, Any], image: str | None) -> dict[str, Any]:
+    """Return the section `deploy`. What all services have in common is in it once.
+
+    `image` is the one that is deployed if none is built.
+    """
     shared: dict[str, Any] = {}
+    for each in services.values():
+        if image and each.get("image") == image:
+            del each["image"]
     if len(services) == 1:
         ((_, only),) = services.items()
         if "image" not in only:
@@ -235,16 +237,18 @@ def _deploy(services: dict[str, dict[str, Any]], release: dict[str, Any]) -> dic
         shared = _take_shared(services)
     if release:
         shared = {**shared, **_release(release, shared)}
-    return {**shared, **({"services": services} if services else {})}
+    return {**({"image": image} if image else {}), **shared, **({"services": services} if services else {})}
 
 
 def _release(release: dict[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
     """Return `release_command` with the variables that `deploy` does not have, and the files that it needs."""
     known = shared.get("environment", {})
     own = {name: value for name, value in release.get("environment", {}).items() if known.get(name, "\0") != value}
-    files = {key: release[key] for key in _FILES if key in release and key not in shared}
-    command = {key: value for key, value in release.items() if key not in (*_FILES, "environment")}
-    return {**files, "release_command": {**command, **({"environment": own} if own else {})}}
+    secrets = {"secrets": release["secrets"]} if "secrets" in release and "secrets" not in shared else {}
+    command = {key: value for key, value in release.items() if key not in ("secrets", "environment")}
+    if command.get("env_file") == shared.get("env_file"):
+        command.pop("env_file", None)
+    return {**secrets, "release_command": {**command, **({"environment": own} if own else {})}}
 
 
 def _take_shared(services: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from click.testing import CliRunner
 
 from pipeline.cli.commands import COMMANDS
 from pipeline.cli.program import cli
-from pipeline.config.models import Pipeline
-from tests.unit.compose.imported import loaded
+from tests.unit.compose.imported import NEEDS_ALL, loaded
 
 PAGE = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text()
 COMPOSE, PIPELINE = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
@@ -30,7 +29,7 @@ def test_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted((done.stdout + done.stderr).splitlines()) == sorted(console.splitlines())
 
 
-@pytest.mark.skipif("accessories" not in Pipeline.model_fields, reason="needs the section accessories")
+@NEEDS_ALL
 def test_the_result_is_valid(tmp_path: Path) -> None:
     """The pipeline.yaml on the page is valid."""
     from ruamel.yaml import YAML

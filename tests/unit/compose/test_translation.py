@@ -9,12 +9,11 @@ import pytest
 
 from pipeline.base.errors import ConfigError
 from pipeline.compose.translation import Where
-from pipeline.config.models import Pipeline
 from tests.unit.compose.examples import CONTAINER, EXAMPLES, IMAGES, PROXY, SEVERAL, SHOP, SIMPLE, TRAEFIK, TRANSPORTS
-from tests.unit.compose.imported import content, imported, loaded, notes
+from tests.unit.compose.imported import NEEDS_ALL, content, imported, loaded, notes
 
 
-@pytest.mark.skipif("accessories" not in Pipeline.model_fields, reason="needs the section accessories")
+@NEEDS_ALL
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_an_example_becomes_a_valid_file(name: str, tmp_path: Path) -> None:
     """Every pipeline of an example passes the checks of `pipeline validate`."""
@@ -141,12 +140,29 @@ def test_images_with_data_are_accessories() -> None:
     """A database is an accessory. An application that is not built stays a service, one container at a time."""
     found = content(IMAGES)
     assert found["accessories"]["db"]["ports"] == ["3306:3306"]
-    assert found["deploy"]["services"]["blog"] == {
+    assert found["deploy"] == {
         "image": "ghost:5",
         "target_group": "blog",
         "environment": {"database__connection__password": "${secret:database__connection__password}"},
         "volumes": ["shop_content:/var/lib/ghost/content"],
         "rolling": {"max_surge": 0, "max_unavailable": 1},
+    }
+
+
+def test_an_image_that_was_built_elsewhere_is_deployed() -> None:
+    """Without any build, the image of the first service with a port is deployed, also its other services and jobs."""
+    text = """\
+services:
+  cache: {image: "redis:7"}
+  worker: {image: "shop/app:2", command: work}
+  web: {image: "shop/app:2", ports: ["80:80"]}
+  mail: {image: "shop/mail:1"}
+  migrate: {image: "shop/app:2", command: migrate, restart: "no"}
+"""
+    assert content(text)["deploy"] == {
+        "image": "shop/app:2",
+        "release_command": {"command": ["migrate"]},
+        "services": {"worker": {"command": ["work"]}, "web": {"target_group": "web"}, "mail": {"image": "shop/mail:1"}},
     }
 
 
