@@ -52,12 +52,18 @@ def command(
         profiles=profiles,
         service=service,
     )
+    paths = _paths(imported, output) if output else []
+    secrets = None if secrets_file is None else _secrets_text(imported, secrets_file)
+    for path in (*paths, *([secrets_file] if secrets_file else [])):
+        check_absent(path, force)
     if output is None:
         click.echo(_text(imported, 0, files), nl=False)
-    else:
-        _write(imported, output, files, force)
-    if secrets_file is not None:
-        _write_secrets(imported, secrets_file, force)
+    for index, path in enumerate(paths):
+        write_text(path, _text(imported, index, files))
+        click.echo(f"wrote {path}: {imported.files[index].name}")
+    if secrets_file is not None and secrets is not None:
+        write_text(secrets_file, secrets, mode=0o600)
+        click.echo(f"wrote {secrets_file}", err=True)
     for note in imported.notes:
         click.echo(f"note: {note}", err=True)
 
@@ -98,26 +104,19 @@ def _text(imported: Imported, index: int, files: tuple[Path, ...]) -> str:
     return pipeline_text(content, _HEAD.format(files=names), comments_of(content))
 
 
-def _write(imported: Imported, output: Path, files: tuple[Path, ...], force: bool) -> None:
-    """Write each pipeline: the first to `output`, the others beside it, with their names."""
-    paths = [output, *(output.with_name(f"{output.stem}-{each.name}{output.suffix}") for each in imported.files[1:])]
-    for path in paths:
-        check_absent(path, force)
-    for index, path in enumerate(paths):
-        write_text(path, _text(imported, index, files))
-        click.echo(f"wrote {path}: {imported.files[index].name}")
+def _paths(imported: Imported, output: Path) -> list[Path]:
+    """Return the file of each pipeline: `output` of the first, those of the others beside it, with their names."""
+    others = (f"{output.stem}-{each.name}{output.suffix}" for each in imported.files[1:])
+    return [output, *map(output.with_name, others)]
 
 
-def _write_secrets(imported: Imported, file: Path, force: bool) -> None:
-    """Write the secrets whose values are known, in quotes that keep every character."""
-    check_absent(file, force)
-    known = {name: value for name, value in imported.secrets.items() if value is not None}
-    for name, value in known.items():
-        if value.endswith("\\"):
-            raise ConfigError(f"the secret {name} ends with a backslash", hint=f"write it into {file} yourself")
+def _secrets_text(imported: Imported, file: Path) -> str:
+    """Return the secrets whose values are known, in quotes that keep every character."""
     lines = []
-    for name, value in known.items():
-        quoted = value.replace("'", "\\'")
-        lines.append(f"{name}='{quoted}'\n")
-    write_text(file, "".join(lines), mode=0o600)
-    click.echo(f"wrote {file}: {', '.join(known) or 'no secrets'}", err=True)
+    for name, value in imported.secrets.items():
+        if value is not None and value.endswith("\\"):
+            raise ConfigError(f"the secret {name} ends with a backslash", hint=f"write it into {file} yourself")
+        if value is not None:
+            quoted = value.replace("'", "\\'")
+            lines.append(f"{name}='{quoted}'\n")
+    return "".join(lines)

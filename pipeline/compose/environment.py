@@ -40,10 +40,13 @@ def environment_of(service: View, owner: str) -> dict[str, str | None]:
         if match and match[1] in mounted and name.upper().endswith("_FILE"):
             plain = name[: -len("_FILE")]
             found[plain] = service.variables.add_secret(variable_name(match[1]), None, owner)
-            service.report.note(
-                f"{place}: {path} names the file of a secret: {plain} has its value instead. If the image only "
-                "reads the file, mount it by an absolute path in volumes"
+            is_in_command = any(name in word for word in service.words("command") or ())
+            hint = (
+                f"change the command, which reads {name}"
+                if is_in_command
+                else "if the image only reads the file, mount it by an absolute path in volumes"
             )
+            service.report.note(f"{place}: {path} names the file of a secret: {plain} has its value instead; {hint}")
             continue
         found[name] = _value(service, name, value, path, owner)
     return found

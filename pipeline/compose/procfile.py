@@ -34,13 +34,8 @@ def translate_procfile(text: str, file: str, name: str) -> Imported:
         services[service] = {"target_group": "web"} if process == "web" else {}
         # A shell expands variables such as $PORT, and gives way to the program, which then gets SIGTERM.
         services[service]["command"] = ["sh", "-c", escaped(_with_exec(command))]
-    content: dict[str, Any] = {"name": short_name(name).lower()}
-    deploy: dict[str, Any] = {"environment": {"PORT": str(_PORT)}} if "web" in services else {}
-    if release:
-        deploy["release_command"] = {"command": ["sh", "-c", escaped(_with_exec(release))]}
-    content["deploy"] = {**deploy, **({"services": services} if services else {})}
+    content = _content(name, services, release)
     if "web" in services:
-        content["balancer"] = _balancer()
         report.note(
             f"web listens on $PORT, which is {_PORT}, and gets the requests to port {_LISTENER} of this machine"
         )
@@ -48,6 +43,15 @@ def translate_procfile(text: str, file: str, name: str) -> Imported:
         report.note("there is no process web, so no service gets requests")
     report.note("the image is built from the Dockerfile of this repository: a pipeline has no buildpacks")
     return Imported((ImportedFile(content["name"], "web", content),), report.notes)
+
+
+def _content(name: str, services: dict[str, Any], release: str | None) -> dict[str, Any]:
+    deploy: dict[str, Any] = {"environment": {"PORT": str(_PORT)}} if "web" in services else {}
+    if release:
+        deploy["release_command"] = {"command": ["sh", "-c", escaped(_with_exec(release))]}
+    content: dict[str, Any] = {"name": short_name(name).lower()}
+    content["deploy"] = {**deploy, **({"services": services} if services else {})}
+    return {**content, **({"balancer": _balancer()} if "web" in services else {})}
 
 
 def _commands(text: str, file: str) -> dict[str, str]:

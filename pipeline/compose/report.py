@@ -7,6 +7,8 @@ from collections import defaultdict
 from pipeline.base.errors import ConfigError, Problem
 from pipeline.compose.places import Place
 
+_MAX_NAMES = 4
+
 
 class Report:
     """Collects mistakes and notes. A note is kept once, in the order in which they were found."""
@@ -50,5 +52,7 @@ def _line(text: str, places: list[tuple[Place, str]]) -> str:
     if not places:
         return text
     names = [path for _, path in places]
+    if len(names) > _MAX_NAMES:
+        names = [*names[: _MAX_NAMES - 1], f"{len(names) - _MAX_NAMES + 1} more"]
     what = f"{names[0]} is" if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]} are"
     return f"{places[0][0]}: {what} left out: {text}"

@@ -60,7 +60,7 @@ def container_of(service: ComposeService, context: Context) -> dict[str, Any]:
     found |= context.env_files.keys_of(view)
     if environment:
         found["environment"] = environment
-    service.mounts.report_to(view.report)
+    service.mounts.report_to(view.report, service.name)
     if service.mounts.volumes:
         found["volumes"] = list(service.mounts.volumes)
     return {**found, **container_options(view, service.mounts.tmpfs, context.networks), **_networks(service, context)}

@@ -35,9 +35,24 @@ class Mounts:
     notes: list[tuple[Place, str, str]] = field(default_factory=list)
     """What is left out or assumed, as place, path and reason. It only matters if the service is kept."""
     remarks: list[str] = field(default_factory=list)
+    bound: dict[str, Place] = field(default_factory=dict)
+    """The folders of the checkout that are mounted by their absolute paths."""
 
-    def report_to(self, report: Report) -> None:
+    def add(self, source: str, target: str, modes: list[str], place: Place, path: str) -> None:
+        """Add a volume, unless another one has its path in the container."""
+        if any(posixpath.normpath(each.split(":")[1]) == posixpath.normpath(target) for each in self.volumes):
+            self.notes.append((place, path, f"another volume has the path {target}"))
+            return
+        kept = _kept_modes(modes, not source.startswith("/"))
+        self.volumes.append(":".join((source, target, *([",".join(kept)] if kept else []))))
+        self.sources.add(source)
+        self.is_stateful = self.is_stateful or ("ro" not in kept and not source.endswith(_SOCKET))
+
+    def report_to(self, report: Report, service: str) -> None:
         """Add the notes to a report."""
+        if self.bound:
+            what = f"{service} mounts {', '.join(self.bound)} of this machine by the absolute path; keep it there"
+            report.note(f"{next(iter(self.bound.values()))}: {what}")
         for note in self.notes:
             report.left_out(*note)
         for remark in self.remarks:
@@ -102,31 +117,17 @@ class VolumeReader:
         kinds, source, target, modes = parts
         if kinds == "tmpfs":
             mounts.tmpfs.append(target)
-            return
-        if kinds in ("npipe", "cluster", "image"):
+        elif kinds in ("npipe", "cluster", "image"):
             mounts.notes.append((place, path, f"volumes of the type {kinds} are not supported"))
-            return
-        if not target.startswith("/") or posixpath.normpath(target) in ("/", "//") or ":" in target:
+        elif not target.startswith("/") or posixpath.normpath(target) in ("/", "//") or ":" in target:
             service.report.mistake(place, path, f"must have an absolute path in the container, got {target!r}")
-            return
-        if not source:
-            mounts.notes.append(
-                (place, path, "it has no name, so each container would have its own; name it to keep it")
-            )
-            return
-        found = self._source(mounts, service, source, place, path, is_built)
-        if found is None:
-            return
-        if any(posixpath.normpath(volume.split(":")[1]) == posixpath.normpath(target) for volume in mounts.volumes):
-            mounts.notes.append((place, path, f"another volume has the path {target}"))
-            return
-        is_named = not found.startswith("/")
-        kept = _kept_modes(modes, is_named)
-        for mode in sorted(set(modes) - _MODES - _PROPAGATION - _IGNORED_MODES):
-            service.report.mistake(place, path, f"has the unknown mode {mode!r}; write ro or rw")
-        mounts.volumes.append(":".join((found, target, *([",".join(kept)] if kept else []))))
-        mounts.sources.add(found)
-        mounts.is_stateful = mounts.is_stateful or ("ro" not in kept and not found.endswith(_SOCKET))
+        elif wrong := sorted(set(modes) - _MODES - _PROPAGATION - _IGNORED_MODES):
+            service.report.mistake(place, path, f"has the unknown mode {wrong[0]!r}; write ro or rw")
+        elif not source:
+            reason = "it has no name, so each container would have its own; name it to keep it"
+            mounts.notes.append((place, path, reason))
+        elif found := self._source(mounts, service, source, place, path, is_built):
+            mounts.add(found, target, modes, place, path)
 
     def _source(
         self, mounts: Mounts, service: View, source: str, place: Place, path: str, is_built: bool
@@ -152,7 +153,7 @@ class VolumeReader:
             reason = "the image has the files of its commit; for what the application writes there, use a named volume"
             mounts.notes.append((place, path, reason))
             return None
-        mounts.remarks.append(f"{place}: {path} mounts {source} of this machine by its absolute path; keep it there")
+        mounts.bound.setdefault(source, place)
         return absolute
 
     def _named(self, service: View, source: str, place: Place, path: str) -> str | None:

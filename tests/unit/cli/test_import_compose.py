@@ -31,13 +31,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_it_prints_a_file_and_notes(folder: Path) -> None:
     """The file goes to the standard output with comments, and the list to the standard error."""
-    (folder / ".env").write_text("DB_PASSWORD=geheim\nPORT=9000\n")
+    (folder / ".env").write_text("DB_PASSWORD=hidden\nPORT=9000\n")
     done = run("compose", "compose.yaml")
     assert done.exit_code == 0
     assert done.stdout.startswith("# Imported from compose.yaml. Every key: pipeline schema --reference\nname: shop\n")
     assert "accessories:  # started before the services; no deployment replaces them" in done.stdout
     assert YAML(typ="safe").load(done.stdout)["balancer"]["load_balancers"]["edge"]["listeners"][0]["port"] == 9000
-    assert "geheim" not in done.output
+    assert "hidden" not in done.output
     assert done.stderr.splitlines()[-1] == (
         "note: secrets, which .secrets (mode 0600, NAME=value lines) or the environment must have: DB_PASSWORD, "
         "REDIS_PASSWORD"
@@ -68,12 +68,26 @@ def test_it_overwrites_nothing(folder: Path) -> None:
     assert (folder / "pipeline-forum-api.yaml").read_text() != "mine"
 
 
+@pytest.mark.parametrize(("token", "is_there"), [("a", True), ("a\\", False)])
+def test_nothing_is_written_by_halves(folder: Path, token: str, is_there: bool) -> None:
+    """If the secrets cannot be written, the pipeline is not written either."""
+    (folder / "compose.yaml").write_text(f"services: {{web: {{build: ., environment: ['TOKEN={token}']}}}}")
+    if is_there:
+        (folder / ".secrets").write_text("mine")
+    done = run("compose", "compose.yaml", "--output", "pipeline.yaml", "--secrets", ".secrets")
+    assert isinstance(done.exception, ConfigError)
+    assert done.exception.message == (
+        ".secrets already exists" if is_there else "the secret TOKEN ends with a backslash"
+    )
+    assert not (folder / "pipeline.yaml").exists()
+
+
 def test_git_says_which_files_a_commit_has(folder: Path) -> None:
     """A tracked environment file is read by each run. Another one is not, so its variables are secrets."""
     for command in (["init", "-q"], ["add", "a.env"]):
         (folder / "a.env").write_text("A=1\n")
         subprocess.run(["git", *command], cwd=folder, check=True)
-    (folder / "b.env").write_text("B=geheim\n")
+    (folder / "b.env").write_text("B=hidden\n")
     done = run("compose", "-", given="services: {web: {build: ., env_file: [a.env, b.env]}}")
     deploy = YAML(typ="safe").load(done.stdout)["deploy"]
     assert deploy == {"env_file": ["a.env"], "secrets": ["B"]}

@@ -76,11 +76,11 @@ services:
   blog:
     image: ghost:5
     ports: ["8080:2368"]
-    environment: {database__connection__password: geheim-1234}
+    environment: {database__connection__password: hidden-1234}
     volumes: ["content:/var/lib/ghost/content"]
   db:
     image: mysql:8
-    environment: {MYSQL_ROOT_PASSWORD: geheim-1234}
+    environment: {MYSQL_ROOT_PASSWORD: hidden-1234}
     volumes: ["db:/var/lib/mysql"]
     ports: ["3306:3306"]
 volumes: {content: , db: }

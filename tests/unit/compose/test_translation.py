@@ -23,7 +23,7 @@ def test_an_example_becomes_a_valid_file(name: str, tmp_path: Path) -> None:
 
 def test_services_of_one_image_are_one_release() -> None:
     """A web application, its worker, its migrations and its databases are one pipeline."""
-    found = content(SHOP, dotenv="DB_PASSWORD=geheim\nPORT=9000\n")
+    found = content(SHOP, dotenv="DB_PASSWORD=hidden\nPORT=9000\n")
     assert found == {
         "name": "shop",
         "secrets": {"file": ".secrets"},
@@ -85,12 +85,12 @@ def test_services_of_one_image_are_one_release() -> None:
 
 def test_no_value_of_a_secret_is_written() -> None:
     """Passwords of the Compose file and of .env are references, and their values are told apart from the file."""
-    found = imported(SHOP + "\n# geheim-2", dotenv="DB_PASSWORD=geheim-1\nREDIS_PASSWORD=geheim-2\n")
-    assert found.secrets == {"DB_PASSWORD": "geheim-1", "REDIS_PASSWORD": "geheim-2"}
-    assert "geheim" not in str(found.files) + str(found.notes)
+    found = imported(SHOP + "\n# hidden-2", dotenv="DB_PASSWORD=hidden-1\nREDIS_PASSWORD=hidden-2\n")
+    assert found.secrets == {"DB_PASSWORD": "hidden-1", "REDIS_PASSWORD": "hidden-2"}
+    assert "hidden" not in str(found.files) + str(found.notes)
     literal = imported(IMAGES)
-    assert "geheim" not in str(literal.files) + str(literal.notes)
-    assert literal.secrets == {"MYSQL_ROOT_PASSWORD": "geheim-1234", "database__connection__password": "geheim-1234"}
+    assert "hidden" not in str(literal.files) + str(literal.notes)
+    assert literal.secrets == {"MYSQL_ROOT_PASSWORD": "hidden-1234", "database__connection__password": "hidden-1234"}
 
 
 def test_two_secrets_of_one_name_stay_apart() -> None:
@@ -373,8 +373,8 @@ def test_a_file_that_no_commit_has_becomes_secrets() -> None:
     """An environment file outside of git is not read by a run, so its variables are secrets by name."""
     text = "services: {web: {build: ., env_file: .env.prod}, worker: {build: ., env_file: [.env.prod, missing.env]}}"
     where = Where(folder="/srv/shop", name="shop", is_committed=lambda path: False)
-    found = imported(text, {"/srv/shop/.env.prod": "A=geheim\nB='x y'\n"}, where=where)
-    assert found.secrets == {"A": "geheim", "B": "x y"}
+    found = imported(text, {"/srv/shop/.env.prod": "A=hidden\nB='x y'\n"}, where=where)
+    assert found.secrets == {"A": "hidden", "B": "x y"}
     assert found.files[0].content["secrets"] == {"file": ".secrets"}
     services = found.files[0].content["deploy"]["services"]
     assert services == {"web": {"secrets": ["A", "B"]}, "worker": {"secrets": "all"}}
@@ -394,6 +394,30 @@ def test_secrets_of_compose() -> None:
         "secrets: {db: {file: ./db.txt}}"
     )
     assert content(text)["deploy"] == {"environment": {"DB_PASSWORD": "${secret:DB}"}}
+
+
+def test_a_command_that_reads_the_file_of_a_secret_is_told() -> None:
+    """The file does not exist, so a command that reads it needs a change."""
+    text = (
+        "services: {db: {image: x, command: 'sh -c \"cat $$DB_PASSWORD_FILE\"', secrets: [db], "
+        "environment: {DB_PASSWORD_FILE: /run/secrets/db}}}\nsecrets: {db: {file: ./db.txt}}"
+    )
+    assert notes(text)[0].endswith(
+        "DB_PASSWORD has its value instead; change the command, which reads DB_PASSWORD_FILE"
+    )
+
+
+def test_the_list_is_short() -> None:
+    """What is left out for the same reason is one line, and long lists are cut."""
+    services = "".join(
+        f"  s{number}: {{image: x, hostname: a, volumes: [./data:/a, ./conf:/b]}}\n" for number in range(6)
+    )
+    found = notes(f"services:\n{services}")
+    assert found[0] == "compose.yaml:2: s0 mounts ./data, ./conf of this machine by the absolute path; keep it there"
+    assert found[-1] == (
+        "compose.yaml:2: services.s0.hostname, services.s1.hostname, services.s2.hostname and 3 more are left out: the "
+        "pipeline's network gives each container its address and its name"
+    )
 
 
 def test_jobs_that_are_no_release_command_are_listed() -> None:
