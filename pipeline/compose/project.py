@@ -128,7 +128,7 @@ def _check_dependencies(services: dict[str, ComposeService]) -> None:
             if isinstance(given, Map) and given.get("required") is False:
                 continue
             near = nearest(other, services)
-            hint = f"did you mean {near}?" if near else ""
+            hint = f"did you mean {near}?" if near else "if another file has it, name both files"
             service.view.mistake("depends_on" if options else "links", f"there is no service {other}", hint)
     try:
         TopologicalSorter({name: service.depends_on.keys() for name, service in services.items()}).prepare()

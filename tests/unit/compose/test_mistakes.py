@@ -63,7 +63,10 @@ MISTAKES = [
         "services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}",
         "compose.yaml:1:26: services.a.depends_on: has a cycle: a needs b needs a",
     ),
-    (service("depends_on: [dbb]"), "compose.yaml:4:5: services.web.depends_on: there is no service dbb"),
+    (
+        service("depends_on: [dbb]"),
+        "compose.yaml:4:5: services.web.depends_on: there is no service dbb (if another file has it, name both files)",
+    ),
     (service("depends_on: 5"), "compose.yaml:4:5: services.web.depends_on: must be a list or a mapping, got '5'"),
     (service("depends_on: [[a]]"), "compose.yaml:4:5: services.web.depends_on: must be names of services, got a list"),
     (
