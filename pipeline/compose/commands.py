@@ -24,9 +24,7 @@ def command_of(view: View, key: str, words: list[str], environment: dict[str, st
     if words[0].startswith("-"):
         # Arguments of the image's own program, which no shell can come before.
         names = ", ".join(sorted(secrets))
-        view.report.note(
-            f"{place}: {path} has {names} in it, which the daemon's environment must have: give it by a file"
-        )
+        view.report.note(f"{place}: {path} has {names} in it, which the environment of the daemon must have")
         return plain
     for name in sorted(secrets):
         value = view.variables.resolve(f"${{{name}:-}}", place, path) or None
