@@ -28,7 +28,8 @@ class Secrets:
 
     def __init__(self, values: Mapping[str, str] | None = None, others: Mapping[str, str] | None = None) -> None:
         self._values = dict(values or {})
-        self._others = others or {}
+        # One that reads its values when they are used may have no length.
+        self._others: Mapping[str, str] = {} if others is None else others
         self._merged: set[str] = set()
 
     def __repr__(self) -> str:

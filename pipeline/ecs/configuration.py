@@ -23,12 +23,13 @@ _WHOLE = 100
 _NO_GROUP = "none"
 
 
-def service_configuration(file: Path, service: Service, task: TaskDefinition) -> Configuration:
-    """Return the configuration. `file` is that of the record. Raises `ConfigError` for what no pipeline can do."""
-    settings = dict(task.settings)
-    settings["environment"] = {
-        name: escape_references(text) for name, text in dict(settings.get("environment", {})).items()
-    }
+def service_configuration(
+    file: Path, service: Service, task: TaskDefinition, parameters: Mapping[str, str] | None = None
+) -> Configuration:
+    """Return the configuration. `file` is that of the record. Raises `ConfigError` for what no pipeline can do.
+
+    `parameters` are the values of the task's secrets, which are read when tasks are started.
+    """
     data = {
         "name": service.pipeline,
         "execution_mode": "queued",
@@ -36,22 +37,38 @@ def service_configuration(file: Path, service: Service, task: TaskDefinition) ->
         "triggers": {"watch": False},
         "build": {"uses": STAGE, "with": {"image": task.image}},
         "deploy": {
-            **settings,
-            "target_group": service.group.name if service.group else _NO_GROUP,
+            **_container(task, service.group),
             # A pipeline.yaml has at least one replica, and limits that move something. `_scaled` sets 0.
             "replicas": service.wanted.desired_count or _WHOLE,
             "rolling": rolling(service.wanted),
-            "deploy_timeout": f"{_TO_BECOME_HEALTHY + service.wanted.grace}s",
+            "deploy_timeout": f"{_TO_BECOME_HEALTHY + service.wanted.grace + task.start_period}s",
         },
         "balancer": shared_group(service.group, service.wanted.forced),
     }
     try:
         pipeline = _scaled(Pipeline.model_validate(data), service.wanted.desired_count)
-        return Configuration(pipeline, file, {}, Secrets())
+        return Configuration(pipeline, file, {}, Secrets(others=parameters))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{service.name}: {key}: {first['msg']}") from None
+
+
+def _container(task: TaskDefinition, group: Group | None) -> dict[str, Any]:
+    """Return the keys of `deploy` that the task's container and its place come to.
+
+    Behind a load balancer, the check of the target group replaces that of the container.
+    """
+    settings = dict(task.settings)
+    given = {name: escape_references(text) for name, text in dict(settings.get("environment", {})).items()}
+    secrets = {name: f"${{secret:{value_from}}}" for name, value_from in task.secrets.items()}
+    settings["environment"] = {**given, **secrets}
+    if group is not None:
+        settings.pop("health_check", None)
+        settings["target_group"] = group.name
+    elif "health_check" not in settings:
+        settings["target_group"] = _NO_GROUP
+    return settings
 
 
 def _scaled(pipeline: Pipeline, count: int) -> Pipeline:

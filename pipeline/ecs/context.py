@@ -11,7 +11,9 @@ from pipeline.ecs.configuration import service_configuration
 from pipeline.ecs.records import Service
 from pipeline.ecs.stack_pipeline import StackPipeline, pipeline_configuration
 from pipeline.ecs.store import EcsStore
+from pipeline.ecs.task_secrets import TaskSecrets
 from pipeline.events import Listener
+from pipeline.parameter_store.store import ParameterStore
 from pipeline.runner.context import PipelineContext
 from pipeline.store.store import Store
 
@@ -31,5 +33,6 @@ def service_context(
     task = kept.task_definition(service.owner, service.wanted.task_definition)
     if task is None:
         raise ConfigError(f"{service.name}: {service.wanted.task_definition} does not exist")
-    configuration = service_configuration(kept.file, service, task)
+    parameters = TaskSecrets(ParameterStore(home.aws), service.owner)
+    configuration = service_configuration(kept.file, service, task, parameters)
     return PipelineContext(home, configuration, store, listeners, clock=clock)

@@ -36,7 +36,8 @@ class TaskDefinition:
     """One revision of a family. It never changes, except that it becomes inactive.
 
     `container` is the name of its only container, and `ports` are the container's. `settings` are keys of the section
-    `deploy` of a pipeline.yaml. `properties` are those of the template.
+    `deploy` of a pipeline.yaml. `properties` are those of the template. `secrets` are the variables whose values are
+    parameters of SSM, with their names or ARNs. In the first `start_period` seconds, a task need not be healthy.
     """
 
     owner: str
@@ -51,6 +52,8 @@ class TaskDefinition:
     settings: Mapping[str, Any] = field(default_factory=dict)
     properties: Mapping[str, Any] = field(default_factory=dict)
     active: bool = True
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    start_period: int = 0
 
     @property
     def label(self) -> str:

@@ -26,6 +26,7 @@ class TaskImage:
     def build(self, context: StageContext, checkout: Checkout) -> Image:
         """Return the image. Raises `StageFailed` if there is none."""
         pipeline, name = context.configuration.pipeline.name, _name(context)
+        _check_secrets(context)
         with local_engine(context.home.id) as engine:
             active = context.store.releases.active(pipeline)
             wanted = context.configuration.pipeline.balancer
@@ -43,6 +44,15 @@ class TaskImage:
     def plan(self, context: StageContext, checkout: Checkout) -> Plan[Image | None]:  # noqa: ARG002
         """Return the name of the image."""
         return Plan([f"use the image {_name(context)}"], None)
+
+
+def _check_secrets(context: StageContext) -> None:
+    """Raise `StageFailed` for a secret without a value, as ECS does before it pulls the image."""
+    configuration = context.configuration
+    try:
+        configuration.secrets.resolve_all(configuration.pipeline.deploy.environment)
+    except ConfigError as error:
+        raise StageFailed(error.message) from error
 
 
 def _latest(context: StageContext, engine: Engine, name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.engine.container import ContainerHealth
 from tests.docker.docker_cli import docker
 from tests.docker.ecs_stack import OWNER, EcsStack
 from tests.docker.get import get
@@ -103,6 +104,47 @@ def test_a_service_behind_no_load_balancer_is_rolled_too(stack: EcsStack) -> Non
     failed = project.pipeline(*stack.arguments("update", Image=images[1], Command="/bin/false"), code=4)
     assert "its container exited with code 1" in failed.out + failed.err
     assert after == {container.name for container in stack.containers()}
+    project.pipeline("stack", "delete", "shop")
+    assert stack.services == ()
+
+
+OPTIONS = """\
+          User: '65534:1234'
+          WorkingDirectory: /app
+          ReadonlyRootFilesystem: true
+          LinuxParameters: {InitProcessEnabled: true, SharedMemorySize: 96, Tmpfs: [{ContainerPath: /run/app, Size: 1}]}
+          Ulimits: [{Name: nofile, SoftLimit: 512, HardLimit: 1024}]
+          ExtraHosts: [{Hostname: db, IpAddress: 10.9.8.7}]
+          DockerLabels: {com.Example.team: shop}
+          HealthCheck: {Command: [CMD-SHELL, 'test -e /run/app/ready || touch /run/app/ready'], Interval: 5}
+          Secrets: [{Name: TOKEN, ValueFrom: /shop/token}]
+"""
+
+
+def test_a_task_has_every_option_of_its_definition(stack: EcsStack) -> None:
+    """A missing secret starts nothing, with ECS's reason. Without a load balancer, the container's check counts."""
+    project, image = stack.project, stack.build("1")
+    lines = stack.template.read_text().splitlines(keepends=True)
+    text = "".join(line for line in lines if "LoadBalancers" not in line)
+    stack.template.write_text(text.replace("          StopTimeout", f"{OPTIONS}          StopTimeout"))
+    failed = project.pipeline(*stack.arguments("create", Image=image, Count="1"), code=4)
+    assert "invalid ssm parameters: /shop/token" in failed.out + failed.err
+    project.pipeline("stack", "delete", "shop")
+    project.pipeline("aws", "parameters", "put", "/shop/token", "s3cret-value", "--type", "SecureString")
+    project.pipeline(*stack.arguments("create", Image=image, Count="1"))
+    (container,) = stack.containers()
+    assert container.health is ContainerHealth.HEALTHY
+    assert stack.environments("TOKEN") == {"s3cret-value"}
+    found = json.loads(docker("inspect", container.id))[0]
+    config, host = found["Config"], found["HostConfig"]
+    assert (config["User"], config["WorkingDir"]) == ("65534:1234", "/app")
+    assert (host["ReadonlyRootfs"], host["Init"], host["ShmSize"]) == (True, True, 96 * 2**20)
+    assert host["Tmpfs"] == {"/run/app": "size=1m"}
+    assert host["Ulimits"] == [{"Name": "nofile", "Soft": 512, "Hard": 1024}]
+    assert host["ExtraHosts"] == ["db:10.9.8.7"]
+    assert config["Labels"]["com.Example.team"] == "shop"
+    assert config["Healthcheck"]["Test"][:3] == ["CMD", "/bin/sh", "-c"]
+    assert b"s3cret-value" not in project.home.database.read_bytes()
     project.pipeline("stack", "delete", "shop")
     assert stack.services == ()
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from pipeline.base.errors import ConfigError
+from pipeline.config.container_settings import ContainerSettings
 from pipeline.stacks.provider import Properties
+from pipeline.stacks.providers.ecs_container_parts import (
+    ExtraHost,
+    HealthCheck,
+    LinuxParameters,
+    Secret,
+    SystemControl,
+    Ulimit,
+    check_secret,
+)
 
 # CPU units of one core.
 _UNITS = 1024
@@ -43,13 +54,6 @@ class MountPoint(Properties):
     read_only: bool = False
 
 
-class LinuxParameters(Properties):
-    """Settings of Linux."""
-
-    init_process_enabled: bool = False
-    shared_memory_size: int | None = None
-
-
 class ContainerDefinition(Properties):
     """A container. Properties that are not here are refused."""
 
@@ -67,19 +71,21 @@ class ContainerDefinition(Properties):
     linux_parameters: LinuxParameters | None = None
     stop_timeout: int | None = Field(None, ge=0, le=120)
     log_configuration: dict[str, Any] | None = None
-    health_check: dict[str, Any] | None = None
+    health_check: HealthCheck | None = None
     docker_labels: dict[str, str] | None = None
+    user: str | None = None
+    working_directory: str | None = None
+    readonly_root_filesystem: bool = False
     start_timeout: int | None = None
-    ulimits: list[dict[str, Any]] = Field(default_factory=list)
-    secrets: list[dict[str, Any]] = Field(default_factory=list)
+    ulimits: list[Ulimit] = Field(default_factory=list)
+    extra_hosts: list[ExtraHost] = Field(default_factory=list)
+    secrets: list[Secret] = Field(default_factory=list)
     depends_on: list[dict[str, Any]] = Field(default_factory=list)
+    system_controls: list[SystemControl] = Field(default_factory=list)
     # Only what tools write where nothing is wanted.
     privileged: Literal[False] = False
-    readonly_root_filesystem: Literal[False] = False
     volumes_from: list[Any] = Field(default_factory=list, max_length=0)
-    system_controls: list[Any] = Field(default_factory=list, max_length=0)
     environment_files: list[Any] = Field(default_factory=list, max_length=0)
-    extra_hosts: list[Any] = Field(default_factory=list, max_length=0)
 
 
 class HostVolume(Properties):
@@ -98,15 +104,23 @@ class Volume(Properties):
 
 def check_container(container: ContainerDefinition) -> None:
     """Raise `ConfigError` for what cannot be kept."""
-    if container.secrets:
+    if container.system_controls:
         raise ConfigError(
-            f"container {container.name}: Secrets are not supported, because no secrets manager is here",
-            hint="give the values as parameters with NoEcho, and use them in Environment",
+            f"container {container.name}: SystemControls are not supported: a container of a service may not change "
+            "settings of the kernel",
+            hint="set them on the machine",
         )
-    if container.ulimits:
-        raise ConfigError(f"container {container.name}: Ulimits are not supported")
     if container.depends_on:
         raise ConfigError(f"container {container.name}: DependsOn needs a second container, and a task has one")
+    names = [pair.name for pair in container.environment]
+    for secret in container.secrets:
+        check_secret(container.name, secret)
+        if secret.name in names:
+            raise ConfigError(
+                f"The secret name must be unique and not shared with any new or existing environment variables set on "
+                f"the container, such as '{secret.name}'."
+            )
+        names.append(secret.name)
 
 
 def settings_of(
@@ -126,17 +140,44 @@ def settings_of(
         "shm_size": f"{linux.shared_memory_size}MiB" if linux.shared_memory_size else None,
         "stop_grace": f"{container.stop_timeout if container.stop_timeout is not None else 30}s",
     }
-    return {key: value for key, value in found.items() if value is not None}
+    settings = {key: value for key, value in found.items() if value is not None} | dict(_options(container))
+    _check_settings(container.name, settings)
+    return settings
+
+
+def _options(container: ContainerDefinition) -> Iterator[tuple[str, Any]]:
+    """Yield the keys of `deploy` for what a container sets beyond the usual."""
+    tmpfs = container.linux_parameters.tmpfs if container.linux_parameters else []
+    found = {
+        "user": container.user,
+        "working_dir": container.working_directory,
+        "read_only": container.readonly_root_filesystem,
+        "labels": container.docker_labels,
+        "ulimits": {limit.name: {"soft": limit.soft_limit, "hard": limit.hard_limit} for limit in container.ulimits},
+        "extra_hosts": [f"{host.hostname}={host.ip_address}" for host in container.extra_hosts],
+        "tmpfs": [each.mount for each in tmpfs],
+        "health_check": container.health_check.settings(container.name) if container.health_check else None,
+    }
+    yield from ((key, value) for key, value in found.items() if value)
+
+
+def _check_settings(name: str, settings: dict[str, Any]) -> None:
+    """Raise `ConfigError` for a value that no container can have."""
+    try:
+        ContainerSettings.model_validate({key: each for key, each in settings.items() if key != "health_check"})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        cause = first.get("ctx", {}).get("error", first["msg"])
+        raise ConfigError(f"container {name}: {cause}") from None
 
 
 def unused(container: ContainerDefinition) -> list[str]:
     """Return what has no meaning here, each as the part of a sentence."""
     found = {
-        "the target group's check replaces HealthCheck": container.health_check is not None,
+        "HealthCheck counts in services without a target group": container.health_check is not None,
         "LogConfiguration has no effect, Docker keeps the log": container.log_configuration is not None,
         "MemoryReservation reserves nothing": container.memory_reservation is not None,
         "HostPort is chosen by Docker": any(mapping.host_port for mapping in container.port_mappings),
-        "DockerLabels are not set": bool(container.docker_labels),
     }
     return [text for text, is_written in found.items() if is_written]
 

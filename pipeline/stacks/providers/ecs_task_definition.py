@@ -76,6 +76,8 @@ class EcsTaskDefinition:
                 ports=tuple(mapping.container_port for mapping in container.port_mappings),
                 settings=settings_of(container, properties.volumes, properties.cpu, properties.memory),
                 properties=written(properties),
+                secrets={secret.name: secret.value_from for secret in container.secrets},
+                start_period=container.health_check.start_period if container.health_check else 0,
             )
         )
         return _state(made)

@@ -14,9 +14,13 @@ from pydantic import TypeAdapter
 from pipeline.balancer.model import Name, SharedGroup
 from pipeline.base.errors import ConfigError
 from pipeline.config.release import ReleaseSpec
-from pipeline.config.service import Rolling
+from pipeline.config.secrets import Secrets
+from pipeline.config.service import Rolling, ServiceHealthCheck
 from pipeline.ecs.configuration import rolling, service_configuration
 from pipeline.ecs.records import Group, Service, TaskDefinition, Wanted
+from pipeline.ecs.task_secrets import TaskSecrets
+from pipeline.parameter_store.parameter import StoredParameter, Version
+from pipeline.parameter_store.store import ParameterStore
 
 GROUP = Group("0123456789abcdef", "shop", "web", 8080, {"protocol": "HTTP", "target_type": "ip"})
 TASK = TaskDefinition("shop", "eu-west-1", "web", 1, "t", datetime(2026, 1, 1, tzinfo=UTC), "app", "shop:1", (8080,))
@@ -85,3 +89,74 @@ def test_what_no_pipeline_can_do_says_where() -> None:
     """The message names the service and the key."""
     with pytest.raises(ConfigError, match=r"web: deploy\.replicas"):
         service_configuration(Path("ecs.json"), replace(SERVICE, wanted=Wanted(TASK.arn, 501)), TASK)
+
+
+CHECK = {"command": ["true"], "interval": "5s", "timeout": "5s", "unhealthy_threshold": 2}
+
+
+def test_the_check_of_a_container_counts_behind_no_load_balancer() -> None:
+    """Behind one, the target group's check counts. The start period is added to the time to become healthy."""
+    task = replace(TASK, settings={"health_check": CHECK}, start_period=20)
+    behind = service_configuration(Path("ecs.json"), SERVICE, task).pipeline.deploy
+    assert (behind.target_group, behind.health_check) == ("web", ServiceHealthCheck())
+    assert behind.deploy_timeout.total_seconds() == 80
+    alone = service_configuration(Path("ecs.json"), replace(SERVICE, group=None), task)
+    spec = ReleaseSpec.of(alone, image_id="i", image_tag="t", sha="s", subject="").service("web")
+    assert spec.group is None
+    assert spec.settings.health_check.command == ("true",)
+    assert spec.settings.health_check.unhealthy_threshold == 2
+
+
+def test_a_service_without_a_check_keeps_its_containers() -> None:
+    """Its template is that of earlier releases."""
+    found = service_configuration(Path("ecs.json"), replace(SERVICE, group=None), TASK)
+    spec = ReleaseSpec.of(found, image_id="i", image_tag="t", sha="s", subject="").service("web")
+    assert (spec.settings.target_group, spec.template(Secrets())) == ("none", "c2ab4bcc3177")
+
+
+def test_secrets_are_read_when_they_are_needed(tmp_path: Path) -> None:
+    """The release has their names, and a changed value replaces the tasks. A missing one has ECS's error."""
+    store = ParameterStore(tmp_path)
+    put(store, "/shop/password", "one")
+    put(store, "token", "two")
+    task = replace(
+        TASK,
+        settings={"environment": {"A": "${secret:/shop/password}"}},
+        secrets={
+            "PASSWORD": "/shop/password",
+            "BY_ARN": "arn:aws:ssm:eu-west-1:000000000000:parameter/shop/password",
+            "TOKEN": "arn:aws:ssm:eu-west-1:000000000000:parameter/token",
+        },
+    )
+    found = service_configuration(Path("ecs.json"), SERVICE, task, TaskSecrets(store, "shop"))
+    environment = found.pipeline.deploy.environment
+    assert found.secrets.resolve_all(environment) == {
+        "A": "${secret:/shop/password}",
+        "PASSWORD": "one",
+        "BY_ARN": "one",
+        "TOKEN": "two",
+    }
+    assert {"one", "two"} <= set(found.secrets.values())
+    spec = ReleaseSpec.of(found, image_id="i", image_tag="t", sha="s", subject="")
+    assert "two" not in spec.model_dump_json()
+    before = spec.service("web").template(found.secrets)
+    put(store, "token", "three")
+    later = service_configuration(Path("ecs.json"), SERVICE, task, TaskSecrets(store, "shop"))
+    assert spec.service("web").template(later.secrets) != before
+
+
+@pytest.mark.parametrize("owner", ["shop", "other"])
+def test_a_parameter_that_does_not_exist(tmp_path: Path, owner: str) -> None:
+    """A parameter of another owner does not exist either."""
+    store = ParameterStore(tmp_path)
+    put(store, "token", "two")
+    task = replace(TASK, secrets={"TOKEN": "token" if owner == "other" else "/token"})
+    found = service_configuration(Path("ecs.json"), SERVICE, task, TaskSecrets(store, owner))
+    with pytest.raises(ConfigError, match=r"^ResourceInitializationError: .* invalid ssm parameters: /?token$"):
+        found.secrets.resolve_all(found.pipeline.deploy.environment)
+
+
+def put(store: ParameterStore, name: str, value: str) -> None:
+    """Keep a parameter of the owner `shop`."""
+    version = Version(1, "SecureString", value, datetime(2026, 1, 1, tzinfo=UTC))
+    store.change("shop", name, lambda _: StoredParameter("shop", "eu-west-1", name, "api", (version,)))

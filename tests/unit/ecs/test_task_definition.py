@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from pipeline.base.errors import ConfigError
 from pipeline.ecs.records import TaskDefinition
+from pipeline.ecs.store import EcsStore
 from pipeline.stacks.provider import StackContext, State
 from pipeline.stacks.providers.ecs_task_definition import EcsTaskDefinition
 from tests.support.ecs_home import CONTAINER, OWNER, EcsHome
@@ -31,6 +32,11 @@ def define(ecs: EcsHome, token: str = "token", **properties: object) -> State:
     state = provider.create(token, provider.properties.model_validate(wanted))
     assert isinstance(state, State)
     return state
+
+
+def with_container(**more: object) -> dict[str, object]:
+    """Return the properties with one container."""
+    return {"ContainerDefinitions": [{**CONTAINER, **more}]}
 
 
 def task(ecs: EcsHome, state: State) -> TaskDefinition:
@@ -90,6 +96,50 @@ def test_a_container_becomes_the_section_deploy(ecs: EcsHome) -> None:
     }
 
 
+def test_every_option_of_a_container(ecs: EcsHome) -> None:
+    """Each has its key in `deploy`. Labels keep their names."""
+    container = {
+        **CONTAINER,
+        "User": 1000,
+        "WorkingDirectory": "/srv",
+        "ReadonlyRootFilesystem": True,
+        "Ulimits": [{"Name": "nofile", "SoftLimit": 1024, "HardLimit": "4096"}],
+        "DockerLabels": {"com.Example.team": "web"},
+        "ExtraHosts": [{"Hostname": "db", "IpAddress": "10.0.0.5"}],
+        "LinuxParameters": {
+            "Tmpfs": [
+                {"ContainerPath": "/run", "Size": 64},
+                {"ContainerPath": "/tmp/a", "Size": 1, "MountOptions": ["defaults", "noexec", "mode=1777"]},
+            ]
+        },
+        "HealthCheck": {"Command": ["CMD-SHELL", "test -e /run/up"], "Retries": 2, "StartPeriod": 20},
+        "Secrets": [{"Name": "PASSWORD", "ValueFrom": "/shop/password"}],
+    }
+    found = task(ecs, define(ecs, ContainerDefinitions=[container]))
+    assert found.settings == {
+        "environment": {},
+        "volumes": [],
+        "init": False,
+        "stop_grace": "30s",
+        "user": "1000",
+        "working_dir": "/srv",
+        "read_only": True,
+        "ulimits": {"nofile": {"soft": 1024, "hard": 4096}},
+        "labels": {"com.Example.team": "web"},
+        "extra_hosts": ["db=10.0.0.5"],
+        "tmpfs": ["/run:size=64m", "/tmp/a:size=1m,noexec,mode=1777"],  # a path in a container
+        "health_check": {
+            "command": ["/bin/sh", "-c", "test -e /run/up"],
+            "interval": "30s",
+            "timeout": "5s",
+            "unhealthy_threshold": 2,
+        },
+    }
+    assert (found.secrets, found.start_period) == ({"PASSWORD": "/shop/password"}, 20)
+    stored = EcsStore(ecs.home.aws).task_definition(OWNER, found.arn)
+    assert stored == found
+
+
 def test_a_memory_limit_of_the_container_comes_before_the_task_s(ecs: EcsHome) -> None:
     """It is the smaller one in AWS too. More cores than the machine has are no limit."""
     state = define(ecs, Cpu="16384 ", Memory="1024", ContainerDefinitions=[{**CONTAINER, "Memory": "256"}])
@@ -111,12 +161,43 @@ def test_what_has_no_meaning_is_said(ecs: EcsHome) -> None:
     [
         ({"ContainerDefinitions": [CONTAINER, CONTAINER]}, "a task has exactly one container here, got 2"),
         (
-            {"ContainerDefinitions": [{**CONTAINER, "Secrets": [{"Name": "A", "ValueFrom": "arn"}]}]},
-            "container app: Secrets are not supported, because no secrets manager is here",
+            with_container(Secrets=[{"Name": "A", "ValueFrom": "arn:aws:secretsmanager:eu-west-1:1:secret:a"}]),
+            "container app: Secrets: arn:aws:secretsmanager:eu-west-1:1:secret:a is no parameter of SSM, and this "
+            "machine has no other store of secrets",
         ),
         (
-            {"ContainerDefinitions": [{**CONTAINER, "Ulimits": [{"Name": "nofile"}]}]},
-            "container app: Ulimits are not supported",
+            with_container(
+                Environment=[{"Name": "A", "Value": "1"}], Secrets=[{"Name": "A", "ValueFrom": "/shop/password"}]
+            ),
+            "The secret name must be unique and not shared with any new or existing environment variables set on the "
+            "container, such as 'A'.",
+        ),
+        (
+            with_container(Ulimits=[{"Name": "nofiles", "SoftLimit": 1, "HardLimit": 1}]),
+            "container app: 'nofiles' is not a limit of Docker; write nofile",
+        ),
+        (
+            with_container(Ulimits=[{"Name": "nofile", "SoftLimit": 2, "HardLimit": 1}]),
+            "container app: must be at most hard, which is 1, got 2",
+        ),
+        (with_container(WorkingDirectory="srv"), "container app: must be an absolute path in the container"),
+        (with_container(DockerLabels={"penstock.home": "a"}), "container app: penstock.home must have another name"),
+        (
+            with_container(ExtraHosts=[{"Hostname": "db", "IpAddress": "here"}]),
+            "container app: 'db=here' must have an IP address or host-gateway, got 'here'",
+        ),
+        (
+            with_container(LinuxParameters={"Tmpfs": [{"ContainerPath": "/run", "Size": 1, "MountOptions": ["bind"]}]}),
+            "container app: '/run:size=1m,bind' has the unknown option 'bind'",
+        ),
+        (
+            with_container(HealthCheck={"Command": ["curl", "localhost"]}),
+            "container app: HealthCheck: the command must begin with CMD or CMD-SHELL, got ['curl', 'localhost']",
+        ),
+        (
+            with_container(SystemControls=[{"Namespace": "net.core.somaxconn", "Value": "1024"}]),
+            "container app: SystemControls are not supported: a container of a service may not change settings of the "
+            "kernel",
         ),
         (
             {"ContainerDefinitions": [{**CONTAINER, "DependsOn": [{"ContainerName": "b"}]}]},
@@ -142,6 +223,4 @@ def test_what_cannot_be_kept_is_refused(ecs: EcsHome, properties: dict[str, obje
 def test_an_unknown_property_is_refused() -> None:
     """Silently ignored, a container would run otherwise than it was declared."""
     with pytest.raises(ValidationError):
-        EcsTaskDefinition.properties.model_validate(
-            {"ContainerDefinitions": [{**CONTAINER, "ReadonlyRootFilesystem": True}]}
-        )
+        EcsTaskDefinition.properties.model_validate({"ContainerDefinitions": [{**CONTAINER, "Privileged": True}]})

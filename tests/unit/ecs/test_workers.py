@@ -24,6 +24,8 @@ from pipeline.ecs.records import Service
 from pipeline.ecs.task_image import TaskImage
 from pipeline.ecs.task_source import TaskSource
 from pipeline.engine import hosts
+from pipeline.parameter_store.parameter import StoredParameter, Version
+from pipeline.parameter_store.store import ParameterStore
 from pipeline.stacks.provider import Pending, StackContext, State
 from pipeline.stacks.providers.ecs_service import EcsService
 from pipeline.store.records import RunState
@@ -141,6 +143,25 @@ def test_an_image_that_nobody_has_fails_the_change(provider: EcsService, home: E
     """The reason is AWS's."""
     with pytest.raises(StageFailed, match="CannotPullContainerError: shop:9"):
         create(provider, home, TaskDefinition=home.define("shop:9"))
+
+
+def test_a_secret_without_a_value_starts_nothing(
+    provider: EcsService, home: EcsHome, fakes: FakeStages, engine: FakeEngine
+) -> None:
+    """The reason is ECS's, and the image is not pulled. With the parameter, the same change succeeds."""
+    engine.images.registry.add("shop:2")
+    secrets = [{"Name": "TOKEN", "ValueFrom": "/shop/token"}]
+    task = home.define("shop:2", Secrets=secrets)
+    reason = r"ResourceInitializationError: .* invalid ssm parameters: /shop/token$"
+    with pytest.raises(StageFailed, match=reason):
+        create(provider, home, TaskDefinition=task)
+    assert fakes.deployed == []
+    assert engine.images.id("shop:2") is None
+    version = Version(1, "SecureString", "s3cret", SystemClock().now().wall)
+    parameter = StoredParameter(OWNER, "eu-west-1", "/shop/token", "api", (version,))
+    ParameterStore(home.home.aws).change(OWNER, "/shop/token", lambda _: parameter)
+    create(provider, home, TaskDefinition=task)
+    assert len(fakes.deployed) == 1
 
 
 def test_a_change_that_is_replaced_while_it_deploys_is_stopped(
