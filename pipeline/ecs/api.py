@@ -1,8 +1,9 @@
-"""ECS's API over the services of a home: everything that reads, and UpdateService."""
+"""ECS's API over the services of a home: everything that reads, revisions of task definitions, and UpdateService."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipeline.aws.errors import AwsError
@@ -24,15 +25,16 @@ _DEFAULT_CLUSTER = "default"
 _LAST_RUNS = 100
 _PAGE = 100
 _BY_STACKS = "A stack makes and deletes it: see AWS::ECS in a template."
-_REFUSED = (
-    *("CreateCluster", "DeleteCluster", "CreateService", "DeleteService"),
-    *("RegisterTaskDefinition", "DeregisterTaskDefinition"),
-)
+_REFUSED = (*("CreateCluster", "DeleteCluster", "CreateService", "DeleteService"),)
+Requested = Callable[[Call], TaskDefinition]
 
 
-def ecs_service(ecs: Callable[[], Ecs], containers: Containers) -> AwsService:
-    """Return the service. `ecs` is opened at the first call."""
-    api = EcsApi(ecs, containers)
+def ecs_service(ecs: Callable[[], Ecs], containers: Containers, requested: Requested) -> AwsService:
+    """Return the service. `ecs` is opened at the first call.
+
+    `requested` returns the revision that RegisterTaskDefinition asks for, and raises `AwsError`.
+    """
+    api = EcsApi(ecs, containers, requested)
     operations: dict[str, Operation] = {
         "ListClusters": api.list_clusters,
         "DescribeClusters": api.describe_clusters,
@@ -42,6 +44,8 @@ def ecs_service(ecs: Callable[[], Ecs], containers: Containers) -> AwsService:
         "DescribeTaskDefinition": api.describe_task_definition,
         "ListTasks": api.list_tasks,
         "DescribeTasks": api.describe_tasks,
+        "RegisterTaskDefinition": api.register_task_definition,
+        "DeregisterTaskDefinition": api.deregister_task_definition,
         "UpdateService": api.update_service,
     }
     return AwsService("ecs", "2014-11-13", "ecs", operations, dict.fromkeys(_REFUSED, _BY_STACKS))
@@ -50,9 +54,10 @@ def ecs_service(ecs: Callable[[], Ecs], containers: Containers) -> AwsService:
 class EcsApi:
     """The operations. Those that describe what does not exist name it in `failures`, as ECS does."""
 
-    def __init__(self, ecs: Callable[[], Ecs], containers: Containers) -> None:
+    def __init__(self, ecs: Callable[[], Ecs], containers: Containers, requested: Requested) -> None:
         self._open = ecs
         self._containers = containers
+        self._requested = requested
 
     @property
     def _ecs(self) -> Ecs:
@@ -100,6 +105,20 @@ class EcsApi:
             raise AwsError("ClientException", "Unable to describe task definition.")
         tags = {"tags": tags_of(found.properties)} if "TAGS" in call.parameters.get("include", ()) else {}
         return {"taskDefinition": task_definition_shape(found), **tags}
+
+    def register_task_definition(self, call: Call) -> dict[str, Any]:
+        """Keep a new revision of a family."""
+        made = self._ecs.store.add_task_definition(self._requested(call))
+        return {"taskDefinition": task_definition_shape(made), "tags": tags_of(made.properties)}
+
+    def deregister_task_definition(self, call: Call) -> dict[str, Any]:
+        """Make a revision inactive. A service that uses it keeps it."""
+        key = call.parameters["taskDefinition"]
+        found = self._ecs.store.task_definition(call.owner, key, call.region)
+        if found is None or key not in (found.arn, found.label):
+            raise AwsError("ClientException", f"Invalid task definition {key!r}: it must be an ARN or FAMILY:REVISION.")
+        self._ecs.store.deactivate(call.owner, found.arn)
+        return {"taskDefinition": task_definition_shape(replace(found, active=False))}
 
     def list_tasks(self, call: Call) -> dict[str, Any]:
         """List the tasks of a cluster, of one service or of all."""

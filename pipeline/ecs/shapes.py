@@ -7,11 +7,13 @@ from typing import Any
 
 from pipeline.ecs.records import ACCOUNT, Cluster, Service, TaskDefinition
 from pipeline.ecs.tasks import Task
+from pipeline.engine.container import ContainerHealth
 from pipeline.store.records import Run, RunKind, RunState
 
 # Their keys are those of users, not of ECS.
 _MAPS = ("DockerLabels", "Options", "DriverOpts", "Labels")
 _LAST_EVENTS = 100
+_HEALTH = {ContainerHealth.HEALTHY: "HEALTHY", ContainerHealth.UNHEALTHY: "UNHEALTHY"}
 
 
 def cluster_arn(region: str, name: str) -> str:
@@ -104,6 +106,7 @@ def task_shape(task: Task, definition: TaskDefinition | None) -> dict[str, Any]:
     container, service = task.container, task.service
     ended = task.status == "STOPPED"
     address = [{"privateIpv4Address": container.address}] if container.address else []
+    health = _HEALTH[container.health] if container.health in _HEALTH else "UNKNOWN"
     shown: dict[str, Any] = {
         "containerArn": f"{task.arn.replace(':task/', ':container/')}/{container.id[:8]}",
         "taskArn": task.arn,
@@ -111,7 +114,7 @@ def task_shape(task: Task, definition: TaskDefinition | None) -> dict[str, Any]:
         "lastStatus": task.status,
         "networkBindings": [],
         "networkInterfaces": address,
-        "healthStatus": "UNKNOWN",
+        "healthStatus": health,
     }
     if definition is not None:
         shown |= {"name": definition.container, "image": definition.image}
@@ -125,7 +128,7 @@ def task_shape(task: Task, definition: TaskDefinition | None) -> dict[str, Any]:
         "group": f"service:{service.name}",
         "startedBy": f"ecs-svc/{task.run}",
         "createdAt": container.created_at,
-        "healthStatus": "UNKNOWN",
+        "healthStatus": health,
         "attachments": [],
         "overrides": {"containerOverrides": []},
         "tags": [],
@@ -145,6 +148,14 @@ def camel(value: Any) -> Any:
             for key, each in value.items()
         }
     return [camel(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def pascal(value: Any) -> Any:
+    """Return parameters of the API with the names of a template."""
+    if isinstance(value, Mapping):
+        named = ((key[:1].upper() + key[1:], each) for key, each in value.items())
+        return {key: dict(each) if key in _MAPS and isinstance(each, Mapping) else pascal(each) for key, each in named}
+    return [pascal(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _deployment(

@@ -38,6 +38,7 @@ from pipeline.network.zones import Zone
 from pipeline.parameter_store.ssm import ssm_service
 from pipeline.parameter_store.store import ParameterStore
 from pipeline.stacks.cloudformation.service import cloudformation_service
+from pipeline.stacks.providers.ecs_registration import requested_revision
 from pipeline.stacks.stacks import Stacks
 
 # Bytes. The longest requests have a template of CloudFormation, 51,200 characters before they are escaped.
@@ -61,7 +62,7 @@ def aws_services(
         elbv2_service(Api(balancer, network)),
         ssm_service(ParameterStore(home.aws)),
         cloudformation_service(stacks),
-        ecs_service(ecs, containers_of(home)),
+        ecs_service(ecs, containers_of(home), requested_revision),
     )
 
 

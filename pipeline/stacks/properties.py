@@ -16,7 +16,7 @@ def parse(provider: ResourceProvider[Any], properties: object) -> Model:
     try:
         found: Model = provider.properties.model_validate(properties)
     except ValidationError as error:
-        raise ConfigError(_format(error)) from None
+        raise ConfigError(validation_message(error)) from None
     return found
 
 
@@ -25,7 +25,8 @@ def normalize(provider: ResourceProvider[Any], properties: object) -> dict[str, 
     return parse(provider, properties).model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-def _format(error: ValidationError) -> str:
+def validation_message(error: ValidationError) -> str:
+    """Return every mistake in properties, in AWS's words."""
     lines = list[str]()
     for found in error.errors():
         *parents, last = ("", *map(str, found["loc"]))

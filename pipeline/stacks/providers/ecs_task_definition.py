@@ -55,30 +55,8 @@ class EcsTaskDefinition:
 
     def create(self, token: str, properties: TaskDefinitionProperties) -> State | Pending:
         """Keep a new revision."""
-        if len(properties.container_definitions) != 1:
-            raise ConfigError(
-                f"ContainerDefinitions: a task has exactly one container here, got "
-                f"{len(properties.container_definitions)}",
-                hint="make a service of each",
-            )
-        (container,) = properties.container_definitions
-        check_container(container)
         made = self._ecs.store.add_task_definition(
-            TaskDefinition(
-                owner=self._context.owner,
-                region=self._context.region,
-                family=properties.family or token,
-                revision=0,
-                token=token,
-                created=SYSTEM.now().wall,
-                container=container.name,
-                image=container.image,
-                ports=tuple(mapping.container_port for mapping in container.port_mappings),
-                settings=settings_of(container, properties.volumes, properties.cpu, properties.memory),
-                properties=written(properties),
-                secrets={secret.name: secret.value_from for secret in container.secrets},
-                start_period=container.health_check.start_period if container.health_check else 0,
-            )
+            revision_of(properties, self._context.owner, self._context.region, token)
         )
         return _state(made)
 
@@ -109,6 +87,32 @@ class EcsTaskDefinition:
 
     def _own(self) -> list[TaskDefinition]:
         return [t for t in self._ecs.store.read().task_definitions if t.owner == self._context.owner]
+
+
+def revision_of(properties: TaskDefinitionProperties, owner: str, region: str, token: str) -> TaskDefinition:
+    """Return a revision without a number. Raises `ConfigError` for what cannot be kept."""
+    if len(properties.container_definitions) != 1:
+        raise ConfigError(
+            f"ContainerDefinitions: a task has exactly one container here, got {len(properties.container_definitions)}",
+            hint="make a service of each",
+        )
+    (container,) = properties.container_definitions
+    check_container(container)
+    return TaskDefinition(
+        owner=owner,
+        region=region,
+        family=properties.family or token,
+        revision=0,
+        token=token,
+        created=SYSTEM.now().wall,
+        container=container.name,
+        image=container.image,
+        ports=tuple(mapping.container_port for mapping in container.port_mappings),
+        settings=settings_of(container, properties.volumes, properties.cpu, properties.memory),
+        properties=written(properties),
+        secrets={secret.name: secret.value_from for secret in container.secrets},
+        start_period=container.health_check.start_period if container.health_check else 0,
+    )
 
 
 def _state(task: TaskDefinition) -> State:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,9 +12,10 @@ from botocore.exceptions import WaiterError
 
 from pipeline.ecs.api import ecs_service
 from pipeline.ecs.records import Cluster, Service
-from pipeline.engine.container import Container
+from pipeline.engine.container import Container, ContainerHealth
 from pipeline.engine.labels import LABEL_RELEASE, LABEL_RUN
 from pipeline.stacks.provider import StackContext
+from pipeline.stacks.providers.ecs_registration import requested_revision
 from pipeline.store.records import DeploymentState, RunState
 from tests.support.aws import aws_server, refusal
 from tests.support.ecs_home import OWNER, EcsHome
@@ -71,7 +72,7 @@ def account() -> Iterator[Account]:
     """The service `web`, whose two tasks run."""
     home = EcsHome(CONTEXT)
     containers: list[Container] = []
-    offered = ecs_service(lambda: home.ecs, lambda _: containers)
+    offered = ecs_service(lambda: home.ecs, lambda _: containers, requested_revision)
     with aws_server(home.home.aws, [offered]) as server:
         made = Account(home, server.client("ecs", key=server.keys.create(OWNER)), containers)
         provider = home.service()
@@ -121,6 +122,65 @@ def test_clusters_task_definitions_and_tasks(account: Account) -> None:
     assert refusal(aws.list_tasks, serviceName="none")[0] == "ServiceNotFoundException"
     assert refusal(aws.list_services, cluster="none")[0] == "ClusterNotFoundException"
     assert refusal(aws.describe_task_definition, taskDefinition="none")[0] == "ClientException"
+
+
+def test_a_revision_is_registered_and_deployed(account: Account) -> None:
+    """As CI does it: the described revision with another image. A revision in use may be deregistered."""
+    aws = account.aws
+    described = aws.describe_task_definition(taskDefinition="web")["taskDefinition"]
+    given = ("family", "containerDefinitions", "volumes", "placementConstraints")
+    wanted = {key: described[key] for key in given}
+    container = wanted["containerDefinitions"][0]
+    container["image"] = "shop:2"
+    container["dockerLabels"] = {"com.example.Team": "shop"}
+    container["healthCheck"] = {"command": ["CMD", "true"], "interval": 5, "timeout": 5, "retries": 3}
+    container["secrets"] = [{"name": "TOKEN", "valueFrom": "/shop/token"}]
+    made = aws.register_task_definition(**wanted, tags=[{"key": "team", "value": "shop"}])
+    revision = made["taskDefinition"]
+    assert (revision["revision"], revision["status"], made["tags"]) == (2, "ACTIVE", [{"key": "team", "value": "shop"}])
+    shown = aws.describe_task_definition(taskDefinition=revision["taskDefinitionArn"])["taskDefinition"]
+    for key in ("image", "dockerLabels", "healthCheck", "secrets"):
+        assert shown["containerDefinitions"][0][key] == container[key]
+    aws.update_service(**WEB, taskDefinition="web:2")
+    assert account.service.wanted.task_definition == revision["taskDefinitionArn"]
+    gone = aws.deregister_task_definition(taskDefinition="web:2")["taskDefinition"]
+    assert gone["status"] == "INACTIVE"
+    assert aws.describe_task_definition(taskDefinition="web:2")["taskDefinition"]["status"] == "INACTIVE"
+    assert refusal(aws.deregister_task_definition, taskDefinition="web")[0] == "ClientException"
+
+
+@pytest.mark.parametrize(
+    ("container", "message"),
+    [
+        ({"privileged": True}, "#/ContainerDefinitions/0/Privileged: "),
+        ({"dnsServers": ["10.0.0.1"]}, "#/ContainerDefinitions/0: extraneous key [DnsServers] is not permitted"),
+        ({"healthCheck": {"command": ["CMD", "true"], "interval": 1}}, "HealthCheck/Interval: "),
+        ({"systemControls": [{"namespace": "a", "value": "1"}]}, "SystemControls are not supported"),
+        ({"ulimits": [{"name": "nofile", "softLimit": 2, "hardLimit": 1}]}, "must be at most hard"),
+    ],
+)
+def test_a_revision_that_cannot_run_is_not_registered(
+    account: Account, container: dict[str, Any], message: str
+) -> None:
+    """The code is ECS's, and nothing is kept."""
+    before = account.home.ecs.store.read()
+    wanted = {"name": "app", "image": "shop:2", **container}
+    found = refusal(account.aws.register_task_definition, family="web", containerDefinitions=[wanted])
+    assert found[0] == "ClientException"
+    assert message in found[1]
+    several = [{"name": each, "image": "shop:2"} for each in ("app", "agent")]
+    found = refusal(account.aws.register_task_definition, family="web", containerDefinitions=several)
+    assert "a task has exactly one container here, got 2" in found[1]
+    assert account.home.ecs.store.read() == before
+
+
+def test_the_health_of_a_task(account: Account) -> None:
+    """It is that of the container's own check."""
+    arns = account.aws.list_tasks(serviceName="web")["taskArns"]
+    account.containers[0] = replace(account.containers[0], health=ContainerHealth.UNHEALTHY)
+    account.containers[1] = replace(account.containers[1], health=ContainerHealth.STARTING)
+    found = [task["healthStatus"] for task in account.aws.describe_tasks(tasks=arns)["tasks"]]
+    assert found == ["UNHEALTHY", "UNKNOWN"]
 
 
 def test_lists_come_in_pages(account: Account) -> None:
