@@ -13,7 +13,10 @@ from pipeline.store.records import Run, RunKind, RunState
 # Their keys are those of users, not of ECS.
 _MAPS = ("DockerLabels", "Options", "DriverOpts", "Labels")
 _LAST_EVENTS = 100
-_HEALTH = {ContainerHealth.HEALTHY: "HEALTHY", ContainerHealth.UNHEALTHY: "UNHEALTHY"}
+_HEALTH: dict[ContainerHealth | None, str] = {
+    ContainerHealth.HEALTHY: "HEALTHY",
+    ContainerHealth.UNHEALTHY: "UNHEALTHY",
+}
 
 
 def cluster_arn(region: str, name: str) -> str:
@@ -106,7 +109,7 @@ def task_shape(task: Task, definition: TaskDefinition | None) -> dict[str, Any]:
     container, service = task.container, task.service
     ended = task.status == "STOPPED"
     address = [{"privateIpv4Address": container.address}] if container.address else []
-    health = _HEALTH[container.health] if container.health in _HEALTH else "UNKNOWN"
+    health = _HEALTH.get(container.health, "UNKNOWN")
     shown: dict[str, Any] = {
         "containerArn": f"{task.arn.replace(':task/', ':container/')}/{container.id[:8]}",
         "taskArn": task.arn,

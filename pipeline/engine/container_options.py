@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 UNREADABLE_DRIVER = "none"
 """The log driver that keeps nothing."""
+_KEEPING_DRIVERS = ("json-file", "local", "journald")
+# What the other drivers send away is copied, unless this option is set.
 CACHE_DISABLED = "cache-disabled"
 """The option with which the engine keeps no copy of what another log driver sends away."""
 
@@ -29,6 +31,8 @@ class LogDriver:
     @property
     def is_readable(self) -> bool:
         """False if the engine keeps nothing that it can give back."""
+        if self.name in _KEEPING_DRIVERS:
+            return True
         return self.name != UNREADABLE_DRIVER and self.options.get(CACHE_DISABLED) != "true"
 
 

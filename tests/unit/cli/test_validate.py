@@ -111,6 +111,7 @@ def test_an_expression_that_may_be_given_up_is_a_warning(
         ("logging: {driver: syslog, options: {cache-disabled: true}}", "Docker keeps no output with cache-disabled"),
         ("logging: {driver: syslog}", None),
         ("logging: {driver: local}", None),
+        ("logging: {driver: journald, options: {cache-disabled: true}}", None),
     ],
 )
 def test_a_log_driver_that_keeps_nothing_is_a_warning(keys: str, why: str | None, balancer: Balancer) -> None:
