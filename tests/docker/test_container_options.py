@@ -101,6 +101,21 @@ def test_a_container_has_every_option(network: str, project: Project) -> None:
     assert {container.id for container in project.containers()} == kept
 
 
+def test_a_log_driver_that_keeps_nothing(project: Project) -> None:
+    """The plan says so, and the commands that show the output show none, also when a container fails."""
+    project.configure((GRACE, f"{GRACE}  logging: {{driver: none}}\n"))
+    project.commit("1")
+    lost = "Docker keeps no output with the driver none, so `pipeline logs --app` and the errors of failed containers"
+    assert lost in project.pipeline("plan").out
+    project.pipeline("run")
+    assert {inspect(each.id)["HostConfig"]["LogConfig"]["Type"] for each in project.containers()} == {"none"}
+    assert project.pipeline("logs", "--app").out == ""
+    project.configure((GRACE, f"{GRACE}  logging: {{driver: none}}\n  command: [python3, -c, 'raise SystemExit(3)']\n"))
+    failed = project.pipeline("run", code=4)
+    assert "its container exited with code 3" in failed.err
+    assert project.pipeline("logs", "--app").out == ""
+
+
 def _check(found: dict[str, Any], network: str, address: str) -> None:
     config, host = found["Config"], found["HostConfig"]
     assert (config["User"], config["WorkingDir"], config["StopSignal"]) == ("65534:1234", "/srv", "SIGTERM")
