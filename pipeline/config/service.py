@@ -75,6 +75,12 @@ class ServiceHealthCheck(Model):
         description="Failures of `command` in a row after which a container is unhealthy. After one success it is "
         "healthy.",
     )
+    start_period: Duration = Field(
+        timedelta(0),
+        ge=timedelta(0),
+        le=timedelta(hours=1),
+        description="Time after the start of a container in which failures of `command` do not count.",
+    )
     uptime: Duration | None = Field(
         None,
         ge=timedelta(0),
@@ -88,7 +94,7 @@ class ServiceHealthCheck(Model):
         """The check as the engine runs it, None if only the time counts."""
         if self.uptime is not None:
             return None
-        return HealthProbe(self.command, self.interval, self.timeout, self.unhealthy_threshold)
+        return HealthProbe(self.command, self.interval, self.timeout, self.unhealthy_threshold, self.start_period)
 
     @property
     def needed_uptime(self) -> timedelta:
@@ -99,7 +105,15 @@ class ServiceHealthCheck(Model):
     def _check_single(self) -> Self:
         if self.command and self.uptime is not None:
             raise FieldError("uptime", "must not be combined with command")
+        if self.start_period and not self.command:
+            raise FieldError("start_period", "requires command; a HEALTHCHECK of the image has its own")
         return self
+
+    @model_serializer(mode="wrap")
+    def _stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        # Left out unless it is set, so that earlier releases and containers keep their form.
+        return {name: value for name, value in data.items() if name != "start_period" or self.start_period}
 
 
 class ServiceSettings(ContainerSettings):

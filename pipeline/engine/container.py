@@ -33,13 +33,14 @@ class HealthProbe:
 
     The engine waits `interval` before each run, and a run fails after `timeout`. After `threshold` failures in a row
     the container is unhealthy. One success makes it healthy. Without a `command`, it is the HEALTHCHECK of the image
-    with the image's times, and nothing if the image has none.
+    with the image's times, and nothing if the image has none. Failures within `start_period` do not count.
     """
 
     command: tuple[str, ...] | None
     interval: timedelta
     timeout: timedelta
     threshold: int
+    start_period: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -80,6 +81,17 @@ def test_a_probe_says_whether_a_replica_is_healthy(
     probe = HealthProbe(command, timedelta(milliseconds=200), timedelta(seconds=20), threshold=1)
     name = tested.start(probe=probe)
     until(lambda: (found := tested.find(name)) and found.health is health, "a result")
+
+
+def test_failures_of_a_probe_in_its_start_period_do_not_count(tested: RuntimeUnderTest) -> None:
+    """A replica whose probe fails is starting. After a failure, one without a start period is unhealthy."""
+    probe = HealthProbe(EXIT_3, timedelta(milliseconds=200), timedelta(seconds=20), threshold=1)
+    patient = replace(probe, start_period=timedelta(hours=1))
+    names = [tested.start(probe=each) for each in (patient, probe)]
+    until(lambda: (found := tested.find(names[1])) and found.health is ContainerHealth.UNHEALTHY, "a result")
+    found = tested.find(names[0])
+    assert found is not None
+    assert found.health is ContainerHealth.STARTING
 
 
 def test_without_a_probe_a_replica_has_no_health(tested: RuntimeUnderTest) -> None:

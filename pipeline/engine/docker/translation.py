@@ -82,8 +82,9 @@ def health_check(probe: HealthProbe | None) -> dict[str, Any] | None:
     if probe.command is None:
         return None
     # Docker takes nanoseconds.
-    interval, timeout = (round(each.total_seconds() * 1e9) for each in (probe.interval, probe.timeout))
-    return {"test": ["CMD", *probe.command], "interval": interval, "timeout": timeout, "retries": probe.threshold}
+    times = {"interval": probe.interval, "timeout": probe.timeout, "start_period": probe.start_period}
+    nanoseconds = {name: round(each.total_seconds() * 1e9) for name, each in times.items() if each}
+    return {"test": ["CMD", *probe.command], **nanoseconds, "retries": probe.threshold}
 
 
 def container_from_list(row: Mapping[str, Any]) -> Container:

@@ -89,6 +89,7 @@ class HealthCheck(Properties):
             "interval": f"{self.interval}s",
             "timeout": f"{self.timeout}s",
             "unhealthy_threshold": self.retries,
+            "start_period": f"{self.start_period}s",
         }
 
 

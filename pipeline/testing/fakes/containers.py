@@ -307,9 +307,10 @@ class FakeContainers:
         command = (probe.command or container.program.healthcheck) if probe else None
         if probe is None or command is None or started is None:
             return None
-        failures = (self._now() - started) // probe.interval
-        if not failures:
+        runs = (self._now() - started) // probe.interval
+        if not runs:
             return ContainerHealth.STARTING
         if container.program.commands.get(command) == 0:
             return ContainerHealth.HEALTHY
+        failures = runs - probe.start_period // probe.interval
         return ContainerHealth.UNHEALTHY if failures >= probe.threshold else ContainerHealth.STARTING

@@ -10,6 +10,11 @@ _RIGHT = "  replicas: 3"
 # Each is written below `replicas`, at line 11.
 _MISTAKES = [
     (
+        "a start period without a command",
+        "health_check: {start_period: 10s}",
+        "11:32: deploy.health_check.start_period: requires command; a HEALTHCHECK of the image has its own",
+    ),
+    (
         "a user with a space",
         'user: "web app"',
         "11:9: deploy.user: 'web app' is not a valid user; write a name or an id, with a group as in 1000:1000",

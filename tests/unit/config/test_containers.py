@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from pipeline.config.joined_networks import Membership
 from pipeline.config.logging_driver import Logging
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.secrets import Secrets
-from pipeline.config.service import ServiceSettings
+from pipeline.config.service import ServiceHealthCheck, ServiceSettings
 from pipeline.engine.container_options import ContainerOptions, DeviceRequest, LogDriver, Ulimit
 from tests.support.pipeline_yaml import GOOD
 from tests.unit.config.loads import Loads
@@ -129,6 +130,14 @@ def test_the_forms_of_compose(written: str, options: ContainerOptions, loads: Lo
     """Each form that Compose takes has its meaning."""
     found = loads(GOOD.replace("  replicas: 3", f"  replicas: 3\n  {written}", 1))
     assert found.pipeline.deploy.settings.container_options == options
+
+
+def test_a_start_period_of_none_is_not_stored() -> None:
+    """Containers that have a health check keep their template."""
+    check = ServiceHealthCheck(command=("true",))
+    assert "start_period" not in check.model_dump(mode="json")
+    patient = ServiceHealthCheck(command=("true",), start_period=timedelta(minutes=1))
+    assert ServiceHealthCheck.model_validate_json(patient.model_dump_json()) == patient
 
 
 def test_a_command_beside_a_service_has_no_names_of_it() -> None:

@@ -133,6 +133,7 @@ def test_every_option_of_a_container(ecs: EcsHome) -> None:
             "interval": "30s",
             "timeout": "5s",
             "unhealthy_threshold": 2,
+            "start_period": "20s",
         },
     }
     assert (found.secrets, found.start_period) == ({"PASSWORD": "/shop/password"}, 20)
