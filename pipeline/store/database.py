@@ -57,8 +57,9 @@ class Database:
         return self._identity() != self._file
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Close the file, after the query in progress. SQLite crashes if it is closed during one."""
+        with self._lock:
+            self._connection.close()
 
     def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         """Return the rows of a query."""

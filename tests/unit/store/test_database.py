@@ -112,3 +112,33 @@ def test_every_key_of_rows_has_the_pipeline(store: Store, tmp_path: Path) -> Non
         ("pipelines", ("name",)),
         ("deliveries", ("digest",)),
     }
+
+
+CLOSER = """
+import sys, threading
+from pathlib import Path
+from pipeline.base.errors import StoreFault
+from pipeline.store.store import Store
+
+def read(store, begun):
+    try:
+        while True:
+            store.releases.active("shop")
+            begun.set()
+    except StoreFault:
+        pass
+
+for _ in range(50):
+    store, begun = Store(Path(sys.argv[1])), threading.Event()
+    reader = threading.Thread(target=read, args=(store, begun))
+    reader.start()
+    begun.wait()
+    store.close()
+    reader.join()
+"""
+
+
+def test_a_database_that_is_closed_during_a_query_is_a_fault(tmp_path: Path) -> None:
+    """A thread that still reads gets an error, and the process does not crash."""
+    done = subprocess.run([sys.executable, "-c", CLOSER, str(tmp_path / "db")], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
