@@ -12,6 +12,7 @@ from pipeline.balancer.model import Name
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Whole
 from pipeline.config.container_values import ImageName
+from pipeline.config.job import NOT_OF_JOB, OF_JOB, TimeZone, job_mistakes
 from pipeline.config.service import ServiceHealthCheck, ServiceSettings
 from pipeline.engine.labels import DEFAULT_SERVICE
 
@@ -20,6 +21,11 @@ OF_RELEASE = frozenset({"uses", "options", "approval", "release_command", "retai
 
 _REPLICAS = "Number of containers. Not part of a release."
 _MAX_SERVICES = 32
+
+
+def _without_job_keys(schema: dict[str, Any]) -> None:
+    for name in OF_JOB:
+        schema["properties"].pop(name, None)
 
 
 def _without_release_keys(schema: dict[str, Any]) -> None:
@@ -32,6 +38,7 @@ class Service(ServiceSettings):
 
     model_config = ConfigDict(json_schema_extra=_without_release_keys)
 
+    timezone: TimeZone | None = Field(None, description=ServiceSettings.model_fields["timezone"].description)
     image: ImageName | None = Field(
         None, description="Image of the service, such as redis:7, pulled if it is missing. None: the built image."
     )
@@ -50,6 +57,8 @@ class Service(ServiceSettings):
 
 class Deploy(ServiceSettings):
     """The deployment of the image as containers, behind the balancer or behind none."""
+
+    model_config = ConfigDict(json_schema_extra=_without_job_keys)
 
     replicas: Whole = Field(1, ge=1, le=500, description=_REPLICAS)
     services: dict[Name, Service] = Field(
@@ -71,12 +80,13 @@ class Deploy(ServiceSettings):
         return {name: self._completed(self.services[name]) for name in self._order()}
 
     def all_replicas(self) -> dict[str, int]:
-        """Return the number of replicas of each service."""
+        """Return the number of replicas of each service. Jobs have none."""
         if not self.services:
             return {DEFAULT_SERVICE: self.replicas}
         return {
             name: (service if "replicas" in service.model_fields_set else self).replicas
             for name, service in self.services.items()
+            if not service.is_job
         }
 
     def images(self) -> dict[str, str]:
@@ -86,8 +96,10 @@ class Deploy(ServiceSettings):
     def _completed(self, service: Service) -> ServiceSettings:
         """Return the settings of a service, with those of `deploy` where it sets none. Variables are joined."""
         own = service.model_fields_set
+        # What does not fit a job is no default of it either.
+        unfit = NOT_OF_JOB.keys() if service.is_job else ()
         values = {
-            name: getattr(service if name in own else self, name)
+            name: getattr(service if name in own or name in unfit else self, name)
             for name in ServiceSettings.model_fields.keys() - OF_RELEASE
         }
         values["environment"] = {**self.environment, **service.environment}
@@ -102,8 +114,18 @@ class Deploy(ServiceSettings):
     def _check_services(self) -> Self:
         if self.services and self.target_group:
             raise FieldError("target_group", "belongs in one of services, because each needs a target group of its own")
+        for key in OF_JOB:
+            if key in self.model_fields_set:
+                raise FieldError(
+                    key, 'belongs in one of services, such as services: {nightly: {schedule: "0 3 * * *"}}'
+                )
         for name, service in self.services.items():
             for index, other in enumerate(service.after):
+                if other in self.services and self.services[other].is_job:
+                    raise FieldError(
+                        ("services", name, "after", index),
+                        f"{other} is a job, so no deployment waits for it; release_command runs once before a release",
+                    )
                 if other not in self.services:
                     raise FieldError(
                         ("services", name, "after", index),
@@ -126,6 +148,7 @@ class Deploy(ServiceSettings):
             yield from _post_to_nowhere(self.settings, ())
         for name, service in self.services.items():
             place = ("services", name)
+            yield from job_mistakes(service.is_job, frozenset(service.model_fields_set), place)
             try:
                 settings = self._completed(service)
             except ValidationError as error:
@@ -133,6 +156,8 @@ class Deploy(ServiceSettings):
                 keys = cause.path if isinstance(cause, FieldError) else ()
                 yield FieldError((*place, *keys), str(cause or error))
                 return
+            if service.is_job:
+                continue
             yield from _standstill(settings, self.all_replicas()[name], place)
             yield from _post_to_nowhere(settings, place)
             group = settings.target_group

@@ -111,6 +111,16 @@ class ReleaseSpec(Model):
         """Return all services, in the order of a rollout."""
         return tuple(map(self.service, self.services))
 
+    @property
+    def replicated(self) -> tuple[str, ...]:
+        """The services that have replicas, in the order of a rollout: all but the jobs."""
+        return tuple(name for name, settings in self.services.items() if not settings.is_job)
+
+    @property
+    def jobs(self) -> tuple[str, ...]:
+        """The services that are jobs."""
+        return tuple(name for name, settings in self.services.items() if settings.is_job)
+
     def service_of(self, group: str) -> str | None:
         """Return the service whose containers are the targets of a group, or None."""
         return next((name for name, service in self.services.items() if service.target_group == group), None)
@@ -132,9 +142,18 @@ def service_settings(stored: str) -> ServiceSettings | None:
 
 
 def service_names(stored: str) -> tuple[str, ...]:
-    """Return the names of the services in a stored release. A release that has none is one service."""
+    """Return the names of the services with replicas in a stored release. A release without services is one service."""
     services = json.loads(stored).get("services")
-    return tuple(services) if isinstance(services, dict) and services else (DEFAULT_SERVICE,)
+    if not isinstance(services, dict) or not services:
+        return (DEFAULT_SERVICE,)
+    return tuple(name for name, settings in services.items() if not settings.get("schedule"))
+
+
+def job_names(stored: str) -> tuple[str, ...]:
+    """Return the names of the jobs in a stored release. Loads no model."""
+    services = json.loads(stored).get("services")
+    found = services.items() if isinstance(services, dict) else ()
+    return tuple(name for name, settings in found if settings.get("schedule"))
 
 
 def forced_deployments(stored: str) -> int:

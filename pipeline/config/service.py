@@ -11,13 +11,15 @@ from pipeline.balancer.model import Model, Name
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Amount, Duration, Whole, resolve_amount
 from pipeline.config.container_settings import OPTIONAL_SETTINGS, ContainerSettings
+from pipeline.config.job import OF_JOB
 from pipeline.config.on_drain import ON_DRAIN, OnDrain
 from pipeline.config.steps import Approval, Command, ReleaseCommand
+from pipeline.config.triggers import Cron
 from pipeline.engine.container import HealthProbe
 
 OPTIONS = "Options of the stage in `uses`. The shipped stage has none."
 # Left out of a stored release unless they are set, so that the releases of earlier versions keep their form.
-_ADDED = ("health_check", *OPTIONAL_SETTINGS)
+_ADDED = ("health_check", *OPTIONAL_SETTINGS, *OF_JOB)
 # Of a container that nothing checks.
 _UPTIME = timedelta(seconds=5)
 
@@ -119,6 +121,21 @@ class ServiceHealthCheck(Model):
 class ServiceSettings(ContainerSettings):
     """The settings of a service that a release keeps."""
 
+    schedule: Cron | None = Field(
+        None,
+        description="Cron expression of five fields. It makes the service a job: a container runs at each of these "
+        "times, one at a time, and a deployment starts none. None: the service runs all the time.",
+    )
+    # Stored as it is: a release may come from a machine that knows more zones.
+    timezone: str | None = Field(
+        None, description="Time zone of `schedule`, an IANA name such as Europe/Berlin. None: local time."
+    )
+    timeout: Duration = Field(
+        timedelta(hours=1),
+        ge=timedelta(seconds=1),
+        le=timedelta(days=30),
+        description="Maximum duration of a run of the job. After it, the run is stopped with `stop_grace`.",
+    )
     uses: str = Field(
         "docker", min_length=1, description="Stage that puts images into service: entry point `deploy.NAME`."
     )
@@ -157,6 +174,11 @@ class ServiceSettings(ContainerSettings):
         "rolling.max_unavailable. The wait grows with each replacement.",
     )
     retain: Whole = Field(5, ge=1, le=100, description="Number of releases whose image is kept for a rollback.")
+
+    @property
+    def is_job(self) -> bool:
+        """True for a scheduled job, of which no replica runs."""
+        return self.schedule is not None
 
     @model_validator(mode="after")
     def _check_command(self) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -11,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from pipeline.base.errors import FieldError, Problem
+from pipeline.base.quantity import format_duration
 from pipeline.base.suggestion import did_you_mean, nearest
 from pipeline.base.variants import Variants
 from pipeline.config.document import Document, KeyPath
@@ -123,7 +125,7 @@ def _reason(detail: ErrorDetails, written: str | None) -> tuple[str, str]:
     limits = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
     if kind in limits:
         words, key = limits[kind]
-        return f"must be {words} {context[key]:g}, got {value}", ""
+        return f"must be {words} {_limit(context[key])}, got {_shown(value)}", ""
     if kind == "greater_than":
         return f"must be greater than {context['gt']:g}, got {value}", ""
     if kind == "string_too_long":
@@ -133,6 +135,15 @@ def _reason(detail: ErrorDetails, written: str | None) -> tuple[str, str]:
     if kind == "string_type" and isinstance(value, int | float):
         return f"{reason}, got {_noun(value)}", f'write "{written or value}"'
     return (f"{reason}, got {_noun(value)}" if kind not in ("too_short", "string_too_short") else reason), ""
+
+
+def _limit(value: Any) -> str:
+    # Pydantic puts the limits of durations into words itself.
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _shown(value: Any) -> str:
+    return format_duration(value) if isinstance(value, timedelta) else str(value)
 
 
 def _noun(value: Any) -> str:

@@ -1,0 +1,78 @@
+"""The settings of a scheduled job: a service that runs by the clock instead of all the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, tzinfo
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from pipeline.base.errors import ConfigError, FieldError
+
+OF_JOB = ("schedule", "timezone", "timeout")
+"""The keys of a service that only a job has."""
+
+NOT_OF_JOB = {
+    "replicas": "it runs once for each time of its schedule",
+    "target_group": "it gets no requests",
+    "health_check": "its exit code tells whether it succeeded",
+    "rolling": "a deployment replaces no container of it",
+    "after": "a deployment starts no container of it",
+    "on_drain": "it gets no requests",
+    "restart": "a run that fails is not repeated before its next time",
+    "deploy_timeout": "a deployment starts no container of it; timeout limits its runs",
+    "unhealthy_timeout": "its exit code tells whether it succeeded",
+    "function": "it gets no requests",
+    "log": "its output is kept by `pipeline job logs`, up to 8 MiB for each run",
+}
+"""The keys of a service that a job does not have, each with the reason."""
+
+
+def find_zone(name: str) -> tzinfo:
+    """Return a time zone by its IANA name. Raises `ConfigError` if this machine does not have it."""
+    from zoneinfo import ZoneInfo
+
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        raise ConfigError(_unknown_zone(name)) from None
+
+
+def _unknown_zone(name: str) -> str:
+    from zoneinfo import available_timezones
+
+    from pipeline.base.suggestion import nearest
+
+    near = nearest(name, available_timezones())
+    instead = f"did you mean {near}?" if near else "write an IANA name, such as Europe/Berlin"
+    return f"{name!r} is not a time zone of this machine; {instead}"
+
+
+def _time_zone(value: str) -> str:
+    try:
+        find_zone(value)
+    except ConfigError as error:
+        raise ValueError(error.message) from None
+    return value
+
+
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+
+
+def describe_schedule(schedule: str, timezone: str | None) -> str:
+    """Return when a job runs, as a part of a sentence: `at 03:00 every day (Europe/Berlin)`."""
+    from cronsim import CronSim
+
+    words = CronSim(schedule, datetime(2026, 1, 1, tzinfo=UTC)).explain()
+    return f"{words[0].lower()}{words[1:]} ({timezone or 'local time'})"
+
+
+def job_mistakes(is_job: bool, own_keys: frozenset[str], place: tuple[str | int, ...]) -> Iterator[FieldError]:
+    """Yield the keys of a service that need a schedule, or that do not fit one."""
+    if is_job:
+        for key in sorted(own_keys & NOT_OF_JOB.keys()):
+            yield FieldError((*place, key), f"does not fit a job (a service with schedule): {NOT_OF_JOB[key]}")
+        return
+    for key in sorted(own_keys.intersection(OF_JOB)):
+        yield FieldError((*place, key), "requires a schedule, because only a job has it")
