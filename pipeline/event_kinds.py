@@ -10,6 +10,7 @@ from typing import Self
 
 _TARGET = ("target", "release", "healthy")
 _RUN = ("state", "reason")
+_JOB = ("job", "job_run")
 
 
 class EventKind(StrEnum):
@@ -71,6 +72,27 @@ class EventKind(StrEnum):
         "`pipeline down` leaves something behind, or takes requests from the rules of others.",
     )
     RETENTION_WARNING = "retention.warning", "An old image could not be removed."
+
+    JOB_STARTED = "job.started", "A run of a scheduled job began.", *_JOB, "release", "scheduled_for"
+    JOB_SUCCEEDED = "job.succeeded", "A run of a job exited with 0.", *_JOB, "seconds"
+    JOB_FAILED = (
+        "job.failed",
+        "A run of a job failed, ran too long, or is lost. `state` says which of these.",
+        *_JOB,
+        "state",
+        "exit_code",
+        "reason",
+    )
+    JOB_CANCELLED = "job.cancelled", "A run of a job was cancelled.", *_JOB, "exit_code"
+    JOB_SKIPPED = (
+        "job.skipped",
+        "A job was not run at a time of its schedule, or at several, from `scheduled_for` to `until`.",
+        "job",
+        "scheduled_for",
+        "until",
+        "count",
+        "reason",
+    )
 
     CONTAINER_STARTING = "container.starting", "A container is being started.", *_TARGET
     CONTAINER_STARTED = "container.started", "A container started.", *_TARGET

@@ -50,12 +50,12 @@ def _engine_answers() -> bool:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 400 KiB."""
+    """A file system of 480 KiB."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a file system")
     mounted = tmp_path / "disk"
     mounted.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(mounted)], check=False)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=480k", "none", str(mounted)], check=False)
     if done.returncode:
         pytest.skip("this machine does not allow mounts")
     yield mounted

@@ -131,6 +131,10 @@ class Home:
         """Return the log file of a run, one JSON object per line."""
         return self.logs / pipeline / f"{run}.jsonl"
 
+    def job_log(self, pipeline: str, container: str) -> Path:
+        """Return the log file of a job's run, by its container, one JSON object per line."""
+        return self.logs / pipeline / "jobs" / f"{container}.jsonl"
+
     def replica_logs(self, pipeline: str) -> Path:
         """Return the folder with the output of the replicas of `pipeline` that were removed."""
         return self.logs / pipeline / "replicas"

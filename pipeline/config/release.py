@@ -111,6 +111,10 @@ class ReleaseSpec(Model):
         """Return all services, in the order of a rollout."""
         return tuple(map(self.service, self.services))
 
+    def replicated_services(self) -> tuple[ServiceSpec, ...]:
+        """Return the services that have replicas, in the order of a rollout."""
+        return tuple(map(self.service, self.replicated))
+
     @property
     def replicated(self) -> tuple[str, ...]:
         """The services that have replicas, in the order of a rollout: all but the jobs."""

@@ -16,6 +16,7 @@ from pipeline.base.backoff import Backoff
 from pipeline.base.clock import Clock
 from pipeline.base.errors import ConfigError, LockHeld, PenstockError
 from pipeline.base.lock import work_lock
+from pipeline.daemon.job_loop import JobLoop
 from pipeline.daemon.repair_loop import RepairLoop
 from pipeline.daemon.scheduler import Job, Scheduler, Step
 from pipeline.daemon.served_file import ServedFile
@@ -40,7 +41,7 @@ _logger = structlog.get_logger(__name__)
 
 
 class PipelineSupervisor:
-    """Runs the queue worker, the trigger loop and the repair loop of one pipeline. Holds the pipeline's lock.
+    """Runs the queue worker, the loops of triggers, repairs and jobs of one pipeline. Holds the pipeline's lock.
 
     Each is a job of `scheduler`, which many pipelines may share. For `has_events` see `RepairLoop`.
     """
@@ -56,10 +57,11 @@ class PipelineSupervisor:
         self._clock = clock
         self._scheduler = scheduler
         self._deploy_lock = DeployLock()
-        self.queue_worker = QueueWorker(self._context, self._deploy_lock, lambda: self._wake("queue worker"))
+        self.queue_worker = QueueWorker(self._context, self._deploy_lock, self._wake_workers)
         self._ref_tracker = RefTracker(self._context, self.queue_worker.wake)
         self._trigger_loop = TriggerLoop(self._context, self._ref_tracker, clock, lambda: self._wake("trigger loop"))
         self._repair_loop = RepairLoop(self._context, self._deploy_lock, clock, has_events)
+        self._job_loop = JobLoop(self._context, clock)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
@@ -119,6 +121,11 @@ class PipelineSupervisor:
         if job := self._jobs.get(name):
             job.wake()
 
+    def _wake_workers(self) -> None:
+        """Look at the queue, and at the jobs, which a deployment that has just ended may have changed."""
+        self._wake("queue worker")
+        self._wake("job loop")
+
     def _add(self, name: str, step: Step, delay: timedelta = timedelta(0)) -> None:
         """Add a job, unless `stop` was called."""
         with self._lock:
@@ -138,6 +145,7 @@ class PipelineSupervisor:
         if self.served_file.is_triggered:
             self._add("trigger loop", self._restarted(self._trigger_loop.step, "trigger loop"))
         self._add("repair loop", self._restarted(self._repair_loop.step, "repair loop"), _FIRST_CHECK)
+        self._add("job loop", self._restarted(self._job_loop.step, "job loop"))
         self._add("queue worker", self._restarted(self.queue_worker.run_once, "queue worker"))
         self.ready.set()
 
@@ -212,6 +220,7 @@ class PipelineSupervisor:
         """Close everything, and release the pipeline's lock. No job runs."""
         self._trigger_loop.close()
         self._repair_loop.close()
+        self._job_loop.close()
         self._held.close()
 
     def _release_after(self, jobs: list[Job]) -> None:

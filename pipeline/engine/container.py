@@ -48,9 +48,9 @@ class Container:
     """A container as reported by its engine. `address` is its address in its network, also while it is stopped.
 
     `running_for` is in seconds. It is None if the container does not run, or if it has run for so long that the list
-    no longer gives seconds. `process_started_at` is the last start of its process, and `restarts` counts the automatic
-    restarts by the engine. `mounts` are the paths of its volumes. Only `inspect` fills these three. `health` is None
-    without a probe.
+    no longer gives seconds. `process_started_at` is the last start of its process, `finished_at` the end of one that
+    does not run, and `restarts` counts the automatic restarts by the engine. `mounts` are the paths of its volumes.
+    Only `inspect` fills these four. `health` is None without a probe.
     """
 
     id: str
@@ -65,6 +65,7 @@ class Container:
     oom_killed: bool = False
     running_for: int | None = None
     process_started_at: datetime | None = None
+    finished_at: datetime | None = None
     restarts: int = 0
     mounts: tuple[str, ...] = ()
     health: ContainerHealth | None = None

@@ -129,6 +129,9 @@ class Networks(Protocol):
     def has(self, network: str) -> bool:
         """Return whether the engine has a network of that name, of any program."""
 
+    def distant_address(self, pipeline: str) -> IPv4Address:
+        """Choose a free address that is not among the next ones of `free_address`, also in other processes."""
+
     def create_private(self, pipeline: str, run: int) -> str:
         """Create a network for the tests of one run and return its name. The engine chooses the addresses in it."""
 

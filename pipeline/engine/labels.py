@@ -24,6 +24,8 @@ LABEL_GRACE = "penstock.stop-grace"
 LABEL_STOP_SIGNAL = "penstock.stop-signal"
 # The `Stamp` of the start. The engine itself knows only the wall time, which may have been set since.
 LABEL_STARTED = "penstock.started"
+# In seconds: the time after which a run of a job is stopped.
+LABEL_TIMEOUT = "penstock.timeout"
 # The published port of the host that leads to the container. Absent where the balancer uses the container's address.
 LABEL_PORT = "penstock.port"
 # The port on which the container itself listens.
@@ -37,6 +39,8 @@ ROLE_TEST = "test"
 ROLE_RELEASE = "release-command"
 # The container of `pipeline run-once`.
 ROLE_CONSOLE = "run-once"
+# A run of a scheduled job.
+ROLE_JOB = "job"
 
 DEFAULT_SERVICE = "web"
 

@@ -44,8 +44,9 @@ class RunLogFile:
     line of the stage.
     """
 
-    def __init__(self, path: Path, mask: Callable[[str], str]) -> None:
+    def __init__(self, path: Path, mask: Callable[[str], str], limit: int = _FILE_LIMIT) -> None:
         self._mask = mask
+        self._limit = limit
         self._lock = threading.Lock()
         self._before: dict[str, str] = {}
         try:
@@ -65,15 +66,28 @@ class RunLogFile:
         with suppress(OSError):
             self._file.close()
 
+    @property
+    def is_full(self) -> bool:
+        """True if every later line is dropped."""
+        return self._file.size > self._limit
+
+    @property
+    def last_line(self) -> str:
+        """The last line of a log that has reached its limit."""
+        return f"the log has reached {self._limit >> 20} MiB, later lines are dropped"
+
     def line(self, stage: str, text: str) -> None:
-        """Write one line. At 64 MiB the log ends with a line that says so. Raises `StoreFault`."""
+        """Write one line. At its limit, 64 MiB by default, the log ends with a line that says so.
+
+        Raises `StoreFault`.
+        """
         with self._lock:
-            if self._file.closed or self._file.size > _FILE_LIMIT:
+            if self._file.closed or self.is_full:
                 return
             kept = self._kept(stage, text)
-            if self._file.size + len(kept.encode(errors="replace")) + 80 > _FILE_LIMIT:
-                kept = f"the log has reached {_FILE_LIMIT >> 20} MiB, later lines are dropped"
-                self._file.size = _FILE_LIMIT
+            if self._file.size + len(kept.encode(errors="replace")) + 80 > self._limit:
+                kept = self.last_line
+                self._file.size = self._limit
             try:
                 entry = {"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", "stage": stage, "text": kept}
                 self._file.append(json.dumps(entry, ensure_ascii=False))

@@ -12,6 +12,7 @@ from pipeline.store.deployments import Deployments
 from pipeline.store.events import EventLog
 from pipeline.store.history import History
 from pipeline.store.images import Images
+from pipeline.store.job_runs import JobRuns
 from pipeline.store.pipelines import Pipelines
 from pipeline.store.queue import RunQueue
 from pipeline.store.refs import Refs
@@ -43,6 +44,7 @@ class Store:
         self.refs = Refs(self._db)
         self.transitions = Transitions(self._db)
         self.deliveries = Deliveries(self._db)
+        self.job_runs = JobRuns(self._db)
         self.stacks = Stacks(self._db)
 
     @property

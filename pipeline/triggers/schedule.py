@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
+from itertools import chain, islice, takewhile
 
 from cronsim import CronSim
 
@@ -57,6 +58,18 @@ class Schedule:
         first = min(passed, key=lambda due: due.at, default=None)
         due = replace(first, rebuild=any(due.rebuild for due in passed)) if first else None
         return replace(self, since=now), due
+
+    def passed(self, now: datetime, limit: int) -> list[datetime]:
+        """Return the due times after `since` up to `now` in UTC, oldest first, and the first `limit` if there are more.
+
+        A time at which several expressions are due is one.
+        """
+        now = now.astimezone(UTC)
+        parts = (
+            islice((due.at for due in takewhile(lambda due: due.at <= now, self._due_times(each))), limit)
+            for each in self.expressions
+        )
+        return sorted(set(chain.from_iterable(parts)))[:limit]
 
     def _firsts(self) -> list[DueTime]:
         """Return the first due time of each expression after `since`."""

@@ -52,4 +52,4 @@ def wanted_replicas(context: StageContext, services: Iterable[str]) -> dict[str,
 
 def active_replicas(context: StageContext, active: Release | None) -> dict[str, int]:
     """Return the number of replicas of each service of the active release."""
-    return wanted_replicas(context, ReleaseSpec.parse(active.spec).services) if active else {}
+    return wanted_replicas(context, ReleaseSpec.parse(active.spec).replicated) if active else {}

@@ -19,6 +19,9 @@ def prune(context: StageContext, engine: Engine, keep: int) -> None:
         images = engine.images.for_pipeline(pipeline)
         # Read after the list, so images that other runs build from now on are not in it.
         working = {str(run.number) for run in store.runs.running(pipeline)}
+        # A job that runs finishes with its release, which need not be the active one any more.
+        releases = {run.release for run in store.job_runs.running(pipeline)}
+        kept |= {r.image_id for r in store.releases.all(pipeline) if r.number in releases}
         for image, run in images.items():
             if image in kept or run in working:
                 continue

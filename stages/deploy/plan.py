@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pipeline.api import StageContext
 from pipeline.balancer.model import TargetState, Undeclared
+from pipeline.config.job import describe_schedule
 from pipeline.config.logging_driver import unreadable
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.service_spec import ServiceSpec
@@ -28,15 +29,17 @@ def plan_release(context: StageContext, rollout: ReleaseRollout, spec: ReleaseSp
     carried = [f"{each.listener.url} is {choice}" for each, choice in choices if each.owner == name]
     before = [f"pull {image.name}" for image in spec.images.values() if not image.id]
     before += _command(spec) if is_new else []
-    parts = [_ServicePlan.of(context, rollout, spec, service, dead=dead) for service in spec.all_services()]
+    parts = [_ServicePlan.of(context, rollout, spec, service, dead=dead) for service in spec.replicated_services()]
     steps = [step for part in parts for step in part.steps]
     steps += [f"remove the service {other}" for other in rollout.others(spec)]
-    if same and not steps:
+    # A release that changes only a job replaces nothing.
+    jobs = _jobs(spec) if is_new or steps else []
+    if same and not (steps or jobs):
         return [*before, "nothing to do: the wanted release is already active", *waiting]
     change = "start the balancer" if dead else "reload the balancer: its target groups or listeners change"
     limits = [part.limits for part in parts if part.steps or len(parts) == 1]
     lost = [f"{name}: {text}" for name, each in spec.services.items() if (text := unreadable(each.logging))]
-    return [*before, *([] if same else [change]), *steps, *limits, *carried, *waiting, *lost]
+    return [*before, *([] if same else [change]), *steps, *jobs, *limits, *carried, *waiting, *lost]
 
 
 class _ServicePlan(NamedTuple):
@@ -65,6 +68,16 @@ def _command(spec: ReleaseSpec) -> list[str]:
     """Return the step of the release command. It runs once for each new release."""
     command = spec.settings.release_command
     return [f"run the release command in the new image: {' '.join(command.command)}"] if command else []
+
+
+def _jobs(spec: ReleaseSpec) -> list[str]:
+    """Return when each job runs from the new release on. A deployment starts no container of it."""
+    found = ((name, spec.services[name]) for name in spec.jobs)
+    return [
+        f"{name}: runs {describe_schedule(settings.schedule, settings.timezone)}"
+        for name, settings in found
+        if settings.schedule
+    ]
 
 
 def _revived(replica: Replica) -> Replica:

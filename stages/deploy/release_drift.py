@@ -53,9 +53,9 @@ class ReleaseDrift:
         self._is_stable = False
         number, spec = found
         lines = ["what is declared is not what the balancer has"] if self._undeclared(spec) else []
-        lines += [line for name in spec.services for line in self._findings_of(name, spec, number)]
+        lines += [line for name in spec.replicated for line in self._findings_of(name, spec, number)]
         lines += [f"the service {name} is not in release {number}" for name in self._rollout.others(spec)]
-        self._is_stable = all(self._drift(name).is_stable() for name in spec.services)
+        self._is_stable = all(self._drift(name).is_stable() for name in spec.replicated)
         return lines
 
     def exited(self, replica: str, exit_code: int) -> None:
@@ -77,9 +77,9 @@ class ReleaseDrift:
             return
         number, spec = found
         self._rollout.prepare(spec)
-        wanted = wanted_replicas(self._context, spec.services)
+        wanted = wanted_replicas(self._context, spec.replicated)
         failures: list[PenstockError] = []
-        for service in spec.all_services():
+        for service in spec.replicated_services():
             rollout = self._rollout.service(spec, service.name)
             try:
                 self._drift(service.name).repair(rollout, service, number, wanted[service.name], cancelled)

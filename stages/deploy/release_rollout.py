@@ -17,6 +17,7 @@ from pipeline.engine.console import remove_abandoned
 from pipeline.engine.hosts import local_host, runtime_on
 from pipeline.engine.interfaces import Engine
 from pipeline.event_kinds import EventKind
+from pipeline.jobs.stop import stop_all
 from stages.deploy.leaving_replicas import LeavingReplicas
 from stages.deploy.service_rollout import ServiceRollout
 from stages.deploy.service_targets import Place
@@ -48,10 +49,10 @@ class ReleaseRollout:
 
         Each service is replaced when the services before it are healthy. The error of one leaves those after it as
         they are. Services that are not in the release are removed at the end. All replicas of the services in
-        `restarts` are replaced.
+        `restarts` are replaced. Jobs have no replicas: their next run is of the release once it is active.
         """
         self.prepare(spec)
-        for service in spec.all_services():
+        for service in spec.replicated_services():
             self.service(spec, service.name).roll_out(
                 service, release, replicas[service.name], cancelled, restarts=service.name in restarts
             )
@@ -81,7 +82,7 @@ class ReleaseRollout:
         return self._one(name, Place(owner, settings.target_group), settings.health_check.needed_uptime)
 
     def others(self, spec: ReleaseSpec | None) -> dict[str, Place]:
-        """Return the services that have replicas or targets and are not in the release, each with its place.
+        """Return the services that have replicas or targets and none in the release, each with its place.
 
         Targets that another program has registered belong to no service.
         """
@@ -91,10 +92,14 @@ class ReleaseRollout:
         for place, target in self._targets():
             if service := service_of.get(target) or _service_in(target, self._pipeline):
                 found[service] = place
-        return {name: place for name, place in found.items() if spec is None or name not in spec.services}
+        return {name: place for name, place in found.items() if spec is None or name not in spec.replicated}
 
     def tear_down(self) -> int:
-        """Drain and remove every replica, the listeners and the network. Return the number of replicas."""
+        """Stop the jobs, drain and remove every replica, the listeners and the network.
+
+        Return the number of replicas.
+        """
+        stop_all(self._context, self.engine)
         count = sum(self._one(name, place).remove() for name, place in self.others(None).items())
         if not self._is_shared:
             self._withdraw()

@@ -99,7 +99,7 @@ class DockerDeploy:
         """Roll back to an earlier release, with the steps and limits of a deployment. Keeps the numbers of replicas."""
         spec = ReleaseSpec.parse(release.spec)
         services = spec.services
-        replicas = wanted_replicas(context, services)
+        replicas = wanted_replicas(context, spec.replicated)
         _check_groups(context, services)
         _check_limits(release, services, replicas)
         with _rollout(context) as rollout:
@@ -120,9 +120,9 @@ class DockerDeploy:
         """Change the number of replicas of a service of the active release, until pipeline.yaml changes it."""
         release = _active_release(context)
         _check_service(release, service)
-        services = ReleaseSpec.parse(release.spec).services
-        _check_limits(release, {service: services[service]}, {service: replicas})
-        wanted = {**wanted_replicas(context, services), service: replicas}
+        spec = ReleaseSpec.parse(release.spec)
+        _check_limits(release, {service: spec.services[service]}, {service: replicas})
+        wanted = {**wanted_replicas(context, spec.replicated), service: replicas}
         self._deploy(context, release, release, wanted, {service: _all_replicas(context).get(service)})
 
     def restart(self, context: StageContext, service: str | None) -> None:
@@ -130,7 +130,7 @@ class DockerDeploy:
         release = _active_release(context)
         if service is not None:
             _check_service(release, service)
-        services = ReleaseSpec.parse(release.spec).services
+        services = ReleaseSpec.parse(release.spec).replicated
         restarts = services if service is None else (service,)
         self._deploy(context, release, release, wanted_replicas(context, services), restarts=restarts)
 
@@ -245,6 +245,8 @@ def _check_service(release: Release, name: str) -> None:
     if name not in services:
         hint = f"its {'service is' if len(services) == 1 else 'services are'} {', '.join(services)}"
         raise ConfigError(f"release {release.number} has no service {name}", hint=hint)
+    if services[name].is_job:
+        raise ConfigError(f"{name} is a job, which has no replicas", hint=f"`pipeline job run {name}` runs it now")
 
 
 def _pulled_images(context: StageContext) -> dict[str, ServiceImage]:
@@ -286,6 +288,8 @@ def _check_groups(context: StageContext, wanted: Mapping[str, ServiceSettings]) 
 def _check_limits(release: Release, services: Mapping[str, ServiceSettings], replicas: Mapping[str, int]) -> None:
     """Refuse a release whose limits are 0 for these numbers of replicas. They were checked for others."""
     for name, settings in services.items():
+        if settings.is_job:
+            continue
         rolling, count = settings.rolling, replicas[name]
         if not any(rolling.limits(count)):
             of_service = f" of {name}" if len(services) > 1 else ""

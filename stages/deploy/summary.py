@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from pipeline.balancer.model import SharedGroup
+from pipeline.config.job import describe_schedule
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.service import ServiceSettings
 
@@ -12,7 +13,10 @@ from pipeline.config.service import ServiceSettings
 def announcement(release: int, active: int | None, spec: ReleaseSpec, replicas: Mapping[str, int]) -> str:
     """Return what a deployment is about to do. `active` is the number of the active release."""
     origin = f"from release {active} " if active and active != release else ""
-    parts = [_wanted(settings, replicas[name], is_first=active is None) for name, settings in spec.services.items()]
+    parts = [
+        _job(settings) if settings.is_job else _wanted(settings, replicas[name], is_first=active is None)
+        for name, settings in spec.services.items()
+    ]
     if not spec.shared:
         return f"{origin}to release {release}: {parts[0]}"
     named = "; ".join(f"{name}: {part}" for name, part in zip(spec.services, parts, strict=True))
@@ -21,10 +25,18 @@ def announcement(release: int, active: int | None, spec: ReleaseSpec, replicas: 
 
 def reached(spec: ReleaseSpec, replicas: Mapping[str, int], waiting: Collection[int]) -> str:
     """Return the numbers of replicas, and where clients reach them, without the ports in `waiting`."""
-    parts = {name: _reached(spec, settings, replicas[name], waiting) for name, settings in spec.services.items()}
+    parts = {
+        name: _job(settings) if settings.is_job else _reached(spec, settings, replicas[name], waiting)
+        for name, settings in spec.services.items()
+    }
     if not spec.shared:
         return next(iter(parts.values()))
     return "; ".join(f"{name}: {part}" for name, part in parts.items())
+
+
+def _job(settings: ServiceSettings) -> str:
+    assert settings.schedule
+    return f"runs {describe_schedule(settings.schedule, settings.timezone)}"
 
 
 def _wanted(settings: ServiceSettings, replicas: int, *, is_first: bool) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,7 +15,7 @@ from pipeline.engine.container import Container
 from pipeline.engine.docker.faults import TIMEOUT, UNREADABLE
 from pipeline.engine.docker.frames import STDERR, FrameReader
 from pipeline.engine.docker.log_stream import DockerLogStream, unix_time
-from pipeline.engine.docker.networks import next_free, subnet_of
+from pipeline.engine.docker.networks import distant_address, subnet_of
 from pipeline.engine.docker.translation import address_in, container_from_list
 from pipeline.engine.docker.wire import Opened, Refusal, Wire, end_input
 from pipeline.engine.labels import (
@@ -32,8 +31,6 @@ _CHUNK = 64 * 1024
 _POLL_INTERVAL = 0.02
 _COPIED_LABELS = (LABEL_PIPELINE, LABEL_RELEASE, LABEL_SERVICE)
 _COPIED = ("Env", "Cmd", "Entrypoint", "WorkingDir", "User", "StopSignal", "Volumes")
-# A rollout takes the next addresses, up to sixteen at a time. A command does not take one that a rollout is about to.
-_NEAREST, _FARTHEST = 32, 160
 
 
 class DockerConsole:
@@ -156,19 +153,6 @@ class DockerConsole:
         used = {each["IPv4Address"].partition("/")[0] for each in (found.get("Containers") or {}).values()}
         used |= {address_in(row, network) for row in rows}
         return distant_address(IPv4Network(subnet_of(found)), {IPv4Address(address) for address in used if address})
-
-
-def distant_address(subnet: IPv4Network, used: set[IPv4Address]) -> IPv4Address:
-    """Return a free address that is not among the next ones after the highest used one, if the network is so large."""
-    taken = {address for address in used if address in subnet}
-    distance = random.randrange(_NEAREST, _FARTHEST)  # noqa: S311  # no secret
-    address = max(taken, default=subnet.network_address) + distance
-    if address < subnet.broadcast_address:
-        return address
-    found = next_free(subnet, taken)
-    if found is None:
-        raise EngineFault(f"no free address in {subnet}")
-    return found
 
 
 class _Attached:

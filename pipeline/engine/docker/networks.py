@@ -5,6 +5,7 @@ Penstock chooses the addresses in a pipeline's network, so a container keeps its
 
 from __future__ import annotations
 
+import random
 import secrets as randomness
 import threading
 from collections import deque
@@ -21,6 +22,8 @@ from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL
 _ATTEMPTS = 5
 # More than the number of concurrent starts, so no two of them get the same address.
 _REMEMBERED = 64
+# A rollout takes the next addresses, up to sixteen at a time. Others do not take one that a rollout is about to.
+_NEAREST, _FARTHEST = 32, 160
 
 
 class DockerNetworks:
@@ -102,6 +105,11 @@ class DockerNetworks:
         is_of_pipeline = labels.get(LABEL_HOME) == self._home and LABEL_ROLE not in labels
         return str(self.free_address(labels[LABEL_PIPELINE])) if is_of_pipeline else None
 
+    def distant_address(self, pipeline: str) -> IPv4Address:
+        """Choose a free address that no rollout of another process is about to choose."""
+        subnet = self.ensure(pipeline)
+        return distant_address(subnet, self.addresses(pipeline))
+
     def create_private(self, pipeline: str, run: int) -> str:
         """Create a network for the tests of one run and return its name. Docker chooses the addresses in it."""
         name = f"{self.name(pipeline)}.test{run}.{randomness.token_hex(3)}"
@@ -169,6 +177,19 @@ def next_free(subnet: IPv4Network, used: Collection[IPv4Address]) -> IPv4Address
     start = max((int(address) for address in used), default=first - 1) + 1
     numbers = chain(range(start, last + 1), range(first, start))
     return next((address for number in numbers if (address := IPv4Address(number)) not in used), None)
+
+
+def distant_address(subnet: IPv4Network, used: set[IPv4Address]) -> IPv4Address:
+    """Return a free address that is not among the next ones after the highest used one, if the network is so large."""
+    taken = {address for address in used if address in subnet}
+    distance = random.randrange(_NEAREST, _FARTHEST)  # noqa: S311  # no secret
+    address = max(taken, default=subnet.network_address) + distance
+    if address < subnet.broadcast_address:
+        return address
+    found = next_free(subnet, taken)
+    if found is None:
+        raise EngineFault(f"no free address in {subnet}")
+    return found
 
 
 def subnet_of(network: Mapping[str, Any]) -> str:

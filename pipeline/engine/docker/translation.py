@@ -115,6 +115,7 @@ def container_from_inspect(row: Mapping[str, Any]) -> Container:
         created_at=datetime.fromisoformat(row["Created"]),
         pid=state["Pid"],
         process_started_at=datetime.fromisoformat(state["StartedAt"]),
+        finished_at=None if state["Running"] else datetime.fromisoformat(state["FinishedAt"]),
         restarts=row["RestartCount"],
         exit_code=state["ExitCode"],
         oom_killed=state["OOMKilled"],

@@ -35,6 +35,7 @@ class _Process:
     state: str = "created"
     policy: str = "no"
     process_started_at: datetime | None = None
+    finished_at: datetime | None = None
     exit_code: int = 0
     oom_killed: bool = False
     restarts: int = 0
@@ -226,7 +227,7 @@ class FakeContainers:
         with self._changed:
             for found in self._containers.values():
                 if found.state == "running":
-                    found.state, found.exit_code = "exited", _KILLED
+                    found.state, found.exit_code, found.finished_at = "exited", _KILLED, self._now()
             self._changed.notify_all()
 
     def boot(self) -> None:
@@ -258,7 +259,7 @@ class FakeContainers:
             self._end(container, container.program.exit_code)
 
     def _end(self, container: _Process, code: int, *, oom_killed: bool = False, by_hand: bool = False) -> None:
-        container.stopped_by_hand = by_hand
+        container.stopped_by_hand, container.finished_at = by_hand, self._now()
         container.state, container.exit_code, container.oom_killed = "exited", code, oom_killed
         if not by_hand and container.is_restarted_after(code):
             container.begin(self._now())
@@ -297,6 +298,7 @@ class FakeContainers:
             exit_code=container.exit_code if full else None,
             oom_killed=container.oom_killed if full else False,
             process_started_at=container.process_started_at if full else None,
+            finished_at=container.finished_at if full and not running else None,
             restarts=container.restarts if full else 0,
             health=self._health(container) if running else None,
         )

@@ -24,6 +24,7 @@ class FakeNetworks:
         self._free: dict[str, Iterator[IPv4Address]] = {}
         self._private: dict[str, Mapping[str, str]] = {}
         self._numbers = count(1)
+        self._distances = count(2)
 
     def name(self, pipeline: str) -> str:
         """Return the name of the pipeline's network."""
@@ -54,6 +55,12 @@ class FakeNetworks:
         """Create a network, as another program would."""
         with self._lock:
             self._create(network)
+
+    def distant_address(self, pipeline: str) -> IPv4Address:
+        """Return an address of the pipeline's network, from its end, each only once."""
+        with self._faults.call("networks.distant_address"), self._lock:
+            subnet = self._create(self.name(pipeline))
+            return subnet.broadcast_address - next(self._distances)
 
     def create_private(self, pipeline: str, run: int) -> str:
         """Create a network for the tests of one run and return its name."""

@@ -23,7 +23,8 @@ import pytest
 from pipeline.base.errors import EngineFault, StageFailed
 from pipeline.cli.terminal import attach
 from pipeline.engine.console import abandoned
-from pipeline.engine.docker.console import DockerConsole, distant_address
+from pipeline.engine.docker.console import DockerConsole
+from pipeline.engine.docker.networks import distant_address
 from pipeline.engine.docker.wire import Refusal, Wire
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, ROLE_APP, ROLE_CONSOLE
 from tests.support.paths import ROOT
