@@ -22,6 +22,7 @@ from pipeline.engine.hosts import local_console
 from pipeline.engine.labels import DEFAULT_SERVICE, LABEL_RELEASE, LABEL_ROLE, LABEL_SERVICE, ROLE_APP
 from pipeline.store.database import Database
 from pipeline.store.releases import Releases
+from pipeline.store.services import job_names
 
 
 class CommandOfContainer(click.Command):
@@ -47,12 +48,19 @@ class App:
     active: int | None
     """The active release."""
     console: Console
+    jobs: tuple[str, ...] = ()
+    """The jobs of the active release."""
 
     def replica(self, service: str | None, name: str | None = None, *, running: bool) -> Container:
         """Return a replica, preferably one of the active release that runs. The oldest of them.
 
         `name` is that of a replica, or its end. Raises `ConfigError` if there is none, and none that runs if `running`.
         """
+        if service in self.jobs:
+            raise ConfigError(
+                f"{service} is a job, of which no container runs all the time",
+                hint=f"`pipeline job run {service}` runs it now; name another service for a command of your own",
+            )
         found = self.console.containers(self.pipeline)
         for left in abandoned(found, lambda name: is_held(self.home.lock(name))):
             self.console.remove(left.id)
@@ -97,7 +105,9 @@ def app_of(file: Path, parameters: Sequence[str]) -> Iterator[App]:
             name = opened.name
     with closing(Database(home.database)) as database:
         active = Releases(database).active(name)
-    yield App(home, name, active.number if active else None, local_console(home.id))
+    yield App(
+        home, name, active.number if active else None, local_console(home.id), job_names(active.spec) if active else ()
+    )
 
 
 def _certain_name(file: Path) -> str | None:

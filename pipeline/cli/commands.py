@@ -30,6 +30,7 @@ GROUPS = {
     "Control": {
         "exec": "Run a command in a container of the application.",
         "run-once": "Run a command in a new container of the active release.",
+        "job": "List, run and cancel scheduled jobs.",
         "recover": "Repair the state after a crash.",
         "cancel": "Cancel a run.",
         "retry": "Retry a run that did not succeed.",

@@ -13,13 +13,14 @@ from pipeline.cli.output import table
 from pipeline.cli.session import json_option
 from pipeline.config.release import service_names
 from pipeline.store.records import Release
+from pipeline.store.services import job_names
 from pipeline.store.store import Store
 
 
 @click.command("list")
 @json_option
 def command(as_json: bool) -> None:
-    """List the pipelines of the home: the active release, its replicas, the latest run and the file.
+    """List the pipelines of the home: the active release, its replicas, the latest run, the jobs and the file.
 
     Other commands take a name from this list as `-p NAME`, in any directory.
     """
@@ -28,8 +29,8 @@ def command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
         return
-    rows = [tuple("-" if value is None else str(value) for value in each.values()) for each in found]
-    table(rows, "pipeline", "release", "replicas", "run", "state", "file")
+    rows = [tuple(map(_cell, each.values())) for each in found]
+    table(rows, "pipeline", "release", "replicas", "run", "state", "jobs", "file")
 
 
 def _described(store: Store, name: str, file: Path) -> dict[str, Any]:
@@ -40,8 +41,22 @@ def _described(store: Store, name: str, file: Path) -> dict[str, Any]:
         "replicas": _replicas(store, active) if active else None,
         "run": latest.number if latest else None,
         "state": str(latest.state) if latest else None,
+        "jobs": _jobs(store, active) if active else {},
         "file": str(file),
     }
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dict):
+        value = ", ".join(f"{name} {state or 'no run yet'}".replace("_", " ") for name, state in value.items())
+    return "-" if value in (None, "") else str(value)
+
+
+def _jobs(store: Store, release: Release) -> dict[str, str | None]:
+    """Return the state of the last run of each job, None before the first one."""
+    names = job_names(release.spec)
+    runs = store.job_runs.last_of_each(release.pipeline) if names else {}
+    return {name: str(runs[name].state) if name in runs else None for name in names}
 
 
 def _replicas(store: Store, release: Release) -> int | None:

@@ -21,6 +21,7 @@ from pipeline.cli.session import (
 from pipeline.config.release import service_names
 from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.store.records import MAX_REPLICAS, is_scale
+from pipeline.store.services import job_names
 
 
 @click.command("scale")
@@ -49,6 +50,11 @@ def command(wanted: str, file: Path, parameters: tuple[str, ...], wait: str | No
 def _only_service(opened: Session) -> str:
     active = opened.store.releases.active(opened.name)
     names = service_names(active.spec) if active else (DEFAULT_SERVICE,)
+    if active and not names:
+        jobs = job_names(active.spec)
+        raise ConfigError(
+            f"{opened.name} has only jobs, which have no replicas", hint=f"`pipeline job run {jobs[0]}` runs one now"
+        )
     if len(names) > 1:
         raise ConfigError(f"{opened.name} has several services: {', '.join(names)}", hint=f"name one: {names[0]}=5")
     return names[0]

@@ -153,13 +153,6 @@ def service_names(stored: str) -> tuple[str, ...]:
     return tuple(name for name, settings in services.items() if not settings.get("schedule"))
 
 
-def job_names(stored: str) -> tuple[str, ...]:
-    """Return the names of the jobs in a stored release. Loads no model."""
-    services = json.loads(stored).get("services")
-    found = services.items() if isinstance(services, dict) else ()
-    return tuple(name for name, settings in found if settings.get("schedule"))
-
-
 def forced_deployments(stored: str) -> int:
     """Return the count of forced deployments in a stored release, 0 if it has none."""
     return _Stored.model_validate_json(stored).balancer.forced

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.release import service_names
 from pipeline.engine.labels import DEFAULT_SERVICE
+from pipeline.store.job_run import JobState
 from pipeline.store.records import Run, RunState
+from pipeline.store.services import job_names
 from pipeline.store.store import Store
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ _FAMILIES = {
     "penstock_runs_queued": ("gauge", "Runs that wait in the queue."),
     "penstock_runs_running": ("gauge", "Runs in execution."),
     "penstock_active_release": ("gauge", "Number of the active release."),
+    "penstock_job_runs_total": ("counter", "Runs of jobs that ended, since the first one kept at the first scrape."),
+    "penstock_job_run_duration_seconds": ("summary", "Time of these runs of jobs."),
+    "penstock_job_last_success_timestamp_seconds": ("gauge", "End of the latest run of a job that succeeded."),
+    "penstock_job_running": ("gauge", "1 while a job runs, else 0."),
     "penstock_replicas_wanted": ("gauge", "Number of replicas that the active release should have."),
 }
 _Labels = tuple[tuple[str, str], ...]
@@ -42,6 +48,7 @@ class DaemonMetrics:
         self._balancer = balancer
         self._traffic: Metrics | None = None
         self._counted: dict[str, set[int]] = {}
+        self._counted_jobs: dict[str, set[int]] = {}
         self._values: dict[str, Counter[tuple[str, _Labels]]] = {name: Counter() for name in _FAMILIES}
         self._lock = Lock()
 
@@ -74,6 +81,25 @@ class DaemonMetrics:
         for service in service_names(active.spec) if active else (DEFAULT_SERVICE,):
             wanted = self._store.services.wanted(pipeline, service) if active else 0
             self._set("penstock_replicas_wanted", (*where, ("service", service)), wanted or 0)
+
+        self._count_jobs(pipeline, job_names(active.spec) if active else ())
+
+    def _count_jobs(self, pipeline: str, names: Collection[str]) -> None:
+        runs = self._store.job_runs.all(pipeline)
+        counted = self._counted_jobs.get(pipeline, set())
+        for run in runs:
+            if run.state.over and run.number not in counted:
+                ended = (("pipeline", pipeline), ("job", run.job), ("state", str(run.state)))
+                self._values["penstock_job_runs_total"]["", ended] += 1
+                self._observe("penstock_job_run_duration_seconds", ended, run.duration.total_seconds())
+        self._counted_jobs[pipeline] = {run.number for run in runs if run.state.over}
+        for name in names:
+            where = (("pipeline", pipeline), ("job", name))
+            running = any(run.job == name and not run.state.over for run in runs)
+            self._set("penstock_job_running", where, int(running))
+            last = next((run for run in runs if run.job == name and run.state is JobState.SUCCEEDED), None)
+            if last is not None and last.ended_at is not None:
+                self._set("penstock_job_last_success_timestamp_seconds", where, int(last.ended_at.timestamp()))
 
     def _add(self, run: Run, where: _Labels) -> None:
         self._values["penstock_runs_total"]["", where] += 1

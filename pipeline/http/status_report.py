@@ -13,6 +13,7 @@ from pipeline.balancer.model import Target, TargetHealth
 from pipeline.base.errors import BalancerFault
 from pipeline.base.home import Home
 from pipeline.base.lock import holder
+from pipeline.http.job_report import JobResponse, job_responses
 from pipeline.http.responses import (
     CertificateResponse,
     HolderResponse,
@@ -73,6 +74,7 @@ class StatusReport:
         self._workers = {each.name: str(each.health or each.state) for each in workers}
         self._last = _last_run(store, pipeline, self._status)
         self._certificates = certificate_states(self._balancer, pipeline)
+        self._jobs = job_responses(store, pipeline)
 
     def text(self) -> StatusText:
         """Return the report for people."""
@@ -107,7 +109,7 @@ class StatusReport:
             restarts={found.container: found.count for found in self._restarts},
             certificates=[CertificateResponse.model_validate(state) for state in self._certificates],
         )
-        return found.as_data()
+        return {**found.as_data(), "jobs": [job.as_data() for job in self._jobs]}
 
     def _lines(self) -> Iterator[Text]:
         status = self._status
@@ -129,6 +131,7 @@ class StatusReport:
         yield from ((text if status.served else f"{text}: run `pipeline recover`",) for text in self._broken)
         yield from ((text,) for text in self._blocked)
         yield from (_describe_certificate(state, status) for state in self._certificates)
+        yield from (_describe_job(job, status) for job in self._jobs)
 
     def _listeners(self) -> Iterator[Text]:
         declared = self._balancer.declaration(self._pipeline)
@@ -181,6 +184,17 @@ def _describe_certificate(state: CertificateState, status: PipelineStatus) -> Te
     if state.expires is None:
         return (f"{names} is not issued yet{served}", *failure)
     return (f"{names} expires ", state.expires, *failure)
+
+
+def _describe_job(job: JobResponse, status: PipelineStatus) -> Text:
+    run = job.last_run
+    reason = f" ({run.reason})" if run and run.reason not in ("", run.state) else ""
+    last: Text = (
+        (f"run {run.number} {run.state.replace('_', ' ')}{reason}, ", run.started_at) if run else ("no run yet",)
+    )
+    served = "" if status.served else ", which only `pipeline serve` runs"
+    following: Text = ("; next ", job.next, served) if job.next else ()
+    return (f"job {job.name}: ", *last, *following)
 
 
 def _manager(status: PipelineStatus) -> Text:

@@ -11,7 +11,7 @@ from pipeline.base.suggestion import did_you_mean
 from pipeline.config.job import find_zone
 from pipeline.config.mounts import resolved_mounts
 from pipeline.config.privileges import pids
-from pipeline.config.release import ReleaseSpec, job_names, service_names
+from pipeline.config.release import ReleaseSpec, service_names
 from pipeline.config.service_spec import ServiceSpec
 from pipeline.engine.container import ContainerSpec, LogLimit
 from pipeline.engine.interfaces import Engine
@@ -26,6 +26,7 @@ from pipeline.engine.labels import (
 )
 from pipeline.store.job_run import JobSchedule
 from pipeline.store.records import Release
+from pipeline.store.services import job_names
 from pipeline.store.store import Store
 from pipeline.triggers.schedule import Schedule
 from pipeline.triggers.time_zone import local_zone

@@ -108,14 +108,6 @@ class JobRuns:
         )
         return {row["job"]: _from_row(row) for row in rows}
 
-    def last_success(self, pipeline: str, job: str) -> JobRun | None:
-        """Return the latest run of a job that succeeded, or None."""
-        row = self._db.row(
-            "SELECT * FROM job_runs WHERE pipeline=? AND job=? AND state='succeeded' ORDER BY number DESC LIMIT 1",
-            *(pipeline, job),
-        )
-        return _from_row(row) if row else None
-
     def prune(self, pipeline: str, job: str, keep: int, since: datetime | None = None) -> None:
         """Delete the ended runs of a job but the latest `keep`, and those that started before `since`.
 

@@ -38,6 +38,13 @@ class Services:
         return int(row["wanted"]) if row else None
 
 
+def job_names(stored: str) -> tuple[str, ...]:
+    """Return the names of the scheduled jobs in a stored release. Loads no model."""
+    services = json.loads(stored).get("services")
+    found = services.items() if isinstance(services, dict) else ()
+    return tuple(name for name, settings in found if settings.get("schedule"))
+
+
 def set_scale(db: sqlite3.Connection, pipeline: str, name: str, declared: int | None, count: int) -> None:
     """Keep the number of a service that differs from the declared one. None: forget it."""
     db.execute("DELETE FROM scales WHERE pipeline=? AND service=?", (pipeline, name))

@@ -34,12 +34,12 @@ def test_all_pipelines_are_listed(file: Path) -> None:
     """A pipeline that has not run is listed with its file."""
     done = CliRunner().invoke(pipelines.command, [], catch_exceptions=False)
     assert [line.split() for line in done.stdout.splitlines()] == [
-        ["PIPELINE", "RELEASE", "REPLICAS", "RUN", "STATE", "FILE"],
-        ["shop", "-", "-", "-", "-", str(file)],
+        ["PIPELINE", "RELEASE", "REPLICAS", "RUN", "STATE", "JOBS", "FILE"],
+        ["shop", "-", "-", "-", "-", "-", str(file)],
     ]
     done = CliRunner().invoke(pipelines.command, ["--json"], catch_exceptions=False)
     none = dict.fromkeys(("release", "replicas", "run", "state"))
-    assert json.loads(done.stdout) == [{"pipeline": "shop", **none, "file": str(file)}]
+    assert json.loads(done.stdout) == [{"pipeline": "shop", **none, "jobs": {}, "file": str(file)}]
 
 
 def activate(spec: str, **wanted: int) -> None:

@@ -322,7 +322,12 @@ def test_old_runs_are_deleted_with_their_logs(jobs: JobHome, monkeypatch: pytest
     ("services", "name", "message", "hint"),
     [
         (None, "nightli", "release 1 of shop has no job nightli", "did you mean nightly?"),
-        ("{worker: {}}", "worker", "release 2 of shop has no jobs", "a job is a service of deploy.services with a schedule"),
+        (
+            "{worker: {}}",
+            "worker",
+            "release 2 of shop has no jobs",
+            "a job is a service of deploy.services with a schedule",
+        ),
         (
             '{worker: {}, nightly: {schedule: "0 3 * * *"}}',
             "worker",

@@ -1,0 +1,34 @@
+"""`pipeline job cancel`: stop the run of a job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.base.errors import ConfigError
+from pipeline.cli.job_history import check_known
+from pipeline.cli.session import pipeline_options, session
+
+
+@click.command("cancel")
+@click.argument("name")
+@pipeline_options
+def command(name: str, file: Path, parameters: tuple[str, ...]) -> None:
+    """Stop the run of the job NAME: SIGTERM, and SIGKILL after its `stop_grace`.
+
+    Works with and without the daemon, and for runs of `pipeline job run`. The next time of the schedule runs again.
+    """
+    from pipeline.engine.hosts import local_engine
+    from pipeline.jobs.stop import stop_run
+    from pipeline.runner.context import PipelineContext
+
+    with session(file, parameters) as opened:
+        check_known(opened, name)
+        running = [run for run in opened.store.job_runs.running(opened.name) if run.job == name]
+        if not running:
+            raise ConfigError(f"{name} does not run", hint="`pipeline job list` shows its last run and its next time")
+        context = PipelineContext(opened.home, opened.configuration, opened.store).stage_context()
+        with local_engine(opened.home.id) as engine:
+            done = stop_run(context, engine, running[0])
+    click.echo(f"run {done.number} of {name}: {done.state.replace('_', ' ')}")
