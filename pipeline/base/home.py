@@ -133,7 +133,11 @@ class Home:
 
     def job_log(self, pipeline: str, container: str) -> Path:
         """Return the log file of a job's run, by its container, one JSON object per line."""
-        return self.logs / pipeline / "jobs" / f"{container}.jsonl"
+        return self.job_logs(pipeline) / f"{container}.jsonl"
+
+    def job_logs(self, pipeline: str) -> Path:
+        """Return the folder with the output of the runs of the jobs of `pipeline`."""
+        return self.logs / pipeline / "jobs"
 
     def replica_logs(self, pipeline: str) -> Path:
         """Return the folder with the output of the replicas of `pipeline` that were removed."""

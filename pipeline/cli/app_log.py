@@ -1,4 +1,4 @@
-"""The output of all replicas of an application: of those that run, and of those that were removed."""
+"""The output of an application: of the replicas that run, of those that were removed, and of the runs of jobs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pipeline.base.lock import is_held
 from pipeline.cli.app import App
 from pipeline.engine.console import STAMP_LENGTH, LogStream
 from pipeline.engine.container import Container
 from pipeline.engine.labels import DEFAULT_SERVICE, LABEL_RELEASE, LABEL_ROLE, LABEL_SERVICE, ROLE_APP
+from pipeline.store.job_logs import JobLogFollower, JobLogs
 from pipeline.store.replica_logs import ReplicaLogs
 
 # In seconds. Between two reads, output collects in the connections, which costs less than one read for each line.
@@ -67,7 +69,7 @@ class Wanted:
 
 
 def read(app: App, wanted: Wanted) -> Iterator[Entry]:
-    """Yield the output of all replicas until now, by its time."""
+    """Yield the output of all replicas and of all runs of jobs until now, by its time."""
     saved = ReplicaLogs(app.home.replica_logs(app.pipeline))
     # Before the saved ones are listed, so that none is missing: a replica is saved before it is removed.
     present = {name: container for name, container in _replicas(app).items() if wanted.includes(name)}
@@ -76,6 +78,9 @@ def read(app: App, wanted: Wanted) -> Iterator[Entry]:
     parts = [wanted.entries(name, lines) for name, lines in zip(present, sources, strict=True)]
     gone = sorted(name for name in names - present.keys() if wanted.includes(name))
     parts += [wanted.entries(name, saved.read(name.name)) for name in gone]
+    logs = JobLogs(app.home.job_logs(app.pipeline))
+    runs = sorted(name for each in logs.names() if wanted.includes(name := ReplicaName.parse(each)))
+    parts += [wanted.entries(name, (line for line, _ in logs.read(name.name))) for name in runs]
     return heapq.merge(*parts, key=lambda entry: entry.stamp)
 
 
@@ -124,7 +129,10 @@ class _Source:
 
 
 class AppFollower:
-    """Follows the replicas that exist, and those that are started later, until each has written its last line."""
+    """Follows the replicas that exist, and those that are started later, until each has written its last line.
+
+    The runs of jobs as well.
+    """
 
     def __init__(self, app: App, wanted: Wanted) -> None:
         self._app = app
@@ -132,6 +140,8 @@ class AppFollower:
         self._saved = ReplicaLogs(app.home.replica_logs(app.pipeline))
         self._sources: dict[ReplicaName, _Source] = {}
         self._known = {ReplicaName.parse(name) for name in self._saved.names()}
+        logs = JobLogs(app.home.job_logs(app.pipeline))
+        self._runs = JobLogFollower(logs, lambda name: is_held(app.home.lock(name)))
 
     def batches(self) -> Iterator[list[Entry]]:
         """Yield the new lines, by their time, as long as the caller wants."""
@@ -143,6 +153,8 @@ class AppFollower:
                 parts = self._list()
             for name, source in self._sources.items():
                 parts[name] = [*parts.get(name, ()), *self._arrived(source)]
+            runs = {ReplicaName.parse(name): lines for name, lines in self._runs.arrived().items()}
+            parts |= {name: lines for name, lines in runs.items() if self._wanted.includes(name)}
             entries = [self._wanted.entries(name, lines) for name, lines in parts.items() if lines]
             yield list(heapq.merge(*entries, key=lambda entry: entry.stamp))
             time.sleep(_READ_INTERVAL)

@@ -25,6 +25,7 @@ NOT_OF_JOB = {
     "unhealthy_timeout": "its exit code tells whether it succeeded",
     "function": "it gets no requests",
     "log": "its output is kept by `pipeline job logs`, up to 8 MiB for each run",
+    "logging": "its output is kept by `pipeline job logs`",
 }
 """The keys of a service that a job does not have, each with the reason."""
 

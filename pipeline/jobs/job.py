@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
 from pipeline.api import StageContext
@@ -88,6 +88,7 @@ class Job:
             init=settings.init,
             shm_size=settings.shm_size,
             privileges=settings.privileges,
+            options=replace(settings.container_options, log_driver=None),
             network=engine.networks.name(self.pipeline),
             address=str(engine.networks.distant_address(self.pipeline)),
         )

@@ -79,7 +79,7 @@ def _prune(context: StageContext, run: JobRun) -> None:
     keep = min(retention.runs, MAX_RUNS)
     context.store.job_runs.prune(run.pipeline, run.job, keep, since)
     # Listed before the rows are read: a run has its row before its log.
-    logs = list(context.home.job_log(run.pipeline, run.container).parent.glob("*.jsonl"))
+    logs = list(context.home.job_logs(run.pipeline).glob("*.jsonl"))
     kept = {each.container for each in context.store.job_runs.all(run.pipeline)}
     for path in logs:
         if path.stem not in kept:

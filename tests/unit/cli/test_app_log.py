@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 
 from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
+from pipeline.base.lock import work_lock
 from pipeline.cli import logs
 from pipeline.cli.app import App
 from pipeline.cli.app_log import AppFollower, Entry, Wanted, read
+from pipeline.engine.console import STAMP_LENGTH
 from pipeline.engine.container import Container
 from pipeline.engine.docker.frames import FrameReader
 from pipeline.engine.docker.log_stream import unix_time
 from pipeline.engine.labels import LABEL_RELEASE, LABEL_ROLE, LABEL_SERVICE, ROLE_APP
 from pipeline.store.replica_logs import ReplicaLogs
+from pipeline.store.run_log import RunLogFile
 from tests.support.pipeline_yaml import MINIMAL
 
 
@@ -246,3 +249,38 @@ def test_options_that_make_no_sense(
     with pytest.raises(ConfigError) as caught:
         logs.command.main(arguments, standalone_mode=False)
     assert caught.value.message.startswith(error)
+
+
+def run_log(app: App, container: str) -> RunLogFile:
+    """Return the log of a job's run."""
+    return RunLogFile(app.home.job_log(app.pipeline, container), str)
+
+
+def test_runs_of_jobs_are_part_of_the_output(app: App) -> None:
+    """By their job, their release and their time."""
+    with run_log(app, "shop.nightly.r2.aaaaaa") as log:
+        log.line("nightly", "cleaned")
+    found = list(read(app, Wanted(service="nightly")))
+    assert [(entry.replica.service, entry.replica.release, entry.text) for entry in found] == [
+        ("nightly", 2, b"cleaned")
+    ]
+    assert len(found[0].stamp) == STAMP_LENGTH
+    assert list(read(app, Wanted(service="nightly", release=3))) == []
+    assert "cleaned" in texts(read(app, Wanted()))
+
+
+def test_runs_of_jobs_are_followed(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has ended before is left out. One that runs is printed from its start."""
+    with run_log(app, "shop.nightly.r1.aaaaaa") as log:
+        log.line("nightly", "before")
+    running = run_log(app, "shop.nightly.r1.bbbbbb")
+    running.line("nightly", "one")
+    with work_lock(app.home.lock("shop.nightly.r1.bbbbbb"), "job"):
+        follower = Followed(app, monkeypatch)
+        assert "one" in follower.next()
+        running.line("nightly", "two")
+        with run_log(app, "shop.nightly.r2.cccccc") as log:
+            log.line("nightly", "three")
+        assert {"two", "three"} <= set(follower.next())
+        assert "three" not in follower.next()
+    running.close()
