@@ -51,15 +51,16 @@ class JobHome:
         monkeypatch.setattr(hosts, "local_engine", lambda _: self.engine)
         monkeypatch.setattr(deployments, "now", lambda: self.clock.now().wall.isoformat())
 
-    def deploy(self, services: str = f"{{nightly: {JOB}}}") -> int:
+    def deploy(self, services: str = f"{{nightly: {JOB}}}", image: str = "") -> int:
         """Make a release with these services the active one, without any replica. Return its number."""
+        image = image or self.image
         file = self.root / "pipeline.yaml"
         file.write_text(f"name: {NAME}\ndeploy:\n  services: {services}\n")
         configuration = load(file)
-        spec = ReleaseSpec.of(configuration, image_id=self.image, image_tag="t", sha="a" * 40, subject="One")
+        spec = ReleaseSpec.of(configuration, image_id=image, image_tag="t", sha="a" * 40, subject="One")
         active = self.store.releases.active(NAME)
         made = self.store.releases.create(
-            NAME, 1, sha=spec.sha, subject="One", image_id=self.image, image_tag="t", spec=spec.model_dump_json()
+            NAME, 1, sha=spec.sha, subject="One", image_id=image, image_tag="t", spec=spec.model_dump_json()
         )
         row = self.store.deployments.begin(NAME, 1, active.number if active else None, made.number)
         self.store.deployments.finish(row, DeploymentState.SUCCEEDED)

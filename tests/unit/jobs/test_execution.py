@@ -11,12 +11,14 @@ import pytest
 
 from pipeline.base.errors import ConfigError, EngineFault, StageFailed
 from pipeline.base.lock import is_held
+from pipeline.engine.labels import LABEL_PIPELINE, LABEL_RUN
 from pipeline.jobs import output
 from pipeline.jobs.execution import JobExecution
 from pipeline.jobs.job import find_job
 from pipeline.jobs.stop import record_ended, remove_leftovers, stop_all, stop_run
 from pipeline.store.job_run import JobRun, JobState
 from pipeline.testing.fakes.program import Program
+from stages.deploy.image_retention import prune
 from tests.support.job_home import NAME, SECRET, START, JobHome
 from tests.support.waiting import DEADLINE, until
 
@@ -350,3 +352,22 @@ def test_a_pipeline_that_is_not_deployed_has_no_job(jobs: JobHome) -> None:
     with pytest.raises(ConfigError, match="other has no active release") as caught:
         find_job(jobs.store, "other", "nightly")
     assert caught.value.hint == "`pipeline run` deploys one"
+
+
+def test_the_image_of_a_run_is_kept(jobs: JobHome) -> None:
+    """Until the run is over, also if its release is too old to be kept."""
+    images = [
+        jobs.engine.images.add_built(bytes([number]), f"penstock/{number}", {LABEL_PIPELINE: NAME, LABEL_RUN: "77"})
+        for number in range(3)
+    ]
+    jobs.deploy(image=images[0])
+    _, thread = jobs.start()
+    for image in images[1:]:
+        jobs.deploy(image=image)
+    prune(jobs.context(), jobs.engine, keep=1)
+    assert [jobs.engine.images.has(image) for image in images] == [True, False, True]
+    jobs.engine.containers.exit(jobs.run().container)
+    jobs.until_over()
+    thread.join(DEADLINE)
+    prune(jobs.context(), jobs.engine, keep=1)
+    assert [jobs.engine.images.has(image) for image in images] == [False, False, True]
