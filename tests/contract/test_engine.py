@@ -277,6 +277,32 @@ def test_files_are_read_out_of_a_container(tested: EngineUnderTest) -> None:
     assert list(containers.tar(container, "/kept/nothing")) == []
 
 
+def test_the_end_of_a_process_has_its_time(tested: EngineUnderTest) -> None:
+    """A container that runs has none."""
+    containers = tested.engine.containers
+    running = containers.inspect(tested.start())
+    assert (running.state, running.finished_at) == ("running", None)
+    ended = tested.start(Program(exit_code=0))
+    tested.exited(ended)
+    found = containers.inspect(ended)
+    assert found.finished_at is not None
+    assert found.process_started_at is not None
+    assert found.process_started_at <= found.finished_at
+
+
+def test_a_distant_address_is_not_the_next_one(tested: EngineUnderTest) -> None:
+    """A rollout of another process chooses the next ones at the same time. A container can have it."""
+    networks = tested.engine.networks
+    subnet = networks.ensure("shop")
+    distant = networks.distant_address("shop")
+    nearest = [networks.free_address("shop") for _ in range(16)]
+    assert distant in subnet
+    assert distant not in nearest
+    network = networks.name("shop")
+    container = tested.engine.containers.start(tested.spec(network=network, address=str(distant)))
+    assert tested.engine.containers.inspect(container).address == str(distant)
+
+
 def test_leftovers_of_runs_that_ended_are_removed(tested: EngineUnderTest) -> None:
     """Test containers and networks are removed, except those of running runs."""
     containers, networks = tested.engine.containers, tested.engine.networks
