@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from types import UnionType
@@ -57,6 +57,7 @@ from pipeline.base.schema import Shorthand
 from pipeline.config.container_log import ContainerLog
 from pipeline.config.deploy import OF_RELEASE, Deploy, Service
 from pipeline.config.gpus import GpuRequest
+from pipeline.config.job import OF_JOB
 from pipeline.config.joined_networks import Membership
 from pipeline.config.logging_driver import Logging
 from pipeline.config.models import Build, Parameter, Pipeline, SecretSource, Source
@@ -72,6 +73,8 @@ from pipeline.event_kinds import EventKind
 
 _LISTENER = "balancer.load_balancers.NAME.listeners[]"
 _NETWORK, _OF_NETWORK = "type: network", "protocol: TCP"
+# Inherited fields that a section refuses.
+_HIDDEN: dict[type[BaseModel], Collection[str]] = {Service: OF_RELEASE, Deploy: OF_JOB}
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("", Pipeline),
     ("parameters.NAME", Parameter),
@@ -180,9 +183,7 @@ def _section(path: str, model: type[BaseModel]) -> str:
         f" If only `{model.shorthand}` is set, its value may be written alone." if issubclass(model, Shorthand) else ""
     )
     lines = ["", f"## {title}", "", summary + shorthand, "", "| key | type | default | meaning |", "|---|---|---|---|"]
-    shown = {
-        name: field for name, field in model.model_fields.items() if model is not Service or name not in OF_RELEASE
-    }
+    shown = {name: field for name, field in model.model_fields.items() if name not in _HIDDEN.get(model, ())}
     lines += [_row(field.alias or name, field) for name, field in shown.items()]
     return "\n".join(lines) + "\n"
 

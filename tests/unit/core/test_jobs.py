@@ -20,7 +20,7 @@ from pipeline.store.job_run import JobState
 from stages.deploy.stage import DockerDeploy
 from tests.support.waiting import DEADLINE, until
 from tests.unit.core.machine import Machine
-from tests.unit.core.test_services import WEB, WORKER, write
+from tests.unit.core.service_files import WEB, WORKER, write
 from tests.unit.core.world import NAME, World
 
 NIGHTLY = 'nightly: {command: [clean], schedule: "0 3 * * *", timezone: Europe/Berlin}'
@@ -67,7 +67,8 @@ def test_a_deployment_starts_no_container_of_a_job(world: World, machine: Machin
     world.runner().run("a")
     assert machine.counts() == {("web", 1): 2}
     heard = machine.heard()
-    assert f"to release 1, one service after the other: web: 2 wanted, at most 3 running; nightly: runs {TIMES}" in heard
+    parts = f"web: 2 wanted, at most 3 running; nightly: runs {TIMES}"
+    assert f"to release 1, one service after the other: {parts}" in heard
     assert any(text.endswith(f"; nightly: runs {TIMES}") for text in heard)
     drift = DockerDeploy().drift(context(world))
     assert drift.findings() == []
