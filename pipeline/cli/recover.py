@@ -39,6 +39,7 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
             # Restore traffic first, since the balancer needs no pipeline.yaml.
             message = _recover_balancer(open_balancer(opened.home.balancer))
             _remove_consoles(opened)
+            _record_jobs(opened)
             if status.interrupted:
                 opened.runner([show_json if as_json else print_event]).recover_if_needed()
             elif not message:
@@ -57,6 +58,16 @@ def _remove_consoles(opened: Session) -> None:
     for left in abandoned(console.containers(opened.name), lambda name: is_held(opened.home.lock(name))):
         console.remove(left.id)
         opened.home.lock(left.name).unlink(missing_ok=True)
+
+
+def _record_jobs(opened: Session) -> None:
+    """Record the ends of jobs whose process was killed. Those that still run are left to the daemon."""
+    if not opened.store.job_runs.running(opened.name):
+        return
+    from pipeline.jobs.stop import record_ended
+    from pipeline.runner.context import PipelineContext
+
+    record_ended(PipelineContext(opened.home, opened.configuration, opened.store).stage_context())
 
 
 def _recover_balancer(balancer: Balancer) -> str:

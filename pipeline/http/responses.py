@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSche
 
 from pipeline.events import Event
 from pipeline.store import records
+from pipeline.store.job_run import JobRun, JobState
 from pipeline.store.records import ReleaseState, RunKind, RunState, StageState, Trigger
 
 Timestamp = Annotated[
@@ -218,6 +219,45 @@ class CertificateResponse(Body):
     retry_at: datetime | None
 
 
+class JobRunResponse(Body):
+    """One run of a job."""
+
+    number: int = Field(description="The run's number, counted per pipeline.")
+    job: str = Field(description="The job's name.")
+    release: int = Field(description="The release that it is of.")
+    state: JobState = Field(description="Current state.")
+    scheduled_for: Timestamp | None = Field(description="The time of the schedule; null if a command began it.")
+    started_at: Timestamp = Field(description="Start of the run.")
+    ended_at: Timestamp | None = Field(description="End of the run.")
+    exit_code: int | None = Field(description="Exit code of its process; null if it is not known.")
+    reason: str = Field(description="The reason of the outcome.")
+
+    @classmethod
+    def from_run(cls, run: JobRun) -> Self:
+        """Return a run as it is shown."""
+        return cls(
+            number=run.number,
+            job=run.job,
+            release=run.release,
+            state=run.state,
+            scheduled_for=run.scheduled_for,
+            started_at=run.started.wall,
+            ended_at=run.ended_at,
+            exit_code=run.exit_code,
+            reason=run.reason,
+        )
+
+
+class JobResponse(Body):
+    """A job of the active release."""
+
+    name: str = Field(description="The job's name.")
+    schedule: str = Field(description="Cron expression.")
+    timezone: str | None = Field(description="Time zone of the schedule; null for local time.")
+    next: Timestamp | None = Field(description="The next time of the schedule.")
+    last_run: JobRunResponse | None = Field(description="The latest run.")
+
+
 class StatusResponse(Body):
     """The output of `pipeline status --json`."""
 
@@ -235,3 +275,4 @@ class StatusResponse(Body):
     workers: Mapping[str, str]
     restarts: Mapping[str, int]
     certificates: list[CertificateResponse]
+    jobs: list[JobResponse]

@@ -13,10 +13,11 @@ from pipeline.balancer.model import Target, TargetHealth
 from pipeline.base.errors import BalancerFault
 from pipeline.base.home import Home
 from pipeline.base.lock import holder
-from pipeline.http.job_report import JobResponse, job_responses
+from pipeline.http.job_report import job_responses
 from pipeline.http.responses import (
     CertificateResponse,
     HolderResponse,
+    JobResponse,
     LastRunResponse,
     StatusResponse,
     UnfinishedRunResponse,
@@ -108,8 +109,9 @@ class StatusReport:
             workers=self._workers,
             restarts={found.container: found.count for found in self._restarts},
             certificates=[CertificateResponse.model_validate(state) for state in self._certificates],
+            jobs=self._jobs,
         )
-        return {**found.as_data(), "jobs": [job.as_data() for job in self._jobs]}
+        return found.as_data()
 
     def _lines(self) -> Iterator[Text]:
         status = self._status

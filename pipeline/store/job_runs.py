@@ -111,7 +111,7 @@ class JobRuns:
     def prune(self, pipeline: str, job: str, keep: int, since: datetime | None = None) -> None:
         """Delete the ended runs of a job but the latest `keep`, and those that started before `since`.
 
-        The latest one stays in any case.
+        The latest one stays in any case. The events of the job are kept as long as its oldest run.
         """
         with self._db.transaction() as db:
             runs = db.execute(
@@ -126,6 +126,12 @@ class JobRuns:
             ]
             db.executemany(
                 "DELETE FROM job_runs WHERE pipeline=? AND number=?", [(pipeline, row["number"]) for row in old]
+            )
+            db.execute(
+                "DELETE FROM events WHERE pipeline=? AND run IS NULL AND kind LIKE 'job.%' "
+                "AND json_extract(fields, '$.job')=? "
+                "AND at < (SELECT min(started_at) FROM job_runs WHERE pipeline=? AND job=?)",
+                (pipeline, job, pipeline, job),
             )
 
     def schedule(self, pipeline: str, job: str) -> JobSchedule | None:
