@@ -15,6 +15,7 @@ from pipeline.config.load import load
 from pipeline.config.release import ReleaseSpec
 from pipeline.daemon.job_loop import JobLoop
 from pipeline.engine import hosts
+from pipeline.engine.container import ContainerSpec
 from pipeline.engine.labels import ROLE_JOB
 from pipeline.jobs.execution import JobExecution
 from pipeline.jobs.job import Job, jobs_of
@@ -44,7 +45,9 @@ class JobHome:
         self.store = Store(self.home.database)
         self.clock = FakeClock(START)
         self.program = Program(on_sigterm=143)
-        self.engine = FakeEngine(program=lambda _: self.program, now=lambda: self.clock.now().wall)
+        self.started: list[str] = []
+        """The names of the containers that were started."""
+        self.engine = FakeEngine(program=self._program_of, now=lambda: self.clock.now().wall)
         self.image = self.engine.images.add(IMAGE)
         self._loops: list[JobLoop] = []
         monkeypatch.setenv("KEY", SECRET)
@@ -132,6 +135,10 @@ class JobHome:
         """Return the kinds and messages of the events about jobs."""
         events = self.store.events.latest(NAME)
         return [(event.kind, event.message) for event in events if event.kind.startswith(prefix)]
+
+    def _program_of(self, spec: ContainerSpec) -> Program:
+        self.started.append(spec.name)
+        return self.program
 
     def close(self) -> None:
         """End every loop."""
