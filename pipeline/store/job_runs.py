@@ -124,6 +124,8 @@ class JobRuns:
                 for place, row in enumerate(runs)
                 if place and (place >= keep or (since and parse_time(row["started_at"]) < since))
             ]
+            if not old:
+                return
             db.executemany(
                 "DELETE FROM job_runs WHERE pipeline=? AND number=?", [(pipeline, row["number"]) for row in old]
             )
