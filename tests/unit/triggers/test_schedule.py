@@ -206,3 +206,25 @@ def test_a_check_returns_what_has_passed(minutes: int, slept: timedelta, express
     schedule, moment = schedule.advance(now)
     assert moment == (expected if expected.at <= now.astimezone(UTC) else None)
     assert schedule.advance(now)[1] is None
+
+
+@given(
+    days=st.sampled_from([86, 87, 88, 296, 297, 298]),
+    minutes=st.integers(0, 24 * 60),
+    slept=st.timedeltas(timedelta(0), timedelta(days=2)),
+    expression=st.sampled_from(["30 2 * * *", "*/7 * * * *", "0 * * * *", "15 1,2,3 * * *", "0 0-23 * * *"]),
+    limit=st.integers(1, 400),
+)
+def test_all_times_that_have_passed(days: int, minutes: int, slept: timedelta, expression: str, limit: int) -> None:
+    """They are those that a caller finds who checks at each one, also where the clocks change."""
+    began = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=days, minutes=minutes)
+    passed = Schedule((expression,), BERLIN, began).passed(began + slept, limit)
+    assert [f"{at:%d %H:%M}" for at in passed] == moments(expression, began, began + slept)[:limit]
+
+
+def test_times_of_several_expressions() -> None:
+    """A time at which two of them are due is one."""
+    schedule = Schedule(("0 * * * *", "0,30 4 * * *"), BERLIN, berlin("2026-11-24 03:30"))
+    passed = schedule.passed(berlin("2026-11-24 05:00"), 10)
+    assert [f"{at.astimezone(BERLIN):%H:%M}" for at in passed] == ["04:00", "04:30", "05:00"]
+    assert len(schedule.passed(berlin("2026-11-24 05:00"), 2)) == 2
