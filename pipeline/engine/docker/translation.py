@@ -115,7 +115,7 @@ def container_from_inspect(row: Mapping[str, Any]) -> Container:
         created_at=datetime.fromisoformat(row["Created"]),
         pid=state["Pid"],
         process_started_at=datetime.fromisoformat(state["StartedAt"]),
-        finished_at=None if state["Running"] else datetime.fromisoformat(state["FinishedAt"]),
+        finished_at=_finished(state),
         restarts=row["RestartCount"],
         exit_code=state["ExitCode"],
         oom_killed=state["OOMKilled"],
@@ -129,6 +129,12 @@ def address_in(row: Mapping[str, Any], network: str) -> str:
     endpoints = row.get("NetworkSettings", {}).get("Networks") or {}
     first = [endpoints[network]] if network in endpoints else []
     return next((address for each in (*first, *endpoints.values()) if (address := _address(each))), "")
+
+
+def _finished(state: Mapping[str, Any]) -> datetime | None:
+    """Return the end of a container's process, which Docker gives for one that runs as well, and then in the past."""
+    text = state.get("FinishedAt")
+    return datetime.fromisoformat(text) if text and state["Status"] in ("exited", "dead") else None
 
 
 def _seconds(status: str) -> int | None:
