@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from pipeline.cli.commands import COMMANDS
 from pipeline.cli.program import cli
-from tests.unit.compose.imported import NEEDS_ALL, loaded
+from tests.support.compose_imports import NEEDS_ALL, loaded
 
 PAGE = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text()
 COMPOSE, PIPELINE = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)

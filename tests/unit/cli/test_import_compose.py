@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from pipeline.base.errors import ConfigError
 from pipeline.cli.program import cli
-from tests.unit.compose.examples import SEVERAL, SHOP, SIMPLE
+from tests.support.compose_examples import SEVERAL, SHOP, SIMPLE
 
 
 def run(*arguments: str, given: str | None = None) -> Result:

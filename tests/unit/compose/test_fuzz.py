@@ -18,9 +18,9 @@ from pipeline.compose.left_out import READ, REASONS
 from pipeline.compose.procfile import translate_procfile
 from pipeline.compose.writer import pipeline_text
 from pipeline.config.document import read_document
+from tests.support.compose_examples import EXAMPLES
+from tests.support.compose_imports import FILE, imported
 from tests.support.sample import sampled
-from tests.unit.compose.examples import EXAMPLES
-from tests.unit.compose.imported import FILE, imported
 
 _LEAVES = st.one_of(
     st.sampled_from(

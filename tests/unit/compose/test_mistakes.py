@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.base.errors import ConfigError
-from tests.unit.compose.imported import imported
+from tests.support.compose_imports import imported
 
 
 def service(line: str) -> str:

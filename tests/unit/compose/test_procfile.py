@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.base.errors import ConfigError
 from pipeline.compose.procfile import translate_procfile
-from tests.unit.compose.imported import loaded
+from tests.support.compose_imports import loaded
 
 PROCFILE = """\
 # A comment

@@ -9,8 +9,18 @@ import pytest
 
 from pipeline.base.errors import ConfigError
 from pipeline.compose.translation import Where
-from tests.unit.compose.examples import CONTAINER, EXAMPLES, IMAGES, PROXY, SEVERAL, SHOP, SIMPLE, TRAEFIK, TRANSPORTS
-from tests.unit.compose.imported import NEEDS_ALL, content, imported, loaded, notes
+from tests.support.compose_examples import (
+    CONTAINER,
+    EXAMPLES,
+    IMAGES,
+    PROXY,
+    SEVERAL,
+    SHOP,
+    SIMPLE,
+    TRAEFIK,
+    TRANSPORTS,
+)
+from tests.support.compose_imports import NEEDS_ALL, content, imported, loaded, notes
 
 
 @NEEDS_ALL
