@@ -8,6 +8,7 @@ GROUPS = {
         "init": "Create a pipeline.yaml for the project in this directory.",
         "import": "Translate a Compose file, a Procfile or a CodePipeline of AWS.",
         "validate": "Report every mistake in pipeline.yaml.",
+        "secrets": "Check the secrets that pipeline.yaml uses.",
         "schema": "Print the JSON Schema of pipeline.yaml.",
         "completion": "Print the script for the completion of a shell.",
     },

@@ -14,6 +14,7 @@ from pipeline.config.container_labels import ContainerLabels
 from pipeline.config.container_log import LOG, ContainerLog
 from pipeline.config.container_process import StopSignal, User, WorkingDir
 from pipeline.config.container_values import Cpus, Memory
+from pipeline.config.env_file import ENV_FILE, EnvFiles
 from pipeline.config.environment import Environment
 from pipeline.config.extra_hosts import ExtraHosts
 from pipeline.config.gpus import Gpus
@@ -28,6 +29,7 @@ from pipeline.config.privileges import (
     check_capabilities,
     privileges,
 )
+from pipeline.config.service_secrets import SECRETS, ServiceSecrets
 from pipeline.config.steps import ENTRYPOINT, INIT, SHM_SIZE, Command, Entrypoint
 from pipeline.config.tmpfs import Tmpfs, split_tmpfs
 from pipeline.config.ulimits import Ulimits
@@ -51,6 +53,8 @@ class ContainerSettings(Model):
     )
     entrypoint: Entrypoint | None = Field(None, description=ENTRYPOINT)
     environment: Environment = Field({}, description="Variables of the containers. May contain ${secret:NAME}.")
+    env_file: EnvFiles = Field((), exclude=True, description=ENV_FILE)
+    secrets: ServiceSecrets = Field((), exclude=True, description=SECRETS)
     volumes: Volumes = Field(
         (), description="`/path/on/host:/path/in/container[:ro]` or `volume-name:/path/in/container[:ro]`."
     )

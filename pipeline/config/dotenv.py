@@ -7,7 +7,9 @@ silently lose a part.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import cast
 
 from pipeline.base.errors import ConfigError
 from pipeline.config.dotenv_interpolation import interpolate
@@ -15,6 +17,8 @@ from pipeline.config.dotenv_interpolation import interpolate
 _BLANK = re.compile(r"(?:\s+|#[^\n]*)*")
 _SPACE = re.compile(r"[^\S\n]*")
 _NAME = re.compile(r"(?:export[^\S\n]+)?([\w.\[\]-]+)[^\S\n]*[=:][^\S\n]*")
+# A name without a value.
+_BARE = re.compile(r"(?:export[^\S\n]+)?([\w.\[\]-]+)[^\S\n]*(?:#[^\n]*)?(?=\n|\Z)")
 _UNQUOTED = re.compile(r"[^\n]*")
 # Within quotes, a backslash takes the next character with it, so that it can escape the quote.
 _QUOTED = {
@@ -26,23 +30,35 @@ _ESCAPE = re.compile(r"\\([abfnrtv\"\\$]|0[0-7]{3})")
 _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", '"': '"', "\\": "\\"}
 
 
-def parse_dotenv(text: str, environ: Mapping[str, str] | None, source: str) -> dict[str, str]:
+def parse_dotenv(
+    text: str,
+    environ: Mapping[str, str] | None,
+    source: str,
+    inherited: Callable[[str], str | None] | None = None,
+) -> dict[str, str]:
     """Return the values of a file by their names.
 
-    `environ` has the variables that values may contain besides those above them. With None, a `$` is literal. Raises
-    `ConfigError` with `source` and the line, but not with its text, which may contain a secret.
+    `environ` has the variables that values may contain besides those above them. With None, a `$` is literal. A name
+    without a value gets that of `inherited`. If that is None, the name is left out. Without `inherited`, it is an
+    error. Raises `ConfigError` with `source` and the line, but not with its text, which may contain a secret.
     """
     found: dict[str, str] = {}
+    # Nothing is written into it, so the environment need not be mutable.
+    variables = None if environ is None else ChainMap(cast("MutableMapping[str, str]", environ), found)
+    text = text.replace("\r\n", "\n")
     at = 0
     while (at := _skip(_BLANK, text, at)) < len(text):
         start = at
         try:
+            if inherited is not None and (bare := _BARE.match(text, at)):
+                at, value = bare.end(), inherited(bare[1])
+                found |= {} if value is None else {bare[1]: value}
+                continue
             name = _NAME.match(text, at)
             if name is None:
                 raise ValueError("must have the form NAME=value")
-            value, literal, at = _value(text, name.end())
-            variables = None if literal or environ is None else {**found, **environ}
-            found[name[1]] = value if variables is None else interpolate(value, variables)
+            written, literal, at = _value(text, name.end())
+            found[name[1]] = written if literal or variables is None else interpolate(written, variables)
         except ValueError as error:
             raise ConfigError(f"{source}:{text.count(chr(10), 0, start) + 1}: {error}") from None
     return found

@@ -90,6 +90,14 @@ def complete_environments(document: Document, data: dict[str, Any], inherited: I
     return problems
 
 
+def environments(data: dict[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any], str]]:
+    """Yield each mapping that may have an environment, with its path and the environment's key."""
+    for place in _PLACES:
+        if place != _ARGUMENTS:
+            for path, parent in parents(data, place[:-1], ()):
+                yield path, parent, place[-1]
+
+
 def _from_list(
     document: Document, path: KeyPath, items: list[Any], inherited: Inherited, problems: list[Problem]
 ) -> dict[str, Any]:

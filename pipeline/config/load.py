@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -14,13 +14,16 @@ from pipeline.base.errors import ConfigError, Problem
 from pipeline.base.remote_url import RemoteUrl
 from pipeline.config.document import Document, KeyPath, dotted, read_document
 from pipeline.config.empty_values import complete_empty_values
+from pipeline.config.env_files import ReadFile, Stamp, add_env_files, files_in, files_of_commit
 from pipeline.config.environment import complete_environments
 from pipeline.config.models import Parameter, Pipeline, SecretSource
 from pipeline.config.parameters import Scalar, resolve_parameters
 from pipeline.config.references import check_references
 from pipeline.config.secrets import Secrets, read_secrets, secrets_of_command
+from pipeline.config.service_secrets import add_secrets
 from pipeline.config.stages import check_stages
 from pipeline.config.substitution import Substitution
+from pipeline.config.used_secret import Origin, UsedSecret
 from pipeline.config.validation import problems_of
 
 if TYPE_CHECKING:
@@ -35,7 +38,8 @@ _PARAMETER = TypeAdapter(Parameter)
 class Configuration:
     """A loaded pipeline.yaml with its parameters and secrets. `pipeline` contains secrets by name only.
 
-    `variables` are the environment variables that it reads, `secret_names` the secrets that it uses.
+    `variables` are the environment variables that it reads, `used_secrets` the secrets that it uses. `env_files` are
+    the files in its directory from which it has variables, each with its stamp, None if it was missing.
     """
 
     pipeline: Pipeline
@@ -43,7 +47,13 @@ class Configuration:
     parameters: Mapping[str, Scalar]
     secrets: Secrets
     variables: frozenset[str] = frozenset()
-    secret_names: frozenset[str] = frozenset()
+    used_secrets: tuple[UsedSecret, ...] = ()
+    env_files: Mapping[Path, Stamp | None] = field(default_factory=dict)
+
+    @property
+    def secret_names(self) -> frozenset[str]:
+        """The names of the secrets that it uses."""
+        return frozenset(used.name for used in self.used_secrets)
 
     @property
     def directory(self) -> Path:
@@ -53,10 +63,15 @@ class Configuration:
 
 @dataclass(frozen=True)
 class CommittedFile:
-    """The pipeline.yaml of a commit. Errors show `name` as the file. Its `secrets.file` is ignored."""
+    """The pipeline.yaml of a commit. Errors show `name` as the file. Its `secrets.file` is ignored.
+
+    `read` returns another file of the commit by its path relative to this one, or None if it is missing. Links are
+    followed in the repository. It raises `ConfigError` for a path out of the repository.
+    """
 
     name: str
     content: bytes
+    read: ReadFile | None = None
 
 
 def load(
@@ -66,6 +81,7 @@ def load(
     *,
     secrets_needed: bool = True,
     secrets_checked: bool = False,
+    missing_allowed: bool = False,
     committed: CommittedFile | None = None,
     readable: Readable | None = None,
     secrets_file: SecretSource | None = None,
@@ -74,8 +90,9 @@ def load(
 
     With `committed`, loads its content as if it were at `path`, with the secrets in `secrets_file`. Raises
     `ConfigError` with every problem of the file, in the order of its lines. Without `secrets_needed`, a missing secret
-    is an error only when it is used. With `secrets_checked`, an existing secrets file is still checked. `readable`
-    limits the environment variables and secrets that the file may read; None allows all.
+    is an error only when it is used. With `secrets_checked`, an existing secrets file is still checked. With
+    `missing_allowed`, values that are needed may be missing. `readable` limits the environment variables and secrets
+    that the file may read; None allows all.
     """
     environ = os.environ if environ is None else environ
     named, content = (Path(committed.name), committed.content) if committed else (path, None)
@@ -86,21 +103,33 @@ def load(
     data = _substituted(document, substitution, path.absolute().parent)
     complete_empty_values(document, data)
     problems += complete_environments(document, data, substitution.inherited)
+    # A commit must not choose whose secrets it gets.
+    section = (secrets_file.model_dump() if secrets_file else None) if committed else data.get("secrets")
+    kept, unread = _secrets_of_file(document, section, path, environ, needed=secrets_needed)
+    problems += add_secrets(document, data, substitution, kept)
+    files = files_of_commit(committed.read, committed.name) if committed else files_in(path.absolute().parent)
+    problems += add_env_files(document, data, substitution, files)
     pipeline, invalid = _validated(document, data, substitution.broken)
-    if committed:
-        # A commit must not choose whose secrets it gets.
-        data["secrets"] = secrets_file.model_dump() if secrets_file else None
-    kept, unread = _secrets_of_file(document, data, path, environ, needed=secrets_needed)
-    secrets, missing = _secrets(document, kept, substitution.secrets_within(kept or {}), environ)
+    named_secrets = substitution.secrets_within(kept or {})
+    secrets, missing = _secrets(document, kept, section, named_secrets, environ)
     problems += [*invalid, *document.problems, *substitution.problems, *check_references(document, data)]
     # Without the file, every value in it would be reported as missing.
-    problems += (unread or missing) if secrets_needed else unread if secrets_checked else []
+    if secrets_needed:
+        problems += unread or ([] if missing_allowed else missing)
+    elif secrets_checked:
+        problems += unread
     if problems or pipeline is None:
         raise ConfigError(source=str(named), problems=_in_order(problems))
     secrets.hide(RemoteUrl.secrets_in(pipeline.source.repository))
     known = {name: value for name, value in parameters.items() if value is not None}
     return Configuration(
-        pipeline, path, known, secrets, frozenset(variables | substitution.variables), frozenset(substitution.secrets)
+        pipeline,
+        path,
+        known,
+        secrets,
+        frozenset(variables | substitution.variables),
+        _used_secrets(document, substitution, kept, section, environ),
+        files.stamps,
     )
 
 
@@ -173,13 +202,12 @@ def _parameters(
 
 
 def _secrets_of_file(
-    document: Document, data: Mapping[str, Any], path: Path, environ: Mapping[str, str], *, needed: bool
+    document: Document, section: object, path: Path, environ: Mapping[str, str], *, needed: bool
 ) -> tuple[dict[str, str] | None, list[Problem]]:
     """Return the content of `secrets.file`, or what `secrets.command` prints, None without both, and its problem.
 
     The command runs only if the values are needed.
     """
-    section = data.get("secrets")
     if not isinstance(section, dict):
         return None, []
     file, command = section.get("file"), section.get("command")
@@ -210,12 +238,15 @@ def _secrets_of_command(
 
 
 def _secrets(
-    document: Document, kept: Mapping[str, str] | None, named: Mapping[str, KeyPath], environ: Mapping[str, str]
+    document: Document,
+    kept: Mapping[str, str] | None,
+    section: object,
+    named: Mapping[str, KeyPath],
+    environ: Mapping[str, str],
 ) -> tuple[Secrets, list[Problem]]:
     """Return the secrets of the environment and of the section `secrets`, and the missing ones."""
     values = {name: environ.get(name) or (kept or {}).get(name) for name in named}
-    section = document.data.get("secrets")
-    source = "secrets.command" if isinstance(section, dict) and "command" in section else "secrets.file"
+    source = f"secrets.{_source(section)}"
     places = "not in the environment" if kept is None else f"neither in the environment nor in {source}"
     other = "name a file with it in secrets.file" if kept is None else f"add it to {source}"
     missing = [
@@ -224,3 +255,23 @@ def _secrets(
         if value is None
     ]
     return Secrets({n: v for n, v in values.items() if v is not None}, {**(kept or {}), **environ}), missing
+
+
+def _source(section: object) -> Literal["file", "command"]:
+    return "command" if isinstance(section, dict) and section.get("command") else "file"
+
+
+def _used_secrets(
+    document: Document,
+    substitution: Substitution,
+    kept: Mapping[str, str] | None,
+    section: object,
+    environ: Mapping[str, str],
+) -> tuple[UsedSecret, ...]:
+    """Return the secrets that may be used, each with its lines in the file and the source of its value."""
+
+    def origin(name: str) -> Origin:
+        return "environment" if environ.get(name) else _source(section) if name in (kept or {}) else "missing"
+
+    uses = {name: {document.place(path)[0] for path in substitution.uses[name]} for name in substitution.secrets}
+    return tuple(UsedSecret(name, tuple(sorted(lines)), origin(name)) for name, lines in sorted(uses.items()))

@@ -13,6 +13,7 @@ from pipeline.balancer.model import Model
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration, Size, Whole
 from pipeline.config.container_values import MAX_PIDS, ImageName, Memory, PlainText
+from pipeline.config.env_file import ENV_FILE, EnvFiles
 from pipeline.config.environment import Environment
 from pipeline.config.privileges import (
     DEFAULT_PIDS_LIMIT,
@@ -80,6 +81,7 @@ class TestService(Model):
     )
     entrypoint: Entrypoint | None = Field(None, description=ENTRYPOINT)
     environment: Environment = Field({}, description="Variables of the service. May contain ${secret:NAME}.")
+    env_file: EnvFiles = Field((), exclude=True, description=ENV_FILE)
     readiness: Readiness = Field(Readiness(), description="Check that must pass before the tests start.")
     memory: Memory = Field(2**30, description="Memory limit of the service.")
     init: bool = Field(False, description=INIT)
@@ -126,6 +128,7 @@ class Tests(Model):
         description="Time from SIGTERM to SIGKILL when the tests are stopped, after the timeout or when cancelled.",
     )
     environment: Environment = Field({}, description="Variables of the test container. May contain ${secret:NAME}.")
+    env_file: EnvFiles = Field((), exclude=True, description=ENV_FILE)
     memory: Memory = Field(2**30, description="Memory limit of the test container.")
     pids: Whole = Field(512, ge=1, le=MAX_PIDS, description="Maximum number of processes and threads of the tests.")
     init: bool = Field(True, description=INIT)
@@ -192,6 +195,7 @@ class ReleaseCommand(Model):
     environment: Environment = Field(
         {}, description="Variables in addition to deploy.environment. May contain ${secret:NAME}."
     )
+    env_file: EnvFiles = Field((), exclude=True, description=ENV_FILE)
 
 
 class Approval(Model):

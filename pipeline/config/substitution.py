@@ -37,8 +37,9 @@ _MARK = "\0"
 class Substitution:
     """Resolves references. Collects mistakes in `problems`, referenced secrets in `secrets`, variables in `variables`.
 
-    `broken` has the positions of unresolved references. A parameter that is None has been reported before. `readable`
-    limits the environment variables; None allows all.
+    `secrets` has the first place of each secret, `uses` has all places. `broken` has the positions of unresolved
+    references. A parameter that is None has been reported before. `readable` limits the environment variables; None
+    allows all.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Substitution:
         self.variables: set[str] = set()
         self.problems: list[Problem] = []
         self.secrets: dict[str, KeyPath] = {}
+        self.uses: dict[str, list[KeyPath]] = {}
         self.broken: set[KeyPath] = set()
 
     def apply(self, value: Any, path: KeyPath) -> Any:
@@ -114,9 +116,28 @@ class Substitution:
 
     def inherited(self, name: str, path: KeyPath) -> str | None:
         """Return the environment variable for a name without a value at `path`. None if it is not set."""
-        if not self._may_read(name, path) or name not in self._environ:
-            return None
-        return self._only_own_secrets(self._environ[name], path)
+        value = self.variable(name, path)
+        return None if value is None else self._only_own_secrets(value, path)
+
+    def variable(self, name: str, path: KeyPath) -> str | None:
+        """Return an environment variable. None if it is not set, or if it must not be read, which is a mistake."""
+        return self._environ.get(name) if self._may_read(name, path) else None
+
+    @property
+    def hint(self) -> str:
+        """How a commit may read another environment variable. Empty if all may be read."""
+        return self._readable.hint if self._readable else ""
+
+    def readable_variable(self, name: str) -> str | None:
+        """Return an environment variable. None if it is not set or must not be read."""
+        self.variables.add(name)
+        return self._environ.get(name) if self._readable is None or name in self._readable.names else None
+
+    def add_secret(self, name: str, path: KeyPath) -> str:
+        """Return the reference to a secret that is used at `path`."""
+        self.secrets.setdefault(name, path)
+        self.uses.setdefault(name, []).append(path)
+        return f"${{secret:{name}}}"
 
     def secrets_within(self, kept: Collection[str]) -> dict[str, KeyPath]:
         """Return the secrets that may be read, each with its first place. The others become problems.
@@ -143,8 +164,7 @@ class Substitution:
             *places, last = (dotted(allowed) for allowed in _SECRETS_ALLOWED)
             allowed_in = f"{', '.join(places)} and {last}"
             self._report(path, "must not contain a secret", f"secrets are allowed in {allowed_in} only")
-        self.secrets.setdefault(name, path)
-        return f"{_MARK}secret:{name}}}"
+        return self.add_secret(name, path).replace("${", _MARK)
 
     def _report(self, path: KeyPath, reason: str, hint: str) -> None:
         self.broken.add(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
+from pipeline.config.env_files import stamp_of
 from pipeline.config.load import load
 from pipeline.event_kinds import EventKind
 from pipeline.events import Listener
@@ -43,6 +44,7 @@ class ServedFile:
         self._clock = clock or SystemClock()
         self._read_at = self._stamp()
         self._context = self._read()
+        self._env_files = dict(self._context.configuration.env_files)
         self.name = self._context.pipeline
         self.error: ConfigError | None = None
         self._lock = threading.RLock()
@@ -77,16 +79,16 @@ class ServedFile:
             load(self.file, {**self._parameters, **parameters})
 
     def reload_if_changed(self) -> bool:
-        """Reload the file if it was changed or replaced. Return whether the configuration was replaced."""
+        """Reload if the file or an `env_file` changed. Return whether the configuration was replaced."""
         with self._lock:
             return self._reload_if_changed()
 
     def _reload_if_changed(self) -> bool:
-        stamp = self._stamp()
+        stamp, env_files = self._stamp(), {file: stamp_of(file) for file in self._env_files}
         # A file that is being replaced may be missing for a moment.
-        if stamp is None or stamp == self._read_at:
+        if stamp is None or (stamp == self._read_at and env_files == self._env_files):
             return False
-        self._read_at = stamp
+        self._read_at, self._env_files = stamp, env_files
         return self.reload()
 
     def reload(self) -> bool:
@@ -111,6 +113,7 @@ class ServedFile:
             events.emit(EventKind.CONFIG_REJECTED, text)
             return False
         self._context, self.error = found, None
+        self._env_files = dict(found.configuration.env_files)
         events.emit(EventKind.CONFIG_RELOADED, f"reloaded {self.file}")
         return True
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pipeline.api import Checkout, NothingToDo, Plan, Revision, StageContext, Wanted
+from pipeline.base.errors import ConfigError
 from pipeline.base.watch import Watch
 from pipeline.config.load import CommittedFile
 from pipeline.config.models import Pipeline
@@ -81,7 +84,9 @@ class GitSource:
         here = context.configuration.path.resolve()
         path = context.configuration.pipeline.source.file or repository.place_of(here) or "pipeline.yaml"
         content = checkout.read(path)
-        return CommittedFile(f"{checkout.revision.short}:{path}", content) if content is not None else None
+        if content is None:
+            return None
+        return CommittedFile(f"{checkout.revision.short}:{path}", content, partial(_read_beside, checkout, path))
 
     def _resolve(self, context: StageContext, wanted: Wanted) -> tuple[Repository, GitCheckout]:
         wish = replace(wanted, force=False)
@@ -95,6 +100,14 @@ class GitSource:
         checkout = repository.checkout(revision)
         self._resolved = wish, repository, checkout
         return repository, checkout
+
+
+def _read_beside(checkout: GitCheckout, path: str, name: str) -> bytes | None:
+    """Return a file of the commit by its path relative to another one. Raises `ConfigError` out of the repository."""
+    place = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+    if place == ".." or place.startswith(("../", "/")):
+        raise ConfigError(f"{name} is out of the repository", hint="name a file that the repository has")
+    return checkout.read(place)
 
 
 def _unchanged(context: StageContext, wanted: Wanted, repository: Repository, revision: Revision) -> str | None:

@@ -56,6 +56,8 @@ def test_every_example_is_valid(document: str, text: str, tmp_path: Path) -> Non
     secrets = tmp_path / ".secrets"
     secrets.touch(0o600)
     secrets.write_text("DATABASE_PASSWORD=x\n")
+    for name in ("common.env", "worker.env"):
+        (tmp_path / name).write_text("A=x\n")
     assert load(path, {}, {"HOME": "/root", "WEBHOOK_SECRET": "x", "NPM_TOKEN": "x"}).pipeline.name
 
 

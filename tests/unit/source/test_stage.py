@@ -152,3 +152,68 @@ def test_a_password_in_the_url_is_masked_everywhere(work: Work, tmp_path: Path) 
         with pytest.raises(PenstockError) as caught:
             GitSource().find(context.stage_context(run=1), Wanted())
     assert "hun" not in str(caught.value)
+
+
+WITH_FILES = PIPELINE.replace("target_group: web}", "target_group: web, env_file: [app.env, ../common.env]}", 1)
+
+
+def environment_of(work: Work, context: StageContext) -> dict[str, str]:
+    """Return the variables of `deploy` in the pipeline.yaml of the newest commit."""
+    found = GitSource().pipeline_file(context, Wanted())
+    assert found is not None
+    return merge_commit_config(context.configuration, found, {}).pipeline.deploy.environment
+
+
+@pytest.fixture
+def in_folder(work: Work, tmp_path: Path) -> Iterator[StageContext]:
+    """Return the context of a pipeline.yaml in the folder `deploy` of the repository."""
+    file = work.path / "deploy" / "pipeline.yaml"
+    file.parent.mkdir()
+    file.write_text(PIPELINE.replace("repository: work", "repository: .."))
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    with Store(home.database) as store:
+        yield PipelineContext(home, load(file), store).stage_context(run=1)
+
+
+def test_environment_files_are_those_of_the_commit(work: Work, in_folder: StageContext) -> None:
+    """Relative to its pipeline.yaml, and never from the checkout. Links within the repository are followed."""
+    (work.path / "real.env").write_text("B=2\n")
+    (work.path / "common.env").symlink_to("real.env")
+    work.commit("A=1\n", "deploy/app.env")
+    work.commit(WITH_FILES, "deploy/pipeline.yaml")
+    (work.path / "deploy" / "app.env").write_text("A=not committed\n")
+    assert environment_of(work, in_folder) == {"A": "1", "B": "2"}
+
+
+@pytest.mark.parametrize(
+    ("target", "error"),
+    [
+        ("/etc/hostname", "common.env of commit {sha} is a symbolic link that leads out of the repository"),
+        ("../outside.env", "common.env of commit {sha} is a symbolic link that leads out of the repository"),
+        ("gone", "common.env of commit {sha} is a symbolic link that leads to nothing in the repository"),
+    ],
+)
+def test_a_link_out_of_the_repository_is_refused(
+    target: str, error: str, work: Work, in_folder: StageContext, tmp_path: Path
+) -> None:
+    """So a commit reads no file of the machine, also if it is there."""
+    (tmp_path / "outside.env").write_text("B=hidden\n")
+    (work.path / "common.env").symlink_to(target)
+    work.commit("A=1\n", "deploy/app.env")
+    sha = work.commit(WITH_FILES, "deploy/pipeline.yaml")
+    with pytest.raises(PenstockError) as caught:
+        environment_of(work, in_folder)
+    assert caught.value.message == error.format(sha=sha[:7])
+
+
+def test_a_path_out_of_the_repository_is_refused(work: Work, in_folder: StageContext, tmp_path: Path) -> None:
+    """The same holds for a path with `..`."""
+    (tmp_path / "outside.env").write_text("B=hidden\n")
+    work.commit("A=1\n", "deploy/app.env")
+    sha = work.commit(WITH_FILES.replace("../common.env", "../../outside.env"), "deploy/pipeline.yaml")
+    with pytest.raises(PenstockError) as caught:
+        environment_of(work, in_folder)
+    assert caught.value.message == (
+        f"{sha[:7]}:deploy/pipeline.yaml:3:49: deploy.env_file[1]: ../../outside.env is out of the repository (name a "
+        "file that the repository has)"
+    )

@@ -1,0 +1,29 @@
+"""Examples in docs/configuration.md do what the text says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pipeline.config.load import load
+from tests.support.paths import ROOT
+
+_BLOCKS = re.findall(r"```yaml\n(name: .*?)```", (ROOT / "docs" / "configuration.md").read_text(), re.DOTALL)
+# The files that examples name.
+_FILES = {"common.env": "DATABASE_HOST=db\n", "worker.env": "QUEUE=default\nCONCURRENCY=1\n"}
+
+
+def test_the_example_of_environment_files(tmp_path: Path) -> None:
+    """Its worker has the variables of all sources, with `environment` first."""
+    for name, content in _FILES.items():
+        (tmp_path / name).write_text(content)
+    (tmp_path / ".secrets").write_text("DATABASE_PASSWORD=hidden\n")
+    (tmp_path / ".secrets").chmod(0o600)
+    (tmp_path / "pipeline.yaml").write_text(next(block for block in _BLOCKS if "secrets: all" in block))
+    found = load(tmp_path / "pipeline.yaml", {}, {})
+    assert found.pipeline.deploy.all_services()["worker"].environment == {
+        "DATABASE_HOST": "db",
+        "QUEUE": "default",
+        "CONCURRENCY": "4",
+        "DATABASE_PASSWORD": "${secret:DATABASE_PASSWORD}",
+    }
