@@ -36,7 +36,7 @@ from pipeline.base.watch import Watch
 from pipeline.config.load import CommittedFile, Configuration
 from pipeline.config.stages import StageOptions as StageOptions
 from pipeline.events import Events
-from pipeline.store.records import Deployment, Release
+from pipeline.store.records import Deployment, Release, RunOptions
 from pipeline.store.store import Store
 
 
@@ -137,7 +137,8 @@ def _ignore(_: str) -> None:
 class StageContext:
     """Everything a stage may use, and nothing that another stage made.
 
-    `report` sets the line that the stage's row and its event show when the stage has succeeded.
+    `report` sets the line that the stage's row and its event show when the stage has succeeded. `options` are those of
+    the run.
     """
 
     home: Home
@@ -149,6 +150,7 @@ class StageContext:
     cancelled: threading.Event = field(default_factory=threading.Event)
     clock: Clock = field(default_factory=SystemClock)
     report: Callable[[str], None] = _ignore
+    options: RunOptions = field(default_factory=RunOptions)
 
     def check_cancelled(self) -> None:
         """Raise `Cancelled` when the user asked to stop. Stages call this wherever they wait."""

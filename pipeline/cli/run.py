@@ -22,6 +22,8 @@ from pipeline.cli.session import (
 @click.argument("commit", required=False)
 @pipeline_options
 @click.option("--force", is_flag=True, help="Run even if no file of source.paths changed.")
+@click.option("--pull", is_flag=True, help="Pull base images and other images again, and build if one has changed.")
+@click.option("--no-cache", is_flag=True, help="Build without the builder's cache, and test again.")
 @click.option("--take-over", is_flag=True, help="Take over the pipeline of this name from another file.")
 @wait_option
 @json_option
@@ -30,6 +32,8 @@ def command(
     file: Path,
     parameters: tuple[str, ...],
     force: bool,
+    pull: bool,
+    no_cache: bool,
     take_over: bool,
     wait: str | None,
     as_json: bool,
@@ -39,6 +43,7 @@ def command(
     If the release does not become healthy, Penstock rolls back to the previous one and exits with code 4.
     """
     timeout = parse_wait(wait)
+    wanted = {"force": force, "pull": pull, "no_cache": no_cache}
     with (
         session(file, parameters, acting=True, secrets_needed=True) as opened,
         handle_interrupts() as cancelled,
@@ -46,8 +51,8 @@ def command(
     ):
         submit_or_run(
             opened,
-            {"requested": commit, "force": force, "configuration": "file"},
-            lambda runner: runner.run(commit, force=force, take_over=take_over, wait=timeout),
+            {"requested": commit, "configuration": "file", **wanted},
+            lambda runner: runner.run(commit, **wanted, take_over=take_over, wait=timeout),
             shown,
             cancelled,
         )

@@ -65,6 +65,10 @@ class ScheduledRun(Shorthand):
         description="Build and test an unchanged commit again. Otherwise its image is reused, and it is skipped if "
         "nothing under source.paths has changed.",
     )
+    pull: bool = Field(
+        False, description="Pull base images and other images again, and build, test and deploy if one has changed."
+    )
+    no_cache: bool = Field(False, description="Build and test again, without the builder's cache.")
 
 
 class Triggers(Model):

@@ -113,9 +113,15 @@ class TriggerLoop:
 
     def _started(self) -> _Waiting:
         clock, triggers = self._clock, self._pipeline_context().configuration.pipeline.triggers
-        rebuilds = frozenset(entry.cron for entry in triggers.schedule if entry.rebuild)
-        crons = tuple(entry.cron for entry in triggers.schedule)
-        schedule = Schedule(crons, local_zone(), clock.now().wall, rebuilds)
+        entries = triggers.schedule
+        schedule = Schedule(
+            tuple(entry.cron for entry in entries),
+            local_zone(),
+            clock.now().wall,
+            rebuilds=frozenset(entry.cron for entry in entries if entry.rebuild),
+            pulls=frozenset(entry.cron for entry in entries if entry.pull),
+            uncached=frozenset(entry.cron for entry in entries if entry.no_cache),
+        )
         watch = RefWatch(self._pipeline_context, lambda: self.notify(Trigger.WATCH))
         self._state = state = _Waiting(watch, schedule)
         state.scan_as(watch.start(), clock.monotonic())
@@ -147,7 +153,13 @@ class TriggerLoop:
 
     def _run_on_schedule(self, due: DueTime) -> None:
         context = self._pipeline_context()
-        options = RunOptions(configuration="commit", force=due.rebuild, rebuild=due.rebuild)
+        options = RunOptions(
+            configuration="commit",
+            force=due.rebuild or due.pull or due.no_cache,
+            rebuild=due.rebuild,
+            pull=due.pull,
+            no_cache=due.no_cache,
+        )
         try:
             queued = self._ref_tracker.enqueue(RunRequest(Trigger.SCHEDULE, options=options))
             dropped = "" if queued else ", but its previous run is still in the queue"

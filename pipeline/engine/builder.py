@@ -19,7 +19,8 @@ class BuildSpec:
     While it builds, a builder may have files of its own beside the context, with the context's name and a dot.
 
     `secrets` are values by their id, which steps mount. `ssh`, `cache_from`, `cache_to` and `platforms` are written as
-    the options of `docker buildx build`.
+    the options of `docker buildx build`. With `no_cache`, every step runs. A builder uses the
+    base images that the engine has.
     """
 
     context: Path
@@ -33,6 +34,7 @@ class BuildSpec:
     cache_from: tuple[str, ...] = ()
     cache_to: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
+    no_cache: bool = False
 
     @property
     def dockerfile_path(self) -> Path:

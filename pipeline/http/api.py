@@ -225,7 +225,9 @@ class ControlApi:
 
     async def _submit(self, request: Request) -> Response:
         body = await read_body(request, SubmitRun)
-        options = RunOptions(body.configuration, body.parameters, force=body.force)
+        options = RunOptions(
+            body.configuration, body.parameters, force=body.force, pull=body.pull, no_cache=body.no_cache
+        )
         requested = queue.RunRequest(Trigger.COMMAND, body.requested, body.kind, options=options)
         run = await run_in_threadpool(
             self._control.submit, request.path_params["pipeline"], requested, strict=body.strict

@@ -39,6 +39,8 @@ class SubmitRun(Body):
     )
     parameters: dict[str, str] = Field({}, description="Values of the pipeline's parameters.")
     force: bool = Field(False, description="Run even if no file under source.paths changed.")
+    pull: bool = Field(False, description="Pull base images and other images again.")
+    no_cache: bool = Field(False, description="Build without the cache, and test again.")
     configuration: Literal["file", "commit"] = Field(
         "commit", description="The pipeline.yaml of the run: the file of the daemon, or the one in the commit."
     )

@@ -28,6 +28,7 @@ class Delivery:
 
     def deliver(self, context: StageContext) -> NothingToDo | None:
         """Put the commit into service, or return why there is nothing to do. Raises what a stage raises."""
+        context = replace(context, options=self._run.options)
         configuration, found = self._configure_and_find(context)
         if isinstance(found, NothingToDo):
             return found
@@ -39,7 +40,7 @@ class Delivery:
         return None
 
     def _build(self, context: StageContext, found: Checkout) -> Image:
-        if self._run.options.rebuild:
+        if self._run.options.rebuild or self._run.options.no_cache:
             context.store.images.clear_cache(self._run.pipeline)
         return load_builder(context.configuration).build(context, found)
 
@@ -69,7 +70,7 @@ class Delivery:
         check_deployer(context)
         deployer = load_deployer(context)
         deployer.preflight(context)
-        return replace(wanted, force=self._run.options.force or not deployer.is_current(context))
+        return replace(wanted, force=self._run.options.is_fresh or not deployer.is_current(context))
 
     def _find(self, context: StageContext, source: Source, wanted: Wanted) -> Checkout | NothingToDo:
         found = source.find(context, wanted)

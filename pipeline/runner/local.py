@@ -49,14 +49,18 @@ class Runner:
         requested: str | None = None,
         *,
         force: bool = False,
+        pull: bool = False,
+        no_cache: bool = False,
         take_over: bool = False,
         wait: timedelta = timedelta(0),
     ) -> Run:
         """Run Source, Build and Deploy. The run is `skipped` if there is nothing to do. Raises the run's error.
 
-        `take_over` takes over the pipeline of this name if another file declares it.
+        `pull` and `no_cache` are those of `RunOptions`. `take_over` takes over the pipeline of this name if another
+        file declares it.
         """
-        request = RunRequest(Trigger.COMMAND, requested, options=RunOptions(force=force))
+        options = RunOptions(force=force, pull=pull, no_cache=no_cache)
+        request = RunRequest(Trigger.COMMAND, requested, options=options)
         return self._work(request, wait, take_over=take_over)
 
     def rollback(self, number: int | None = None, *, wait: timedelta = timedelta(0)) -> Run:

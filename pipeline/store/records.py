@@ -107,19 +107,26 @@ class RunOptions:
     `configuration` names the pipeline.yaml of the run: the served `file`, or the one in the `commit`. A command that
     executes its run itself leaves it out and uses its own file. `parameters` override those of the pipeline.yaml.
     `force` runs even if no file under `source.paths` changed. `rebuild` builds and tests even if an image is cached.
+    `pull` pulls the images that exist already, and `no_cache` builds without the builder's cache.
     """
 
     configuration: Literal["file", "commit"] | None = None
     parameters: Mapping[str, str] | None = None
     force: bool = False
     rebuild: bool = False
+    pull: bool = False
+    no_cache: bool = False
+
+    @property
+    def is_fresh(self) -> bool:
+        """True if the run has a reason of its own, whether its commit changes something or not."""
+        return self.force or self.rebuild or self.pull or self.no_cache
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RunOptions:
         """Read the stored options. Unknown keys, written by a newer version, are ignored."""
-        return cls(
-            data.get("configuration"), data.get("parameters"), bool(data.get("force")), bool(data.get("rebuild"))
-        )
+        flags = (bool(data.get(name)) for name in ("force", "rebuild", "pull", "no_cache"))
+        return cls(data.get("configuration"), data.get("parameters"), *flags)
 
     def to_json(self) -> dict[str, Any]:
         """Return the options in their stored form, which leaves out those that are not given."""
@@ -128,6 +135,8 @@ class RunOptions:
             "parameters": self.parameters,
             "force": self.force or None,
             "rebuild": self.rebuild or None,
+            "pull": self.pull or None,
+            "no_cache": self.no_cache or None,
         }
         return {key: value for key, value in data.items() if value is not None}
 

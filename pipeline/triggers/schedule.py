@@ -18,11 +18,13 @@ _HOURS = 24
 
 @dataclass(frozen=True, order=True)
 class DueTime:
-    """A due time and its cron expression. `at` is in UTC. With `rebuild`, its run builds and tests again."""
+    """A due time and its cron expression. `at` is in UTC. `rebuild`, `pull` and `no_cache` are those of its run."""
 
     at: datetime
     expression: str
     rebuild: bool = False
+    pull: bool = False
+    no_cache: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,15 @@ class Schedule:
     Similar to Debian's cron, a due time in the missing hour in spring moves to the end of that hour. A due time in the
     repeated hour in autumn is due the first time only. An expression for every hour of the day is due at every one.
     This depends on the times that an expression means, not on how they are written. The runs of the expressions in
-    `rebuilds` build and test again.
+    `rebuilds` build and test again, those in `pulls` pull images again, and those in `uncached` use no cache.
     """
 
     expressions: tuple[str, ...]
     zone: tzinfo
     since: datetime
     rebuilds: frozenset[str] = frozenset()
+    pulls: frozenset[str] = frozenset()
+    uncached: frozenset[str] = frozenset()
 
     def next(self) -> DueTime | None:
         """Return the first due time after `since`, or None. If several expressions match it, the first is named."""
@@ -48,7 +52,7 @@ class Schedule:
         """Return the schedule after `now`, and the due time that has passed, if any.
 
         If several due times have passed since the last check, as after a suspend, only the first is returned. Its run
-        builds and tests again if one of them does.
+        has the options of all of them.
         """
         # Compare in UTC: two times of one zone compare by wall clock, which goes back in autumn.
         now, since = now.astimezone(UTC), self.since.astimezone(UTC)
@@ -56,8 +60,12 @@ class Schedule:
             return (replace(self, since=now) if since - now > _MAX_CORRECTION else self), None
         passed = [due for due in self._firsts() if due.at <= now]
         first = min(passed, key=lambda due: due.at, default=None)
-        due = replace(first, rebuild=any(due.rebuild for due in passed)) if first else None
-        return replace(self, since=now), due
+        return replace(self, since=now), first and replace(
+            first,
+            rebuild=any(due.rebuild for due in passed),
+            pull=any(due.pull for due in passed),
+            no_cache=any(due.no_cache for due in passed),
+        )
 
     def passed(self, now: datetime, limit: int) -> list[datetime]:
         """Return the due times after `since` up to `now` in UTC, oldest first, and the first `limit` if there are more.
@@ -80,7 +88,8 @@ class Schedule:
         for local in CronSim(_canonical(expression), self.since.astimezone(self.zone)):
             # In the second pass of the repeated hour, cronsim yields the due times of the first.
             if (at := local.astimezone(UTC)) > after:
-                yield DueTime(at, expression, expression in self.rebuilds)
+                options = (expression in group for group in (self.rebuilds, self.pulls, self.uncached))
+                yield DueTime(at, expression, *options)
 
 
 @cache

@@ -206,6 +206,7 @@ class _Building:
             cache_from=config.cache_from,
             cache_to=config.cache_to,
             platforms=config.platforms,
+            no_cache=self._context.options.no_cache,
         )
 
     def _on_output(self, line: str) -> None:

@@ -45,6 +45,16 @@ def test_an_image_has_its_tag_and_labels(tested: BuilderUnderTest) -> None:
 
 
 @every
+def test_a_build_without_the_cache_runs_every_step(tested: BuilderUnderTest) -> None:
+    """Its image is another one, and a build with the cache gives the same image again."""
+    dockerfile = f"FROM BASE\nRUN cat /proc/sys/kernel/random/uuid > /made # {secrets.token_hex(8)}\n"
+    first, again = tested.build(dockerfile), tested.build(dockerfile)
+    uncached = tested.build(dockerfile, no_cache=True)
+    assert first == again
+    assert uncached != first
+
+
+@every
 def test_a_cancelled_build_ends(tested: BuilderUnderTest) -> None:
     """It raises `Cancelled`, and nothing of it runs on."""
     mark = f"{secrets.randbelow(10**8):08}"

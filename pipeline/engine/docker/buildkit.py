@@ -106,6 +106,7 @@ class BuildKitBuilder:
         if spec.platforms:
             options.append(("--platform", ",".join(spec.platforms)))
         build = ["buildx", "build", "--load"] if self._command.buildx else ["build"]
+        build += ["--no-cache"] if spec.no_cache else []
         return [self._command.path, *build, *(f"{name}={value}" for name, value in options), str(spec.context)]
 
     def _cache_source(self, source: str) -> str:

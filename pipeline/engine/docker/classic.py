@@ -132,6 +132,7 @@ class _ClassicBuild:
             "buildargs": dict(spec.args),
             "target": spec.target or "",
             "cache_from": [registry_reference(source, "") for source in spec.cache_from] or None,
+            "nocache": spec.no_cache,
             "platform": spec.platforms[0] if spec.platforms else None,
         }
 

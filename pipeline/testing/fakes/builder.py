@@ -27,6 +27,7 @@ class FakeBuilder:
         self._faults = faults
         self.output: tuple[str, ...] = ("#1 [1/1] FROM scratch",)
         """The lines that each build prints."""
+        self._uncached = 0
         self.refusal: Exception | None = None
         """What `check` raises."""
 
@@ -61,7 +62,9 @@ class FakeBuilder:
                 on_output(line)
             with faults.call("builder.build"):
                 files = sorted((str(p), p.read_bytes()) for p in spec.context.rglob("*") if p.is_file())
-                content = repr((files, spec.dockerfile, sorted(spec.args.items()), sorted(spec.labels.items())))
+                self._uncached += spec.no_cache
+                steps = self._uncached if spec.no_cache else 0
+                content = repr((files, spec.dockerfile, sorted(spec.args.items()), sorted(spec.labels.items()), steps))
                 result.set_result(self._images.add_built(content.encode(), spec.tag, spec.labels))
         except BaseException as error:  # noqa: BLE001  # `build` raises it
             result.set_exception(error)
