@@ -6,7 +6,19 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from pipeline.config.container_values import is_image_name
+from pipeline.config.run_variables import REFERENCE as REFERENCE_OF_RUN
 from pipeline.config.secrets import REFERENCE
+
+
+def _push_name(value: str) -> str:
+    """Check a name whose variables have no values yet. Each stands for a letter here."""
+    sample = REFERENCE_OF_RUN.sub("a", value)
+    if "@" in sample or not is_image_name(sample):
+        raise ValueError(
+            f"{value!r} is not a valid name of an image; write registry.example.com/shop:${{short_commit}}"
+        )
+    return value
 
 
 def _secret_text(value: str) -> str:
@@ -15,6 +27,7 @@ def _secret_text(value: str) -> str:
     return value
 
 
+PushName = Annotated[str, AfterValidator(_push_name)]
 StageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 SecretId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 SecretText = Annotated[str, AfterValidator(_secret_text)]

@@ -31,8 +31,13 @@ def _memory(value: int) -> int:
     return value
 
 
+def is_image_name(value: str) -> bool:
+    """Return whether a text is the name of an image, with or without tag and digest."""
+    return _IMAGE.fullmatch(value) is not None
+
+
 def _image(value: str) -> str:
-    if not _IMAGE.fullmatch(value):
+    if not is_image_name(value):
         raise ValueError(f"{value!r} is not a valid name of an image; write postgres:16 or registry.example.com/db:2")
     return value
 

@@ -40,7 +40,7 @@ class Service(ServiceSettings):
 
     timezone: TimeZone | None = Field(None, description=ServiceSettings.model_fields["timezone"].description)
     image: ImageName | None = Field(
-        None, description="Image of the service, such as redis:7, pulled if it is missing. None: the built image."
+        None, description="Image of the service, such as redis:7, pulled if it is missing. None: that of `deploy`."
     )
     replicas: Whole = Field(1, ge=1, le=500, description=_REPLICAS)
     after: tuple[Name, ...] = Field(
@@ -60,6 +60,11 @@ class Deploy(ServiceSettings):
 
     model_config = ConfigDict(json_schema_extra=_without_job_keys)
 
+    image: ImageName | None = Field(
+        None,
+        description="Image that was built elsewhere, such as registry.example.com/shop:1.2 or one with @sha256:…. It "
+        "is pulled, and nothing is built. None: the built image.",
+    )
     replicas: Whole = Field(1, ge=1, le=500, description=_REPLICAS)
     services: dict[Name, Service] = Field(
         {},
@@ -91,7 +96,10 @@ class Deploy(ServiceSettings):
 
     def images(self) -> dict[str, str]:
         """Return the names of the images that are not built, by service."""
-        return {name: service.image for name, service in self.services.items() if service.image}
+        if not self.services:
+            return {DEFAULT_SERVICE: self.image} if self.image else {}
+        found = {name: service.image or self.image for name, service in self.services.items()}
+        return {name: image for name, image in found.items() if image}
 
     def _completed(self, service: Service) -> ServiceSettings:
         """Return the settings of a service, with those of `deploy` where it sets none. Variables are joined."""

@@ -14,6 +14,7 @@ from pipeline.config.document import Document, KeyPath
 from pipeline.config.dotenv import parse_dotenv
 from pipeline.config.env_file import EnvFile, EnvFiles
 from pipeline.config.environment import environments
+from pipeline.config.run_variables import escape, is_place
 from pipeline.config.secrets import escape_references
 from pipeline.config.substitution import Substitution
 
@@ -131,8 +132,9 @@ def _variables(file: EnvFile, place: KeyPath, substitution: Substitution, files:
         values = parse_dotenv(text, variables, file.path, lambda name: substitution.variable(name, place))
     except ConfigError as error:
         raise ConfigError(error.message, hint=substitution.hint if variables.is_short else "") from None
-    # What looks like a reference to a secret in the file is text.
-    return {name: escape_references(value) for name, value in values.items()}
+    # What looks like a reference in the file is text.
+    escaped = escape if is_place((*place[: place.index("env_file")], "environment")) else escape_references
+    return {name: escaped(value) for name, value in values.items()}
 
 
 class _Variables(Mapping[str, str]):

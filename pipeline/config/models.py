@@ -13,7 +13,8 @@ from pipeline.balancer.model import Declaration, Model, Name, Undeclared
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration, Size
 from pipeline.base.remote_url import RemoteUrl, is_url
-from pipeline.config.build_options import CacheOption, Platform, SecretId, SecretText, SshAgent, StageName
+from pipeline.config.build_options import CacheOption, Platform, PushName, SecretId, SecretText, SshAgent, StageName
+from pipeline.config.container_labels import ContainerLabels
 from pipeline.config.deploy import Deploy
 from pipeline.config.environment import BuildArguments, VariableName
 from pipeline.config.reporters import Reporters
@@ -99,6 +100,14 @@ class Build(Model):
     args: BuildArguments = Field(
         {}, description="Build arguments. They stay in the image's history, so secrets are not allowed."
     )
+    labels: ContainerLabels = Field(
+        {}, description="Labels of the image, besides those of the commit. May contain variables such as ${commit}."
+    )
+    push: tuple[PushName, ...] = Field(
+        (),
+        description="Names under which the image is pushed to registries after its tests and before the deployment, "
+        "such as registry.example.com/shop:${short_commit}.",
+    )
     target: StageName | None = Field(None, description="Stage of the Dockerfile to build. None: the last one.")
     secrets: dict[SecretId, SecretText] = Field(
         {},
@@ -168,6 +177,17 @@ class Pipeline(Model):
         Undeclared(),
         description="Listeners of the load balancer, and their target groups. None: no service gets requests.",
     )
+
+    @model_validator(mode="after")
+    def _check_image(self) -> Self:
+        if self.deploy.image is None or "build" not in self.model_fields_set:
+            return self
+        if self.build.test is not None:
+            raise FieldError(
+                ("build", "test"),
+                "cannot run with deploy.image, because nothing is built; test the image where it is built",
+            )
+        raise FieldError("build", "must be left out with deploy.image, because nothing is built")
 
     @model_validator(mode="after")
     def _check_function(self) -> Self:

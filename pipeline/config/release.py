@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -12,8 +12,10 @@ from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_ser
 from pipeline.balancer.model import Declaration, Model, Name, SharedGroup, Undeclared
 from pipeline.config.load import Configuration
 from pipeline.config.privileges import VERSION_1_LIMITS
+from pipeline.config.run_variables import RunVariables
 from pipeline.config.service import ServiceSettings
 from pipeline.config.service_spec import ServiceSpec
+from pipeline.config.service_variables import with_values_of, with_variables
 from pipeline.engine.labels import DEFAULT_SERVICE
 
 _FIELDS = ServiceSettings.model_fields
@@ -93,6 +95,25 @@ class ReleaseSpec(Model):
         unlimited = {DEFAULT_SERVICE: self.settings.model_copy(update=VERSION_1_LIMITS)}
         is_same = has_defaults and self.model_copy(update={"services": unlimited}) == former
         return former if is_same and "version" not in json.loads(stored) else self
+
+    def with_variables(self, variables: RunVariables) -> ReleaseSpec:
+        """Return the release with the known variables of a run replaced by their values."""
+        return self._with_services(lambda _, settings: with_variables(settings, variables))
+
+    def with_values_of(self, stored: ReleaseSpec) -> ReleaseSpec:
+        """Return the release with the values that variables of a run have in a stored one."""
+
+        def with_values(name: str | None, settings: ServiceSettings) -> ServiceSettings:
+            other = stored.services.get(name) if name else stored.shared
+            return with_values_of(settings, other) if other else settings
+
+        return self._with_services(with_values)
+
+    def _with_services(self, change: Callable[[str | None, ServiceSettings], ServiceSettings]) -> ReleaseSpec:
+        """Return the release with changed settings of each service, and of `deploy` itself, which has no name."""
+        services = {name: change(name, settings) for name, settings in self.services.items()}
+        shared = change(None, self.shared) if self.shared else None
+        return self.model_copy(update={"services": services, "shared": shared})
 
     @property
     def settings(self) -> ServiceSettings:

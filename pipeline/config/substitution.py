@@ -1,4 +1,4 @@
-"""`${name}`, `${env:NAME}`, `${env:NAME:-default}` and `${secret:NAME}` in the values of a document."""
+"""`${name}`, `${env:NAME}`, `${env:NAME:-default}`, `${secret:NAME}` and variables of a run in a document's values."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.base.errors import Problem
 from pipeline.base.suggestion import did_you_mean
 from pipeline.config.document import ANY_KEY, Document, KeyPath, dotted
+from pipeline.config.run_variables import RUN_VARIABLES, escape, is_place, refusal
 from pipeline.config.secrets import escape_references
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ class Substitution:
 
         A parameter, a variable or a literal may contain text that looks like a reference.
         """
-        if _may_have_secrets(path):
+        if is_place(path):
+            text = escape(text)
+        elif _may_have_secrets(path):
             text = escape_references(text)
         return text.replace(_MARK, "${")
 
@@ -104,15 +107,24 @@ class Substitution:
             if value is None:
                 self._report(path, f"environment variable {variable} is not set", f"export {variable}=…")
             return value or ""
+        if name in RUN_VARIABLES and name not in self._parameters:
+            return self._run_variable(name, path)
         if name not in self._parameters:
             literal = f"for a literal write $${{{name}}}"
-            near = did_you_mean(name, self._parameters)
+            near = did_you_mean(name, [*self._parameters, *(RUN_VARIABLES if is_place(path) else ())])
             self._report(path, f"unknown parameter {name}", f"{near}; {literal}" if near else literal)
             return ""
         if self._parameters[name] is None:
             self.broken.add(path)
             return ""
         return self._parameters[name]
+
+    def _run_variable(self, name: str, path: KeyPath) -> str:
+        """Return a reference that is resolved in each run."""
+        if found := refusal(name, path):
+            self._report(path, *found)
+            return ""
+        return f"{_MARK}{name}}}"
 
     def inherited(self, name: str, path: KeyPath) -> str | None:
         """Return the environment variable for a name without a value at `path`. None if it is not set."""

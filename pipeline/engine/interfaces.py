@@ -30,11 +30,17 @@ class Images(Protocol):
     def tag(self, image: str, tag: str) -> None:
         """Add a tag to an image."""
 
+    def untag(self, tag: str) -> None:
+        """Remove a tag. An image stays if it has another one."""
+
     def healthcheck(self, image: str) -> tuple[str, ...] | None:
         """Return the command of the image's HEALTHCHECK, or None without one. It exits with 0 if healthy."""
 
     def pull(self, reference: str) -> None:
         """Pull an image from its registry."""
+
+    def push(self, reference: str) -> str:
+        """Push an image to its registry under this name, and return the digest that it has there."""
 
     def ignores(self, dockerignore: str) -> Callable[[str], bool]:
         """Return a predicate that is true for paths that a `.dockerignore` of this text excludes.

@@ -72,7 +72,9 @@ class RunResponse(Body):
     pid: int = Field(description="The latest process that executed the run; 0 before the first.")
     trigger: Trigger = Field(description="The origin of the run.")
     queued_at: Timestamp | None = Field(description="Time of queueing; null if a command executed the run directly.")
-    options: dict[str, Any] = Field(description="Options of the request: `configuration`, `parameters`, `force`, `pull`, `no_cache`.")
+    options: dict[str, Any] = Field(
+        description="Options of the request: `configuration`, `parameters`, `force` and others."
+    )
     superseded_by: int | None = Field(description="The newer run that replaced it.")
     retry_of: int | None = Field(description="The run that this one repeats.")
     attempts: int = Field(description="How often a process started to execute the run.")

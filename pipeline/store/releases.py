@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pipeline.store.database import Database
 from pipeline.store.records import Release, ReleaseState
 from pipeline.store.rows import next_number, now, release_from_row
@@ -17,9 +19,17 @@ class Releases:
         self._db = database
 
     def create(
-        self, pipeline: str, run: int, *, sha: str, subject: str, image_id: str, image_tag: str, spec: str
+        self,
+        pipeline: str,
+        run: int,
+        *,
+        sha: str,
+        subject: str,
+        image_id: str,
+        image_tag: str,
+        spec: str | Callable[[int], str],
     ) -> Release:
-        """Add a pending release with the next number of its pipeline."""
+        """Add a pending release with the next number of its pipeline. `spec` may depend on the number."""
         with self._db.transaction() as db:
             number = next_number(db, "releases", pipeline)
             values = {
@@ -30,7 +40,7 @@ class Releases:
                 "subject": subject,
                 "image_id": image_id,
                 "image_tag": image_tag,
-                "spec": spec,
+                "spec": spec if isinstance(spec, str) else spec(number),
                 "state": ReleaseState.PENDING,
                 "created_at": now(),
             }

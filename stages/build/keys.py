@@ -49,6 +49,8 @@ def keys_of(
         config.target,
         config.platforms,
         sorted(secrets.items()),
+        # Left out unless set, so that the images of earlier versions keep their key.
+        *([sorted(config.labels.items())] if config.labels else []),
     ]
     built = f"built:{_digest(json.dumps(parts))}"
     if None in services.values():

@@ -10,6 +10,8 @@ from functools import cached_property
 from pipeline.api import Checkout, Image, Plan, StageContext
 from pipeline.base.errors import CacheVanished, StageFailed
 from pipeline.base.quantity import format_duration
+from pipeline.config.models import Build
+from pipeline.config.run_variables import RunVariables
 from pipeline.engine.builder import BuildSpec, ImageBuilder
 from pipeline.engine.hosts import local_engine
 from pipeline.engine.interfaces import Engine
@@ -19,8 +21,10 @@ from stages.build.attempts import Attempts
 from stages.build.build_files import BuildFiles
 from stages.build.context import build_context
 from stages.build.dockerfile import Inputs, inputs_of, platform_arguments
+from stages.build.given_image import plan_image, take_image
 from stages.build.keys import base_in_words, keys_of, service_in_words
 from stages.build.pulls import Pulls
+from stages.build.pushes import Pushes, names_to_push
 from stages.build.testing import ImageTests
 
 _TAIL = 20
@@ -34,6 +38,8 @@ class DockerBuild:
     def build(self, context: StageContext, checkout: Checkout) -> Image:
         """Return the image. Raises `StageFailed` with the last lines of output if the build or the tests fail."""
         with local_engine(context.home.id) as engine:
+            if given := context.configuration.pipeline.deploy.image:
+                return take_image(context, engine, given)
             building = _Building(context, engine, checkout)
             # Docker may have created a test container after the runner that requested it was killed.
             building.clear()
@@ -42,7 +48,18 @@ class DockerBuild:
     def plan(self, context: StageContext, checkout: Checkout) -> Plan[Image | None]:
         """Return the steps of `build`, and the image if it exists already."""
         with local_engine(context.home.id) as engine:
+            if given := context.configuration.pipeline.deploy.image:
+                return plan_image(context, engine, given)
             return _Building(context, engine, checkout).plan()
+
+
+def _filled(config: Build, variables: RunVariables) -> Build:
+    """Return the section with the variables of a run resolved, apart from `push`."""
+    parts = {
+        key: {name: variables.fill_plain(text) for name, text in found.items()}
+        for key, found in (("args", config.args), ("labels", config.labels))
+    }
+    return config.model_copy(update=parts)
 
 
 class _Building:
@@ -51,10 +68,13 @@ class _Building:
         self._engine = engine
         self._checkout = checkout
         self._pipeline = context.configuration.pipeline.name
-        self._config = context.configuration.pipeline.build
+        revision = checkout.revision
+        self._variables = RunVariables(revision.sha, revision.short, revision.ref, context.run or None)
+        self._config = _filled(context.configuration.pipeline.build, self._variables)
         self._secrets = context.configuration.secrets.resolve_all(self._config.secrets)
         self._tree = checkout.tree(self._config.context)
         self._pulls = Pulls(context, engine)
+        self._pushes = Pushes(context, engine)
         self._folder = context.home.contexts(self._pipeline) / str(context.run)
         self._last: deque[str] = deque(maxlen=_TAIL)
 
@@ -66,10 +86,12 @@ class _Building:
             return [run.number for run in store.runs.running(self._pipeline) if run.number != own]
 
         self._engine.containers.remove_leftovers(self._pipeline, others)
+        self._pushes.restore(others)
         self._context.home.remove_contexts(self._pipeline, others)
 
     def run(self) -> Image:
         self._check_options()
+        names = names_to_push(self._context, self._config.push, self._variables)
         inputs = self._inputs()
         keys = keys_of(self._config, self._tree, self._files.digest, inputs, self._secrets, self._pulls.require)
         tree = f"tree {self._tree[:7]}"
@@ -78,7 +100,7 @@ class _Building:
             self._context.events.emit(
                 EventKind.BUILD_CACHED, f"image {image.tag}: already {tested} from {tree}, reused"
             )
-            return self._done(image, f"{image.tag}, reused")
+            return self._done(image, names, f"{image.tag}, reused")
         builds = Attempts.of_step(self._context, self._engine, "build")
         if image := self._known(keys.built):
             self._context.events.emit(EventKind.BUILD_CACHED, f"image {image.tag}: already built from {tree}, reused")
@@ -91,7 +113,7 @@ class _Building:
         summary = self._test(image)
         self._remember(keys.tested, image)
         built = f", built{again}" if (again := builds.summary()) else ""
-        return self._done(image, f"{image.tag}{built}{summary}")
+        return self._done(image, names, f"{image.tag}{built}{summary}")
 
     def plan(self) -> Plan[Image | None]:
         self._check_options()
@@ -99,16 +121,20 @@ class _Building:
         keys = keys_of(self._config, self._tree, self._files.digest, inputs, self._secrets, self._pulls.find)
         if image := self._known(keys.tested):
             tested = "built and tested" if self._config.test else "built"
-            return Plan([f"reuse the image {tested} from tree {self._tree[:7]}"], image)
+            return Plan([f"reuse the image {tested} from tree {self._tree[:7]}", *self._planned_pushes()], image)
         tests = self._config.test
         beside = f", beside {', '.join(tests.services)}" if tests and tests.services else ""
         test = [f"test it: {' '.join(tests.command)}{beside}"] if tests else ["no tests: build.test"]
         build = [] if self._known(keys.built) else [f"build {self._tag()} from tree {self._tree[:7]}"]
         pulls = [f"pull base image {name}" for name in inputs.images if self._pulls.find(name) is None]
-        return Plan([*pulls, *build, *test], None)
+        return Plan([*pulls, *build, *test, *self._planned_pushes()], None)
 
-    def _done(self, image: Image, summary: str) -> Image:
+    def _planned_pushes(self) -> list[str]:
+        return [f"push {self._variables.fill_plain(name)}" for name in self._config.push]
+
+    def _done(self, image: Image, names: list[str], summary: str) -> Image:
         self._engine.images.tag(image.id, image.tag)
+        self._pushes.push(image, names)
         self._context.report(summary)
         return image
 
@@ -220,6 +246,7 @@ class _Building:
             f"{_OCI}source": revision.source,
             f"{_OCI}created": self._context.clock.now().wall.isoformat(timespec="seconds"),
             f"{_OCI}version": revision.short,
+            **self._config.labels,
             LABEL_PIPELINE: self._pipeline,
             LABEL_RUN: str(self._context.run),
             LABEL_TREE: self._tree,

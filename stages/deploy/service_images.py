@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from pipeline.api import StageContext
+from pipeline.api import Image, StageContext
 from pipeline.base.errors import ConfigError, EngineFault, StageFailed
 from pipeline.base.quantity import format_duration
 from pipeline.config.release import ReleaseSpec, ServiceImage
@@ -16,13 +16,20 @@ from pipeline.event_kinds import EventKind
 _TIMEOUT = timedelta(minutes=10)
 
 
-def pulled_images(context: StageContext, engine: Engine) -> dict[str, ServiceImage]:
-    """Return the images, by service. Pulls those that are missing. Raises `StageFailed` if one cannot be pulled."""
-    wanted = context.configuration.pipeline.deploy.images()
+def pulled_images(context: StageContext, engine: Engine, image: Image) -> dict[str, ServiceImage]:
+    """Return the images, by service. `image` is that of the release, which Build has pulled if it is `deploy.image`.
+
+    Pulls those that are missing, and in a run with `pull` all. Raises `StageFailed` if one cannot be pulled.
+    """
+    deploy = context.configuration.pipeline.deploy
+    wanted = deploy.images()
     for name in dict.fromkeys(wanted.values()):
-        if engine.images.id(name) is None:
+        if name != deploy.image and (context.options.pull or engine.images.id(name) is None):
             _pull(context, engine, name)
-    return found_images(context, engine)
+    ids = {name: engine.images.id(name) or "" for name in set(wanted.values())}
+    if deploy.image:
+        ids[deploy.image] = image.id
+    return {service: ServiceImage(name=name, id=ids[name]) for service, name in wanted.items()}
 
 
 def found_images(context: StageContext, engine: Engine) -> dict[str, ServiceImage]:
@@ -55,4 +62,5 @@ def _pull(context: StageContext, engine: Engine, name: str) -> None:
     except EngineFault as fault:
         reason = f"{fault.message} ({fault.hint})" if fault.hint else fault.message
         hint = "check the name in deploy.services, and that this machine may pull it"
-        raise StageFailed(f"image {name} is missing and cannot be pulled: {reason}", hint=hint) from fault
+        missing = "is missing and " if engine.images.id(name) is None else ""
+        raise StageFailed(f"image {name} {missing}cannot be pulled: {reason}", hint=hint) from fault

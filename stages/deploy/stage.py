@@ -11,6 +11,7 @@ from pipeline.balancer.model import SharedGroup, Undeclared
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.errors import ConfigError, PenstockError, SystemFault
 from pipeline.config.release import ReleaseSpec, ServiceImage
+from pipeline.config.run_variables import RunVariables
 from pipeline.config.service import ServiceSettings
 from pipeline.engine.hosts import local_engine
 from pipeline.event_kinds import EventKind
@@ -62,7 +63,8 @@ class DockerDeploy:
             subject=spec.subject,
             images=spec.images,
         )
-        return configured.as_stored(active.spec) == spec
+        # The values of a run's variables are those of another run, and differ in each.
+        return configured.with_values_of(spec).as_stored(active.spec) == spec
 
     def plan(self, context: StageContext, revision: Revision, image: Image | None) -> list[str]:
         """Return the steps of the rollout and its limits."""
@@ -76,8 +78,8 @@ class DockerDeploy:
     def deploy(self, context: StageContext, revision: Revision, image: Image) -> Release:
         """Roll out. If that fails, roll back and raise the error."""
         store, pipeline = context.store, context.configuration.pipeline.name
-        spec, active = _spec(context, revision, image, _pulled_images(context)), store.releases.active(pipeline)
-        if active and ReleaseSpec.parse(active.spec) == spec:
+        spec, active = _spec(context, revision, image, _pulled_images(context, image)), store.releases.active(pipeline)
+        if active and ReleaseSpec.parse(active.spec) == _numbered(spec, active.number):
             release = active
             store.runs.set_release(pipeline, context.run, release.number)
         else:
@@ -88,7 +90,7 @@ class DockerDeploy:
                 subject=spec.subject,
                 image_id=spec.image_id,
                 image_tag=spec.image_tag,
-                spec=spec.model_dump_json(),
+                spec=lambda number: _numbered(spec, number).model_dump_json(),
             )
         # A number of a service that is taken out does not come back with it.
         declared = {**dict.fromkeys(active_replicas(context, active)), **_all_replicas(context)}
@@ -103,13 +105,13 @@ class DockerDeploy:
         _check_groups(context, services)
         _check_limits(release, services, replicas)
         with _rollout(context) as rollout:
+            check_images(rollout.engine, release.number, spec)
             if rollout.engine.images.id(release.image_id) is None:
                 raise ConfigError(
                     f"the image of release {release.number} is gone",
                     hint="deploy.retain keeps the latest, and `pipeline down` none; run its commit again: "
                     f"pipeline run {release.sha[:7]}",
                 )
-            check_images(rollout.engine, release.number, spec)
             for name, settings in services.items():
                 check_engine(f"release {release.number}, {name}", settings, release.pipeline, rollout.engine)
         pipeline = context.configuration.pipeline.name
@@ -249,11 +251,16 @@ def _check_service(release: Release, name: str) -> None:
         raise ConfigError(f"{name} is a job, which has no replicas", hint=f"`pipeline job run {name}` runs it now")
 
 
-def _pulled_images(context: StageContext) -> dict[str, ServiceImage]:
+def _pulled_images(context: StageContext, image: Image) -> dict[str, ServiceImage]:
     if not context.configuration.pipeline.deploy.images():
         return {}
     with local_engine(context.home.id) as engine:
-        return pulled_images(context, engine)
+        return pulled_images(context, engine, image)
+
+
+def _numbered(spec: ReleaseSpec, number: int) -> ReleaseSpec:
+    """Return a release with its number where its variables have it."""
+    return spec.with_variables(RunVariables(release=number))
 
 
 def _check_groups(context: StageContext, wanted: Mapping[str, ServiceSettings]) -> None:
@@ -313,6 +320,7 @@ def _spec(context: StageContext, revision: Revision, image: Image, images: Mappi
         subject=revision.subject,
         images=images,
     )
+    spec = spec.with_variables(RunVariables(revision.sha, revision.short, revision.ref, context.run or None))
     active = context.store.releases.active(context.configuration.pipeline.name)
     return spec.as_stored(active.spec) if active else spec
 

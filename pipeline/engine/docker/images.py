@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pipeline.base.errors import EngineFault
@@ -21,7 +21,7 @@ class DockerImages:
     def id(self, reference: str) -> str | None:
         """Return the id of an image, or None if Docker does not have it."""
         with translate_errors(self._api), ignore_not_found():
-            return str(self._api.inspect_image(reference)["Id"])
+            return str(self._api.inspect_image(without_tag(reference))["Id"])
         return None
 
     def size(self, image: str) -> int:
@@ -35,6 +35,11 @@ class DockerImages:
         with translate_errors(self._api):
             self._api.tag(image, repository, version)
 
+    def untag(self, tag: str) -> None:
+        """Remove a tag. An image stays if it has another one."""
+        with translate_errors(self._api):
+            self._remove(tag)
+
     def healthcheck(self, image: str) -> tuple[str, ...] | None:
         """Return the command of the image's HEALTHCHECK, or None without one. It exits with 0 if healthy."""
         with translate_errors(self._api):
@@ -46,12 +51,30 @@ class DockerImages:
         """Pull an image from its registry."""
         from docker.utils import parse_repository_tag
 
+        name, tag = parse_repository_tag(without_tag(reference))
+        for _ in self._transfer(self._api.pull, name, tag=tag or "latest"):
+            pass
+
+    def push(self, reference: str) -> str:
+        """Push an image to its registry under this name, and return the digest that it has there."""
+        from docker.utils import parse_repository_tag
+
         name, tag = parse_repository_tag(reference)
+        digest = ""
+        for message in self._transfer(self._api.push, name, tag=tag or "latest"):
+            digest = message.get("aux", {}).get("Digest", digest)
+        if not digest:
+            raise EngineFault(f"Docker: the push of {reference} ended without a digest")
+        return digest
+
+    def _transfer(self, call: Callable[..., Any], name: str, *, tag: str) -> Iterator[dict[str, Any]]:
+        """Yield the messages of a pull or a push. Raises `EngineFault` with what a registry reports."""
         try:
             with translate_errors(self._api):
-                for message in self._api.pull(name, tag=tag or "latest", stream=True, decode=True):
+                for message in call(name, tag=tag, stream=True, decode=True):
                     if "error" in message:
                         raise EngineFault(message["error"])
+                    yield message
         except EngineFault as error:
             error.hint = error.hint or getattr(getattr(self._api, "_auth_configs", None), "problem", None)
             raise
@@ -111,6 +134,13 @@ class DockerImages:
         with translate_errors(self._api):
             found: list[dict[str, Any]] = self._api.images(filters={"label": [f"{LABEL_HOME}={self._home}", *labels]})
         return found
+
+
+def without_tag(reference: str) -> str:
+    """Return a reference without its tag if it has a digest, which then names the image."""
+    name, at, digest = reference.partition("@")
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}{last.partition(':')[0]}{at}{digest}" if at else reference
 
 
 def _stages(labels: Mapping[str, str] | None) -> list[str]:

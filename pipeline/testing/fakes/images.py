@@ -38,6 +38,9 @@ class FakeImages:
         self._lock = threading.Lock()
         self._images: dict[str, _Image] = {}
         self.registry: set[str] = set()
+        self.moved: dict[str, bytes] = {}
+        """Contents of other images that names in `registry` have by now."""
+        self._pushed: dict[str, _Image] = {}
 
     def over(self, faults: Faults) -> FakeImages:
         """Return the same images with the faults of another connection."""
@@ -81,6 +84,15 @@ class FakeImages:
                 other.tags.discard(tag)
             found.tags.add(tag)
 
+    def untag(self, tag: str) -> None:
+        """Remove a name. An image without another one is removed too."""
+        with self.faults.call("images.untag"), self._lock:
+            found = self._find(tag)
+            if found is not None:
+                found.tags.discard(tag)
+                if not found.tags:
+                    del self._images[found.id]
+
     def healthcheck(self, image: str) -> tuple[str, ...] | None:
         """Return the command of the image's HEALTHCHECK, or None."""
         with self.faults.call("images.healthcheck"), self._lock:
@@ -91,7 +103,33 @@ class FakeImages:
         with self.faults.call("images.pull"):
             if reference not in self.registry:
                 raise EngineFault(f"pull access denied for {reference}")
-            self.add(reference)
+            with self._lock:
+                if kept := self._pushed.get(reference):
+                    for other in self._images.values():
+                        other.tags.discard(reference)
+                    self._images.setdefault(kept.id, kept).tags.add(reference)
+                    return
+            if reference not in self.moved:
+                self.add(reference)
+                return
+            with self._lock:
+                self._add(self.moved[reference], reference, {}, None)
+
+    def push(self, reference: str) -> str:
+        """Put the image into the registry, and return its id as the digest."""
+        with self.faults.call("images.push"), self._lock:
+            found = self._existing(reference)
+            kept = _Image(found.id, found.labels, found.healthcheck, found.size)
+            for name in (reference, f"{reference.rpartition(':')[0]}@{found.id}"):
+                self.registry.add(name)
+                self._pushed[name] = kept
+            return found.id
+
+    @property
+    def pushed(self) -> dict[str, str]:
+        """The id of each image that was pushed, by its name there."""
+        with self._lock:
+            return {name: image.id for name, image in self._pushed.items()}
 
     def add_built(self, content: bytes, tag: str, labels: Mapping[str, str]) -> str:
         """Add an image whose id depends on what it is built from, and return the id."""
