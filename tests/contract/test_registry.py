@@ -107,9 +107,9 @@ def test_a_registry_that_refuses_is_named(pushing: Pushing) -> None:
     name = f"{pushing.address}/shop:1"
     pushing.engine.images.tag(image, name)
     pushing.deny()
-    with pytest.raises(EngineFault, match="(?i)unauthorized|denied"):
+    with pytest.raises(EngineFault, match=r"(?i)unauthorized|denied"):
         pushing.engine.images.push(name)
-    with pytest.raises(EngineFault, match="(?i)unauthorized|denied"):
+    with pytest.raises(EngineFault, match=r"(?i)unauthorized|denied"):
         pushing.engine.images.pull(name)
     pushing.engine.images.untag(name)
 
