@@ -29,6 +29,7 @@ from pipeline.config.privileges import (
     check_capabilities,
     privileges,
 )
+from pipeline.config.run_variables import unescape
 from pipeline.config.service_secrets import SECRETS, ServiceSecrets
 from pipeline.config.steps import ENTRYPOINT, INIT, SHM_SIZE, Command, Entrypoint
 from pipeline.config.tmpfs import Tmpfs, split_tmpfs
@@ -119,7 +120,7 @@ class ContainerSettings(Model):
             tmpfs=dict(map(split_tmpfs, self.tmpfs)),
             ulimits={name: Ulimit(limit.soft, limit.hard) for name, limit in self.ulimits.items()},
             extra_hosts=self.extra_hosts,
-            labels=self.labels,
+            labels={name: unescape(value) for name, value in self.labels.items()},
             log_driver=self.logging.log_driver if self.logging else None,
             devices=tuple(each.device_request for each in self.gpus),
             networks={name: each.aliases for name, each in self.networks.items()},

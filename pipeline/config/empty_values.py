@@ -8,10 +8,13 @@ from pipeline.config.document import ANY_KEY, Document
 from pipeline.config.environment import parents
 
 # The mappings, and what a name without a value has in them.
-_PLACES: tuple[tuple[tuple[str, ...], Any], ...] = tuple(
-    ((*parent, key), value)
-    for parent in (("deploy",), ("deploy", "services", ANY_KEY))
-    for key, value in (("labels", ""), ("networks", {}))
+_PLACES: tuple[tuple[tuple[str, ...], Any], ...] = (
+    (("build", "labels"), ""),
+    *(
+        ((*parent, key), value)
+        for parent in (("deploy",), ("deploy", "services", ANY_KEY))
+        for key, value in (("labels", ""), ("networks", {}))
+    ),
 )
 
 

@@ -54,6 +54,16 @@ def test_a_release_has_values(form: str, loads: Loads) -> None:
     assert ReleaseSpec.parse(found.model_dump_json()) == found
 
 
+def test_labels_of_containers_have_values(loads: Loads) -> None:
+    """Of a service and of `deploy`. A literal stays what it is until the container has it."""
+    text = with_deploy("  labels: {a: 'v${run}', b: '$${run}', c: '${release} $${release}'}")
+    configuration = loads(text)
+    found = spec(configuration).with_variables(RunVariables(run=7)).with_variables(RunVariables(release=3))
+    assert found.services["web"].container_options.labels == {"a": "v7", "b": "${run}", "c": "3 ${release}"}
+    assert spec(configuration).with_values_of(found) == found
+    assert ReleaseSpec.parse(found.model_dump_json()) == found
+
+
 def test_an_unknown_value_leaves_the_reference(loads: Loads) -> None:
     """The number of a release is known last."""
     found = spec(loads(with_deploy("  environment: {A: '${run} ${release}'}")))
