@@ -325,9 +325,12 @@ def test_a_schedule_is_kept(work: Work, pipeline_context: PipelineContext, clock
     assert kinds(pipeline_context) == ["trigger.schedule"]
 
 
-def test_a_schedule_that_rebuilds(work: Work, pipeline_context: PipelineContext, clock: FakeClock) -> None:
+@pytest.mark.parametrize("option", ["rebuild", "pull", "no_cache"])
+def test_a_schedule_that_rebuilds(
+    option: str, work: Work, pipeline_context: PipelineContext, clock: FakeClock
+) -> None:
     """Its run is not skipped, and reuses no image. While it is queued, the next due time adds no run."""
-    triggers = '{schedule: [{cron: "* * * * *", rebuild: true}]}'
+    triggers = f'{{schedule: [{{cron: "* * * * *", {option}: true}}]}}'
     with running_loop(with_triggers(work, pipeline_context, triggers), clock):
         await_run(pipeline_context, work.git("rev-parse", "HEAD"))
         for _ in range(3):
@@ -335,7 +338,7 @@ def test_a_schedule_that_rebuilds(work: Work, pipeline_context: PipelineContext,
             clock.advance(timedelta(minutes=1))
         until(lambda: len(kinds(pipeline_context)) >= 3, "three due times")
     (run,) = (run for run in pipeline_context.store.runs.latest("shop") if run.trigger is Trigger.SCHEDULE)
-    assert run.options == RunOptions(configuration="commit", force=True, rebuild=True)
+    assert run.options == RunOptions(configuration="commit", force=True, **{option: True})
     messages = [event.message for event in pipeline_context.store.events.latest("shop") if event.run is None]
     dropped = "schedule due: * * * * *, but its previous run is still in the queue"
     assert messages[:3] == ["schedule due: * * * * *", dropped, dropped]

@@ -91,11 +91,17 @@ def test_the_scan_of_a_requested_run_is_no_trigger_of_its_own(daemon: Daemon, mo
 
 def test_a_run_has_the_keys_of_its_record(daemon: Daemon) -> None:
     """A run and its stages have the keys of their records."""
-    asked = {"requested": "main", "force": True}
+    asked = {"requested": "main", "force": True, "pull": True, "no_cache": True}
     run = daemon.client.ask("POST", "/v1/pipelines/shop/runs", asked)
     assert run.keys() == keys(Run) | {"stages"}
     assert (run["number"], run["state"], run["requested"], run["finished_at"]) == (1, "queued", "main", None)
-    assert run["options"] == {"configuration": "commit", "parameters": {}, "force": True}
+    assert run["options"] == {
+        "configuration": "commit",
+        "parameters": {},
+        "force": True,
+        "pull": True,
+        "no_cache": True,
+    }
     daemon.store.queue.claim("shop", "superseded")
     daemon.store.queue.enter("shop", 1, "source")
     (shown,) = daemon.client.ask("GET", "/v1/pipelines/shop/runs")

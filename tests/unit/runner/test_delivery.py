@@ -63,6 +63,7 @@ class Stages:
         self.calls: list[tuple[str, int]] = []
         self.deployed: list[tuple[Revision, Image]] = []
         self.cached: str | None = None
+        self.options: list[RunOptions] = []
 
     def preflight(self, context: StageContext) -> None:
         self._note("preflight", context)
@@ -82,6 +83,7 @@ class Stages:
 
     def build(self, context: StageContext, checkout: Checkout) -> Image:
         self._note("build", context)
+        self.options.append(context.options)
         self.cached = context.store.images.cached("shop", "tested:1")
         if self.failure:
             raise self.failure
@@ -167,6 +169,49 @@ def test_a_rebuild_uses_no_cached_image(pipeline_context: PipelineContext, stage
     pipeline_context.store.images.cache("shop", "tested:1", "sha256:1")
     execute(pipeline_context, RunOptions(force=rebuild, rebuild=rebuild))
     assert stages.cached == (None if rebuild else "sha256:1")
+
+
+@pytest.mark.parametrize("option", ["force", "rebuild", "pull", "no_cache"])
+def test_a_run_with_a_reason_of_its_own_is_not_skipped(
+    option: str, pipeline_context: PipelineContext, stages: Stages
+) -> None:
+    """Whether its commit changes something or not. Every stage can see the options of the run."""
+    execute(pipeline_context, RunOptions(**{option: True}))
+    execute(pipeline_context)
+    assert [wanted.force for wanted in stages.wanted] == [True, False]
+    assert [getattr(options, option) for options in stages.options] == [True, False]
+
+
+def test_no_cache_uses_no_cached_image(pipeline_context: PipelineContext, stages: Stages) -> None:
+    """As a rebuild does."""
+    pipeline_context.store.images.cache("shop", "tested:1", "sha256:1")
+    execute(pipeline_context, RunOptions(pull=True))
+    assert stages.cached == "sha256:1"
+    execute(pipeline_context, RunOptions(no_cache=True))
+    assert stages.cached is None
+
+
+def test_the_program_of_secrets_is_asked_once_in_a_run(tmp_path: Path, stages: Stages) -> None:
+    """And what it prints is in no file of the home."""
+    (tmp_path / "vault").write_text("#!/bin/sh\necho asked >> asked\necho TOKEN=hidden-value\n")
+    (tmp_path / "vault").chmod(0o700)
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(PIPELINE.format(name="shop", replicas=1) + "secrets: {command: [./vault]}\n")
+    stages.committed = PIPELINE.format(name="shop", replicas=1).replace("replicas: 1", "replicas: 1, secrets: all")
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    with Store(home.database) as store:
+        context = PipelineContext(home, load(file), store)
+        asked = [_count(tmp_path / "asked")]
+        for _ in range(2):
+            execute(context, RunOptions(configuration="commit"))
+            asked.append(_count(tmp_path / "asked"))
+        assert context.mask("a hidden-value") == "a ***"
+    assert asked == [1, 2, 3]
+    assert [path for path in home.root.rglob("*") if path.is_file() and b"hidden-value" in path.read_bytes()] == []
+
+
+def _count(file: Path) -> int:
+    return len(file.read_text().splitlines())
 
 
 def test_a_stage_that_fails_ends_the_run(pipeline_context: PipelineContext, stages: Stages) -> None:

@@ -184,6 +184,23 @@ def test_a_due_time_of_several_expressions_rebuilds_if_one_does() -> None:
     assert slept.rebuild
 
 
+def test_a_due_time_of_several_expressions_has_all_their_options() -> None:
+    """One run does what each of them wants."""
+    schedule = Schedule(
+        ("0 4 * * *", "0 4 * * 0", "0 4 * * 1"),
+        BERLIN,
+        berlin("2026-11-20 12:00"),
+        pulls=frozenset({"0 4 * * 0"}),
+        uncached=frozenset({"0 4 * * 1"}),
+    )
+    schedule, sunday = schedule.advance(berlin("2026-11-22 04:00"))
+    assert sunday is not None
+    assert (sunday.rebuild, sunday.pull, sunday.no_cache) == (False, True, False)
+    _, slept = schedule.advance(berlin("2026-12-01 12:00"))
+    assert slept is not None
+    assert (slept.rebuild, slept.pull, slept.no_cache) == (False, True, True)
+
+
 def test_no_expression_is_never_due() -> None:
     """Without expressions nothing is ever due."""
     schedule = Schedule((), BERLIN, berlin("2026-11-24 01:00"))
