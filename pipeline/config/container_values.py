@@ -36,6 +36,12 @@ def is_image_name(value: str) -> bool:
     return _IMAGE.fullmatch(value) is not None
 
 
+def repository_of(name: str) -> str:
+    """Return the name of an image without its tag and its digest."""
+    folder, slash, last = name.partition("@")[0].rpartition("/")
+    return f"{folder}{slash}{last.partition(':')[0]}"
+
+
 def _image(value: str) -> str:
     if not is_image_name(value):
         raise ValueError(f"{value!r} is not a valid name of an image; write postgres:16 or registry.example.com/db:2")

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from pipeline.balancer.model import Model
 from pipeline.base.errors import ConfigError, Problem
 from pipeline.config.document import read_document
+from pipeline.config.container_values import repository_of
 from pipeline.config.environment import VariableName
 from pipeline.config.privileges import ALL, DEFAULT_CAPABILITIES, Capabilities
 from pipeline.config.triggers import RefGlob
@@ -71,6 +72,11 @@ class Policy(Model):
     ssh: tuple[str, ...] | None = Field(
         None, description="Agents and keys that a commit may use in its builds, as written in build.ssh. None: all."
     )
+    push: tuple[str, ...] | None = Field(
+        None,
+        description="Images that a commit may push, without their tag, and names with everything below them, such as "
+        "registry.example.com/shop. None: all that the credentials of Docker allow.",
+    )
     capabilities: Capabilities | None = Field(
         None,
         description="Linux capabilities beyond the default ones that a commit may add to its containers. None: all.",
@@ -121,9 +127,16 @@ class Policy(Model):
         for path in local_caches(build):
             if not self._allows_path(path):
                 yield f"its builds use the cache {path}, which is not in volumes"
+        for repository in dict.fromkeys(map(repository_of, build.push)):
+            if not self._allows_push(repository):
+                yield f"it pushes {repository}, which is not in push"
         for agent in build.ssh:
             if self.ssh is not None and agent not in self.ssh:
                 yield f"its builds use the SSH agent {agent}, which is not in ssh"
+
+    def _allows_push(self, repository: str) -> bool:
+        allowed = self.push
+        return allowed is None or any(f"{repository}/".startswith(f"{name.rstrip('/')}/") for name in allowed)
 
     def _allows_path(self, path: str) -> bool:
         return self.volumes is None or any(covers(allowed, path) for allowed in self.volumes)

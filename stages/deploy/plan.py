@@ -27,7 +27,10 @@ def plan_release(context: StageContext, rollout: ReleaseRollout, spec: ReleaseSp
     waiting = [str(found) for found in balancer.waiting_after(name, spec.balancer)] if needs_balancer else []
     choices = balancer.plane_choices(name, spec.balancer) if needs_balancer else []
     carried = [f"{each.listener.url} is {choice}" for each, choice in choices if each.owner == name]
-    before = [f"pull {image.name}" for image in spec.images.values() if not image.id]
+    # Build has planned the pull of `deploy.image`.
+    given = context.configuration.pipeline.deploy.image
+    missing = dict.fromkeys(image.name for image in spec.images.values() if not image.id and image.name != given)
+    before = [f"pull {name}" for name in missing]
     before += _command(spec) if is_new else []
     parts = [_ServicePlan.of(context, rollout, spec, service, dead=dead) for service in spec.replicated_services()]
     steps = [step for part in parts for step in part.steps]

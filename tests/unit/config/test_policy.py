@@ -226,3 +226,26 @@ def test_what_the_owner_has_written_is_mounted_as_it_is(tmp_path: Path, text: st
     volumes = (f"{shop}/etc:/x", "data:/y", "/var/run/docker.sock:/z")
     assert resolved_mounts(tmp_path / "policy.yaml", volumes) == volumes
     assert resolved_mounts(tmp_path / "missing.yaml", volumes) == volumes
+
+
+@pytest.mark.parametrize(
+    ("allowed", "name", "refused"),
+    [
+        (None, "registry.example.com/shop:1", None),
+        ([], "registry.example.com/shop:1", "registry.example.com/shop"),
+        (["registry.example.com/shop"], "registry.example.com/shop:${commit}", None),
+        (["registry.example.com/shop"], "registry.example.com/shop/web:1", None),
+        (["registry.example.com/shop/"], "registry.example.com/shop", None),
+        (["registry.example.com/shop"], "registry.example.com/shopping:1", "registry.example.com/shopping"),
+        (["registry.example.com/shop"], "registry.example.com/${branch}", "registry.example.com/${branch}"),
+        (["registry.example.com"], "registry.example.com:5000/shop:1", "registry.example.com:5000/shop"),
+        (["localhost:5000/shop"], "localhost:5000/shop:1", None),
+        (["shop"], "shop", None),
+        (["shop"], "evil/shop:1", "evil/shop"),
+    ],
+)
+def test_images_that_a_commit_may_push(allowed: list[str] | None, name: str, refused: str | None) -> None:
+    """A name covers those below it. The tag does not count."""
+    asked = pipeline(build={"push": [name]})
+    found = list(Policy.model_validate({"push": allowed}).objections(asked, frozenset(), "main", "watch"))
+    assert found == ([] if refused is None else [f"it pushes {refused}, which is not in push"])

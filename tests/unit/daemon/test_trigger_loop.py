@@ -326,9 +326,7 @@ def test_a_schedule_is_kept(work: Work, pipeline_context: PipelineContext, clock
 
 
 @pytest.mark.parametrize("option", ["rebuild", "pull", "no_cache"])
-def test_a_schedule_that_rebuilds(
-    option: str, work: Work, pipeline_context: PipelineContext, clock: FakeClock
-) -> None:
+def test_a_schedule_that_rebuilds(option: str, work: Work, pipeline_context: PipelineContext, clock: FakeClock) -> None:
     """Its run is not skipped, and reuses no image. While it is queued, the next due time adds no run."""
     triggers = f'{{schedule: [{{cron: "* * * * *", {option}: true}}]}}'
     with running_loop(with_triggers(work, pipeline_context, triggers), clock):
