@@ -14,8 +14,8 @@ from pydantic import Field, ValidationError
 
 from pipeline.balancer.model import Model
 from pipeline.base.errors import ConfigError, Problem
-from pipeline.config.document import read_document
 from pipeline.config.container_values import repository_of
+from pipeline.config.document import read_document
 from pipeline.config.environment import VariableName
 from pipeline.config.privileges import ALL, DEFAULT_CAPABILITIES, Capabilities
 from pipeline.config.triggers import RefGlob

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from pipeline.api import Image, StageContext
 from pipeline.base.errors import ConfigError, EngineFault, StageFailed
-from pipeline.base.files import make_folder
 from pipeline.base.quantity import format_duration
 from pipeline.config.container_values import is_image_name
 from pipeline.config.run_variables import RunVariables
 from pipeline.engine.interfaces import Engine
+from pipeline.engine.lent_names import LentNames
 from pipeline.engine.long_call import long_call
 from pipeline.event_kinds import EventKind
 from stages.build.attempts import Attempts
 
 _DENIED = re.compile(r"denied|unauthorized|no basic auth|forbidden|insufficient_scope|authentication required", re.I)
 _NOT_IN_TAG = re.compile(r"[^A-Za-z0-9_.-]")
-_FILE = "names.json"
 
 
 def names_to_push(context: StageContext, names: Sequence[str], variables: RunVariables) -> list[str]:
@@ -45,7 +41,7 @@ class Pushes:
     def __init__(self, context: StageContext, engine: Engine) -> None:
         self._context = context
         self._engine = engine
-        self._pipeline = context.configuration.pipeline.name
+        self._names = LentNames(engine.images, context.home.contexts(context.configuration.pipeline.name))
         self._timeout = context.configuration.pipeline.build.timeout
 
     def push(self, image: Image, names: Sequence[str]) -> None:
@@ -53,7 +49,7 @@ class Pushes:
         for name in names:
             self._context.events.emit(EventKind.IMAGE_PUSHING, f"pushing {name}")
             attempts = Attempts.of_step(self._context, self._engine, "build")
-            with self._named(image, name):
+            with self._names.lent(self._context.run, image.id, name):
                 try:
                     digest = attempts.run(lambda name=name: self._push(name))  # type: ignore[misc]
                 except EngineFault as fault:
@@ -61,20 +57,6 @@ class Pushes:
                     raise StageFailed(f"cannot push {name}: {_reason(fault)}", hint=hint) from fault
             text = f"pushed {name}, digest {digest}"
             self._context.events.emit(EventKind.IMAGE_PUSHED, text, image=name, digest=digest)
-
-    def restore(self, running: Callable[[], Collection[int]]) -> None:
-        """Take the names back that killed runs have left. `running` returns the runs that still push."""
-        folders = list(self._context.home.contexts(self._pipeline).glob("*.push"))
-        spared = {f"{run}.push" for run in running()}
-        for folder in folders:
-            if folder.name not in spared:
-                try:
-                    left = json.loads((folder / _FILE).read_text())
-                except (OSError, ValueError):
-                    left = {}  # Killed before the first name was given.
-                for name, before in left.items():
-                    self._restore(name, before)
-                shutil.rmtree(folder, ignore_errors=True)
 
     def _push(self, name: str) -> str:
         try:
@@ -90,28 +72,6 @@ class Pushes:
                 f"{registry} refused the push of {name}: {_reason(fault)}",
                 hint=f"docker login {registry}, as the user of this process, with an account that may push there",
             ) from fault
-
-    @contextmanager
-    def _named(self, image: Image, name: str) -> Iterator[None]:
-        """Give the image a name. Another image that had it gets it back."""
-        before = self._engine.images.id(name)
-        folder = self._context.home.contexts(self._pipeline) / f"{self._context.run}.push"
-        make_folder(folder.parent)
-        make_folder(folder)
-        (folder / _FILE).write_text(json.dumps({name: before}))
-        self._engine.images.tag(image.id, name)
-        try:
-            yield
-        finally:
-            if before != image.id:
-                self._restore(name, before)
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def _restore(self, name: str, before: str | None) -> None:
-        if before is not None and self._engine.images.id(before) is not None:
-            self._engine.images.tag(before, name)
-        else:
-            self._engine.images.untag(name)
 
 
 def registry_of(name: str) -> str:

@@ -16,6 +16,7 @@ from pipeline.engine.builder import BuildSpec, ImageBuilder
 from pipeline.engine.hosts import local_engine
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_TREE, image_tag
+from pipeline.engine.lent_names import LentNames
 from pipeline.event_kinds import EventKind
 from stages.build.attempts import Attempts
 from stages.build.build_files import BuildFiles
@@ -86,7 +87,7 @@ class _Building:
             return [run.number for run in store.runs.running(self._pipeline) if run.number != own]
 
         self._engine.containers.remove_leftovers(self._pipeline, others)
-        self._pushes.restore(others)
+        LentNames(self._engine.images, self._context.home.contexts(self._pipeline)).restore(others)
         self._context.home.remove_contexts(self._pipeline, others)
 
     def run(self) -> Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -103,7 +103,7 @@ class Repository:
         names = self._mirror.git("diff", "--name-only", "--no-renames", "-z", old, revision.sha)
         return [name for name in names.split("\0") if name]
 
-    def uncommitted(self, revision: Revision, apart_from: Path) -> int:
+    def uncommitted(self, revision: Revision, apart_from: Collection[Path]) -> int:
         """Return how many files of the user's checkout differ from the commit, without `apart_from`.
 
         0 if another commit is checked out.
@@ -112,7 +112,7 @@ class Repository:
             return 0
         status = self._local.checkout.maybe("status", "--porcelain", "--untracked-files=normal", "-z")
         top = self._top() if status else None
-        return sum(top is not None and top / path != apart_from for path in _changed_paths(status or ""))
+        return sum(top is not None and top / path not in apart_from for path in _changed_paths(status or ""))
 
     def _top(self) -> Path | None:
         checkout = self._local.checkout if self._local else None

@@ -133,8 +133,10 @@ def _repository(context: StageContext) -> Repository:
 
 
 def _uncommitted(context: StageContext, repository: Repository, revision: Revision) -> int:
-    # The run uses the pipeline.yaml on disk, so changes in it are part of the run.
-    return repository.uncommitted(revision, apart_from=context.configuration.path.resolve())
+    # The run uses the pipeline.yaml on disk and its environment files, so changes in them are part of the run.
+    configuration = context.configuration
+    used = {file.resolve() for file in (configuration.path, *configuration.env_files)}
+    return repository.uncommitted(revision, apart_from=used)
 
 
 def _describe_uncommitted(count: int) -> str:

@@ -217,3 +217,18 @@ def test_a_path_out_of_the_repository_is_refused(work: Work, in_folder: StageCon
         f"{sha[:7]}:deploy/pipeline.yaml:3:49: deploy.env_file[1]: ../../outside.env is out of the repository (name a "
         "file that the repository has)"
     )
+
+
+def test_a_changed_environment_file_is_part_of_a_run_with_the_file_of_the_directory(work: Work, tmp_path: Path) -> None:
+    """So it does not count as an uncommitted change, as pipeline.yaml does not."""
+    file = work.path / "pipeline.yaml"
+    file.write_text(PIPELINE.replace("work", ".").replace("target_group: web}", "target_group: web, env_file: a.env}"))
+    work.commit("A=1\n", "a.env")
+    (work.path / "a.env").write_text("A=2\n")
+    (work.path / "file.txt").write_text("changed\n")
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    with Store(home.database) as store:
+        context = PipelineContext(home, load(file), store).stage_context(run=1)
+        assert GitSource().plan(context, Wanted()).steps[1:] == [
+            "1 uncommitted change in the checkout: not part of this run"
+        ]
