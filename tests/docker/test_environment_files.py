@@ -25,7 +25,7 @@ def variables(project: Project) -> dict[str, str | None]:
 
 
 def test_a_commit_brings_its_files_and_gets_the_secrets_of_the_owner(projects: Projects) -> None:
-    """Files of the checkout that are not committed have no effect, and a value of a secret is in no file of the home."""
+    """Files that are not committed have no effect, and the value of a secret is in no file of the home."""
     project = projects("shop", 1)
     vault = project.directory / "vault"
     vault.write_text(f"#!/bin/sh\necho TOKEN={SECRET}\n")
