@@ -14,7 +14,7 @@ from pipeline.base.errors import ConfigError, Problem
 from pipeline.base.remote_url import RemoteUrl
 from pipeline.config.document import Document, KeyPath, dotted, read_document
 from pipeline.config.empty_values import complete_empty_values
-from pipeline.config.env_files import ReadFile, Stamp, add_env_files, files_in, files_of_commit
+from pipeline.config.env_files import FilesOf, ReadFile, Stamp, add_env_files, files_in, files_of_commit
 from pipeline.config.environment import complete_environments
 from pipeline.config.models import Parameter, Pipeline, SecretSource
 from pipeline.config.parameters import Scalar, resolve_parameters
@@ -102,17 +102,13 @@ def load(
     parameters, problems = _parameters(document, overrides or {}, environ, readable, variables)
     substitution = Substitution(document, parameters, environ, readable)
     data = _substituted(document, substitution, path.absolute().parent)
-    complete_empty_values(document, data)
-    problems += complete_environments(document, data, substitution.inherited)
     # A commit must not choose whose secrets it gets.
     section = (secrets_file.model_dump() if secrets_file else None) if committed else data.get("secrets")
     kept, unread = values_in_source(document, section, path, environ, needed=secrets_needed)
-    problems += add_secrets(document, data, substitution, kept)
     files = files_of_commit(committed.read, committed.name) if committed else files_in(path.absolute().parent)
-    problems += add_env_files(document, data, substitution, files)
+    problems += _complete(document, data, substitution, kept, files)
     pipeline, invalid = _validated(document, data, substitution.broken)
-    named_secrets = substitution.secrets_within(kept or {})
-    secrets, missing = secrets_of(document, kept, section, named_secrets, environ)
+    secrets, missing = secrets_of(document, kept, section, substitution.secrets_within(kept or {}), environ)
     problems += [*invalid, *document.problems, *substitution.problems, *check_references(document, data)]
     # Without the file, every value in it would be reported as missing.
     if secrets_needed:
@@ -141,6 +137,20 @@ def _substituted(document: Document, substitution: Substitution, directory: Path
     }
     make_absolute(data.get("balancer"), directory)
     return data
+
+
+def _complete(
+    document: Document,
+    data: dict[str, Any],
+    substitution: Substitution,
+    kept: Mapping[str, str] | None,
+    files: FilesOf,
+) -> list[Problem]:
+    """Complete the environments with what the shell, secrets and files give. Returns the mistakes."""
+    complete_empty_values(document, data)
+    problems = complete_environments(document, data, substitution.inherited)
+    problems += add_secrets(document, data, substitution, kept)
+    return problems + add_env_files(document, data, substitution, files)
 
 
 def _validated(
