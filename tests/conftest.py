@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
@@ -26,6 +27,9 @@ from tests.support.sample import FULL, sampled
 # The tests start more than a thousand Pythons: none should compile anew what the one before it has.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# A test that names no home must not read the one of whoever runs it.
+os.environ["PENSTOCK_HOME"] = tempfile.mkdtemp(prefix="penstock-tests-")
+atexit.register(shutil.rmtree, os.environ["PENSTOCK_HOME"], ignore_errors=True)
 # A shell starts what it does not wait for deaf to Ctrl-C, and so would be every command that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # For the tests that set no number themselves. A deadline would measure the machine.
