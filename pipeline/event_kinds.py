@@ -11,6 +11,7 @@ from typing import Self
 _TARGET = ("target", "release", "healthy")
 _RUN = ("state", "reason")
 _JOB = ("job", "job_run")
+_ACCESSORY = ("accessory", "container", "image")
 
 
 class EventKind(StrEnum):
@@ -113,6 +114,31 @@ class EventKind(StrEnum):
     )
     TARGET_EXITED = "target.exited", "A target's container exited or was removed. Docker may restart it.", "target"
     TARGET_RESTARTED = "target.restarted", "Docker restarted a target's container.", "target"
+
+    ACCESSORY_STARTING = "accessory.starting", "An accessory is being started.", *_ACCESSORY
+    ACCESSORY_STARTED = "accessory.started", "An accessory was started and is healthy.", *_ACCESSORY
+    ACCESSORY_FAILED = "accessory.failed", "An accessory could not be started or upgraded.", *_ACCESSORY, "reason"
+    ACCESSORY_STOPPING = "accessory.stopping", "An accessory is being stopped.", *_ACCESSORY
+    ACCESSORY_REMOVED = "accessory.removed", "A container of an accessory was removed.", *_ACCESSORY
+    ACCESSORY_RESTARTED = (
+        "accessory.restarted",
+        "The container of an accessory was started again. It was stopped, had exited or was gone.",
+        *_ACCESSORY,
+    )
+    ACCESSORY_WARNING = "accessory.warning", "A start or an upgrade found something that does not stop it.", *_ACCESSORY
+    ACCESSORY_DRIFT = (
+        "accessory.drift",
+        "An accessory differs from pipeline.yaml. A deployment does not replace it.",
+        *_ACCESSORY,
+        "keys",
+    )
+    BACKUP_STARTED = "backup.started", "A backup of an accessory began.", "accessory", "backup"
+    BACKUP_FINISHED = "backup.finished", "A backup was written.", "accessory", "backup", "size", "seconds"
+    BACKUP_FAILED = "backup.failed", "A backup failed. It left nothing.", "accessory", "reason"
+    BACKUP_DELETED = "backup.deleted", "A backup that exceeds `keep` was deleted.", "accessory", "backup"
+    RESTORE_STARTED = "restore.started", "The restore of a backup began.", "accessory", "backup"
+    RESTORE_FINISHED = "restore.finished", "A backup was restored.", "accessory", "backup", "seconds"
+    RESTORE_FAILED = "restore.failed", "The restore of a backup failed.", "accessory", "backup", "reason"
 
     RECOVERY_STARTED = "recovery.started", "A crash left a deployment open; the last good release is restored."
     RECOVERY_FINISHED = "recovery.finished", "The recovery succeeded."

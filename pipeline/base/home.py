@@ -143,6 +143,10 @@ class Home:
         """Return the folder with the output of the replicas of `pipeline` that were removed."""
         return self.logs / pipeline / "replicas"
 
+    def backups(self, pipeline: str, accessory: str) -> Path:
+        """Return the folder with the backups of an accessory of `pipeline`."""
+        return self.root / "backups" / pipeline / accessory
+
     def run_artifacts(self, pipeline: str, run: int) -> Path:
         """Return the folder with the artifacts of a run."""
         return self.logs / pipeline / f"{run}.artifacts"

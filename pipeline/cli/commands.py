@@ -29,6 +29,7 @@ GROUPS = {
         "aws": "Manage access keys of the AWS APIs.",
     },
     "Control": {
+        "accessory": "Start, upgrade and back up databases and the like.",
         "exec": "Run a command in a container of the application.",
         "run-once": "Run a command in a new container of the active release.",
         "job": "List, run and cancel scheduled jobs.",

@@ -40,10 +40,11 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
             message = _recover_balancer(open_balancer(opened.home.balancer))
             _remove_consoles(opened)
             _record_jobs(opened)
+            has_accessories = _recover_accessories(opened, as_json=as_json)
             if status.interrupted:
                 opened.runner([show_json if as_json else print_event]).recover_if_needed()
             elif not message:
-                message = "nothing to recover"
+                message = "" if has_accessories else "nothing to recover"
         if message and not as_json:
             click.echo(message)
 
@@ -68,6 +69,26 @@ def _record_jobs(opened: Session) -> None:
     from pipeline.runner.context import PipelineContext
 
     record_ended(PipelineContext(opened.home, opened.configuration, opened.store).stage_context())
+
+
+def _recover_accessories(opened: Session, *, as_json: bool) -> bool:
+    """Start the accessories that should run and complete what killed commands began. Return whether that took events.
+
+    Without accessories, nothing of them is loaded.
+    """
+    if not opened.store.accessories.all(opened.name):
+        return False
+    from pipeline.accessories.accessories import Accessories
+    from pipeline.engine.hosts import local_engine
+    from pipeline.events import Event
+    from pipeline.runner.context import PipelineContext
+
+    told: list[Event] = []
+    show = show_json if as_json else print_event
+    context = PipelineContext(opened.home, opened.configuration, opened.store, [told.append, show])
+    with context.masking_errors(), local_engine(opened.home.id) as engine:
+        Accessories(context.stage_context(), engine).recover()
+    return bool(told)
 
 
 def _recover_balancer(balancer: Balancer) -> str:

@@ -63,8 +63,9 @@ def _read(file: Path, parameters: tuple[str, ...]) -> tuple[StatusText, dict[str
     from pipeline.http.status_report import StatusReport
 
     with session(file, parameters) as opened:
-        invalid = isinstance(opened.loaded, ConfigError)
-        report = StatusReport(opened.home, opened.store, opened.name, invalid=invalid)
+        loaded = opened.loaded
+        declared = None if isinstance(loaded, ConfigError) else loaded.pipeline.accessories
+        report = StatusReport(opened.home, opened.store, opened.name, invalid=declared is None, declared=declared)
         return report.text(), report.data()
 
 

@@ -12,7 +12,7 @@ _PLACES: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("build", "labels"), ""),
     *(
         ((*parent, key), value)
-        for parent in (("deploy",), ("deploy", "services", ANY_KEY))
+        for parent in (("deploy",), ("deploy", "services", ANY_KEY), ("accessories", ANY_KEY))
         for key, value in (("labels", ""), ("networks", {}))
     ),
 )

@@ -26,6 +26,7 @@ _PLACES: tuple[tuple[str, ...], ...] = (
     ("deploy", "environment"),
     ("deploy", "services", ANY_KEY, "environment"),
     ("deploy", "release_command", "environment"),
+    ("accessories", ANY_KEY, "environment"),
 )
 _LEADING_ZERO = re.compile(r"[-+]?0\d+")
 # Go, in which Compose is written, writes other numbers with an exponent.

@@ -13,14 +13,16 @@ from pipeline.balancer.model import Declaration, Model, Name, Undeclared
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration, Size
 from pipeline.base.remote_url import RemoteUrl, is_url
+from pipeline.config.accessory import Accessory
 from pipeline.config.build_options import CacheOption, Platform, PushName, SecretId, SecretText, SshAgent, StageName
 from pipeline.config.container_labels import ContainerLabels
 from pipeline.config.deploy import Deploy
 from pipeline.config.environment import BuildArguments, VariableName
+from pipeline.config.published_port import collide
 from pipeline.config.reporters import Reporters
 from pipeline.config.retention import Retention
 from pipeline.config.service import OPTIONS
-from pipeline.config.steps import Tests
+from pipeline.config.steps import HostName, Tests
 from pipeline.config.triggers import Triggers
 
 
@@ -31,6 +33,7 @@ def _glob(value: str) -> str:
 
 
 Glob = Annotated[str, AfterValidator(_glob)]
+_MAX_ACCESSORIES = 32
 
 
 class Parameter(Model):
@@ -171,6 +174,11 @@ class Pipeline(Model):
     triggers: Triggers = Field(Triggers(), description="Triggers of the runs that `pipeline serve` starts.")
     build: Build = Field(Build(), description="Build and tests of the image.")
     deploy: Deploy = Field(description="Deployment of the image.")
+    accessories: dict[HostName, Accessory] = Field(
+        {},
+        max_length=_MAX_ACCESSORIES,
+        description="Databases and the like by host name. Started before the services, and replaced by no deployment.",
+    )
     reporters: Reporters = Field({}, description="Receivers of a run's events, each under a name of your choice.")
     retention: Retention = Field(Retention(), description="Retention of finished runs.")
     balancer: Declaration = Field(
@@ -198,4 +206,25 @@ class Pipeline(Model):
                 where = ("deploy", "services", name) if self.deploy.services else "deploy"
                 of_group = f" in target group {service.target_group}" if service.target_group else ""
                 raise FieldError(where, f"function requires target_type: lambda{of_group}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_accessories(self) -> Self:
+        tests = self.build.test.services if self.build.test else {}
+        ports: dict[str, str] = {}
+        for name, accessory in self.accessories.items():
+            if name in self.deploy.all_services():
+                raise FieldError(("accessories", name), f"has the name of a service; name it {name}-1, for example")
+            if name in tests:
+                raise FieldError(
+                    ("accessories", name),
+                    f"has the name of a service of the tests (build.test.services.{name}); rename one of the two",
+                )
+            for index, port in enumerate(accessory.ports):
+                if other := next((used for used in ports if collide(used, port)), None):
+                    raise FieldError(
+                        ("accessories", name, "ports", index),
+                        f"{port!r} has the same port of this machine as {other!r} of {ports[other]}",
+                    )
+            ports |= dict.fromkeys(accessory.ports, name)
         return self

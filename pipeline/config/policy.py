@@ -100,12 +100,12 @@ class Policy(Model):
                 yield f"it uses the secret {name}, which is not in secrets"
             elif not use.allows(ref, trigger):
                 yield f"it uses the secret {name}, which is not for a run of {ref} by {trigger}"
-        services = (pipeline.deploy, *pipeline.deploy.all_services().values())
-        for volume in dict.fromkeys(each for found in services for each in found.volumes):
+        containers = (pipeline.deploy, *pipeline.deploy.all_services().values(), *pipeline.accessories.values())
+        for volume in dict.fromkeys(each for found in containers for each in found.volumes):
             source = volume.split(":")[0]
             if not self._allows_path(source):
                 yield f"it mounts {source}, which is not in volumes"
-        yield from self._objections_to_options(services)
+        yield from self._objections_to_options(containers)
         yield from self._objections_to_build(pipeline.build)
         for section, capability in _added(pipeline) if self.capabilities is not None else ():
             if not {ALL, capability} & set(self.capabilities or ()):
@@ -178,6 +178,7 @@ def _added(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     """Yield each capability that a commit adds beyond the default ones, with its section."""
     sections = {"deploy": pipeline.deploy.cap_add}
     sections |= {f"deploy.services.{name}": found.cap_add for name, found in pipeline.deploy.services.items()}
+    sections |= {f"accessories.{name}": found.cap_add for name, found in pipeline.accessories.items()}
     if tests := pipeline.build.test:
         sections["build.test"] = tests.cap_add
         sections |= {f"build.test.services.{name}": service.cap_add for name, service in tests.services.items()}

@@ -54,6 +54,7 @@ from pipeline.balancer.model.network.attributes import (
 from pipeline.balancer.model.tls import Certificate, MutualAuthentication
 from pipeline.base.quantity import Amount, Duration, Size, format_duration, format_size
 from pipeline.base.schema import Shorthand
+from pipeline.config.accessory import Accessory, Backup, Restore
 from pipeline.config.container_log import ContainerLog
 from pipeline.config.deploy import OF_RELEASE, Deploy, Service
 from pipeline.config.gpus import GpuRequest
@@ -100,6 +101,9 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("deploy.on_drain", OnDrain),
     ("deploy.approval", Approval),
     ("deploy.release_command", ReleaseCommand),
+    ("accessories.NAME", Accessory),
+    ("accessories.NAME.backup", Backup),
+    ("accessories.NAME.restore", Restore),
     ("retention", Retention),
     ("balancer.target_groups.NAME", ApplicationTargetGroup),
     ("balancer.target_groups.NAME.health_check", HealthCheck),

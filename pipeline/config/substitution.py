@@ -22,6 +22,7 @@ _SECRETS_ALLOWED: tuple[KeyPath, ...] = (
     ("deploy", "environment"),
     ("deploy", "services", ANY_KEY, "environment"),
     ("deploy", "release_command", "environment"),
+    ("accessories", ANY_KEY, "environment"),
     ("build", "secrets"),
     ("build", "test", "environment"),
     ("build", "test", "services"),

@@ -19,6 +19,7 @@ from pipeline.config.document import Document, KeyPath
 
 _PATTERNS = {
     r"^[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?$": "must be 1 to 32 letters, digits and inner dashes",
+    r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$": "must be a host name: 1 to 63 lower-case letters, digits and inner dashes",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "must be a variable name: letters, digits and _, no digit first",
     r"^[^=\s\x00]+$": "must be the name of a variable, without = and without spaces",
     r"^/[!-~]*$": "must start with / and contain no space",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
+from pipeline.config.accessory import Accessory
 from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.runner import gates
 from pipeline.runner.submission import emit_run_state, submit
@@ -43,6 +44,10 @@ class Control:
             # The scan finds its commit, so that it can replace a run in progress.
             supervisor.notify(None)
         return run
+
+    def accessories(self, name: str) -> Mapping[str, Accessory]:
+        """Return the accessories in the file of a pipeline, as it was when it was valid."""
+        return self.supervisor(name).served_file.pipeline_context.configuration.pipeline.accessories
 
     def is_invalid(self, name: str) -> bool:
         """Return whether the file of a pipeline is invalid now, so that the previous configuration is used."""

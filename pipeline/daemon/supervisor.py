@@ -16,6 +16,8 @@ from pipeline.base.backoff import Backoff
 from pipeline.base.clock import Clock
 from pipeline.base.errors import ConfigError, LockHeld, PenstockError
 from pipeline.base.lock import work_lock
+from pipeline.daemon.accessory_loop import AccessoryLoop
+from pipeline.daemon.backup_loop import BackupLoop
 from pipeline.daemon.job_loop import JobLoop
 from pipeline.daemon.repair_loop import RepairLoop
 from pipeline.daemon.scheduler import Job, Scheduler, Step
@@ -62,6 +64,8 @@ class PipelineSupervisor:
         self._trigger_loop = TriggerLoop(self._context, self._ref_tracker, clock, lambda: self._wake("trigger loop"))
         self._repair_loop = RepairLoop(self._context, self._deploy_lock, clock, has_events)
         self._job_loop = JobLoop(self._context, clock)
+        self._accessory_loop = AccessoryLoop(self._context)
+        self._backup_loop = BackupLoop(self._context, clock)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
@@ -83,6 +87,7 @@ class PipelineSupervisor:
             jobs = list(self._jobs.values())
         for job in jobs:
             job.stop()
+        self._backup_loop.cancel()
         try:
             self.queue_worker.stop(timeout)
         finally:
@@ -112,6 +117,7 @@ class PipelineSupervisor:
         """Reload the file if it changed, or always if `forced`. The triggers start again after a reload."""
         if self.served_file.reload() if forced else self.served_file.reload_if_changed():
             self._trigger_loop.restart()
+            self._wake("backup loop")
 
     def _context(self) -> PipelineContext:
         return self.served_file.pipeline_context
@@ -146,6 +152,8 @@ class PipelineSupervisor:
             self._add("trigger loop", self._restarted(self._trigger_loop.step, "trigger loop"))
         self._add("repair loop", self._restarted(self._repair_loop.step, "repair loop"), _FIRST_CHECK)
         self._add("job loop", self._restarted(self._job_loop.step, "job loop"))
+        self._add("accessory loop", self._restarted(self._accessory_loop.step, "accessory loop"), _FIRST_CHECK)
+        self._add("backup loop", self._restarted(self._backup_loop.step, "backup loop"), _FIRST_CHECK)
         self._add("queue worker", self._restarted(self.queue_worker.run_once, "queue worker"))
         self.ready.set()
 
@@ -221,6 +229,7 @@ class PipelineSupervisor:
         self._trigger_loop.close()
         self._repair_loop.close()
         self._job_loop.close()
+        self._accessory_loop.close()
         self._held.close()
 
     def _release_after(self, jobs: list[Job]) -> None:

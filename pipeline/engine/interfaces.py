@@ -76,6 +76,12 @@ class Containers(Protocol):
         Raises `StageFailed` if the image or the configuration cannot be started, and leaves nothing behind then.
         """
 
+    def start_again(self, container: str) -> None:
+        """Start a container that was stopped or has exited. Does nothing if it runs.
+
+        Raises `StageFailed` if it is gone or cannot be started. It stays then.
+        """
+
     def set_restart_policy(self, container: str, policy: str) -> None:
         """Set what the engine does when the process exits: no, on-failure, always or unless-stopped."""
 

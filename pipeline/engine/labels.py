@@ -30,6 +30,9 @@ LABEL_TIMEOUT = "penstock.timeout"
 LABEL_PORT = "penstock.port"
 # The port on which the container itself listens.
 LABEL_TARGET_PORT = "penstock.target-port"
+# The accessory of the container, and the version of it that the container runs.
+LABEL_ACCESSORY = "penstock.accessory"
+LABEL_VERSION = "penstock.version"
 # The zone of the replica. Absent if its load balancers have none.
 LABEL_ZONE = "penstock.zone"
 
@@ -37,6 +40,7 @@ ROLE_APP = "app"
 # The tests, the services beside them, and their network.
 ROLE_TEST = "test"
 ROLE_RELEASE = "release-command"
+ROLE_ACCESSORY = "accessory"
 # The container of `pipeline run-once`.
 ROLE_CONSOLE = "run-once"
 # A run of a scheduled job.

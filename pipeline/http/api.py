@@ -185,7 +185,8 @@ class ControlApi:
 
         def read() -> ReportResponse:
             invalid = self._control.is_invalid(name)
-            report = StatusReport(home, self._store, name, invalid=invalid)
+            declared = self._control.accessories(name)
+            report = StatusReport(home, self._store, name, invalid=invalid, declared=declared)
             return ReportResponse(data=report.data(), text=report.text().to_json())
 
         return json_response(await run_in_threadpool(read))

@@ -260,6 +260,22 @@ class JobResponse(Body):
     last_run: JobRunResponse | None = Field(description="The latest run.")
 
 
+class AccessoryResponse(Body):
+    """An accessory. `declared` is null if pipeline.yaml is not known, and `drift` has the keys that differ from it."""
+
+    name: str = Field(description="The accessory's name, which is its host name.")
+    state: str = Field(
+        description="`running`, `stopped`, `starting`, `missing`, `exited`, `being removed` or `not started`."
+    )
+    image: str = Field(description="The image as written in pipeline.yaml.")
+    health: str | None = Field(description="`healthy`, `starting` or `unhealthy`; null if it does not run.")
+    container: str | None = Field(description="The container's name.")
+    address: str | None = Field(description="Its address in the pipeline's network.")
+    declared: bool | None = Field(description="Whether pipeline.yaml has it.")
+    drift: list[str] = Field(description="Keys of pipeline.yaml that differ from the container.")
+    last_backup: Timestamp | None = Field(description="Time of the latest complete backup.")
+
+
 class StatusResponse(Body):
     """The output of `pipeline status --json`."""
 
@@ -276,5 +292,6 @@ class StatusResponse(Body):
     targets: list[Any]
     workers: Mapping[str, str]
     restarts: Mapping[str, int]
+    accessories: list[AccessoryResponse]
     certificates: list[CertificateResponse]
     jobs: list[JobResponse]

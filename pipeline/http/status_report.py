@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from pipeline.balancer.model import Target, TargetHealth
 from pipeline.base.errors import BalancerFault
 from pipeline.base.home import Home
 from pipeline.base.lock import holder
+from pipeline.config.accessory import Accessory
+from pipeline.http.accessory_report import AccessoryReport
 from pipeline.http.job_report import job_responses
 from pipeline.http.responses import (
     CertificateResponse,
@@ -57,9 +59,20 @@ class _Targets:
 
 
 class StatusReport:
-    """What a pipeline is doing, read at one moment. Reading changes nothing and takes seconds at most."""
+    """What a pipeline is doing, read at one moment. Reading changes nothing and takes seconds at most.
 
-    def __init__(self, home: Home, store: Store, pipeline: str, *, invalid: bool) -> None:
+    `declared` are the accessories of pipeline.yaml, None if it is not known.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        store: Store,
+        pipeline: str,
+        *,
+        invalid: bool,
+        declared: Mapping[str, Accessory] | None = None,
+    ) -> None:
         self._pipeline = pipeline
         self._invalid = invalid
         self._balancer = planes.open_balancer(home.balancer)
@@ -67,7 +80,12 @@ class StatusReport:
         self._broken, self._blocked = _broken(self._balancer, self._status), _blocked(self._balancer)
         self._targets = _Targets.of(self._balancer, pipeline)
         self._active = store.releases.active(pipeline)
-        view = EngineView.of(home, pipeline) if self._targets.found or self._active else EngineView()
+        started = store.accessories.all(pipeline)
+        is_deployed = self._targets.found or self._active or started
+        view = EngineView.of(home, pipeline) if is_deployed else EngineView()
+        self._accessories = (
+            AccessoryReport.of(home, store, pipeline, declared, view.accessories) if started or declared else None
+        )
         self._restarts = view.restarts
         # If the targets cannot be read, no container is known to be without one.
         targets = {health.target.id for health in self._targets.found}
@@ -108,6 +126,7 @@ class StatusReport:
             targets=[health.model_dump(mode="json") for health in self._targets.found],
             workers=self._workers,
             restarts={found.container: found.count for found in self._restarts},
+            accessories=list(self._accessories.accessories) if self._accessories else [],
             certificates=[CertificateResponse.model_validate(state) for state in self._certificates],
             jobs=self._jobs,
         )
@@ -130,6 +149,8 @@ class StatusReport:
             yield (f"transition into {stage.capitalize()} disabled: {reason} {hint}",)
         yield from ((f"repairing: {text}",) for text in status.drift)
         yield from map(_describe_restarts, self._restarts)
+        if self._accessories:
+            yield from ((text,) for text in self._accessories.text)
         yield from ((text if status.served else f"{text}: run `pipeline recover`",) for text in self._broken)
         yield from ((text,) for text in self._blocked)
         yield from (_describe_certificate(state, status) for state in self._certificates)

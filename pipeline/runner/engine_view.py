@@ -10,7 +10,7 @@ from datetime import datetime
 from pipeline.base.errors import PenstockError
 from pipeline.base.home import Home
 from pipeline.engine.container import Container
-from pipeline.engine.labels import DEFAULT_SERVICE, LABEL_SERVICE
+from pipeline.engine.labels import DEFAULT_SERVICE, LABEL_SERVICE, ROLE_ACCESSORY
 
 # In seconds. A command that only reads must not hang with the engine, and waits two seconds for the daemon's report.
 _TIMEOUT = 1.0
@@ -34,6 +34,7 @@ class EngineView:
     """
 
     containers: list[Container] = field(default_factory=list)
+    accessories: list[Container] = field(default_factory=list)
     restarts: list[Restarts] = field(default_factory=list)
 
     @classmethod
@@ -49,7 +50,7 @@ class EngineView:
         )
         looking.start()
         looking.join(_TIMEOUT)
-        return cls(list(found.containers), list(found.restarts))
+        return cls(list(found.containers), list(found.accessories), list(found.restarts))
 
     def collect(self, home: Home, pipeline: str) -> None:
         """Fill the view, for as long as the engine takes."""
@@ -58,6 +59,7 @@ class EngineView:
         try:
             with local_engine(home.id) as engine:
                 self.containers += engine.containers.for_pipeline(pipeline)
+                self.accessories += engine.containers.for_pipeline(pipeline, ROLE_ACCESSORY)
                 for listed in self.containers:
                     container = engine.containers.inspect(listed.id)
                     if container.restarts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
+from pipeline.store.accessories import Accessories
 from pipeline.store.changes import StoreChanges
 from pipeline.store.database import Database
 from pipeline.store.deliveries import Deliveries
@@ -46,6 +47,7 @@ class Store:
         self.deliveries = Deliveries(self._db)
         self.job_runs = JobRuns(self._db)
         self.stacks = Stacks(self._db)
+        self.accessories = Accessories(self._db)
 
     @property
     def is_lost(self) -> bool:

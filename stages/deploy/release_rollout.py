@@ -16,6 +16,7 @@ from pipeline.config.release import ReleaseSpec
 from pipeline.engine.console import remove_abandoned
 from pipeline.engine.hosts import local_host, runtime_on
 from pipeline.engine.interfaces import Engine
+from pipeline.engine.labels import ROLE_ACCESSORY
 from pipeline.event_kinds import EventKind
 from pipeline.jobs.stop import stop_all
 from stages.deploy.leaving_replicas import LeavingReplicas
@@ -95,7 +96,7 @@ class ReleaseRollout:
         return {name: place for name, place in found.items() if spec is None or name not in spec.replicated}
 
     def tear_down(self) -> int:
-        """Stop the jobs, drain and remove every replica, the listeners and the network.
+        """Stop the jobs, drain and remove every replica, the listeners, and the network if no accessory is in it.
 
         Return the number of replicas.
         """
@@ -108,12 +109,17 @@ class ReleaseRollout:
             self._pipeline, lambda: [run.number for run in store.runs.running(self._pipeline) if run.number != own]
         )
         remove_abandoned(self.engine.containers, self._pipeline)
+        if not self.engine.containers.for_pipeline(self._pipeline, ROLE_ACCESSORY):
+            self.clear()
+        return count
+
+    def clear(self) -> None:
+        """Remove the network. It stays, with a warning, while a container of another program is in it."""
         try:
             self.runtime.clear(self._pipeline)
         except EngineFault as fault:
-            # A container of another program may be in it, or Docker still lists one. The replicas are removed.
+            # Docker may still list a container of a replica that is removed.
             self._context.events.emit(EventKind.DOWN_WARNING, f"the network stays: {fault.message}")
-        return count
 
     def _with_groups_of_others(self, spec: ReleaseSpec) -> Declaration:
         """Return what the release declares, with the groups of services that are drained before their group goes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
+from pipeline.accessories.declared import DeclaredAccessories
 from pipeline.api import Image, Revision, StageContext
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import SharedGroup, Undeclared
@@ -17,6 +18,11 @@ from pipeline.engine.hosts import local_engine
 from pipeline.event_kinds import EventKind
 from pipeline.store import records
 from pipeline.store.records import Release
+from stages.deploy.accessories import (
+    plan_accessories,
+    remove_accessories,
+    start_accessories,
+)
 from stages.deploy.deployment import Deployment
 from stages.deploy.desired import active_replicas, declared_replicas, wanted_replicas
 from stages.deploy.engine_needs import check_engine
@@ -45,12 +51,14 @@ class DockerDeploy:
             for name, settings in wanted.items():
                 section = f"deploy.services.{name}" if configuration.deploy.services else "deploy"
                 check_engine(section, settings, configuration.name, rollout.engine)
+            for name, accessory in configuration.accessories.items():
+                check_engine(f"accessories.{name}", accessory, configuration.name, rollout.engine)
 
     def is_current(self, context: StageContext) -> bool:
         """Return whether the active release has the current configuration."""
         wanted = context.configuration.pipeline
         active, replicas = context.store.releases.active(wanted.name), declared_replicas(context)
-        if active is None or wanted_replicas(context, replicas) != replicas:
+        if active is None or wanted_replicas(context, replicas) != replicas or DeclaredAccessories(context).to_start():
             return False
         spec = ReleaseSpec.parse(active.spec)
         if names_of(spec.images) != wanted.deploy.images():
@@ -73,7 +81,7 @@ class DockerDeploy:
         with _rollout(context) as rollout:
             spec = _spec(context, revision, image or Image("", ""), found_images(context, rollout.engine))
             is_new = active is None or ReleaseSpec.parse(active.spec) != spec
-            return plan_release(context, rollout, spec, is_new=is_new)
+            return [*plan_accessories(context), *plan_release(context, rollout, spec, is_new=is_new)]
 
     def deploy(self, context: StageContext, revision: Revision, image: Image) -> Release:
         """Roll out. If that fails, roll back and raise the error."""
@@ -94,7 +102,7 @@ class DockerDeploy:
             )
         # A number of a service that is taken out does not come back with it.
         declared = {**dict.fromkeys(active_replicas(context, active)), **_all_replicas(context)}
-        self._deploy(context, release, active, declared_replicas(context), declared)
+        self._deploy(context, release, active, declared_replicas(context), declared, with_accessories=True)
         return store.releases.active(pipeline) or release
 
     def rollback(self, context: StageContext, release: Release) -> None:
@@ -145,11 +153,10 @@ class DockerDeploy:
             context.events.emit(EventKind.DOWN_WARNING, f"after this, {waiting}")
         with Deployment.begin(context, active, None) as deployment:
             try:
-                count = _take_down(context, deployment)
+                count, accessories = _take_down(context, deployment)
             except SystemFault as fault:
                 deployment.leave_open(fault)
-        containers = "1 container" if count == 1 else f"{count} containers"
-        context.report(f"{containers} drained and removed" if count else "nothing was running")
+        context.report(_taken_down(count, accessories))
 
     def recover(self, context: StageContext, deployment: records.Deployment) -> str:
         """Complete an interrupted `down`, or restore the last good release."""
@@ -175,6 +182,7 @@ class DockerDeploy:
         declared: Mapping[str, int | None] | None = None,
         *,
         restarts: Collection[str] = (),
+        with_accessories: bool = False,
     ) -> None:
         """Move from the active release to another, to other numbers of replicas, or to new replicas of it."""
         spec = ReleaseSpec.parse(release.spec)
@@ -187,6 +195,8 @@ class DockerDeploy:
             for waiting in rollout.balancer.waiting_after(context.configuration.pipeline.name, spec.balancer):
                 context.events.emit(EventKind.DEPLOYMENT_WARNING, str(waiting))
             try:
+                if with_accessories:
+                    start_accessories(context, rollout.engine)
                 run_release_command(context, rollout.engine, release, spec)
             except PenstockError as failure:
                 _report_failure(context, release, failure)
@@ -208,13 +218,23 @@ class DockerDeploy:
         context.report(f"release {release.number} is active with {reached(spec, replicas, waiting_ports)}")
 
 
-def _take_down(context: StageContext, deployment: Deployment) -> int:
-    """Remove every replica, and return their number."""
+def _take_down(context: StageContext, deployment: Deployment) -> tuple[int, list[str]]:
+    """Remove every replica, then the accessories. Return the number of replicas, and the accessories."""
     with _rollout(context) as rollout:
         count = rollout.tear_down()
+        if accessories := remove_accessories(context, rollout.engine):
+            rollout.clear()
         deployment.succeed()
         prune(context, rollout.engine, keep=0)
-    return count
+    return count, accessories
+
+
+def _taken_down(count: int, accessories: Collection[str]) -> str:
+    containers = "1 container" if count == 1 else f"{count} containers"
+    done = [f"{containers} drained and removed"] if count else []
+    if accessories:
+        done.append(f"accessories {', '.join(accessories)} removed; their named volumes and backups are kept")
+    return "; ".join(done) or "nothing was running"
 
 
 def _undo(context: StageContext, deployment: Deployment) -> str:

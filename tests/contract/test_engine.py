@@ -76,6 +76,25 @@ def test_sigterm_stops_a_container_that_handles_it(tested: EngineUnderTest) -> N
     assert (found.state, found.exit_code) == ("exited", 5)
 
 
+def test_a_container_that_was_stopped_starts_again(tested: EngineUnderTest) -> None:
+    """It is the same container, with a new process and its earlier output. Another start changes nothing."""
+    containers = tested.engine.containers
+    container = tested.start()
+    containers.stop(container, timedelta(seconds=20))
+    containers.start_again(container)
+    containers.start_again(container)
+    until(lambda: containers.logs(container) == (READY, READY), "output of the second process")
+    assert containers.inspect(container).state == "running"
+
+
+def test_a_container_that_is_gone_does_not_start_again(tested: EngineUnderTest) -> None:
+    """The error names it."""
+    container = tested.start()
+    tested.engine.containers.remove(container)
+    with pytest.raises(StageFailed, match=f"^{container} cannot be started: "):
+        tested.engine.containers.start_again(container)
+
+
 def test_sigkill_ends_a_container_after_its_grace(tested: EngineUnderTest) -> None:
     """A container that ignores SIGTERM is killed after its grace period."""
     container = tested.start(Program(on_sigterm=None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -203,7 +204,9 @@ class _Attached:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. A thread that reads the output then comes to its end."""
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
 
 

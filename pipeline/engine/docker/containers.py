@@ -101,6 +101,11 @@ class DockerContainers:
                 container, network, ipv4_address=address, aliases=list(aliases) or None
             )
 
+    def start_again(self, container: str) -> None:
+        """Start a container that was stopped or has exited. Docker ignores one that runs."""
+        with translate_errors(self._api), as_stage_failure(container):
+            self._api.start(container)
+
     def _log_driver(self, spec: ContainerSpec) -> str | None:
         """Return the engine's default log driver if the container needs it by name."""
         wanted = spec.options.log_driver

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import PurePosixPath
@@ -116,6 +116,16 @@ class FakeContainers:
             self._end_by_program(made)
             return made.id
 
+    def start_again(self, container: str) -> None:
+        """Start a container that was stopped or has exited."""
+        with self._faults.call("containers.start_again"), self._changed:
+            found = self._get(container)
+            if found is None:
+                raise StageFailed(f"{container} cannot be started: No such container")
+            if found.state != "running":
+                found.begin(self._now())
+                self._end_by_program(found)
+
     def set_restart_policy(self, container: str, policy: str) -> None:
         """Set what happens when the process exits."""
         with self._faults.call("containers.set_restart_policy"), self._changed:
@@ -203,6 +213,29 @@ class FakeContainers:
         for network, labels in networks.items():
             if labels.get(LABEL_RUN) not in spared:
                 self._networks.remove_private(network)
+
+    def program_of(self, container: str) -> Program | None:
+        """Return the program of a container that runs, without a call of the engine."""
+        with self._changed:
+            found = self._get(container)
+            return found.program if found and found.state == "running" else None
+
+    def program_for(self, container: str, *, commands: Mapping[tuple[str, ...], int]) -> None:
+        """Replace the commands that can be executed in a container."""
+        with self._changed:
+            found = self._existing(container)
+            found.program = replace(found.program, commands=commands)
+
+    def specs(self) -> list[ContainerSpec]:
+        """Return the specification of each container, in the order of their creation."""
+        with self._changed:
+            return [found.spec for found in self._containers.values()]
+
+    def all(self, pipeline: str) -> list[Container]:
+        """Return every container of a pipeline, of any role."""
+        wanted = {LABEL_HOME: self._home, LABEL_PIPELINE: pipeline}.items()
+        with self._changed:
+            return [self._shown(c) for c in self._containers.values() if wanted <= self._labels(c).items()]
 
     def exit(self, container: str, code: int = 0, *, oom_killed: bool = False) -> None:
         """End a process from inside. The restart policy applies."""
@@ -300,6 +333,7 @@ class FakeContainers:
             process_started_at=container.process_started_at if full else None,
             finished_at=container.finished_at if full and not running else None,
             restarts=container.restarts if full else 0,
+            mounts=_mounts(container) if full else (),
             health=self._health(container) if running else None,
         )
 
@@ -316,3 +350,7 @@ class FakeContainers:
             return ContainerHealth.HEALTHY
         failures = runs - probe.start_period // probe.interval
         return ContainerHealth.UNHEALTHY if failures >= probe.threshold else ContainerHealth.STARTING
+
+
+def _mounts(container: _Process) -> tuple[str, ...]:
+    return (*(volume.split(":")[1] for volume in container.spec.volumes), *container.program.mounts)

@@ -38,10 +38,11 @@ class Program:
     """A process that prints `lines` and exits with `exit_code` immediately. With None it runs until it is stopped.
 
     `on_sigterm` is its exit code after SIGTERM; None ignores the signal. `refusal` is the error of a program that does
-    not start. `commands` are the exit codes of the commands that can be executed beside it, and `healthcheck` is the
-    one that its image names. `files` are its files by path, which it writes when it starts. It prints an error and
-    exits with 1 if its container lacks a capability that it `needs`, may not have as many `processes` or `open_files`,
-    or may not write one of its `files`.
+    not start. `commands` are the exit codes of the commands that can be executed beside it, `outputs` what they write
+    to their standard output and error, and `healthcheck` is the one that its image names. `files` are its files by
+    path, which it writes when it starts. It prints an error and exits with 1 if its container lacks a capability that
+    it `needs`, may not have as many `processes` or `open_files`, or may not write one of its `files`. `mounts` are the
+    paths of volumes that its image declares.
     """
 
     lines: tuple[str, ...] = ()
@@ -49,9 +50,11 @@ class Program:
     on_sigterm: int | None = 0
     refusal: str = ""
     commands: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    outputs: Mapping[tuple[str, ...], tuple[bytes, bytes]] = field(default_factory=dict)
     healthcheck: tuple[str, ...] | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
     needs: frozenset[str] = frozenset()
+    mounts: tuple[str, ...] = ()
     processes: int = 1
     open_files: int = 3
 

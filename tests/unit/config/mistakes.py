@@ -31,8 +31,8 @@ MISTAKES = [
         "a key of somewhere else",
         "name: shop",
         "name: shop\nreplicas: 2",
-        "2:1: replicas: unknown key (known: balancer, build, deploy, execution_mode, name, parameters, reporters, "
-        "retention, secrets, source, triggers)",
+        "2:1: replicas: unknown key (known: accessories, balancer, build, deploy, execution_mode, name, parameters, "
+        "reporters, retention, secrets, source, triggers)",
     ),
     Bad(
         "a cron expression with seconds",
@@ -536,7 +536,8 @@ MISTAKES = [
         "  context: app",
         "  context: app\n  args: {TOKEN: '${secret:HOME}'}",
         "7:17: build.args.TOKEN: must not contain a secret (secrets are allowed in deploy.environment, "
-        "deploy.services.*.environment, deploy.release_command.environment, build.secrets, build.test.environment, "
+        "deploy.services.*.environment, deploy.release_command.environment, "
+        "accessories.*.environment, build.secrets, build.test.environment, "
         "build.test.services, triggers.webhooks, reporters, source.with, build.with and deploy.with only)",
     ),
     Bad(

@@ -9,6 +9,7 @@ import pytest
 from pipeline.base.errors import ConfigError, ExitCode
 from pipeline.config.load import load
 from tests.support.pipeline_yaml import GOOD
+from tests.unit.config.accessory_mistakes import ACCESSORY_MISTAKES
 from tests.unit.config.balancer_mistakes import BALANCER_MISTAKES
 from tests.unit.config.container_mistakes import CONTAINER_MISTAKES
 from tests.unit.config.loads import Loads
@@ -22,7 +23,9 @@ def test_the_good_file_is_good(loads: Loads) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [*MISTAKES, *BALANCER_MISTAKES, *NETWORK_MISTAKES, *CONTAINER_MISTAKES], ids=lambda bad: bad.mistake
+    "bad",
+    [*MISTAKES, *BALANCER_MISTAKES, *NETWORK_MISTAKES, *CONTAINER_MISTAKES, *ACCESSORY_MISTAKES],
+    ids=lambda bad: bad.mistake,
 )
 def test_each_mistake_has_its_exact_error(bad: Bad, loads: Loads) -> None:
     """One mistake gives exactly one error, with position, key, reason and hint."""

@@ -1,0 +1,64 @@
+"""The locks of accessories: one for changes of a pipeline's containers, and one for the data of each accessory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from pipeline.base.errors import Cancelled, LockHeld
+from pipeline.base.home import Home
+from pipeline.base.lock import work_lock
+
+# In seconds. An upgrade pulls an image and waits for a container meanwhile.
+_TIMEOUT = 900.0
+_ATTEMPT = 0.5
+
+
+@contextmanager
+def changes_lock(home: Home, pipeline: str, purpose: str, cancelled: threading.Event) -> Iterator[None]:
+    """Hold the lock for changes of the accessories of a pipeline.
+
+    Waits for another process that holds it. Raises `LockHeld` after a quarter of an hour, and `Cancelled`.
+    """
+    with ExitStack() as stack:
+        deadline = time.monotonic() + _TIMEOUT
+        while True:
+            try:
+                stack.enter_context(work_lock(_changes(home, pipeline), purpose, wait=_ATTEMPT))
+                break
+            except LockHeld:
+                if cancelled.is_set():
+                    raise Cancelled("cancelled while waiting for another process") from None
+                if time.monotonic() > deadline:
+                    raise
+        yield
+
+
+@contextmanager
+def try_changes_lock(home: Home, pipeline: str, purpose: str) -> Iterator[bool]:
+    """Hold the lock for changes if it is free, and yield whether it is held."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(work_lock(_changes(home, pipeline), purpose))
+        except LockHeld:
+            yield False
+            return
+        yield True
+
+
+@contextmanager
+def data_lock(home: Home, pipeline: str, accessory: str, purpose: str) -> Iterator[None]:
+    """Hold the lock of an accessory's data: for a backup, a restore, and while its container is stopped.
+
+    Raises `LockHeld` if another process holds it. Taken before the lock for changes, never after it.
+    """
+    with work_lock(home.lock(f"{pipeline}.{accessory}.data"), purpose):
+        yield
+
+
+def _changes(home: Home, pipeline: str) -> Path:
+    # No pipeline's name has a dot.
+    return home.lock(f"{pipeline}.accessories")
