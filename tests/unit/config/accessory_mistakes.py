@@ -40,9 +40,11 @@ ACCESSORY_MISTAKES = [
     _bad(
         "a key of a service",
         "{db: {image: postgres, replicas: 2}}",
-        "2:37: accessories.db.replicas: unknown key (known: backup, cap_add, cap_drop, command, cpus, entrypoint, env_file, "
+        "2:37: accessories.db.replicas: unknown key (known: backup, cap_add, cap_drop, command, cpus, entrypoint, "
+        "env_file, "
         "environment, extra_hosts, gpus, health_check, image, init, labels, log, logging, memory, networks, "
-        "no_new_privileges, pids_limit, ports, read_only, restore, secrets, shm_size, start_timeout, stop_grace, stop_signal, "
+        "no_new_privileges, pids_limit, ports, read_only, restore, secrets, shm_size, start_timeout, stop_grace, "
+        "stop_signal, "
         "tmpfs, ulimits, user, volumes, working_dir)",
     ),
     _bad(
