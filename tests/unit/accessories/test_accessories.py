@@ -14,7 +14,7 @@ from pipeline.accessories.record import WantedState
 from pipeline.base.errors import Cancelled, ConfigError, EngineFault, LockHeld, StageFailed
 from pipeline.base.lock import work_lock
 from pipeline.config.secrets import Secrets
-from tests.unit.accessories.world import PIPELINE, World
+from tests.support.accessory_world import PIPELINE, World
 
 
 @pytest.fixture

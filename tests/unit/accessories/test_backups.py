@@ -15,7 +15,7 @@ import pytest
 from pipeline.accessories.backups import Backups
 from pipeline.base.errors import Cancelled, ConfigError, EngineFault, LockHeld, StageFailed, StoreFault
 from pipeline.base.lock import work_lock
-from tests.unit.accessories.world import DATA, LOAD, PIPELINE, Killed, World
+from tests.support.accessory_world import DATA, LOAD, PIPELINE, Killed, World
 
 
 @pytest.fixture

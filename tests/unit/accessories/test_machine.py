@@ -16,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pipeline.accessories.record import WantedState
 from pipeline.base.errors import PenstockError
 from pipeline.engine.labels import LABEL_VERSION
+from tests.support.accessory_world import DATA, Killed, World
 from tests.support.sample import sampled
-from tests.unit.accessories.world import DATA, Killed, World
 
 IMAGES = st.sampled_from(["db:1", "db:2", "db:3", "db:4"])
 # Half of the processes live.

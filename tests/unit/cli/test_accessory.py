@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from pipeline.base.errors import ConfigError, StageFailed
 from pipeline.cli import accessory, recover, status
 from pipeline.engine import hosts
-from tests.unit.accessories.world import DATA, LOAD, World
-from tests.unit.accessories.world import PIPELINE as WITH_CHECK
+from tests.support.accessory_world import DATA, LOAD, World
+from tests.support.accessory_world import PIPELINE as WITH_CHECK
 
 # Commands have the clock of the machine, so no check takes time.
 PIPELINE = WITH_CHECK.replace("{command: [check], interval: 1s}", "{uptime: 0s}")

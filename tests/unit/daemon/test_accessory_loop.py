@@ -12,7 +12,7 @@ from pipeline.base.errors import EngineFault
 from pipeline.config.load import load
 from pipeline.daemon.accessory_loop import AccessoryLoop
 from pipeline.runner.context import PipelineContext
-from tests.unit.accessories.world import World
+from tests.support.accessory_world import World
 
 
 @pytest.fixture
