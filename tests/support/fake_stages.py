@@ -211,7 +211,7 @@ class FakeSource(FakeStage):
 
     def watch(self, context: StageContext, moved: Callable[[], None]) -> AbstractContextManager[Watch]:
         """Watch nothing."""
-        return nullcontext(Watch())
+        return nullcontext(Watch((), lambda _: False))
 
 
 class FakeBuild(FakeStage):

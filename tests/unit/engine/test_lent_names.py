@@ -44,18 +44,18 @@ def test_a_name_is_taken_back(engine: FakeEngine, tmp_path: Path) -> None:
 @pytest.mark.parametrize("had_name", [False, True])
 @pytest.mark.parametrize("point", ["images.id", "images.tag", "work"])
 def test_a_killed_run_leaves_nothing_after_the_next_command(
-    point: str, engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, had_name: bool
+    point: str, engine: FakeEngine, tmp_path: Path, *, had_name: bool
 ) -> None:
     """Whatever it had done. A run in progress keeps its name."""
     image = engine.images.known("penstock/shop:1")
     other = engine.images.add(NAME) if had_name else None
-    # `finally` does not run in a process that was killed.
-    monkeypatch.setattr(LentNames, "_restore", lambda *_: _raise())
     if point != "work":
         engine.faults.lose_answer(point)
     with pytest.raises((Killed, EngineFault)), names(engine, tmp_path).lent(7, image, NAME):
+        # A killed process takes nothing back, and neither does one whose engine is away.
+        engine.faults.go_away()
         raise Killed
-    monkeypatch.undo()
+    engine.faults.come_back()
     engine.faults.clear()
     names(engine, tmp_path).restore(lambda: [7])
     if point == "work":
@@ -64,7 +64,3 @@ def test_a_killed_run_leaves_nothing_after_the_next_command(
     assert engine.images.id(NAME) == other
     assert list(tmp_path.iterdir()) == []
     assert engine.images.id(image) == image
-
-
-def _raise() -> None:
-    raise Killed
