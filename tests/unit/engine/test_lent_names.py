@@ -17,6 +17,12 @@ class Killed(BaseException):
     """The process ends here."""
 
 
+def killed(engine: FakeEngine) -> None:
+    """End the process. It takes nothing back, and neither does one whose engine is away."""
+    engine.faults.go_away()
+    raise Killed
+
+
 @pytest.fixture
 def engine() -> FakeEngine:
     made = FakeEngine()
@@ -52,9 +58,7 @@ def test_a_killed_run_leaves_nothing_after_the_next_command(
     if point != "work":
         engine.faults.lose_answer(point)
     with pytest.raises((Killed, EngineFault)), names(engine, tmp_path).lent(7, image, NAME):
-        # A killed process takes nothing back, and neither does one whose engine is away.
-        engine.faults.go_away()
-        raise Killed
+        killed(engine)
     engine.faults.come_back()
     engine.faults.clear()
     names(engine, tmp_path).restore(lambda: [7])
