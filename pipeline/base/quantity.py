@@ -1,4 +1,4 @@
-"""Quantities in configuration files: durations `500ms`, sizes `256MiB`, amounts `2` or `25%`."""
+"""Quantities in configuration files: durations `500ms`, sizes `256MiB`, amounts `2` or `25%`, percentages `0.5%`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:[bB]|([kKmMgGtTpP])(?:[iI]?[bB])?)?")
+_PERCENTAGE = re.compile(r"\d{1,3}(\.\d{1,6})?%")
 # What Docker can hold with swap on top.
 _MAX_SIZE = 2**62 - 1
 _BYTES = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
@@ -88,6 +89,18 @@ def resolve_amount(amount: int | str, whole: int, *, round_up: bool) -> int:
     return math.ceil(share) if round_up else math.floor(share)
 
 
+def parse_percentage(text: Any) -> float:
+    """Parse a percentage, such as `0.5%`, into a share: 0.005. A number is refused, because 0.5 could mean 50%."""
+    if isinstance(text, str) and _PERCENTAGE.fullmatch(text):
+        return float(Decimal(text[:-1]) / 100)
+    raise ValueError(f"{text!r} is not a valid percentage; write 1% or 0.5%")
+
+
+def format_percentage(share: float) -> str:
+    """Return a share as a percentage. `parse_percentage` reads it back."""
+    return f"{(Decimal(repr(share)) * 100).normalize():f}%"
+
+
 def _whole(value: Any) -> Any:
     """Reject booleans, since pydantic reads `true` as 1."""
     if isinstance(value, bool):
@@ -102,6 +115,13 @@ Duration = Annotated[
     PlainSerializer(format_duration),
     WithJsonSchema({"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$", "examples": ["500ms", "30s"]}),
 ]
+Percentage = Annotated[
+    float,
+    BeforeValidator(parse_percentage),
+    PlainSerializer(format_percentage),
+    WithJsonSchema({"type": "string", "pattern": rf"^{_PERCENTAGE.pattern}$", "examples": ["1%", "0.5%"]}),
+]
+"""A share from 0 to 1, written as a percentage."""
 Size = Annotated[
     int,
     BeforeValidator(parse_size),

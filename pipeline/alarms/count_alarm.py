@@ -1,0 +1,33 @@
+"""The alarm on a number, such as that of restarts."""
+
+from __future__ import annotations
+
+from pipeline.alarms.condition import CountCondition
+from pipeline.alarms.verdict import Verdict
+from pipeline.alarms.window import ReleaseWindow
+
+
+class CountAlarm:
+    """A number of the new release, compared with its limit. No statistics: each of them is a fault by itself."""
+
+    compares = False
+
+    def __init__(self, condition: CountCondition) -> None:
+        self._condition = condition
+        self._count = 0
+
+    def add(self, new: ReleaseWindow, previous: ReleaseWindow) -> None:  # noqa: ARG002
+        """Take a window."""
+        if self._condition.metric == "unhealthy_targets":
+            self._count = new.unhealthy_targets
+        elif self._condition.metric == "restarts":
+            self._count += new.restarts
+        else:
+            self._count += new.connection_errors
+
+    def verdict(self) -> Verdict:
+        """Return the verdict on all windows so far."""
+        above = self._condition.above
+        is_above = self._count > above
+        text = f"{self._condition.metric} {self._count:,} {'>' if is_above else 'of at most'} {above:,}"
+        return Verdict("ALARM" if is_above else "OK", text)
