@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.alarms.histogram import bucket_of, upper_bound
+from pipeline.alarms.histogram import LAST_BUCKET, upper_bound
 
 SECONDS, CANARY = 300, 0.1
 _ERRORS = 0.001
+# Mean count in all seconds from which on a bucket is simulated.
+_NEVER = 1e-6
 # The part of the requests whose time grows if only the slow tail is slower.
 _TAIL = 0.05
 
@@ -24,7 +26,8 @@ Distribution = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 class Shape:
     """What happens to both releases, and how the new one differs. `bad_after`: seconds until it begins to answer 5XX.
 
-    `previous` and `new` are the distributions of the response times. `tests` names the tests that are made.
+    `errors` is the ratio of the new release. `previous` and `new` are the distributions of the response times. An equal
+    release `expects` nothing.
     """
 
     name: str
@@ -44,10 +47,9 @@ class Shape:
 
 @dataclass(frozen=True)
 class Means:
-    """The mean counts of a release in each second: of responses with 5XX, of others, and of times in each bucket."""
+    """Of a release in each second: the ratio of responses with 5XX, and the mean count of times in each bucket."""
 
-    bad: NDArray[np.float64]
-    requests: NDArray[np.float64]
+    errors: NDArray[np.float64]
     times: NDArray[np.float64]
     first_bucket: int
 
@@ -104,15 +106,19 @@ def means(shape: Shape) -> tuple[Means, Means]:
     usual = shape.errors if shape.is_equal else _ERRORS
     common = np.where(incident, 0.2, usual * (1 + 9 * second / SECONDS) if shape.drifts else usual)
     errors = np.where(second >= shape.bad_after, np.maximum(common, shape.errors), common)
-    new = _means(shape.new, shape.rate * CANARY * load, errors, slowness)
-    return new, _means(shape.previous, shape.rate * (1 - CANARY) * load, common, slowness)
+    new = requests_per_bucket(shape.new, shape.rate * CANARY * load, slowness)
+    previous = requests_per_bucket(shape.previous, shape.rate * (1 - CANARY) * load, slowness)
+    occupied = np.flatnonzero((new + previous).sum(axis=0) > _NEVER)
+    first, last = int(occupied[0]), int(occupied[-1])
+    return Means(errors, new[:, first : last + 1], first), Means(common, previous[:, first : last + 1], first)
 
 
-def _means(
-    distribution: Distribution, requests: NDArray[np.float64], errors: NDArray[np.float64], slowness: NDArray[np.float64]
-) -> Means:
-    first, last = bucket_of(0.001), bucket_of(4.0)
-    bounds = np.array([upper_bound(bucket) for bucket in range(first, last + 1)])
+def requests_per_bucket(
+    distribution: Distribution, requests: NDArray[np.float64], slowness: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the mean counts of times: a row for each second, a column for each bucket."""
+    bounds = np.array([upper_bound(bucket) for bucket in range(LAST_BUCKET + 1)])
     below = {factor: distribution(bounds / factor) for factor in set(slowness.tolist())}
     shares = np.array([np.diff(below[factor], prepend=0.0) for factor in slowness.tolist()])
-    return Means(requests * errors, requests, requests[:, None] * np.maximum(shares, 0.0), first)
+    times: NDArray[np.float64] = requests[:, None] * np.maximum(shares, 0.0)
+    return times

@@ -26,12 +26,13 @@ def two_proportions(
 
 
 def mann_whitney(times: NDArray[np.int64], previous: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the statistic of the Mann-Whitney test with ties, by cumulated counts: a row a second, a column a bucket."""
+    """Return the statistic of the Mann-Whitney test with ties, by cumulated counts in rows of buckets."""
     new, old = times.astype(float), previous.astype(float)
-    below = np.cumsum(old, axis=1) - old / 2
+    below = np.cumsum(old, axis=1) - 0.5 * old
     n, m = new.sum(axis=1), old.sum(axis=1)
     total, ties = np.maximum(n + m, 2), new + old
     u = (new * below).sum(axis=1)
-    tied = (ties**3 - ties).sum(axis=1) / (total * (total - 1))
+    tied = (ties * ties * ties - ties).sum(axis=1) / (total * (total - 1))
     deviation = np.sqrt(n * m / 12 * (total + 1 - tied))
-    return (u - n * m / 2) / np.where(deviation > 0, deviation, np.inf)
+    statistic: NDArray[np.float64] = (u - n * m / 2) / np.where(deviation > 0, deviation, np.inf)
+    return statistic

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration, Percentage, Whole
@@ -15,8 +15,17 @@ from pipeline.base.variants import Variants
 _METRIC = "Metric of the new release."
 _WORSE = "`true`: not worse than the previous release in the same windows of time."
 _DATAPOINTS = "Measurements in a row that must breach, as CloudWatch's DatapointsToAlarm."
+_Ratio = Annotated[Percentage, AfterValidator(lambda share: _within(share, 0.0001, 99))]
+_Slowness = Annotated[Percentage, AfterValidator(lambda share: _within(share, 1, 900))]
 Above = Annotated[float, Field(ge=-1e300, le=1e300)]
 Text = Annotated[str, Field(min_length=1)]
+
+
+def _within(share: float, least: float, most: float) -> float:
+    """Return a share that is between two percentages."""
+    if not least <= share * 100 <= most:
+        raise ValueError(f"must be between {least:g}% and {most:g}%")
+    return share
 
 
 class _Compared(Model):
@@ -49,9 +58,9 @@ class RatioCondition(_Compared):
     criteria: ClassVar[tuple[str, ...]] = ("above", "worse_by", "worse_than_previous")
 
     metric: Literal["http_5xx_ratio", "target_5xx_ratio", "elb_5xx_ratio"] = Field(description=_METRIC)
-    above: Percentage | None = Field(None, gt=0, le=0.99, description="Limit of the ratio.")
-    worse_by: Percentage | None = Field(
-        None, gt=0, le=0.99, description="Percentage points that the ratio may be above that of the previous release."
+    above: _Ratio | None = Field(None, description="Limit of the ratio.")
+    worse_by: _Ratio | None = Field(
+        None, description="Percentage points that the ratio may be above that of the previous release."
     )
 
 
@@ -64,8 +73,8 @@ class ResponseTimeCondition(_Compared):
         description=f"{_METRIC} response_time: the whole distribution."
     )
     above: Duration | None = Field(None, description="Limit of the percentile.")
-    slower_by: Percentage | None = Field(
-        None, gt=0, description="How much slower than the previous release it may be, in windows of the same time."
+    slower_by: _Slowness | None = Field(
+        None, description="How much slower than the previous release it may be, in windows of the same time."
     )
 
     @model_validator(mode="after")

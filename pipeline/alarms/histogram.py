@@ -56,10 +56,8 @@ class Histogram:
         """Return the histogram of the times of both."""
         if not other.counts or not self.counts:
             return self if self.counts else other
-        counts = dict(self.counts)
-        for bucket, count in other.counts.items():
-            counts[bucket] = counts.get(bucket, 0) + count
-        return Histogram(counts)
+        own = self.counts
+        return Histogram({**own, **{bucket: own.get(bucket, 0) + count for bucket, count in other.counts.items()}})
 
     def above(self, buckets: Sequence[int]) -> list[int]:
         """Return for each bucket how many times are longer than its bound."""

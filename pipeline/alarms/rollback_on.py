@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.alarms.condition import AnyCondition, RatioCondition, ResponseTimeCondition
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Percentage, Whole
 from pipeline.base.schema import Shorthand
+
+
+def _confidence(share: float) -> float:
+    if not 0.5 <= share <= 0.9999:
+        raise ValueError("must be between 50% and 99.99%")
+    return share
+
+
+_Confidence = Annotated[Percentage, AfterValidator(_confidence)]
 
 
 class RollbackOn(Shorthand):
@@ -18,10 +27,8 @@ class RollbackOn(Shorthand):
     shorthand: ClassVar[str] = "conditions"
 
     conditions: tuple[AnyCondition, ...] = Field(min_length=1, max_length=16, description="The conditions.")
-    confidence: Percentage = Field(
+    confidence: _Confidence = Field(
         0.99,
-        ge=0.5,
-        le=0.999999,
         description="Probability that a release that is not worse passes all conditions on ratios and response times "
         "during the whole deployment, however often they are evaluated.",
     )

@@ -37,7 +37,10 @@ class EvidenceLimit:
         fewest = new if previous is None else min(new, previous)
         if (missing := self.min_requests - fewest) > 0:
             whose = "" if fewest == new else " of the previous release"
-            text = f"{numbers}, {missing:,} more {_plural(missing)}{whose} needed"
+            one = missing == 1
+            text = (
+                f"{numbers}, {missing:,} more {'request' if one else 'requests'}{whose} {'is' if one else 'are'} needed"
+            )
             return Verdict("INSUFFICIENT_DATA", text, e_value, missing)
         at = f"{_number(self.threshold)} at {self.confidence * 100:.6g} %"
         if e_value >= self.threshold:
@@ -60,10 +63,6 @@ def percent(bad: int, total: int) -> str:
     """Return a ratio with its counts: `2.1 % (41 of 1,950)`."""
     share = bad / total * 100 if total else 0.0
     return f"{share:.{1 if share >= 0.95 or not share else 2}f} % ({bad:,} of {total:,})"
-
-
-def _plural(count: int) -> str:
-    return "request is" if count == 1 else "requests are"
 
 
 def _number(value: float) -> str:

@@ -38,8 +38,9 @@ class Wealth:
         stake = self._reserve * _PER_WINDOW
         self._reserve -= stake
         for index, exponent in enumerate(log_factors):
-            grown = (self._capital[index] + stake) * math.exp(min(exponent, _MAX_EXPONENT))
-            self._capital[index] = min(grown, _MAX_CAPITAL)
+            factor = math.exp(exponent if exponent < _MAX_EXPONENT else _MAX_EXPONENT)
+            grown = (self._capital[index] + stake) * factor
+            self._capital[index] = grown if grown < _MAX_CAPITAL else _MAX_CAPITAL
 
     @property
     def e_value(self) -> float:

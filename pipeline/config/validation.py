@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from pipeline.base.errors import FieldError, Problem
 from pipeline.base.quantity import format_duration
+from pipeline.base.schema import Shorthand
 from pipeline.base.suggestion import did_you_mean, nearest
 from pipeline.base.variants import Variants
 from pipeline.config.document import Document, KeyPath
@@ -28,6 +29,7 @@ _PATTERNS = {
     r"^[245]\d\d$": "must be a status code of 2XX, 4XX or 5XX",
     r"^(\d{1,5}|#\{port\})$": "must be a port or #{port}",
     r"^/": "must start with /",
+    r"^https?://[!-~]+$": "must be a URL that starts with http:// or https://",
     r"^[ -~]*$": "must be printable ASCII",
     r"^[ -~]{1,1024}$": "must be printable ASCII, at most 1024 characters",
     r"^[A-Za-z0-9_-]{1,128}$": "must be a header name: letters, digits, - and _",
@@ -177,6 +179,8 @@ def _model_at(model: type[BaseModel], path: KeyPath, document: Document) -> type
             value = value[part]
         except (KeyError, IndexError, TypeError):
             value = None
+        if isinstance(part, int) and isinstance(current, type) and issubclass(current, Shorthand):
+            current = _essence(current.model_fields[current.shorthand].annotation, None)
         if isinstance(current, type) and issubclass(current, BaseModel):
             field = _field(current, part)
             current = _essence(field.annotation, value) if field else None
