@@ -50,6 +50,7 @@ NAMES = (
     "chaos",
     "flow_changes",
     "flows_held",
+    "alarms",
 )
 PLOT = ROOT / ".setup/bench.html"
 

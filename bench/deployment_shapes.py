@@ -18,6 +18,8 @@ _NEVER = 1e-6
 # The part of the requests whose time grows if only the slow tail is slower.
 _TAIL = 0.05
 
+_SEQUENTIAL = {"5xx": "5xx, sequential", "time": "response_time, sequential"}
+
 Distribution = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """The share of response times that are at most so many seconds."""
 
@@ -43,6 +45,10 @@ class Shape:
     def is_equal(self) -> bool:
         """True if an alarm is a false one."""
         return not self.expects
+
+    def limits(self, test: str) -> bool:
+        """Return whether the alarms of a test are a figure with a limit."""
+        return test in (_SEQUENTIAL.values() if self.is_equal else (_SEQUENTIAL[self.expects],))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install what the measurements need: Traefik and Caddy into .venv, nginx into .setup, and the load generator wrk.
+# Install what the measurements need: Traefik, Caddy and numpy into .venv, nginx into .setup, and the load generator wrk.
 # Without a program, the measurements leave out what needs it and say so.
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,7 +9,7 @@ wanted=$(sha256sum requirements-bench.txt .venv/.made-from setup/bench.sh)
 stamp=.setup/bench-made-from
 [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && command -v wrk >/dev/null && exit 0
 
-echo "setup: installing nginx, Traefik, Caddy and wrk"
+echo "setup: installing nginx, Traefik, Caddy, numpy and wrk"
 complete=yes
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt ||
   complete=no

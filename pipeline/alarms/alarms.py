@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.alarms.alarm import Alarm
 from pipeline.alarms.condition import (
     CommandCondition,
     CountCondition,
@@ -21,6 +20,7 @@ from pipeline.alarms.stratum import Stratum
 from pipeline.alarms.verdict import EvidenceLimit, Verdict
 from pipeline.alarms.window import ReleaseWindow
 
+_Alarm = RatioAlarm | PercentileAlarm | ResponseTimeAlarm | CountAlarm | ProbeAlarm
 _NONE: Mapping[int, Measurement] = {}
 
 
@@ -65,7 +65,7 @@ class Alarms:
         return alarm
 
 
-def _make(condition: object, limit: EvidenceLimit) -> Alarm | ProbeAlarm:
+def _make(condition: object, limit: EvidenceLimit) -> _Alarm:
     match condition:
         case RatioCondition():
             return RatioAlarm(condition, limit)

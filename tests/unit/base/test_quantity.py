@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from pipeline.base.quantity import (
     format_duration,
+    format_percentage,
     format_size,
     parse_amount,
     parse_duration,
+    parse_percentage,
     parse_size,
     resolve_amount,
 )
@@ -95,3 +97,19 @@ def test_shares_are_rounded_towards_safety(amount: int | str, whole: int, up: in
     """The surge is rounded up, and the number of unavailable targets down."""
     assert resolve_amount(parse_amount(amount), whole, round_up=True) == up
     assert resolve_amount(parse_amount(amount), whole, round_up=False) == down
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("1%", 0.01), ("0.5%", 0.005), ("100%", 1.0), ("99.99%", 0.9999), ("0%", 0.0)]
+)
+def test_percentages(text: str, share: float) -> None:
+    """A percentage is a share, and is read back as it was written."""
+    assert parse_percentage(text) == share
+    assert format_percentage(share) == text
+
+
+@pytest.mark.parametrize("text", [0.5, 1, "1", "1 %", "-1%", "1000%", ".5%", "1.%", True, None, "1e1%"])
+def test_an_invalid_percentage(text: object) -> None:
+    """A number alone is refused, because it could mean a share or a percentage."""
+    with pytest.raises(ValueError, match=r"is not a valid percentage; write 1% or 0\.5%"):
+        parse_percentage(text)
