@@ -17,7 +17,7 @@ _WORSE = "`true`: not worse than the previous release in the same windows of tim
 _DATAPOINTS = "Measurements in a row that must breach, as CloudWatch's DatapointsToAlarm."
 _Ratio = Annotated[Percentage, AfterValidator(lambda share: _within(share, 0.0001, 99))]
 _Slowness = Annotated[Percentage, AfterValidator(lambda share: _within(share, 1, 900))]
-Above = Annotated[float, Field(ge=-1e300, le=1e300)]
+Above = Annotated[float, Field(strict=True, ge=-1e300, le=1e300)]
 Text = Annotated[str, Field(min_length=1)]
 
 

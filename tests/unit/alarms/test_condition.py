@@ -155,6 +155,7 @@ def test_the_threshold_is_shared(tmp_path: Path) -> None:
         ),
         ("{command: [x], timeout: 2h}", "1:39: rollback_on[0].timeout: must be between 1s and 1h"),
         ("{promql: up}", "1:15: rollback_on[0]: one of above and below is required"),
+        ("{promql: up, above: true}", "1:35: rollback_on[0].above: must be a number, got true"),
         ("{promql: up, above: .nan}", "1:35: rollback_on[0].above: must be a number, got '.nan'"),
         (
             "{promql: up, below: 1, server: localhost}",
