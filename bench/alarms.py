@@ -33,7 +33,7 @@ def measure(extent: Extent) -> Results:
     from bench.look_cost import look_cost
     from bench.simulated_canary import TESTS, deployment
 
-    counts = extent.choose((10_000, 2_000), (200, 50))
+    counts = extent.choose((10_000, 500), (200, 50))
     rows: list[tuple[str, ...]] = []
     figures = [Figure("a look at seven alarms, ms of CPU time", look_cost(), _MAX_LOOK)]
     with ProcessPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:

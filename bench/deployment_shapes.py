@@ -91,7 +91,7 @@ LOGNORMAL, BIMODAL = lognormal(0.05, 0.6), bimodal()
 SHAPES = (
     Shape("equal, lognormal", LOGNORMAL, LOGNORMAL),
     Shape("equal, bimodal; drift and an incident at both", BIMODAL, BIMODAL, drifts=True),
-    Shape("equal, 2 requests/s", LOGNORMAL, LOGNORMAL, errors=0.02, rate=2.0),
+    Shape("equal, 2 requests/s, 2 % of 500s at both", LOGNORMAL, LOGNORMAL, errors=0.02, rate=2.0),
     Shape("2 % of 500s", LOGNORMAL, LOGNORMAL, errors=0.02, expects="5xx"),
     Shape("2 % of 500s from minute 3 on", LOGNORMAL, LOGNORMAL, errors=0.02, bad_after=180, expects="5xx"),
     Shape("30 % slower, lognormal", LOGNORMAL, slower(LOGNORMAL, 1.3), expects="time"),
