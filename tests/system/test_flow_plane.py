@@ -94,9 +94,9 @@ def test_address_that_a_target_sees(
         with lab.open(transport) as flow:  # type: ignore[arg-type]
             server, client = ask(flow)
             assert (server, client.rpartition(":")[0]) == (address(0), seen)
-            assert flows.health(0).in_flight == 1
+            flows.await_in_flight(0, 1)
         if transport == "tcp":
-            until(lambda: flows.health(0).in_flight == 0, "the connection is closed")
+            flows.await_in_flight(0, 0)
 
 
 def test_deregistration_leaves_flows_alone(lab: FlowLab, flows: FlowBalancer) -> None:
@@ -128,7 +128,7 @@ def test_target_that_is_removed_early_is_still_counted(lab: FlowLab, flows: Flow
         flows.remove(0)
         assert ask(flow)[0] == address(0)
         flows.register(0)
-        assert flows.health(0).in_flight == 1
+        flows.await_in_flight(0, 1)
         assert ask(flow)[0] == address(0)
 
 
@@ -203,7 +203,7 @@ def test_agent_that_was_killed_is_started_again(lab: FlowLab, flows: FlowBalance
         flows.await_states(s0=TargetState.HEALTHY, s1=TargetState.HEALTHY)
         assert flows.agent() != first
         assert lab.balancer.run("nft", "--handle", "--stateless", "list", "ruleset") == before
-        assert flows.health(0 if server == address(0) else 1).in_flight == 1
+        flows.await_in_flight(0 if server == address(0) else 1, 1)
 
 
 def test_agent_that_is_stopped_is_continued(lab: FlowLab, flows: FlowBalancer) -> None:
@@ -542,7 +542,7 @@ def test_kernel_takes_over_from_haproxy(lab: FlowLab, flows: FlowBalancer) -> No
         assert ask(flow)[0] == server
         with lab.open() as other:
             ask(other)
-            assert flows.health(0).in_flight == 2
+            flows.await_in_flight(0, 2)
 
 
 def test_a_port_of_another_program(lab: FlowLab, flows: FlowBalancer) -> None:
