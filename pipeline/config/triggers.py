@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
 from pipeline.balancer.model import Model
+from pipeline.base.cron import Cron
 from pipeline.base.quantity import Duration
 from pipeline.base.schema import Shorthand
-
-
-def _cron(value: str) -> str:
-    from cronsim import CronSim, CronSimError
-
-    try:
-        # Cronsim also takes a field of seconds in front, which would shift the meaning of the others.
-        if len(value.split()) != _CRON_FIELDS:
-            raise CronSimError("Wrong number of fields")
-        CronSim(value, _ANY_TIME)
-    except CronSimError as error:
-        raise ValueError(f"{value!r} is not a valid cron expression ({error}); write five fields: 0 4 * * *") from None
-    return value
 
 
 def _ref_glob(value: str) -> str:
@@ -32,9 +20,6 @@ def _ref_glob(value: str) -> str:
     return value
 
 
-_CRON_FIELDS = 5
-_ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
-Cron = Annotated[str, AfterValidator(_cron)]
 RefGlob = Annotated[str, AfterValidator(_ref_glob)]
 Forge = Literal["github", "gitea", "gitlab"]
 _WILD = re.compile(r"[*?\[]")

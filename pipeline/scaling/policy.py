@@ -1,0 +1,104 @@
+"""`scaling`: the policy that chooses the number of replicas."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.base.cron import Cron
+from pipeline.base.errors import FieldError
+from pipeline.base.quantity import Duration, Whole
+from pipeline.base.schema import Model
+
+MAX_REPLICAS = 500
+
+Capacity = Annotated[Whole, Field(ge=0, le=MAX_REPLICAS)]
+Cooldown = Annotated[Duration, Field(ge=timedelta(0), le=timedelta(days=1))]
+
+
+class ScalingTarget(Model):
+    """The values that target tracking keeps. With several, the one that needs the most replicas decides."""
+
+    requests_per_target: float | None = Field(
+        None, gt=0, description="Requests per minute for each replica, as ALBRequestCountPerTarget."
+    )
+    response_time_p90: Duration | None = Field(
+        None, ge=timedelta(milliseconds=1), description="90th percentile of TargetResponseTime, such as 300ms."
+    )
+    cpu: float | None = Field(
+        None, gt=0, le=100, description="Average CPU of the replicas, as a percentage of their CPU limit."
+    )
+    connections: float | None = Field(None, gt=0, description="Requests or connections in progress for each replica.")
+
+    @model_validator(mode="after")
+    def _check_not_empty(self) -> ScalingTarget:
+        if not self.model_dump(exclude_none=True):
+            names = ", ".join(type(self).model_fields)
+            raise ValueError(f"at least one of {names} is required")
+        return self
+
+
+class ScheduledAction(Model):
+    """New bounds from a time on, until the next action that sets them. A bound that is not set stays as it is."""
+
+    cron: Cron = Field(description="Cron expression of five fields, in local time.")
+    min: Capacity | None = Field(None, description="The smallest number of replicas from then on.")
+    max: Annotated[Whole, Field(ge=1, le=MAX_REPLICAS)] | None = Field(
+        None, description="The largest number of replicas from then on."
+    )
+
+    @model_validator(mode="after")
+    def _check_bounds(self) -> ScheduledAction:
+        if self.min is None and self.max is None:
+            raise FieldError("cron", "the action changes nothing; set min, max or both")
+        if self.min is not None and self.max is not None:
+            _check_order("min", self.min, self.max)
+        return self
+
+
+class ScalingPolicy(Model):
+    """Bounds, targets, cooldowns and scheduled actions, with the meanings of AWS Application Auto Scaling."""
+
+    min: Capacity = Field(1, description="The smallest number of replicas. 0 stops all of them without requests.")
+    max: Annotated[Whole, Field(ge=1, le=MAX_REPLICAS)] = Field(description="The largest number of replicas.")
+    target: ScalingTarget | None = Field(
+        None, description="Values to keep. None: only the schedule changes the bounds."
+    )
+    scale_out_cooldown: Cooldown = Field(
+        timedelta(seconds=15), description="The least time between two additions of replicas."
+    )
+    scale_in_cooldown: Cooldown = Field(
+        timedelta(minutes=5),
+        description="Replicas are removed after fewer were enough for this long without interruption.",
+    )
+    scale_in: Literal["enabled", "disabled"] = Field(
+        "enabled", description="disabled: the targets only add replicas, as DisableScaleIn. The bounds still apply."
+    )
+    schedule: tuple[ScheduledAction, ...] = Field((), description="Scheduled actions, which change the bounds.")
+
+    @model_validator(mode="after")
+    def _check(self) -> ScalingPolicy:
+        if self.target is None and not self.schedule:
+            raise FieldError("target", "is missing; without it and without schedule, the number never changes")
+        _check_order("min", self.min, self.max)
+        self._check_schedule()
+        return self
+
+    def _check_schedule(self) -> None:
+        """Refuse an action with one bound that does not fit each other bound that may be in force then."""
+        lowest = min([self.max, *(action.max for action in self.schedule if action.max is not None)])
+        highest = max([self.min, *(action.min for action in self.schedule if action.min is not None)])
+        for place, action in enumerate(self.schedule):
+            if action.max is None and action.min is not None and action.min > lowest:
+                text = f"must be at most {lowest}, the smallest max that may be in force then, got {action.min}"
+                raise FieldError(("schedule", place, "min"), text)
+            if action.min is None and action.max is not None and action.max < highest:
+                text = f"must be at least {highest}, the largest min that may be in force then, got {action.max}"
+                raise FieldError(("schedule", place, "max"), text)
+
+
+def _check_order(key: str, low: int, high: int) -> None:
+    if low > high:
+        raise FieldError(key, f"must be at most max, which is {high}, got {low}")

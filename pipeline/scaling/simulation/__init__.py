@@ -1,0 +1,1 @@
+"""A deterministic simulation of replicas and the controller, on recorded requests."""
