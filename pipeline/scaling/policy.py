@@ -5,17 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.base.cron import Cron
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration, Whole
-from pipeline.base.schema import Model
+from pipeline.base.schema import Model, between
 
 MAX_REPLICAS = 500
 
 Capacity = Annotated[Whole, Field(ge=0, le=MAX_REPLICAS)]
-Cooldown = Annotated[Duration, Field(ge=timedelta(0), le=timedelta(days=1))]
+_DAY, _MILLISECOND = timedelta(days=1), timedelta(milliseconds=1)
+Cooldown = Annotated[Duration, AfterValidator(lambda value: between(value, "0s", "1d", timedelta(0), _DAY))]
+ResponseTime = Annotated[Duration, AfterValidator(lambda value: between(value, "1ms", "1d", _MILLISECOND, _DAY))]
 
 
 class ScalingTarget(Model):
@@ -24,8 +26,8 @@ class ScalingTarget(Model):
     requests_per_target: float | None = Field(
         None, gt=0, description="Requests per minute for each replica, as ALBRequestCountPerTarget."
     )
-    response_time_p90: Duration | None = Field(
-        None, ge=timedelta(milliseconds=1), description="90th percentile of TargetResponseTime, such as 300ms."
+    response_time_p90: ResponseTime | None = Field(
+        None, description="90th percentile of TargetResponseTime, such as 300ms."
     )
     cpu: float | None = Field(
         None, gt=0, le=100, description="Average CPU of the replicas, as a percentage of their CPU limit."
