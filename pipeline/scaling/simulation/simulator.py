@@ -197,9 +197,11 @@ class _Simulation:
 
     def _finish(self) -> SimulationResult:
         """Continue to the end of the last period, and count requests that end later there."""
-        end = max(1, len(self._periods) + 1) * self._seconds
-        while self._next_event() < end:
+        end = (len(self._periods) + 1) * self._seconds
+        while self._next_event() < end or self._held:
             self._advance(self._next_event())
+            end = (len(self._periods) + 1) * self._seconds
+        self._admit(float(end))
         for later in sorted(tick for tick in self._ended if tick > self._tick):
             self._ended[self._tick] += self._ended.pop(later)
         self._advance(float(end))
