@@ -33,6 +33,7 @@ QUICK = (
     "resident",
     "flow_rollout",
     "aws_calls",
+    "scaling",
 )
 NAMES = (
     "loss",

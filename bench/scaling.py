@@ -1,0 +1,126 @@
+"""Simulated auto scaling on days of public traffic, against the smallest fixed number that keeps the response time."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.extent import Extent
+from bench.figure import Figure
+from bench.results import Results
+from bench.traffic_days import DAYS, Day
+from pipeline.scaling.policy import ScalingPolicy
+from pipeline.scaling.simulation.log import read_log
+from pipeline.scaling.simulation.model import ServiceModel, SimulationResult
+from pipeline.scaling.simulation.simulator import simulate, simulate_fixed
+
+_CONCURRENCY, _SHARE = 8, 0.6
+# Of 1,440 minutes. Each has so few requests that the p99 of a quiet one exceeds the target by chance.
+_MAX_MINUTES = 14
+_P99_TO_WORK = 5
+_DAY_REQUESTS = 10_000_000
+_LINE = (
+    "http {time}Z app/edge/shop 10.0.0.1:40000 10.0.0.2:8080 0.000 {work:.3f} 0.000 200 200 210 1430 "
+    '"GET http://shop.test:80/carts/17 HTTP/1.1" "curl/8" - - shop.web "Root=1-0-0" "-" "-" 0 {time}Z '
+    '"forward" "-" "-" "10.0.0.2:8080" "200" "-" "-" -\n'
+)
+
+
+class Load(NamedTuple):
+    """A mean rate in requests per second, and the mean work of a request in seconds. Their product is the same."""
+
+    rate: float
+    work: float
+
+
+def measure(extent: Extent) -> Results:
+    """Simulate each day, and measure the time of a simulation."""
+    load = extent.choose(Load(20, 0.6), Load(5, 2.4))
+    found = [(day, *_compare(day, load)) for day in DAYS]
+    seconds = _seconds_for_a_day(load, extent.choose(400_000, 50_000))
+    target = 60 * _SHARE * _CONCURRENCY / load.work
+    return Results.judged(
+        "Simulated auto scaling",
+        f"Days of 24 hours with {load.rate:g} requests per second on average, Poisson, and log-normal work of "
+        f"{load.work:g} s on average. Replicas work on {_CONCURRENCY} requests at the same time and start in 5 s. The "
+        f"policy keeps {target:g} requests per minute for each replica, {_SHARE:.0%} of its capacity. The fixed number "
+        f"is the smallest one with which the p99 of at most {_MAX_MINUTES} minutes is over {_limit(load):g} s. Hourly rates: "
+        f"{'; '.join(f'{day.name}: {day.source}' for day in DAYS)}.",
+        ("day", "requests", "replicas", "changes", "minutes over", "replica-hours", "fixed", "replica-hours", "saved"),
+        [_row(day, scaled, fixed, count, load) for day, scaled, fixed, count in found],
+        [
+            *(
+                Figure(f"{day.name}: replica-hours, times fixed", scaled.replica_hours / fixed.replica_hours, 1.0)
+                for day, scaled, fixed, _ in found
+            ),
+            *(
+                Figure(
+                    f"{day.name}: minutes with a p99 over the target", scaled.periods_over(_limit(load)), _MAX_MINUTES
+                )
+                for day, scaled, _, _ in found
+            ),
+            Figure("seconds of CPU to read and simulate 10 million requests", seconds, 60),
+        ],
+    )
+
+
+def _limit(load: Load) -> float:
+    return _P99_TO_WORK * load.work
+
+
+def _compare(day: Day, load: Load) -> tuple[SimulationResult, SimulationResult, int]:
+    """Return the results of the policy and of the smallest fixed number that suffices, and that number."""
+    model = ServiceModel(concurrency=_CONCURRENCY)
+    capacity = _CONCURRENCY / load.work
+    policy = ScalingPolicy.model_validate(
+        {"min": 1, "max": 50, "target": {"requests_per_target": 60 * _SHARE * capacity}}
+    )
+    scaled = simulate(day.requests(load.rate, load.work), policy, model, initial=4)
+    count = int(load.rate * max(day.ratios) / capacity)
+    fixed = simulate_fixed(day.requests(load.rate, load.work), count, model)
+    while fixed.periods_over(_limit(load)) > _MAX_MINUTES and count < scaled.most_replicas:
+        count += 1
+        fixed = simulate_fixed(day.requests(load.rate, load.work), count, model)
+    return scaled, fixed, count
+
+
+def _row(day: Day, scaled: SimulationResult, fixed: SimulationResult, count: int, load: Load) -> tuple[str, ...]:
+    replicas = f"{min(period.replicas for period in scaled.periods)} to {scaled.most_replicas}"
+    saved = 1 - scaled.replica_hours / fixed.replica_hours
+    return (
+        day.name,
+        f"{scaled.requests:,}",
+        replicas,
+        str(len(scaled.changes)),
+        str(scaled.periods_over(_limit(load))),
+        f"{scaled.replica_hours:.1f}",
+        str(count),
+        f"{fixed.replica_hours:.1f}",
+        f"{saved:.0%}",
+    )
+
+
+def _seconds_for_a_day(load: Load, lines: int) -> float:
+    """Return the CPU time to read a log of ten million lines and to simulate it once, from a shorter one."""
+    rate = _DAY_REQUESTS / 86_400
+    policy = ScalingPolicy.model_validate({"min": 1, "max": 50, "target": {"requests_per_target": 1200}})
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        log = Path(folder) / "access.log"
+        log.write_text("".join(_lines(rate, load.work, lines)))
+        begin = time.process_time()
+        recorded = read_log([log])
+        simulate(recorded.requests(), policy, ServiceModel(concurrency=_CONCURRENCY), initial=10)
+        spent = time.process_time() - begin
+    assert len(recorded) == lines
+    return spent * _DAY_REQUESTS / lines
+
+
+def _lines(rate: float, work: float, count: int) -> Iterator[str]:
+    start = datetime(1995, 7, 6, tzinfo=UTC)
+    for place in range(count):
+        ended = start + timedelta(seconds=place / rate)
+        yield _LINE.format(time=ended.isoformat(timespec="microseconds").removesuffix("+00:00"), work=work * 0.5)
