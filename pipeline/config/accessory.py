@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from pipeline.balancer.model import Model
+from pipeline.base.cron import Cron
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration, Whole
 from pipeline.config.container_settings import ContainerSettings
@@ -16,7 +17,6 @@ from pipeline.config.published_port import PublishedPorts, published_port
 from pipeline.config.service import ServiceHealthCheck
 from pipeline.config.steps import Command
 from pipeline.config.time_zone import TimeZoneName
-from pipeline.config.triggers import Cron
 from pipeline.engine.container import PublishedPort
 
 _TIMEOUT = timedelta(hours=1)

@@ -8,13 +8,13 @@ from typing import Any, Literal, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from pipeline.balancer.model import Model, Name
+from pipeline.base.cron import Cron
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Amount, Duration, Whole, resolve_amount
 from pipeline.config.container_settings import OPTIONAL_SETTINGS, ContainerSettings
 from pipeline.config.job import OF_JOB
 from pipeline.config.on_drain import ON_DRAIN, OnDrain
 from pipeline.config.steps import Approval, Command, ReleaseCommand
-from pipeline.config.triggers import Cron
 from pipeline.engine.container import HealthProbe
 
 OPTIONS = "Options of the stage in `uses`. The shipped stage has none."

@@ -91,7 +91,7 @@ class FlowBalancer:
         return next(each for each in found if each.target.id == f"s{number}")
 
     def await_in_flight(self, number: int, count: int) -> None:
-        """Wait until so many flows of a server are counted. Those of one that gets new flows are counted now and then."""
+        """Wait until so many flows of a server are counted, which happens now and then while it gets new ones."""
         until(lambda: self.health(number).in_flight == count, f"s{number} has {count} in flight")
 
     def await_states(self, **states: TargetState) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.base.errors import ConfigError
 from pipeline.scaling.simulation.log import read_log
-from tests.unit.scaling.entries import START, line, text
+from tests.support.alb_entries import START, line, text
 
 HINT = "write one with `pipeline balancer log -n 1000000 > access.log`"
 # After the example in AWS's user guide, under access logs.
