@@ -12,6 +12,7 @@ from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration, Whole
 from pipeline.base.schema import Model, between
 
+# As many as `pipeline scale` sets.
 MAX_REPLICAS = 500
 
 Capacity = Annotated[Whole, Field(ge=0, le=MAX_REPLICAS)]

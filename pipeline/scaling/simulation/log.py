@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from math import isfinite
 from pathlib import Path
 from typing import BinaryIO
 
@@ -107,6 +108,8 @@ def _add(load: RecordedLoad, groups: Counter[str], line: str, target_group: str 
         return
     received, waited, response = float(fields[5]), float(fields[6]), float(fields[7])
     ended = _minute_start(fields[1][:16]) + float(fields[1][17:].removesuffix("Z"))
+    if not isfinite(ended + received + waited + response):
+        raise ValueError("has a time that is not finite")
     load.add(ended - max(received, 0) - max(waited, 0) - max(response, 0), waited)
     groups[group] += 1
 

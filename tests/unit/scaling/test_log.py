@@ -57,8 +57,9 @@ def test_requests_without_a_time(tmp_path: Path) -> None:
 def test_other_entries_are_skipped(tmp_path: Path) -> None:
     """Redirects and TLS connections are no load for targets. Damaged lines are counted."""
     redirect = line(1, -1, target_group_arn=None, target=None, actions_executed="redirect")
-    load = read_log([written(tmp_path, redirect, TLS, "", line(2, 1), line(3, 1)[:90], "http x y")])
-    assert (len(load), load.skipped, load.damaged) == (1, 2, 2)
+    wrong = [line(3, 1).replace(" 1.000 ", f" {word} ") for word in ("nan", "inf", "1e999", "x")]
+    load = read_log([written(tmp_path, redirect, TLS, "", line(2, 1), line(3, 1)[:90], "http x y", *wrong)])
+    assert (len(load), load.skipped, load.damaged) == (1, 2, 6)
 
 
 @pytest.mark.parametrize(("name", "count"), [("web", 1), ("shop.web", 1), ("my-targets", 1), ("api", 2)])

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.base.errors import ConfigError
 from pipeline.config.scaling_policy import policy_from_options, read_policy
+from pipeline.store.records import MAX_REPLICAS
 
 GOOD = """\
 scaling:
@@ -173,6 +174,13 @@ def test_mistakes_around_the_policy(tmp_path: Path, text: str, service: str | No
     with pytest.raises(ConfigError) as raised:
         read_policy(path, service)
     assert str(raised.value) == f"{path}{'' if error[0] == ':' else ' '}{error}"
+
+
+def test_the_largest_number() -> None:
+    """A policy can want as many replicas as `pipeline scale`, and no more."""
+    assert policy_from_options({"max": MAX_REPLICAS, "target": {"cpu": 50.0}}).max == MAX_REPLICAS
+    with pytest.raises(ConfigError):
+        policy_from_options({"max": MAX_REPLICAS + 1, "target": {"cpu": 50.0}})
 
 
 def test_options() -> None:
