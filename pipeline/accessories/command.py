@@ -15,6 +15,8 @@ from pipeline.engine.console import Process
 
 _TAIL = 20
 _POLL_INTERVAL = 0.2
+# For a write that the end of the connection interrupts.
+_END_TIMEOUT = 5.0
 # Chunks that wait for the disk. More would fill the memory.
 _MAX_WAITING = 16
 
@@ -38,12 +40,15 @@ class ContainerCommand:
         command may then still run in its container, until it notices that its output is closed.
         """
         threading.Thread(target=self._read, name=self._name, daemon=True).start()
-        threading.Thread(target=self._write, args=(given,), name=f"input of {self._name}", daemon=True).start()
+        writer = threading.Thread(target=self._write, args=(given,), name=f"input of {self._name}", daemon=True)
+        writer.start()
         try:
             code = self._follow(on_output)
         finally:
             self._given_up.set()
             self._process.close()
+            # The caller closes the file that it reads.
+            writer.join(_END_TIMEOUT)
         if code != 0:
             raise self._failure(f"{self._name} failed with exit code {code}")
 
@@ -97,9 +102,9 @@ class ContainerCommand:
 
     def _write(self, given: Iterable[bytes]) -> None:
         for data in given:
+            self._process.write(data)
             if self._given_up.is_set():
                 return
-            self._process.write(data)
         self._process.end_input()
 
     def _failure(self, message: str) -> StageFailed:

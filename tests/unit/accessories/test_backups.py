@@ -15,7 +15,9 @@ import pytest
 from pipeline.accessories.backups import Backups
 from pipeline.base.errors import Cancelled, ConfigError, EngineFault, LockHeld, StageFailed, StoreFault
 from pipeline.base.lock import work_lock
+from pipeline.testing.fakes.console import FakeProcess
 from tests.support.accessory_world import DATA, LOAD, PIPELINE, Killed, World
+from tests.support.waiting import DEADLINE, until
 
 
 @pytest.fixture
@@ -207,3 +209,26 @@ def test_a_kill_at_each_step_leaves_a_complete_backup_or_none(world: World) -> N
             with found.reading(backup) as file:
                 assert file.read() == DATA
     world.backups().create("db")
+
+
+def test_a_restore_that_fails_early_reads_its_backup_no_further(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backup is closed by then, and the end of the connection unblocks what wrote to it."""
+    world.backups().create("db")
+    world.write(text=PIPELINE.replace("[load]", "[broken]"))
+    end, closed, reads = FakeProcess.end_input, threading.Event(), list[bytes]()
+
+    def write(process: FakeProcess, data: bytes) -> None:
+        reads.append(data)
+        end(process)
+        assert closed.wait(DEADLINE)
+
+    def close(_: FakeProcess) -> None:
+        closed.set()
+
+    monkeypatch.setattr(FakeProcess, "write", write)
+    monkeypatch.setattr(FakeProcess, "close", close)
+    monkeypatch.setattr("pipeline.accessories.backups._CHUNK", 1)
+    with pytest.raises(StageFailed, match=r"^the restore of db failed with exit code 3$"):
+        world.backups().restore("db")
+    until(lambda: not [each for each in threading.enumerate() if each.name.startswith("input of")], "the input ends")
+    assert reads == [DATA[:1]]
