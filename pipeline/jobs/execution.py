@@ -61,7 +61,10 @@ class JobExecution:
             run = context.store.job_runs.begin(
                 job.pipeline, job.name, job.release, name, context.clock.now(), scheduled_for, handled
             )
-            return None if run is None else cls(context, run, held.pop_all(), job)
+            if run is None:
+                context.home.lock(name).unlink(missing_ok=True)
+                return None
+            return cls(context, run, held.pop_all(), job)
 
     @classmethod
     def adopt(cls, context: StageContext, run: JobRun) -> Self | None:

@@ -76,9 +76,11 @@ def test_one_at_a_time(jobs: JobHome) -> None:
 
 
 def test_no_run_begins_while_all_is_removed(jobs: JobHome) -> None:
-    """The deployment to nothing is open."""
+    """The deployment to nothing is open. Nothing is left of the attempt."""
     jobs.store.deployments.begin(NAME, 2, 1, None)
     assert JobExecution.begin(jobs.context(), jobs.job()) is None
+    # The daemon tries again each second.
+    assert list(jobs.home.locks.glob("*.nightly.*")) == []
 
 
 def test_a_run_that_takes_too_long_is_stopped(jobs: JobHome) -> None:
