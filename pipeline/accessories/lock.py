@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pipeline.base.errors import Cancelled, LockHeld
+from pipeline.base.errors import LockHeld
 from pipeline.base.home import Home
-from pipeline.base.lock import work_lock
+from pipeline.base.lock import cancellable_lock, work_lock
 
 # In seconds. An upgrade pulls an image and waits for a container meanwhile.
 _TIMEOUT = 900.0
-_ATTEMPT = 0.5
 
 
 @contextmanager
@@ -23,17 +21,7 @@ def changes_lock(home: Home, pipeline: str, purpose: str, cancelled: threading.E
 
     Waits for another process that holds it. Raises `LockHeld` after a quarter of an hour, and `Cancelled`.
     """
-    with ExitStack() as stack:
-        deadline = time.monotonic() + _TIMEOUT
-        while True:
-            try:
-                stack.enter_context(work_lock(_changes(home, pipeline), purpose, wait=_ATTEMPT))
-                break
-            except LockHeld:
-                if cancelled.is_set():
-                    raise Cancelled("cancelled while waiting for another process") from None
-                if time.monotonic() > deadline:
-                    raise
+    with cancellable_lock(_changes(home, pipeline), purpose, cancelled, _TIMEOUT):
         yield
 
 

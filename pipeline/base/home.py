@@ -127,6 +127,10 @@ class Home:
             if folder.name.partition(".")[0] not in spared:
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def pushes(self, pipeline: str) -> Path:
+        """Return the folder with the names that runs of `pipeline` give to images for a push, one file for each run."""
+        return self.root / "pushes" / pipeline
+
     def run_log(self, pipeline: str, run: int) -> Path:
         """Return the log file of a run, one JSON object per line."""
         return self.logs / pipeline / f"{run}.jsonl"

@@ -11,9 +11,10 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,8 @@ _PROBE_TIMEOUT = 0.2
 SECTION_TIMEOUT = 60.0
 # For a holder that is stopped, which may be continued soon, and for a process that was interrupted.
 _SHORT_TIMEOUT = 5.0
+# A cancelled wait is noticed after this.
+_ATTEMPT = 0.5
 _WAIT_HINT = "wait for it with --wait 10m"
 
 
@@ -87,6 +90,23 @@ def work_lock(path: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def cancellable_lock(path: Path, purpose: str, cancelled: threading.Event, timeout: float) -> Iterator[None]:
+    """Hold `path` for a long job, after other processes. Raises `LockHeld` after `timeout` seconds, and `Cancelled`."""
+    with ExitStack() as stack:
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                stack.enter_context(work_lock(path, purpose, wait=_ATTEMPT))
+                break
+            except LockHeld:
+                if cancelled.is_set():
+                    raise Cancelled("cancelled while waiting for another process") from None
+                if time.monotonic() > deadline:
+                    raise
+        yield
 
 
 def is_held(path: Path) -> bool:

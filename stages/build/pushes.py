@@ -41,7 +41,7 @@ class Pushes:
     def __init__(self, context: StageContext, engine: Engine) -> None:
         self._context = context
         self._engine = engine
-        self._names = LentNames(engine.images, context.home.contexts(context.configuration.pipeline.name))
+        self._names = LentNames(engine.images, context.home, context.configuration.pipeline.name)
         self._timeout = context.configuration.pipeline.build.timeout
 
     def push(self, image: Image, names: Sequence[str]) -> None:
@@ -49,7 +49,7 @@ class Pushes:
         for name in names:
             self._context.events.emit(EventKind.IMAGE_PUSHING, f"pushing {name}")
             attempts = Attempts.of_step(self._context, self._engine, "build")
-            with self._names.lent(self._context.run, image.id, name):
+            with self._names.lent(self._context.run, image.id, name, self._context.cancelled, self._timeout):
                 try:
                     digest = attempts.run(lambda name=name: self._push(name))  # type: ignore[misc]
                 except EngineFault as fault:

@@ -87,7 +87,7 @@ class _Building:
             return [run.number for run in store.runs.running(self._pipeline) if run.number != own]
 
         self._engine.containers.remove_leftovers(self._pipeline, others)
-        LentNames(self._engine.images, self._context.home.contexts(self._pipeline)).restore(others)
+        LentNames(self._engine.images, self._context.home, self._pipeline).restore(others)
         self._context.home.remove_contexts(self._pipeline, others)
 
     def run(self) -> Image:

@@ -18,7 +18,7 @@ def prune(context: StageContext, engine: Engine, keep: int) -> None:
     kept = {r.image_id for r in served[:keep]} | {r.image_id for r in served if r.state is ReleaseState.ACTIVE}
     try:
         # An image with a name that a killed push has left would never be removed.
-        LentNames(engine.images, context.home.contexts(pipeline)).restore(lambda: _working(context))
+        LentNames(engine.images, context.home, pipeline).restore(lambda: _working(context))
         images = engine.images.for_pipeline(pipeline)
         # Read after the list, so images that other runs build from now on are not in it.
         working = set(map(str, _working(context)))

@@ -238,16 +238,17 @@ def test_a_killed_push_leaves_no_name(world: World, monkeypatch: pytest.MonkeyPa
     """The next build of the pipeline takes it back, unless the run is still in progress."""
     other = world.engine.images.add(f"{NAME}:latest")
     context = world.start(PUSH)
-    left = context.home.contexts("shop") / f"{context.run}.push"
+    left = context.home.pushes("shop") / f"{context.run}.json"
     image = DockerBuild().build(context, Files())
     # What SIGKILL leaves during the push.
-    left.mkdir(parents=True)
-    (left / "names.json").write_text(json.dumps({f"{NAME}:latest": other, f"{NAME}:0123456": None}))
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_text(json.dumps({f"{NAME}:latest": other, f"{NAME}:0123456": None}))
     for name in (f"{NAME}:latest", f"{NAME}:0123456"):
         world.engine.images.tag(image.id, name)
-    half = context.home.contexts("shop") / f"{context.run + 50}.push"
-    half.mkdir()
-    (half / "names.json").write_text("{")
+    half = context.home.pushes("shop") / f"{context.run + 50}.json"
+    half.write_text("{")
+    # As the recovery of the killed run does.
+    context.home.remove_contexts("shop", list)
     running = [context.run]
     monkeypatch.setattr(world.store.runs, "running", lambda _: [SimpleNamespace(number=run) for run in running])
     world.build(PUSH)

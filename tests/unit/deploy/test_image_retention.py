@@ -17,9 +17,9 @@ def test_a_name_that_a_killed_push_has_left_keeps_no_image(context: StageContext
     engine = FakeEngine()
     image = engine.images.add_built(b"1", "penstock/shop:1", {LABEL_PIPELINE: "shop", LABEL_RUN: "1"})
     engine.images.tag(image, NAME)
-    left = context.home.contexts("shop") / "1.push"
-    left.mkdir(parents=True)
-    (left / "names.json").write_text(json.dumps({NAME: None}))
+    left = context.home.pushes("shop") / "1.json"
+    left.parent.mkdir(parents=True)
+    left.write_text(json.dumps({NAME: None}))
     prune(context, engine, keep=0)
     assert engine.images.for_pipeline("shop") == {}
     assert not left.exists()
