@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from pipeline.base.errors import LockHeld
 from pipeline.base.files import make_folder
@@ -44,13 +45,12 @@ class LentNames:
             before = self._images.id(name)
             make_folder(self._folder)
             # Written first, so that no name is given that is not known.
-            file.write_text(json.dumps({name: before}))
+            file.write_text(json.dumps({"name": name, "image": image, "before": before}))
             self._images.tag(image, name)
             try:
                 yield
             finally:
-                if before != image:
-                    self._restore(name, before)
+                self._restore(name, image, before)
                 file.unlink(missing_ok=True)
 
     def restore(self, running: Callable[[], Collection[int]]) -> None:
@@ -63,18 +63,22 @@ class LentNames:
         spared = {str(run) for run in running()} if found else set()
         for file in found:
             if file.stem not in spared:
-                self._restore_all(file)
+                self._end(file)
 
-    def _restore_all(self, file: Path) -> None:
-        for name, before in _names(file).items():
+    def _end(self, file: Path) -> None:
+        if lent := _read(file):
+            name = lent["name"]
             try:
                 with work_lock(self._lock(name), f"end of a push of {name} by {self._pipeline}"):
-                    self._restore(name, before)
+                    self._restore(name, lent["image"], lent["before"])
             except LockHeld:
                 return
         file.unlink(missing_ok=True)
 
-    def _restore(self, name: str, before: str | None) -> None:
+    def _restore(self, name: str, image: str, before: str | None) -> None:
+        # Another program may have given the name to its own image, which would be removed with its last name.
+        if before == image or self._images.id(name) != image:
+            return
         if before is not None and self._images.id(before) is not None:
             self._images.tag(before, name)
         else:
@@ -85,10 +89,10 @@ class LentNames:
         return self._home.lock(f"push.{hashlib.sha256(name.encode()).digest()[0] % _LOCKS}")
 
 
-def _names(file: Path) -> dict[str, str | None]:
-    """Return the names in a file. Empty if the run was killed before it had given one."""
+def _read(file: Path) -> dict[str, Any] | None:
+    """Return what a run has lent. None if it was killed before it had given a name."""
     try:
-        found: dict[str, str | None] = json.loads(file.read_text())
+        found: dict[str, Any] = json.loads(file.read_text())
     except (OSError, ValueError):
-        return {}
+        return None
     return found

@@ -234,31 +234,30 @@ def test_a_name_that_is_not_valid_with_its_values(world: World) -> None:
     assert not world.built
 
 
-def test_a_killed_push_leaves_no_name(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("had_name", [False, True])
+def test_a_killed_push_leaves_no_name(world: World, monkeypatch: pytest.MonkeyPatch, *, had_name: bool) -> None:
     """The next build of the pipeline takes it back, unless the run is still in progress."""
-    other = world.engine.images.add(f"{NAME}:latest")
+    name = f"{NAME}:latest"
+    before = world.engine.images.add(name) if had_name else None
     context = world.start(PUSH)
     left = context.home.pushes("shop") / f"{context.run}.json"
     image = DockerBuild().build(context, Files())
     # What SIGKILL leaves during the push.
-    left.parent.mkdir(parents=True, exist_ok=True)
-    left.write_text(json.dumps({f"{NAME}:latest": other, f"{NAME}:0123456": None}))
-    for name in (f"{NAME}:latest", f"{NAME}:0123456"):
-        world.engine.images.tag(image.id, name)
+    left.write_text(json.dumps({"name": name, "image": image.id, "before": before}))
+    world.engine.images.tag(image.id, name)
     half = context.home.pushes("shop") / f"{context.run + 50}.json"
     half.write_text("{")
     # As the recovery of the killed run does.
     context.home.remove_contexts("shop", list)
     running = [context.run]
     monkeypatch.setattr(world.store.runs, "running", lambda _: [SimpleNamespace(number=run) for run in running])
-    world.build(PUSH)
+    world.build(f"{DEPLOY}build: {{}}\n")
     assert left.exists()
     assert not half.exists()
     running.clear()
     world.build(f"{DEPLOY}build: {{}}\n")
     assert not left.exists()
-    assert world.engine.images.id(f"{NAME}:latest") == other
-    assert world.engine.images.id(f"{NAME}:0123456") is None
+    assert world.engine.images.id(name) == before
 
 
 def test_pull_builds_again_if_a_base_image_has_moved(world: World) -> None:

@@ -19,7 +19,7 @@ def test_a_name_that_a_killed_push_has_left_keeps_no_image(context: StageContext
     engine.images.tag(image, NAME)
     left = context.home.pushes("shop") / "1.json"
     left.parent.mkdir(parents=True)
-    left.write_text(json.dumps({NAME: None}))
+    left.write_text(json.dumps({"name": NAME, "image": image, "before": None}))
     prune(context, engine, keep=0)
     assert engine.images.for_pipeline("shop") == {}
     assert not left.exists()

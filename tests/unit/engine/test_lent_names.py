@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -127,3 +128,16 @@ def test_a_run_that_waits_for_a_name_ends(engine: FakeEngine, home: Home) -> Non
         with pytest.raises(Cancelled), names.lent(1, image, NAME, cancelled, timedelta(hours=1)):
             pass
     assert engine.images.id(NAME) is None
+
+
+def test_a_name_that_another_program_has_moved_stays(engine: FakeEngine, home: Home) -> None:
+    """Its image would be removed with its only name."""
+    image, other = engine.images.known("penstock/shop:1"), engine.images.add("another:1")
+    with lent(engine, home, 7, image):
+        engine.images.tag(other, NAME)
+    assert engine.images.id(NAME) == other
+    left = home.pushes("shop") / "8.json"
+    left.write_text(json.dumps({"name": NAME, "image": image, "before": None}))
+    restore(engine, home, list)
+    assert engine.images.id(NAME) == other
+    assert not left.exists()
