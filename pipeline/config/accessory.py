@@ -16,7 +16,7 @@ from pipeline.config.container_values import ImageName
 from pipeline.config.published_port import PublishedPorts, published_port
 from pipeline.config.service import ServiceHealthCheck
 from pipeline.config.steps import Command
-from pipeline.config.time_zone import TimeZoneName
+from pipeline.config.time_zone import TimeZone
 from pipeline.engine.container import PublishedPort
 
 _TIMEOUT = timedelta(hours=1)
@@ -31,7 +31,7 @@ class Backup(Model):
     schedule: Cron | None = Field(
         None, description="Cron expression of five fields at which the daemon makes a backup. None: only on demand."
     )
-    timezone: TimeZoneName | None = Field(
+    timezone: TimeZone | None = Field(
         None, description="Time zone of `schedule`, such as Europe/Berlin. None: local time."
     )
     keep: Whole = Field(7, ge=1, le=10_000, description="Number of backups that are kept. Older ones are deleted.")

@@ -12,8 +12,9 @@ from pipeline.balancer.model import Name
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Whole
 from pipeline.config.container_values import ImageName
-from pipeline.config.job import NOT_OF_JOB, OF_JOB, TimeZone, job_mistakes
+from pipeline.config.job import NOT_OF_JOB, OF_JOB, job_mistakes
 from pipeline.config.service import ServiceHealthCheck, ServiceSettings
+from pipeline.config.time_zone import TimeZone
 from pipeline.engine.labels import DEFAULT_SERVICE
 
 OF_RELEASE = frozenset({"uses", "options", "approval", "release_command", "retain"})

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, tzinfo
-from typing import Annotated
+from datetime import UTC, datetime
 
-from pydantic import AfterValidator
-
-from pipeline.base.errors import ConfigError, FieldError
+from pipeline.base.errors import FieldError
 
 OF_JOB = ("schedule", "timezone", "timeout")
 """The keys of a service that only a job has."""
@@ -28,37 +25,6 @@ NOT_OF_JOB = {
     "logging": "its output is kept by `pipeline job logs`",
 }
 """The keys of a service that a job does not have, each with the reason."""
-
-
-def find_zone(name: str) -> tzinfo:
-    """Return a time zone by its IANA name. Raises `ConfigError` if this machine does not have it."""
-    from zoneinfo import ZoneInfo
-
-    try:
-        return ZoneInfo(name)
-    except (OSError, ValueError, KeyError):
-        raise ConfigError(_unknown_zone(name)) from None
-
-
-def _unknown_zone(name: str) -> str:
-    from zoneinfo import available_timezones
-
-    from pipeline.base.suggestion import nearest
-
-    near = nearest(name, available_timezones())
-    instead = f"did you mean {near}?" if near else "write an IANA name, such as Europe/Berlin"
-    return f"{name!r} is not a time zone of this machine; {instead}"
-
-
-def _time_zone(value: str) -> str:
-    try:
-        find_zone(value)
-    except ConfigError as error:
-        raise ValueError(error.message) from None
-    return value
-
-
-TimeZone = Annotated[str, AfterValidator(_time_zone)]
 
 
 def describe_schedule(schedule: str, timezone: str | None) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import structlog
 
 from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError
 from pipeline.config.accessory import Backup
+from pipeline.config.time_zone import find_zone
 from pipeline.runner.context import PipelineContext
 from pipeline.triggers.schedule import Schedule
 from pipeline.triggers.time_zone import local_zone
@@ -108,6 +108,6 @@ class BackupLoop:
 
 
 def _schedule(backup: Backup, now: datetime) -> Schedule:
-    zone = ZoneInfo(backup.timezone) if backup.timezone else local_zone()
+    zone = find_zone(backup.timezone) if backup.timezone else local_zone()
     assert backup.schedule is not None
     return Schedule((backup.schedule,), zone, now)

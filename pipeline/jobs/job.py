@@ -8,11 +8,11 @@ from datetime import datetime, tzinfo
 from pipeline.api import StageContext
 from pipeline.base.errors import ConfigError
 from pipeline.base.suggestion import did_you_mean
-from pipeline.config.job import find_zone
 from pipeline.config.mounts import resolved_mounts
 from pipeline.config.privileges import pids
 from pipeline.config.release import ReleaseSpec, service_names
 from pipeline.config.service_spec import ServiceSpec
+from pipeline.config.time_zone import find_zone
 from pipeline.engine.container import ContainerSpec, LogLimit
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import (

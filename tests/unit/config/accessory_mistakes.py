@@ -93,8 +93,8 @@ ACCESSORY_MISTAKES = [
     _bad(
         "a time zone that is none",
         "{db: {image: postgres, backup: {command: [a], schedule: 0 3 * * *, timezone: Berlin}}}",
-        "2:91: accessories.db.backup.timezone: 'Berlin' is not a time zone of this machine; write a name"
-        " such as Europe/Berlin",
+        "2:91: accessories.db.backup.timezone: 'Berlin' is not a time zone of this machine; did you mean"
+        " Europe/Berlin?",
     ),
     _bad(
         "a time zone without a schedule",
