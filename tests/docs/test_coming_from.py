@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from pipeline.cli.commands import COMMANDS
 from pipeline.cli.program import cli
-from tests.support.compose_imports import NEEDS_ALL, loaded
+from tests.support.compose_imports import loaded
 
 PAGE = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text()
 COMPOSE, PIPELINE = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
@@ -29,7 +29,6 @@ def test_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted((done.stdout + done.stderr).splitlines()) == sorted(console.splitlines())
 
 
-@NEEDS_ALL
 def test_the_result_is_valid(tmp_path: Path) -> None:
     """The pipeline.yaml on the page is valid."""
     from ruamel.yaml import YAML

@@ -6,20 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from pipeline.base.errors import ConfigError
 from pipeline.compose.translation import Imported, Where, translate
 from pipeline.compose.writer import pipeline_text
-from pipeline.config.deploy import Deploy
 from pipeline.config.load import Configuration, load
-from pipeline.config.models import Pipeline
 
 FILE = "compose.yaml"
-NEEDS_ALL = pytest.mark.skipif(
-    not {"accessories"} <= Pipeline.model_fields.keys() or not {"image", "env_file"} <= Deploy.model_fields.keys(),
-    reason="needs accessories, deploy.image and env_file",
-)
 
 
 def reader(files: Mapping[str, str]) -> Any:

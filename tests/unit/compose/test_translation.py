@@ -20,10 +20,9 @@ from tests.support.compose_examples import (
     TRAEFIK,
     TRANSPORTS,
 )
-from tests.support.compose_imports import NEEDS_ALL, content, imported, loaded, notes
+from tests.support.compose_imports import content, imported, loaded, notes
 
 
-@NEEDS_ALL
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_an_example_becomes_a_valid_file(name: str, tmp_path: Path) -> None:
     """Every pipeline of an example passes the checks of `pipeline validate`."""
