@@ -1,7 +1,7 @@
 """The interface between the runner and the stages.
 
-Besides this, stages import `pipeline.engine`, `pipeline.balancer`, `pipeline.jobs`, and the modules below them; never
-the command line, the runner, or one another.
+Besides this, stages import `pipeline.engine`, `pipeline.balancer`, `pipeline.jobs`, `pipeline.accessories`, and the
+modules below them; never the command line, the runner, or one another.
 
 A stage is a class found through the entry-point group `pipeline.stages`, as `source.NAME`, `build.NAME` or
 `deploy.NAME`. The key `uses` of its section in pipeline.yaml names it. `Source.find` gives a `Checkout`,

@@ -43,7 +43,7 @@ _logger = structlog.get_logger(__name__)
 
 
 class PipelineSupervisor:
-    """Runs the queue worker, the loops of triggers, repairs and jobs of one pipeline. Holds the pipeline's lock.
+    """Runs the queue worker and the loops of one pipeline. Holds the pipeline's lock.
 
     Each is a job of `scheduler`, which many pipelines may share. For `has_events` see `RepairLoop`.
     """
