@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # The schedule is checked at least this often, because the wall clock may jump.
 _MAX_WAIT = timedelta(seconds=20)
 _MIN_WAIT = timedelta(milliseconds=10)
-# Of a pipeline without schedules. A reload wakes the job.
+# Of a pipeline without schedules. A reload wakes the loop.
 _IDLE_INTERVAL = timedelta(minutes=10)
 _logger = structlog.get_logger(__name__)
 

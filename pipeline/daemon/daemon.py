@@ -20,7 +20,7 @@ from pipeline.daemon.balancer_supervisor import BalancerSupervisor
 from pipeline.daemon.certificate_renewal import CertificateRenewal
 from pipeline.daemon.certificate_supervisor import CertificateSupervisor
 from pipeline.daemon.engine_watch import EngineWatch
-from pipeline.daemon.scheduler import Job, Scheduler
+from pipeline.daemon.scheduler import Loop, Scheduler
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.service_supervisor import ServiceSupervisor
 from pipeline.daemon.stack_supervisor import StackSupervisor
@@ -90,7 +90,7 @@ class Daemon:
         self._certificates = CertificateSupervisor(
             open_balancer(home.balancer), home.dns_programs, self._emit_to_owners, self._clock
         )
-        self._certificate_job: Job | None = None
+        self._certificate_loop: Loop | None = None
         self._engine_watch = EngineWatch(local_events(home.id), self._on_replica, self._clock)
         self._notified = threading.Event()
         self._ending = threading.Event()
@@ -141,7 +141,7 @@ class Daemon:
         self._scheduler.add("interrupted operations on stacks", self.stacks.step)
         renewal = CertificateRenewal(self.home, self._emit_to_all, self._clock)
         self._scheduler.add("renewal of the home's certificates", renewal.step)
-        self._certificate_job = self._scheduler.add("certificates", self._certificates.step)
+        self._certificate_loop = self._scheduler.add("certificates", self._certificates.step)
         changes = self.store.changes
         stack.enter_context(changes.subscribe(self._wake_queues, foreign_only=True))
         stack.enter_context(changes.watch(self._scheduler.add("changes of the database", changes.step).wake))
@@ -179,9 +179,9 @@ class Daemon:
         self._balancer_supervisor.stop()
         self._engine_watch.stop()
         self.services.close()
-        if self._certificate_job is not None:
+        if self._certificate_loop is not None:
             # What a step has begun, the next daemon continues.
-            self._certificate_job.stop()
+            self._certificate_loop.stop()
         closing = [
             threading.Thread(target=supervisor.stop, args=(timeout,), daemon=True)
             for supervisor in self.supervisors.values()
@@ -217,8 +217,8 @@ class Daemon:
 
         The owner may have other certificates than before, too.
         """
-        if self._certificate_job is not None:
-            self._certificate_job.wake()
+        if self._certificate_loop is not None:
+            self._certificate_loop.wake()
         for supervisor in self.supervisors.values():
             if pipeline is None or supervisor.served_file.group_owner == pipeline:
                 supervisor.notify_drift()

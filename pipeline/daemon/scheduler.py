@@ -1,7 +1,7 @@
 """The repeated work of the daemon's pipelines, by one thread that knows when what is due.
 
-A job is a function that does one step and returns the time until its next one. Two steps of a job never run at the
-same time. A step may wait or hang: the other jobs continue, in further threads of the pool.
+A loop is a function that does one step and returns the time until its next one. Two steps of a loop never run at the
+same time. A step may wait or hang: the other loops continue, in further threads of the pool.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from pipeline.daemon.worker_pool import WorkerPool
 
 # Steps that wait for a thread wait this long, in seconds. Then the pool gets one more.
 _GROWTH_DELAY = 0.05
-# A step that raises is repeated after this time. Jobs handle the errors that they expect.
+# A step that raises is repeated after this time. Loops handle the errors that they expect.
 _RETRY_INTERVAL = timedelta(seconds=1)
 _logger = structlog.get_logger(__name__)
 
 Step = Callable[[], timedelta | None]
 
 
-class Job:
+class Loop:
     """Work that a scheduler repeats. `Scheduler.add` makes it. Safe to use from any thread."""
 
     def __init__(self, scheduler: Scheduler, name: str, step: Step) -> None:
@@ -49,19 +49,19 @@ class Job:
         self._scheduler.stop(self)
 
     def join(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds until the job is stopped and no step runs. Return whether it is so."""
+        """Wait up to `timeout` seconds until the loop is stopped and no step runs. Return whether it is so."""
         return self._scheduler.join(self, timeout)
 
 
 class Scheduler:
-    """Executes the steps of jobs when they are due. Use in a `with` block. Safe to use from any thread."""
+    """Executes the steps of loops when they are due. Use in a `with` block. Safe to use from any thread."""
 
     def __init__(self, clock: Clock, name: str = "worker") -> None:
         self._clock = clock
         self._pool = WorkerPool(name)
         self._changed = threading.Condition()
         self._woken = threading.Event()
-        self._queue: list[tuple[float, int, Job]] = []
+        self._queue: list[tuple[float, int, Loop]] = []
         self._numbers = count()
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
@@ -78,39 +78,39 @@ class Scheduler:
         self._thread.start()
 
     def close(self) -> None:
-        """Start no further steps. Those that run are not waited for, so stop and join the jobs first."""
+        """Start no further steps. Those that run are not waited for, so stop and join the loops first."""
         self._is_closed = True
         self._woken.set()
         self._pool.close()
 
-    def add(self, name: str, step: Step, delay: timedelta = timedelta(0)) -> Job:
+    def add(self, name: str, step: Step, delay: timedelta = timedelta(0)) -> Loop:
         """Repeat a step, first after `delay`. Its result is the time until the next one, or None after the last one.
 
         An exception is logged, and the step is repeated after a second.
         """
-        job = Job(self, name, step)
+        loop = Loop(self, name, step)
         with self._changed:
-            self._schedule(job, delay)
-        return job
+            self._schedule(loop, delay)
+        return loop
 
-    def wake(self, job: Job) -> None:
-        """See `Job.wake`."""
+    def wake(self, loop: Loop) -> None:
+        """See `Loop.wake`."""
         with self._changed:
-            if not job.is_running:
-                self._start(job)
+            if not loop.is_running:
+                self._start(loop)
             else:
-                job.is_woken = True
+                loop.is_woken = True
 
-    def stop(self, job: Job) -> None:
-        """See `Job.stop`."""
+    def stop(self, loop: Loop) -> None:
+        """See `Loop.stop`."""
         with self._changed:
-            job.is_stopped, job.due = True, None
+            loop.is_stopped, loop.due = True, None
             self._changed.notify_all()
 
-    def join(self, job: Job, timeout: float) -> bool:
-        """See `Job.join`."""
+    def join(self, loop: Loop, timeout: float) -> bool:
+        """See `Loop.join`."""
         with self._changed:
-            return self._changed.wait_for(lambda: job.is_stopped and not job.is_running, timeout)
+            return self._changed.wait_for(lambda: loop.is_stopped and not loop.is_running, timeout)
 
     def _run(self) -> None:
         while not self._is_closed:
@@ -126,49 +126,49 @@ class Scheduler:
             self._woken.clear()
 
     def _start_due(self) -> timedelta | None:
-        """Start the jobs that are due, and return the time until the next one is. None if there is none."""
+        """Start the loops that are due, and return the time until the next one is. None if there is none."""
         now = self._clock.monotonic()
         while self._queue:
-            due, _, job = self._queue[0]
-            # A job that was woken or stopped meanwhile has an entry that no longer counts.
-            if job.due == due and due > now:
+            due, _, loop = self._queue[0]
+            # A loop that was woken or stopped meanwhile has an entry that no longer counts.
+            if loop.due == due and due > now:
                 return timedelta(seconds=due - now)
             heapq.heappop(self._queue)
-            if job.due == due:
-                self._start(job)
+            if loop.due == due:
+                self._start(loop)
         return None
 
-    def _start(self, job: Job) -> None:
-        if not job.is_stopped:
-            job.is_running, job.is_woken, job.due = True, False, None
-            self._pool.submit(lambda: self._execute(job))
+    def _start(self, loop: Loop) -> None:
+        if not loop.is_stopped:
+            loop.is_running, loop.is_woken, loop.due = True, False, None
+            self._pool.submit(lambda: self._execute(loop))
             if self._pool.is_behind:
                 self._woken.set()
 
-    def _execute(self, job: Job) -> None:
+    def _execute(self, loop: Loop) -> None:
         delay: timedelta | None = None
         try:
-            delay = self._step(job) if not job.is_stopped else None
+            delay = self._step(loop) if not loop.is_stopped else None
         finally:
             with self._changed:
-                job.is_running = False
+                loop.is_running = False
                 if delay is None:
-                    job.is_stopped = True
-                elif job.is_woken:
-                    self._start(job)
-                elif not job.is_stopped:
-                    self._schedule(job, delay)
+                    loop.is_stopped = True
+                elif loop.is_woken:
+                    self._start(loop)
+                elif not loop.is_stopped:
+                    self._schedule(loop, delay)
                 self._changed.notify_all()
 
-    def _step(self, job: Job) -> timedelta | None:
+    def _step(self, loop: Loop) -> timedelta | None:
         try:
-            return job.step()
+            return loop.step()
         except Exception:
-            _logger.exception("internal error", job=job.name)
+            _logger.exception("internal error", loop=loop.name)
             return _RETRY_INTERVAL
 
-    def _schedule(self, job: Job, delay: timedelta) -> None:
-        job.due = self._clock.monotonic() + max(delay.total_seconds(), 0.0)
-        heapq.heappush(self._queue, (job.due, next(self._numbers), job))
-        if self._queue[0][2] is job:
+    def _schedule(self, loop: Loop, delay: timedelta) -> None:
+        loop.due = self._clock.monotonic() + max(delay.total_seconds(), 0.0)
+        heapq.heappush(self._queue, (loop.due, next(self._numbers), loop))
+        if self._queue[0][2] is loop:
             self._woken.set()

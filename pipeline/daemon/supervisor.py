@@ -1,4 +1,4 @@
-"""The jobs of one pipeline in the daemon: start, restart after an error, and stop."""
+"""The loops of one pipeline in the daemon: start, restart after an error, and stop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.daemon.accessory_loop import AccessoryLoop
 from pipeline.daemon.backup_loop import BackupLoop
 from pipeline.daemon.job_loop import JobLoop
 from pipeline.daemon.repair_loop import RepairLoop
-from pipeline.daemon.scheduler import Job, Scheduler, Step
+from pipeline.daemon.scheduler import Loop, Scheduler, Step
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.trigger_loop import TriggerLoop
 from pipeline.engine.interfaces import ReplicaChange
@@ -45,7 +45,7 @@ _logger = structlog.get_logger(__name__)
 class PipelineSupervisor:
     """Runs the queue worker and the loops of one pipeline. Holds the pipeline's lock.
 
-    Each is a job of `scheduler`, which many pipelines may share. For `has_events` see `RepairLoop`.
+    Each is a loop of `scheduler`, which many pipelines may share. For `has_events` see `RepairLoop`.
     """
 
     def __init__(
@@ -68,33 +68,33 @@ class PipelineSupervisor:
         self._backup_loop = BackupLoop(self._context, clock)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._jobs: dict[str, Job] = {}
+        self._loops: dict[str, Loop] = {}
         self._held = ExitStack()
         self.ready = threading.Event()
 
     def start(self) -> None:
-        """Start the job that waits for the pipeline's lock, recovers after a crash, and starts the others."""
+        """Start the loop that waits for the pipeline's lock, recovers after a crash, and starts the others."""
         self._add("start", self._until_done(self._take_over, self._until_done(self._recover, self._begin)))
 
     def stop(self, timeout: float) -> None:
-        """Stop all jobs. A deployment may finish within `timeout` seconds.
+        """Stop all loops. A deployment may finish within `timeout` seconds.
 
         Safe to repeat, and to call before `start`.
         """
         deadline = time.monotonic() + timeout
         with self._lock:
             self._stopping.set()
-            jobs = list(self._jobs.values())
-        for job in jobs:
-            job.stop()
+            loops = list(self._loops.values())
+        for loop in loops:
+            loop.stop()
         self._backup_loop.cancel()
         try:
             self.queue_worker.stop(timeout)
         finally:
-            if all(job.join(max(0.0, deadline - time.monotonic())) for job in jobs):
+            if all(loop.join(max(0.0, deadline - time.monotonic())) for loop in loops):
                 self._release()
             else:
-                threading.Thread(target=self._release_after, args=(jobs,), name="release", daemon=True).start()
+                threading.Thread(target=self._release_after, args=(loops,), name="release", daemon=True).start()
 
     def notify(self, trigger: Trigger | None) -> None:
         """Request a scan of the refs. See `TriggerLoop.notify`."""
@@ -123,9 +123,9 @@ class PipelineSupervisor:
         return self.served_file.pipeline_context
 
     def _wake(self, name: str) -> None:
-        # Before the start there is nothing to wake: the first step of each job looks at everything.
-        if job := self._jobs.get(name):
-            job.wake()
+        # Before the start there is nothing to wake: the first step of each loop looks at everything.
+        if loop := self._loops.get(name):
+            loop.wake()
 
     def _wake_workers(self) -> None:
         """Look at the queue, and at the jobs, which a deployment that has just ended may have changed."""
@@ -133,10 +133,10 @@ class PipelineSupervisor:
         self._wake("job loop")
 
     def _add(self, name: str, step: Step, delay: timedelta = timedelta(0)) -> None:
-        """Add a job, unless `stop` was called."""
+        """Add a loop, unless `stop` was called."""
         with self._lock:
             if not self._stopping.is_set():
-                self._jobs[name] = self._scheduler.add(f"{name} of {self.served_file.name}", self._named(step), delay)
+                self._loops[name] = self._scheduler.add(f"{name} of {self.served_file.name}", self._named(step), delay)
 
     def _named(self, step: Step) -> Step:
         def named() -> timedelta | None:
@@ -170,7 +170,7 @@ class PipelineSupervisor:
                 delay = step()
             except Exception as error:
                 if not isinstance(error, PenstockError):
-                    _logger.exception("job failed", job=name)
+                    _logger.exception("loop failed", loop=name)
                 self._report_failure(name, error)
                 delay, backoff = backoff.delay(), backoff.after(succeeded=False)
                 not_before = self._clock.monotonic() + delay.total_seconds()
@@ -225,14 +225,14 @@ class PipelineSupervisor:
         return attempt
 
     def _release(self) -> None:
-        """Close everything, and release the pipeline's lock. No job runs."""
+        """Close everything, and release the pipeline's lock. No loop runs."""
         self._trigger_loop.close()
         self._repair_loop.close()
         self._job_loop.close()
         self._accessory_loop.close()
         self._held.close()
 
-    def _release_after(self, jobs: list[Job]) -> None:
-        for job in jobs:
-            job.join(threading.TIMEOUT_MAX)
+    def _release_after(self, loops: list[Loop]) -> None:
+        for loop in loops:
+            loop.join(threading.TIMEOUT_MAX)
         self._release()

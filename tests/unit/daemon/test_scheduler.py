@@ -45,13 +45,13 @@ def threads() -> int:
 
 
 def test_steps_follow_their_delays(scheduler: Scheduler, clock: FakeClock) -> None:
-    """Two jobs are repeated, each after its own delay."""
+    """Two loops are repeated, each after its own delay."""
     start, often, seldom = clock.monotonic(), Steps(clock), Steps(clock, 3 * SECOND)
-    jobs = scheduler.add("often", often, SECOND), scheduler.add("seldom", seldom)
+    loops = scheduler.add("often", often, SECOND), scheduler.add("seldom", seldom)
     for number in range(1, 7):
         # Only then is a step over, and the next one known.
         dues = [start + number, start + (number + 2) // 3 * 3]
-        until(lambda: [job.due for job in jobs] == dues, "both jobs have a next step")  # noqa: B023
+        until(lambda: [loop.due for loop in loops] == dues, "both loops have a next step")  # noqa: B023
         clock.advance(SECOND)
     until(lambda: len(often.at) == 6 and len(seldom.at) == 3, "the last steps are done")
     assert [at - start for at in often.at[:6]] == [1, 2, 3, 4, 5, 6]
@@ -61,9 +61,9 @@ def test_steps_follow_their_delays(scheduler: Scheduler, clock: FakeClock) -> No
 def test_a_job_that_is_woken(scheduler: Scheduler, clock: FakeClock) -> None:
     """Its next step is done at once, and the delay counts from there."""
     steps = Steps(clock, 60 * SECOND)
-    job = scheduler.add("job", steps, 60 * SECOND)
+    loop = scheduler.add("loop", steps, 60 * SECOND)
     clock.advance(10 * SECOND)
-    job.wake()
+    loop.wake()
     until(lambda: steps.at, "the step is done")
     clock.wait_for_waiters()
     assert clock.advance_to_next_timeout() in (50 * SECOND, 60 * SECOND)
@@ -80,15 +80,15 @@ def test_a_wake_during_a_step_is_not_lost(scheduler: Scheduler) -> None:
         leave.wait(DEADLINE)
         return timedelta(days=1)
 
-    job = scheduler.add("job", step)
+    loop = scheduler.add("loop", step)
     assert entered.wait(DEADLINE)
     for _ in range(5):
-        job.wake()
+        loop.wake()
     assert count == 1
     leave.set()
     until(lambda: count == 2, "the second step")
-    job.stop()
-    assert job.join(DEADLINE)
+    loop.stop()
+    assert loop.join(DEADLINE)
     assert count == 2
 
 
@@ -106,20 +106,20 @@ def test_no_two_steps_of_a_job_at_once(scheduler: Scheduler) -> None:
             inside -= 1
         return timedelta(days=1)
 
-    job = scheduler.add("job", step)
-    wakers = [threading.Thread(target=lambda: [job.wake() for _ in range(200)]) for _ in range(4)]
+    loop = scheduler.add("loop", step)
+    wakers = [threading.Thread(target=lambda: [loop.wake() for _ in range(200)]) for _ in range(4)]
     for waker in wakers:
         waker.start()
     for waker in wakers:
         waker.join()
     before = count
-    job.wake()
+    loop.wake()
     until(lambda: count > before, "a step after the last wake")
     assert most == 1
 
 
 def test_jobs_that_hang_delay_no_other(scheduler: Scheduler) -> None:
-    """Steps of fifty jobs wait. That of another one is done nevertheless, and all threads but one end afterwards."""
+    """Steps of fifty loops wait. That of another one is done nevertheless, and all threads but one end afterwards."""
     leave, entered, done = threading.Event(), threading.Semaphore(0), threading.Event()
 
     def hang() -> None:
@@ -137,10 +137,10 @@ def test_jobs_that_hang_delay_no_other(scheduler: Scheduler) -> None:
 
 
 def test_many_idle_jobs_need_few_threads(scheduler: Scheduler, clock: FakeClock) -> None:
-    """Six hundred jobs that are due together are done by a few threads: one more for each 50 ms of a backlog."""
+    """Six hundred loops that are due together are done by a few threads: one more for each 50 ms of a backlog."""
     begin, steps = time.monotonic(), [Steps(clock, 60 * SECOND) for _ in range(600)]
     for each in steps:
-        scheduler.add("job", each)
+        scheduler.add("loop", each)
     until(lambda: all(each.at for each in steps), "each has done a step")
     assert threads() <= 10 + (time.monotonic() - begin) / 0.05
 
@@ -154,20 +154,20 @@ def test_a_stopped_job(scheduler: Scheduler, clock: FakeClock) -> None:
         leave.wait(DEADLINE)
         return steps()
 
-    job = scheduler.add("job", step)
+    loop = scheduler.add("loop", step)
     assert entered.wait(DEADLINE)
-    job.stop()
-    assert not job.join(0.01)
+    loop.stop()
+    assert not loop.join(0.01)
     leave.set()
-    assert job.join(DEADLINE)
-    job.wake()
+    assert loop.join(DEADLINE)
+    loop.wake()
     clock.advance(10 * SECOND)
-    assert job.join(DEADLINE)
+    assert loop.join(DEADLINE)
     assert len(steps.at) == 1
 
 
 def test_a_step_that_raises(scheduler: Scheduler, clock: FakeClock) -> None:
-    """It is repeated after a second. Other jobs continue."""
+    """It is repeated after a second. Other loops continue."""
     failed: list[float] = []
 
     def fail() -> timedelta:
@@ -182,10 +182,10 @@ def test_a_step_that_raises(scheduler: Scheduler, clock: FakeClock) -> None:
 
 
 def test_the_last_step(scheduler: Scheduler, clock: FakeClock) -> None:
-    """A step that returns None is the last one, also if the job is woken meanwhile."""
+    """A step that returns None is the last one, also if the loop is woken meanwhile."""
     steps = Steps(clock, None)
-    job = scheduler.add("job", steps)
-    assert job.join(DEADLINE)
-    job.wake()
-    assert job.join(DEADLINE)
+    loop = scheduler.add("loop", steps)
+    assert loop.join(DEADLINE)
+    loop.wake()
+    assert loop.join(DEADLINE)
     assert len(steps.at) == 1

@@ -1,4 +1,4 @@
-"""The supervisor takes a pipeline's lock when it is free, and repeats jobs that fail."""
+"""The supervisor takes a pipeline's lock when it is free, and repeats loops that fail."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ def test_stopping_before_the_start(supervisor: PipelineSupervisor, home: Home) -
     assert not is_held(home.lock("shop"))
 
 
-def test_a_job_that_fails_is_repeated(
+def test_a_loop_that_fails_is_repeated(
     supervisor: PipelineSupervisor, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job that fails is repeated with a backoff, and each failure is reported."""
+    """A loop that fails is repeated with a backoff, and each failure is reported."""
     started: list[float] = []
 
     def fail(_: QueueWorker) -> timedelta:
@@ -102,7 +102,7 @@ def test_a_job_that_fails_is_repeated(
         return len(started) >= 5
 
     until(failed_five_times, "five starts")
-    # They may be longer, because the clock also goes to what other jobs wait for.
+    # They may be longer, because the clock also goes to what other loops wait for.
     gaps = [later - earlier for earlier, later in pairwise(started[1:5])]
     assert [gap for gap, least in zip(gaps, (0.4, 0.8, 1.6), strict=True) if gap < least - 0.001] == [], gaps
     assert len(messages(supervisor, "serve.failed")) >= 3

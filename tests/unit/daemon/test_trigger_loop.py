@@ -15,7 +15,7 @@ from pipeline.base.errors import StageFailed
 from pipeline.base.home import Home
 from pipeline.config.load import load
 from pipeline.daemon.ref_watch import RefWatch
-from pipeline.daemon.scheduler import Job, Scheduler
+from pipeline.daemon.scheduler import Loop, Scheduler
 from pipeline.daemon.trigger_loop import TriggerLoop
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.ref_tracker import RefTracker
@@ -80,16 +80,16 @@ def running_loop(
     pipeline_context: PipelineContext, clock: FakeClock, ref_tracker: RefTracker | None = None
 ) -> Iterator[TriggerLoop]:
     """Run a trigger loop until the block ends."""
-    jobs: list[Job] = []
+    loops: list[Loop] = []
     ref_tracker = ref_tracker or RefTracker(lambda: pipeline_context, lambda: None)
-    found = TriggerLoop(lambda: pipeline_context, ref_tracker, clock, lambda: [job.wake() for job in jobs])
+    found = TriggerLoop(lambda: pipeline_context, ref_tracker, clock, lambda: [loop.wake() for loop in loops])
     with Scheduler(clock) as scheduler:
-        jobs.append(scheduler.add("trigger loop", found.step))
+        loops.append(scheduler.add("trigger loop", found.step))
         try:
             yield found
         finally:
-            jobs[0].stop()
-            assert jobs[0].join(DEADLINE)
+            loops[0].stop()
+            assert loops[0].join(DEADLINE)
             found.close()
 
 
