@@ -69,6 +69,9 @@ def _lost_output(pipeline: Pipeline) -> Iterator[str]:
         section = f"deploy.services.{name}" if pipeline.deploy.services else "deploy"
         if text := unreadable(service.logging):
             yield f"{section}.logging: {text}"
+    for name, accessory in pipeline.accessories.items():
+        if text := unreadable(accessory.logging, f"pipeline accessory logs {name}"):
+            yield f"accessories.{name}.logging: {text}"
 
 
 def _slow_expressions(pipeline: Pipeline) -> Iterator[str]:

@@ -47,9 +47,9 @@ class Logging(Model):
         return self
 
 
-def unreadable(logging: Logging | None) -> str | None:
-    """Return what is lost if Docker cannot give back the output of a container, or None."""
+def unreadable(logging: Logging | None, command: str = "pipeline logs --app") -> str | None:
+    """Return what is lost if Docker cannot give back the output of a container, or None. `command` would show it."""
     if logging is None or logging.log_driver.is_readable:
         return None
     why = f"with the driver {logging.driver}" if logging.driver == UNREADABLE_DRIVER else f"with {CACHE_DISABLED}"
-    return f"Docker keeps no output {why}, so `pipeline logs --app` and the errors of failed containers show none"
+    return f"Docker keeps no output {why}, so `{command}` and the errors of failed containers show none"

@@ -121,3 +121,14 @@ def test_a_log_driver_that_keeps_nothing_is_a_warning(keys: str, why: str | None
     lines = CliRunner().invoke(validate.command).output.splitlines()
     lost = "so `pipeline logs --app` and the errors of failed containers show none"
     assert lines[1:] == ([f"warning: deploy.logging: {why}, {lost}"] if why else [])
+
+
+def test_an_accessory_whose_output_is_lost_is_a_warning(balancer: Balancer) -> None:
+    """Its own command would show none."""
+    assert balancer.registry().is_empty
+    accessories = "accessories: {db: {image: postgres, logging: {driver: none}}, cache: {image: redis}}\n"
+    Path("pipeline.yaml").write_text(f"{MINIMAL.rstrip()}\n{accessories}")
+    why = "Docker keeps no output with the driver none"
+    lost = "so `pipeline accessory logs db` and the errors of failed containers show none"
+    lines = CliRunner().invoke(validate.command).output.splitlines()
+    assert lines[1:] == [f"warning: accessories.db.logging: {why}, {lost}"]
