@@ -31,12 +31,15 @@ class AccessoryReport:
         store: Store,
         pipeline: str,
         settings: Mapping[str, Accessory] | None,
-        containers: Sequence[Container],
+        containers: Sequence[Container] | None,
     ) -> Self:
-        """Read what the store and the engine have of them. `settings` is None if the file is not known."""
+        """Read what the store and the engine have of them.
+
+        `settings` is None if the file is not known, `containers` if the engine did not answer.
+        """
         records = {row.name: Record.from_row(row) for row in store.accessories.all(pipeline)}
         own: dict[str, list[Container]] = {}
-        for each in containers:
+        for each in containers or ():
             if each.labels.get(LABEL_ROLE) == ROLE_ACCESSORY:
                 own.setdefault(each.labels.get(LABEL_ACCESSORY, ""), []).append(each)
         found = []
@@ -47,7 +50,7 @@ class AccessoryReport:
                     name,
                     records.get(name),
                     settings,
-                    own.get(name, []),
+                    None if containers is None else own.get(name, []),
                     backups[-1].created_at if backups else None,
                 )
             )
@@ -89,12 +92,12 @@ def _response(
     name: str,
     record: Record | None,
     settings: Mapping[str, Accessory] | None,
-    containers: Sequence[Container],
+    containers: Sequence[Container] | None,
     last_backup: object,
 ) -> AccessoryResponse:
     declared = (settings or {}).get(name)
     version = (record.current or record.next) if record else None
-    latest = max(containers, key=lambda each: (each.is_running, each.created_at), default=None)
+    latest = max(containers or (), key=lambda each: (each.is_running, each.created_at), default=None)
     health = None
     if latest is not None and version is not None and latest.is_running:
         health = str(health_of(latest, version.settings.health_check))
@@ -102,7 +105,7 @@ def _response(
     return AccessoryResponse.model_validate(
         {
             "name": name,
-            "state": _state(record, latest),
+            "state": _state(record, latest, is_seen=containers is not None),
             "image": shown,
             "health": health,
             "container": latest.name if latest else None,
@@ -114,7 +117,7 @@ def _response(
     )
 
 
-def _state(record: Record | None, container: Container | None) -> str:
+def _state(record: Record | None, container: Container | None, *, is_seen: bool) -> str:
     """Return the state in one word."""
     if record is None:
         return "not started"
@@ -123,5 +126,5 @@ def _state(record: Record | None, container: Container | None) -> str:
     if record.wanted is not WantedState.RUNNING:
         return "stopped" if record.wanted is WantedState.STOPPED else "being removed"
     if container is None:
-        return "missing"
+        return "missing" if is_seen else "unknown"
     return "running" if container.is_running else container.state

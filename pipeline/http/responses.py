@@ -265,7 +265,8 @@ class AccessoryResponse(Body):
 
     name: str = Field(description="The accessory's name, which is its host name.")
     state: str = Field(
-        description="`running`, `stopped`, `starting`, `missing`, `exited`, `being removed` or `not started`."
+        description="`running`, `stopped`, `starting`, `missing`, `exited`, `being removed` or `not started`; "
+        "`unknown` if Docker did not respond in time."
     )
     image: str = Field(description="The image as written in pipeline.yaml.")
     health: str | None = Field(description="`healthy`, `starting` or `unhealthy`; null if it does not run.")

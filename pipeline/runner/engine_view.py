@@ -31,10 +31,11 @@ class EngineView:
     """The containers of a pipeline, and those that the engine had to restart.
 
     The balancer may find a container healthy between two crashes, and does not know those without a target group.
+    `accessories` is None if the engine did not list them.
     """
 
     containers: list[Container] = field(default_factory=list)
-    accessories: list[Container] = field(default_factory=list)
+    accessories: Sequence[Container] | None = None
     restarts: list[Restarts] = field(default_factory=list)
 
     @classmethod
@@ -50,7 +51,7 @@ class EngineView:
         )
         looking.start()
         looking.join(_TIMEOUT)
-        return cls(list(found.containers), list(found.accessories), list(found.restarts))
+        return cls(list(found.containers), found.accessories, list(found.restarts))
 
     def collect(self, home: Home, pipeline: str) -> None:
         """Fill the view, for as long as the engine takes."""
@@ -59,7 +60,7 @@ class EngineView:
         try:
             with local_engine(home.id) as engine:
                 self.containers += engine.containers.for_pipeline(pipeline)
-                self.accessories += engine.containers.for_pipeline(pipeline, ROLE_ACCESSORY)
+                self.accessories = engine.containers.for_pipeline(pipeline, ROLE_ACCESSORY)
                 for listed in self.containers:
                     container = engine.containers.inspect(listed.id)
                     if container.restarts:

@@ -177,6 +177,17 @@ def test_the_status_has_the_accessories(world: World) -> None:
     ]
 
 
+def test_the_status_without_an_engine_says_of_no_accessory_that_it_is_down(world: World) -> None:
+    """Else it would name a command that repairs nothing."""
+    world.engine.faults.go_away()
+    lines = CliRunner().invoke(status.command, [], catch_exceptions=False).output.splitlines()
+    assert [line for line in lines if "accessory" in line] == ["accessory db: unknown, db:1"]
+    world.engine.faults.come_back()
+    world.engine.containers.forget(world.running[0].id)
+    lines = CliRunner().invoke(status.command, [], catch_exceptions=False).output.splitlines()
+    assert "accessory db does not run: `pipeline accessory start db`" in lines
+
+
 def test_a_recovery_starts_what_should_run(world: World) -> None:
     """`pipeline recover` says when there is nothing to do."""
     assert CliRunner().invoke(recover.command, [], catch_exceptions=False).output == "nothing to recover\n"
