@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from pipeline.config.dotenv_interpolation import closing_brace
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATOR = re.compile(r":?[-?+]")
 _MAX_DEPTH = 20
@@ -33,8 +35,11 @@ def parse_text(text: str, depth: int = 0) -> Parts:
         following = text[dollar + 1 : dollar + 2]
         found: Variable | None = None
         if following == "{":
-            at = _closing_brace(text, dollar + 2) + 1
-            found = _braced(text[dollar + 2 : at - 1], depth)
+            end = closing_brace(text, dollar + 2)
+            if end is None:
+                raise ValueError("has a ${ without a }; write $$ for a $")
+            at = end + 1
+            found = _braced(text[dollar + 2 : end], depth)
         elif name := _NAME.match(text, dollar + 1):
             at = name.end()
             found = Variable(name[0])
@@ -60,13 +65,3 @@ def _braced(expression: str, depth: int) -> Variable:
     if operator is None:
         raise ValueError(f"has ${{{name[0]}...}}, which must continue with :-, :? or :+; write $$ for a $")
     return Variable(name[0], operator[0][-1], parse_text(rest[operator.end() :], depth + 1))
-
-
-def _closing_brace(text: str, at: int) -> int:
-    depth = 1
-    for position in range(at, len(text)):
-        opens = text.startswith("${", position)
-        depth += opens - (text[position] == "}")
-        if depth == 0:
-            return position
-    raise ValueError("has a ${ without a }; write $$ for a $")

@@ -23,8 +23,11 @@ def interpolate(text: str, variables: Mapping[str, str], depth: int = 0) -> str:
         parts.append(text[at:dollar])
         following = text[dollar + 1 : dollar + 2]
         if following == "{":
-            at = _closing_brace(text, dollar + 2) + 1
-            parts.append(_braced(text[dollar + 2 : at - 1], variables, depth))
+            end = closing_brace(text, dollar + 2)
+            if end is None:
+                raise ValueError("${ must be closed with }; write $$ for a $")
+            at = end + 1
+            parts.append(_braced(text[dollar + 2 : end], variables, depth))
         elif name := _NAME.match(text, dollar + 1):
             at = name.end()
             parts.append(_look_up(name[0], variables))
@@ -65,12 +68,12 @@ def _look_up(name: str, variables: Mapping[str, str]) -> str:
         raise ValueError("a variable in the value is not set; write $$ or single quotes for a literal $") from None
 
 
-def _closing_brace(text: str, at: int) -> int:
-    """Return the position of the brace that closes the one before `at`."""
+def closing_brace(text: str, at: int) -> int | None:
+    """Return the position of the brace that closes the one before `at`, or None."""
     depth = 1
     for position in range(at, len(text)):
         opens = text.startswith("${", position)
         depth += opens - (text[position] == "}")
         if depth == 0:
             return position
-    raise ValueError("${ must be closed with }; write $$ for a $")
+    return None
