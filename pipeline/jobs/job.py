@@ -65,7 +65,7 @@ class Job:
 
         Raises `ConfigError` for a secret that cannot be read and for a volume that may not be mounted.
         """
-        settings = self.spec.settings
+        settings, options = self.spec.settings, self.spec.settings.container_options
         return ContainerSpec(
             name=name,
             image=self.spec.image_id,
@@ -88,7 +88,8 @@ class Job:
             init=settings.init,
             shm_size=settings.shm_size,
             privileges=settings.privileges,
-            options=replace(settings.container_options, log_driver=None),
+            # Aliases that are a default of all services would lead requests to it.
+            options=replace(options, log_driver=None, networks=dict.fromkeys(options.networks, ())),
             network=engine.networks.name(self.pipeline),
             address=str(engine.networks.distant_address(self.pipeline)),
         )

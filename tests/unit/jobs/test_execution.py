@@ -19,7 +19,7 @@ from pipeline.jobs.stop import record_ended, remove_leftovers, stop_all, stop_ru
 from pipeline.store.job_run import JobRun, JobState
 from pipeline.testing.fakes.program import Program
 from stages.deploy.image_retention import prune
-from tests.support.job_home import NAME, SECRET, START, JobHome
+from tests.support.job_home import JOB, NAME, SECRET, START, JobHome
 from tests.support.waiting import DEADLINE, until
 
 
@@ -40,6 +40,17 @@ def test_a_run_is_recorded_with_its_output(jobs: JobHome) -> None:
     assert not jobs.home.lock(done.container).exists()
     assert [kind for kind, _ in jobs.heard()] == ["job.started", "job.succeeded"]
     assert jobs.heard()[1] == ("job.succeeded", "nightly: run 1 succeeded in 0.0 s")
+
+
+def test_a_run_gets_no_requests(jobs: JobHome) -> None:
+    """It joins the networks of its settings, without the names that a service has there."""
+    jobs.deploy(f"{{nightly: {JOB.replace('{command', '{networks: {edge: {aliases: [shop]}, logs: {}}, command')}}}")
+    for network in ("edge", "logs"):
+        jobs.engine.networks.add(network)
+    jobs.start()
+    (spec,) = (each for each in jobs.engine.containers.specs() if each.name == jobs.run().container)
+    assert spec.options.networks == {"edge": (), "logs": ()}
+    assert spec.aliases == ()
 
 
 @pytest.mark.parametrize(
