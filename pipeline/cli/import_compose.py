@@ -51,6 +51,7 @@ def command(
         where=_where(files[0], env_file),
         profiles=profiles,
         service=service,
+        writes_secrets=secrets_file is not None,
     )
     paths = _paths(imported, output) if output else []
     secrets = None if secrets_file is None else _secrets_text(imported, secrets_file)

@@ -74,10 +74,12 @@ def translate(
     where: Where | None = None,
     profiles: Sequence[str] = (),
     service: str | None = None,
+    writes_secrets: bool = False,
 ) -> Imported:
     """Return the pipelines of Compose files, each of which overrides the ones before it.
 
-    `service` is the one whose image the first pipeline builds. Raises `ConfigError` with all mistakes.
+    `service` is the one whose image the first pipeline builds. With `writes_secrets`, the caller writes the known
+    secrets to a file, so the notes name only the others. Raises `ConfigError` with all mistakes.
     """
     where = where or Where()
     report = Report()
@@ -93,7 +95,7 @@ def translate(
     found = [translation.pipeline(roles, is_first=index == 0) for index, roles in enumerate(pipelines)]
     report.check()
     translation.note_others(found)
-    _note_values(variables, report)
+    _note_values(variables, report, writes_secrets)
     return Imported(tuple(found), report.notes, dict(variables.secrets))
 
 
@@ -107,17 +109,19 @@ def _dotenv(where: Where) -> dict[str, str]:
         return parse_dotenv(where.dotenv, None, ".env")
 
 
-def _note_values(variables: Variables, report: Report) -> None:
+def _note_values(variables: Variables, report: Report, writes_secrets: bool) -> None:
     if variables.unset:
         names = ", ".join(variables.unset)
         report.note(f"without a value in .env, and so empty unless the daemon's environment has them: {names}")
-    if variables.secrets:
-        names = ", ".join(variables.secrets)
+    known = [] if writes_secrets else [name for name, value in variables.secrets.items() if value is not None]
+    if names := ", ".join(name for name, value in variables.secrets.items() if value is None or name in known):
         report.note(
             f"secrets, which {SECRETS_FILE} (mode 0600, NAME=value lines) or the environment must have: {names}"
         )
-        if empty := ", ".join(name for name, value in variables.secrets.items() if value == ""):
-            report.note(f"secrets that are empty in Compose, so write NAME= for them: {empty}")
+    if known:
+        report.note(f"--secrets {SECRETS_FILE} writes those with a value in Compose: {', '.join(known)}")
+    if empty := ", ".join(name for name in known if variables.secrets[name] == ""):
+        report.note(f"secrets that are empty in Compose, so write NAME= for them: {empty}")
 
 
 class _Translation:

@@ -38,9 +38,20 @@ def test_it_prints_a_file_and_notes(folder: Path) -> None:
     assert "accessories:  # started before the services; no deployment replaces them" in done.stdout
     assert YAML(typ="safe").load(done.stdout)["balancer"]["load_balancers"]["edge"]["listeners"][0]["port"] == 9000
     assert "hidden" not in done.output
-    assert done.stderr.splitlines()[-1] == (
+    assert done.stderr.splitlines()[-2:] == [
         "note: secrets, which .secrets (mode 0600, NAME=value lines) or the environment must have: DB_PASSWORD, "
-        "REDIS_PASSWORD"
+        "REDIS_PASSWORD",
+        "note: --secrets .secrets writes those with a value in Compose: DB_PASSWORD",
+    ]
+
+
+def test_secrets_that_are_written_are_not_asked_for(folder: Path) -> None:
+    """With `--secrets`, the list names only the secrets that no file has."""
+    (folder / ".env").write_text("DB_PASSWORD=hidden\n")
+    done = run("compose", "compose.yaml", "--output", "pipeline.yaml", "--secrets", ".secrets")
+    assert (folder / ".secrets").read_text() == "DB_PASSWORD='hidden'\n"
+    assert done.stderr.splitlines()[-1] == (
+        "note: secrets, which .secrets (mode 0600, NAME=value lines) or the environment must have: REDIS_PASSWORD"
     )
 
 
