@@ -154,9 +154,12 @@ class RolloutExecutor:
         self._replicas.deregister(name)
         seen = self._seen[name]
         was_new = seen.target is TargetState.INITIAL and not seen.in_flight
-        text = (
-            "deregistered before it got a request" if was_new else f"gets no more requests, {seen.in_flight} in flight"
-        )
+        if not self._replicas.in_target_group:
+            text = "is taken out of service"
+        elif was_new:
+            text = "deregistered before it got a request"
+        else:
+            text = f"gets no more requests, {seen.in_flight} in flight"
         self._emit(EventKind.TARGET_DRAINING, f"{name} {text}", name)
 
     def _abort(self, name: str) -> None:
@@ -172,7 +175,8 @@ class RolloutExecutor:
             )
 
     def _stop(self, name: str) -> None:
-        self._emit(EventKind.CONTAINER_STOPPING, f"{name} is drained, stopping", name)
+        state = "is drained, stopping" if self._replicas.in_target_group else "stopping"
+        self._emit(EventKind.CONTAINER_STOPPING, f"{name} {state}", name)
         killed = self._replicas.stop(name)
         text = f"{name} was killed: {killed}" if killed else f"{name} stopped"
         self._emit(EventKind.CONTAINER_STOPPED, text, name)
@@ -187,7 +191,8 @@ class RolloutExecutor:
             before = self._seen.get(replica.name)
             was = before.target if before else None
             if replica.target is TargetState.HEALTHY and was is not TargetState.HEALTHY and before:
-                self._emit(EventKind.TARGET_HEALTHY, f"{replica.name} is healthy and gets requests", replica.name)
+                what = "is healthy and gets requests" if self._replicas.in_target_group else "is healthy"
+                self._emit(EventKind.TARGET_HEALTHY, f"{replica.name} {what}", replica.name)
             if replica.target is TargetState.UNHEALTHY and was is TargetState.HEALTHY:
                 self._emit(EventKind.TARGET_UNHEALTHY, f"{replica.name} is unhealthy: {replica.reason}", replica.name)
             if _is_late(replica) and replica.name not in self._late:

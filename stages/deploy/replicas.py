@@ -91,6 +91,11 @@ class ReplicaSet:
         self._targets: dict[str, Target] = {}
         self._lock = threading.Lock()
 
+    @property
+    def in_target_group(self) -> bool:
+        """Whether the replicas are in a target group. Others, such as workers, get no requests."""
+        return bool(self._group)
+
     def outdate(self) -> None:
         """Let every replica that exists now be of no template, so that a rollout replaces it."""
         listed = self._runtime.list(self._pipeline)

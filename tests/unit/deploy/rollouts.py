@@ -33,7 +33,7 @@ class Rollouts:
 
     Whatever a test does, it is an error to end a running replica that may get requests, or that has some in flight
     within its delay. `programs` says what the replicas of a release run, and `sick` has the releases and
-    the names of replicas that are not healthy.
+    the names of replicas that are not healthy. An empty `group` makes it a service without a target group.
     """
 
     def __init__(self) -> None:
@@ -47,6 +47,7 @@ class Rollouts:
         )
         self.balancer = FakeBalancer(is_up=self._is_up, now=self.time.stamp)
         self.events: list[Event] = []
+        self.group = "web"
         self.lowest_healthy = 10**6
         self.most_running = 0
 
@@ -73,7 +74,7 @@ class Rollouts:
 
     def replica_set(self) -> ReplicaSet:
         """Return the replicas as a new process would see them."""
-        return ReplicaSet(self.runtime, self.balancer, "shop", "web", now=self.time.stamp)
+        return ReplicaSet(self.runtime, self.balancer, "shop", self.group, now=self.time.stamp)
 
     def serve_former(self, replicas: int = 3) -> None:
         """Put release 1 into service, and count from here."""

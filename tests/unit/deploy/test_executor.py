@@ -135,6 +135,23 @@ def test_a_target_is_stopped_when_its_last_request_is_done(web: Rollouts) -> Non
     assert "gets no more requests, 2 in flight" in next(e.message for e in web.events if e.kind == "target.draining")
 
 
+def test_events_of_a_worker_name_no_requests() -> None:
+    """A service without a target group gets none, so none are drained."""
+    worker = Rollouts()
+    worker.group = ""
+    worker.to(1, desired(1, replicas=1))
+    worker.to(2, desired(2, replicas=1))
+    old, new = (worker.kinds("container.starting")[index] for index in (0, 1))
+    told = {"target.healthy", "target.draining", "container.stopping"}
+    messages = [event.message for event in worker.events if event.kind in told]
+    assert messages == [
+        f"{old} is healthy",
+        f"{new} is healthy",
+        f"{old} is taken out of service",
+        f"{old} stopping",
+    ]
+
+
 def test_requests_are_aborted_when_the_delay_is_over(web: Rollouts) -> None:
     """Once for each target, which is stopped right after."""
     web.balancer.in_flight.update(web.names(1))
