@@ -18,14 +18,13 @@ def command_of(view: View, key: str, words: list[str], environment: dict[str, st
     """
     place, path = view.place(key), view.where(key)
     secrets: set[str] = set().union(*(view.variables.names(word, place, path) for word in words))
-    plain = [view.variables.refer(word, place, path) for word in words]
     if not secrets:
-        return plain
+        return [view.variables.refer(word, place, path) for word in words]
     if words[0].startswith("-"):
         # Arguments of the image's own program, which no shell can come before.
         names = ", ".join(sorted(secrets))
         view.report.note(f"{place}: {path} has {names} in it, which the environment of the daemon must have")
-        return plain
+        return [view.variables.refer(word, place, path) for word in words]
     for name in sorted(secrets):
         value = view.variables.resolve(f"${{{name}:-}}", place, path) or None
         environment.setdefault(name, view.variables.add_secret(name, value, ""))

@@ -26,7 +26,15 @@ class Variables:
         self._dotenv = dotenv
         self._report = report
         self.secrets: dict[str, str | None] = {}
-        self.unset: dict[str, None] = {}
+        self._unset: dict[str, None] = {}
+        self._resolved_unset: dict[str, None] = {}
+
+    @property
+    def unset(self) -> tuple[str, ...]:
+        """The names of variables that are empty in the pipeline.yaml, because no file has a value."""
+        # A command is resolved to be looked at. If a variable of it is a secret, what is written has the secret.
+        looked_at = (name for name in self._resolved_unset if name not in self.secrets)
+        return tuple(dict.fromkeys((*self._unset, *looked_at)))
 
     def resolve(self, text: str, place: Place, path: str) -> str:
         """Return a text with the values that its variables have without the shell. A missing one is empty."""
@@ -75,7 +83,7 @@ class Variables:
     def _value(self, variable: Variable) -> str:
         found = self._known(variable)
         if found is None:
-            self.unset[variable.name] = None
+            self._resolved_unset[variable.name] = None
         return found or ""
 
     def _known(self, variable: Variable) -> str | None:
@@ -103,7 +111,7 @@ class Variables:
         if secrets and (self._is_secret(variable) or (value is None and variable.operator == "?")):
             return self.add_secret(variable.name, value, "")
         if value is None:
-            self.unset[variable.name] = None
+            self._unset[variable.name] = None
         elif self._is_secret(variable):
             value = ""
         return self._environment(variable.name, value or "")
