@@ -13,8 +13,11 @@ DRAINING = Path("/tmp/draining")
 
 async def application(scope, receive, send):
     """Django for HTTP, and an echo for WebSockets at /ws."""
-    if scope["type"] != "websocket":
-        return await django(scope, receive, send)
+    await (echo if scope["type"] == "websocket" else django)(scope, receive, send)
+
+
+async def echo(scope, receive, send):
+    """Send each message back until the client leaves, or this container drains."""
     await receive()
     await send({"type": "websocket.accept"})
     message = asyncio.ensure_future(receive())
