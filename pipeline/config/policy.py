@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +23,7 @@ from pipeline.config.triggers import RefGlob
 from pipeline.config.validation import problems_of
 
 if TYPE_CHECKING:
+    from pipeline.config.accessory import Accessory
     from pipeline.config.container_settings import ContainerSettings
     from pipeline.config.models import Build, Pipeline
 
@@ -88,6 +90,9 @@ class Policy(Model):
         None, description="Log drivers that a commit may choose in `logging`, besides Docker's default one. None: all."
     )
     gpus: bool = Field(True, description="Whether a commit may use GPUs.")
+    publish: tuple[IPv4Address | IPv6Address, ...] | None = Field(
+        None, description="Addresses of this machine on which the accessories of a commit may publish ports. None: all."
+    )
     approval: Literal["optional", "required"] = Field(
         "optional", description="`required`: a commit without `deploy.approval` is refused."
     )
@@ -106,6 +111,7 @@ class Policy(Model):
             if not self._allows_path(source):
                 yield f"it mounts {source}, which is not in volumes"
         yield from self._objections_to_options(containers)
+        yield from self._objections_to_ports(pipeline.accessories)
         yield from self._objections_to_build(pipeline.build)
         for section, capability in _added(pipeline) if self.capabilities is not None else ():
             if not {ALL, capability} & set(self.capabilities or ()):
@@ -122,6 +128,12 @@ class Policy(Model):
                 yield f"it uses the log driver {driver}, which is not in log_drivers"
         if not self.gpus and any(found.gpus for found in services):
             yield "it uses GPUs, which gpus does not allow"
+
+    def _objections_to_ports(self, accessories: Mapping[str, Accessory]) -> Iterator[str]:
+        for name, accessory in accessories.items() if self.publish is not None else ():
+            for port in accessory.published:
+                if ip_address(port.address) not in (self.publish or ()):
+                    yield f"its accessory {name} publishes a port on {port.address}, which is not in publish"
 
     def _objections_to_build(self, build: Build) -> Iterator[str]:
         for path in local_caches(build):

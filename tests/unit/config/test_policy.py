@@ -249,3 +249,22 @@ def test_images_that_a_commit_may_push(allowed: list[str] | None, name: str, ref
     asked = pipeline(build={"push": [name]})
     found = list(Policy.model_validate({"push": allowed}).objections(asked, frozenset(), "main", "watch"))
     assert found == ([] if refused is None else [f"it pushes {refused}, which is not in push"])
+
+
+@pytest.mark.parametrize(
+    ("allowed", "refused"),
+    [
+        (None, []),
+        (["0.0.0.0", "127.0.0.1", "::1"], []),
+        (["127.0.0.1"], ["0.0.0.0", "::1"]),
+        ([], ["127.0.0.1", "0.0.0.0", "::1"]),
+    ],
+)
+def test_where_accessories_may_publish(allowed: list[str] | None, refused: list[str]) -> None:
+    """On the addresses in `publish`. A port without an address is published on loopback."""
+    accessory = {"image": "postgres", "ports": ["5432:5432", "0.0.0.0:5433:5432", "[::1]:5434:5432"]}
+    asked = Pipeline.model_validate({"name": "shop", "accessories": {"db": accessory}, "deploy": {}})
+    policy = Policy.model_validate({} if allowed is None else {"publish": allowed})
+    assert list(policy.objections(asked, frozenset(), "main", "watch")) == [
+        f"its accessory db publishes a port on {address}, which is not in publish" for address in refused
+    ]
