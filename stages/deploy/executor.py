@@ -90,6 +90,7 @@ class RolloutExecutor:
                     raise Cancelled("cancelled while deploying")
                 seen = self._replicas.observe(frozenset(self._pending.values()), reconcile=True)
                 self._emit_changes(seen.replicas)
+                self._notify(seen.replicas)
                 decision = self._strategy.decide(seen, self._desired)
                 if decision.failure:
                     self._fail(decision.failure)
@@ -173,6 +174,12 @@ class RolloutExecutor:
                 f"{name}: deregistration delay of {delay:g} s expired, aborted {in_flight} in flight",
                 name,
             )
+
+    def _notify(self, replicas: tuple[Replica, ...]) -> None:
+        """Notify replicas that drain: the process that deregistered one may have been killed before it told it."""
+        for replica in replicas:
+            if replica.is_draining and replica.in_flight:
+                self._replicas.notify(replica.name)
 
     def _stop(self, name: str) -> None:
         state = "is drained, stopping" if self._replicas.in_target_group else "stopping"

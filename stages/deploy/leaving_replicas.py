@@ -23,9 +23,13 @@ class LeavingReplicas:
         self._pipeline = context.configuration.pipeline.name
         self._engine = engine
         self._console = local_console(context.home.id)
+        self._notified: set[str] = set()
 
     def notify(self, replica: Replica) -> None:
-        """Send a replica the notice that its service wants in its own release."""
+        """Send a replica the notice that its service wants in its own release, unless this object has sent it."""
+        if replica.name in self._notified:
+            return
+        self._notified.add(replica.name)
         # A full disk or a lock must not stop the drain.
         with suppress(StoreFault):
             releases = self._context.store.releases.all(self._pipeline)

@@ -54,8 +54,8 @@ class ReplicaSet:
     """The replicas of one service, of all its releases, and their targets in one target group.
 
     `mounts` returns the volumes of a replica as they are mounted, immediately before it is created. `save_output` is
-    called with the name of a replica before it is removed, and `on_drain` with one that has begun to drain. Neither
-    raises.
+    called with the name of a replica before it is removed, and `on_drain` with one that has begun to drain, perhaps
+    several times. Neither raises.
     Every step may be repeated, also for a replica that is gone. Times are measured by `now`, so changes of the wall
     clock have no effect. Steps on different replicas may run in several threads. One thread calls `observe`.
     """
@@ -160,6 +160,10 @@ class ReplicaSet:
     def deregister(self, name: str) -> None:
         """Stop new requests to a target. Returns after the balancer has confirmed it."""
         self._balancer.deregister(self._pipeline, self._group, name)
+        self.notify(name)
+
+    def notify(self, name: str) -> None:
+        """Call `on_drain` with a replica that drains and still runs."""
         if (replica := self._replicas.get(name)) and replica.running:
             self._on_drain(replica)
 

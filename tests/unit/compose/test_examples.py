@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli.program import cli
-from tests.support.compose_imports import NEEDS_ALL, loaded
 from tests.support.paths import ROOT
 
 SECRETS = {"django": "DB_PASSWORD, REDIS_PASSWORD, SECRET_KEY", "node": "REDIS_PASSWORD"}
@@ -29,13 +28,3 @@ def test_the_import_writes_the_committed_file(name: str, tmp_path: Path, monkeyp
         "note: secrets, which .secrets (mode 0600, NAME=value lines) or the environment must have: " + SECRETS[name]
     )
     assert "without a value" not in done.stderr
-
-
-@NEEDS_ALL
-@pytest.mark.parametrize("name", SECRETS)
-def test_the_committed_file_is_valid(name: str, tmp_path: Path) -> None:
-    """Without the values of its secrets."""
-    from ruamel.yaml import YAML
-
-    found = loaded(YAML(typ="safe").load(ROOT / "examples" / name / "pipeline.yaml"), tmp_path)
-    assert found.pipeline.name == "shop"

@@ -48,6 +48,7 @@ class Rollouts:
         self.balancer = FakeBalancer(is_up=self._is_up, now=self.time.stamp)
         self.events: list[Event] = []
         self.group = "web"
+        self.notified: list[str] = []
         self.lowest_healthy = 10**6
         self.most_running = 0
 
@@ -74,7 +75,14 @@ class Rollouts:
 
     def replica_set(self) -> ReplicaSet:
         """Return the replicas as a new process would see them."""
-        return ReplicaSet(self.runtime, self.balancer, "shop", self.group, now=self.time.stamp)
+        return ReplicaSet(
+            self.runtime,
+            self.balancer,
+            "shop",
+            self.group,
+            on_drain=lambda replica: self.notified.append(replica.name),
+            now=self.time.stamp,
+        )
 
     def serve_former(self, replicas: int = 3) -> None:
         """Put release 1 into service, and count from here."""

@@ -6,18 +6,24 @@ from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from pydantic import ValidationError
 
+from pipeline.api import StageContext
 from pipeline.base.clock import SYSTEM
 from pipeline.config.on_drain import OnDrain
+from pipeline.config.release import ReleaseSpec
 from pipeline.engine.container import ContainerSpec
+from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import LABEL_PIPELINE
 from pipeline.engine.runtime import Replica
 from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.program import Program
 from stages.deploy.drain_notice import DrainNotice
+from stages.deploy.leaving_replicas import LeavingReplicas
 
 NAME = "shop.web.r1.aaaaaa"
 GOODBYE = ("goodbye",)
@@ -54,13 +60,15 @@ def server() -> Iterator[HTTPServer]:
         server.shutdown()
 
 
+def replica(name: str = NAME, port: int = 1) -> Replica:
+    """Return a running replica of the service web."""
+    return Replica(name, "web", 1, "", "local", "127.0.0.1", port, True, SYSTEM.now(), timedelta(seconds=1), None, {})
+
+
 def sent(engine: FakeEngine, wanted: OnDrain, name: str = NAME, port: int = 1) -> list[str]:
     """Send a notice and return the warnings."""
     warnings: list[str] = []
-    replica = Replica(
-        name, "web", 1, "", "local", "127.0.0.1", port, True, SYSTEM.now(), timedelta(seconds=1), None, {}
-    )
-    DrainNotice(engine.containers, warnings.append).send(replica, wanted).join(20)
+    DrainNotice(engine.containers, warnings.append).send(replica(name, port), wanted).join(20)
     return warnings
 
 
@@ -84,6 +92,25 @@ def test_failures_are_warnings(engine: FakeEngine, server: HTTPServer) -> None:
     assert sent(engine, OnDrain(command=GOODBYE), gone) == [f"{gone}: on_drain failed: its container is gone"]
     engine.kill_daemon()
     assert sent(engine, OnDrain(command=GOODBYE))[0].startswith(start)
+
+
+def test_a_replica_is_told_once(engine: FakeEngine, context: StageContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a rollout asks for it. The next process tells it again."""
+    told: list[str] = []
+    monkeypatch.setattr(DrainNotice, "send", lambda _, replica, wanted: told.append(f"{wanted.signal} {replica.name}"))
+    spec = ReleaseSpec.of(context.configuration, image_id="sha256:a", image_tag="shop:a", sha="a" * 40, subject="Say")
+    data = spec.model_dump(mode="json")
+    data["services"]["web"] |= {"on_drain": {"signal": "SIGUSR1"}}
+    stored = [SimpleNamespace(number=1, spec=ReleaseSpec.model_validate(data).model_dump_json())]
+    store = SimpleNamespace(releases=SimpleNamespace(all=lambda _: stored))
+    of_release = cast(
+        "StageContext", SimpleNamespace(configuration=context.configuration, home=context.home, store=store)
+    )
+    for _ in range(2):
+        leaving = LeavingReplicas(of_release, cast("Engine", engine))
+        for _ in range(3):
+            leaving.notify(replica())
+    assert told == [f"SIGUSR1 {NAME}"] * 2
 
 
 @pytest.mark.parametrize("values", [{}, {"signal": "SIGHUP", "http": "/x"}, {"signal": "SIGKILL"}, {"http": "x"}])

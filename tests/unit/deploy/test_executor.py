@@ -135,6 +135,17 @@ def test_a_target_is_stopped_when_its_last_request_is_done(web: Rollouts) -> Non
     assert "gets no more requests, 2 in flight" in next(e.message for e in web.events if e.kind == "target.draining")
 
 
+def test_a_replica_that_already_drains_is_notified(web: Rollouts) -> None:
+    """The process that deregistered it may have been killed before it sent the notice. An idle one is stopped."""
+    busy, idle, _ = web.names(1)
+    web.balancer.in_flight[busy] = 2
+    for name in (busy, idle):
+        web.balancer.deregister("shop", "web", name)
+    web.time.after(3, web.balancer.in_flight.clear)
+    web.to(1)
+    assert set(web.notified) == {busy}
+
+
 def test_events_of_a_worker_name_no_requests() -> None:
     """A service without a target group gets none, so none are drained."""
     worker = Rollouts()
