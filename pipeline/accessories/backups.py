@@ -18,7 +18,8 @@ from pipeline.engine.console import Console
 from pipeline.engine.interfaces import Engine
 from pipeline.event_kinds import EventKind
 
-_CHUNK = 64 * 1024
+CHUNK = 64 * 1024
+"""Bytes of a backup that are sent to a command at once."""
 
 
 class Backups:
@@ -120,5 +121,5 @@ class Backups:
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    while data := file.read(_CHUNK):
+    while data := file.read(CHUNK):
         yield data

@@ -227,7 +227,7 @@ def test_a_restore_that_fails_early_reads_its_backup_no_further(world: World, mo
 
     monkeypatch.setattr(FakeProcess, "write", write)
     monkeypatch.setattr(FakeProcess, "close", close)
-    monkeypatch.setattr("pipeline.accessories.backups._CHUNK", 1)
+    monkeypatch.setattr("pipeline.accessories.backups.CHUNK", 1)
     with pytest.raises(StageFailed, match=r"^the restore of db failed with exit code 3$"):
         world.backups().restore("db")
     until(lambda: not [each for each in threading.enumerate() if each.name.startswith("input of")], "the input ends")
