@@ -18,6 +18,10 @@ from pipeline.base.suggestion import did_you_mean, nearest
 from pipeline.base.variants import Variants
 from pipeline.config.document import Document, KeyPath
 
+# Keys whose nearest name is not what was meant.
+_HINTS: dict[KeyPath, str] = {
+    ("services",): "write deploy.services; `pipeline import compose` translates a Compose file",
+}
 _PATTERNS = {
     r"^[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?$": "must be 1 to 32 letters, digits and inner dashes",
     r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$": "must be a host name: 1 to 63 lower-case letters, digits and inner dashes",
@@ -98,8 +102,8 @@ def _problem(detail: ErrorDetails, path: KeyPath, document: Document, model: typ
     if kind == "missing":
         return document.problem(path, "is missing", _description(model, path, document))
     if kind == "extra_forbidden":
-        known = _fields(model, path[:-1], document)
-        return document.problem(path, "unknown key", did_you_mean(str(path[-1]), known), at_key=True)
+        hint = _HINTS.get(path) or did_you_mean(str(path[-1]), _fields(model, path[:-1], document))
+        return document.problem(path, "unknown key", hint, at_key=True)
     if kind == "value_error":
         cause = context.get("error")
         where = (*path, *cause.path) if isinstance(cause, FieldError) else path

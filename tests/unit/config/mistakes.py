@@ -35,6 +35,12 @@ MISTAKES = [
         "reporters, retention, secrets, source, triggers)",
     ),
     Bad(
+        "services as in Compose",
+        "name: shop",
+        "name: shop\nservices: {web: {image: nginx}}",
+        "2:1: services: unknown key (write deploy.services; `pipeline import compose` translates a Compose file)",
+    ),
+    Bad(
         "a cron expression with seconds",
         "name: shop",
         'name: shop\ntriggers: {schedule: ["0 0 4 * * *"]}',
