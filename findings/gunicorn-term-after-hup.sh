@@ -18,8 +18,9 @@ def application(environ, start_response):
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 PY
-for gap in 0.02 0.01 0.03 0.02 0.04 0.01 0.03 0.02; do
-  venv/bin/gunicorn app:application --bind unix:socket --workers 2 --graceful-timeout 3 >log 2>&1 &
+for gap in 0.02 0.01 0.03 0.005 0.02 0.04 0.01 0.03 0.05 0.02; do
+  : >log
+  venv/bin/gunicorn app:application --bind unix:socket --workers 2 --graceful-timeout 3 >>log 2>&1 &
   pid=$!
   for _ in $(seq 100); do [ "$(grep -c 'Booting worker' log)" -eq 2 ] && break; sleep 0.05; done
   venv/bin/python -c "
