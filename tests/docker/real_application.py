@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
+from cryptography.x509 import load_pem_x509_certificate
 
 from pipeline.base.home import Home
 from pipeline.testing.load.load import Load
@@ -112,12 +113,21 @@ class Application:
 
     def version(self, *, secure: bool = False) -> str:
         """Return the version that is served, over HTTPS with `secure`."""
+        return self.get("/version", secure=secure)
+
+    def get(self, path: str, *, secure: bool = False) -> str:
+        """Return a page, over HTTPS with `secure`."""
         url = f"https://127.0.0.1:{self.https}" if secure else f"http://127.0.0.1:{self.project.port}"
         untrusted = ssl.create_default_context()
         untrusted.check_hostname = False
         untrusted.verify_mode = ssl.CERT_NONE
-        with urllib.request.urlopen(f"{url}/version", context=untrusted if secure else None, timeout=15) as answer:
+        with urllib.request.urlopen(url + path, context=untrusted if secure else None, timeout=15) as answer:
             return str(answer.read().decode())
+
+    def issuer(self) -> str:
+        """Return the issuer of the certificate that is served."""
+        pem = ssl.get_server_certificate(("127.0.0.1", self.https), timeout=15)
+        return load_pem_x509_certificate(pem.encode()).issuer.rfc4514_string()
 
     def deploy(self, daemon: Serving, version: int, *, kill_at: str = "") -> float:
         """Commit a version and wait until the daemon has deployed it. Return how long that took, in seconds.
@@ -220,8 +230,11 @@ def play(application: Application, folder: Path, images: Sequence[tuple[str, str
         application.rows.append(("first run", "", "", "", f"{time.monotonic() - begun:.1f} s"))
         with serving(project) as daemon:
             daemon.await_event("certificate.issued")
+            until(lambda: "Pebble" in application.issuer(), "HTTPS with the certificate from Pebble")
             if application.version(secure=True) != application.version():
                 raise Lost("HTTPS serves another version")
+            if application.kind == "django" and "teal" not in application.get("/static/shop.css"):
+                raise Lost("the static files are not served")
             deployments(application, daemon)
             jobs(application)
         restore(application, orders(project.port)["count"])
