@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
@@ -64,6 +65,7 @@ class Scheduler:
         self._queue: list[tuple[float, int, Loop]] = []
         self._numbers = count()
         self._is_closed = False
+        self._grown_at = 0.0
         self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
 
     def __enter__(self) -> Self:
@@ -118,12 +120,19 @@ class Scheduler:
                 wait = self._start_due()
             if self._pool.is_behind:
                 self._woken.wait(_GROWTH_DELAY)
-                self._pool.grow()
+                self._grow()
             elif wait is None:
                 self._woken.wait()
             else:
                 self._clock.wait(self._woken, wait)
             self._woken.clear()
+
+    def _grow(self) -> None:
+        # Each loop that becomes due ends the wait. A burst of them must not start a thread for each.
+        now = time.monotonic()
+        if now - self._grown_at >= _GROWTH_DELAY:
+            self._grown_at = now
+            self._pool.grow()
 
     def _start_due(self) -> timedelta | None:
         """Start the loops that are due, and return the time until the next one is. None if there is none."""

@@ -145,6 +145,18 @@ def test_many_idle_jobs_need_few_threads(scheduler: Scheduler, clock: FakeClock)
     assert threads() <= 10 + (time.monotonic() - begin) / 0.05
 
 
+def test_wakes_start_no_threads(scheduler: Scheduler) -> None:
+    """While steps wait for a thread, each loop that is woken comes to wait too, and none starts a thread by that."""
+    leave, begin = threading.Event(), time.monotonic()
+    for number in range(8):
+        scheduler.add(f"hangs {number}", lambda: leave.wait(DEADLINE) and None)
+    loops = [scheduler.add("loop", lambda: timedelta(days=1)) for _ in range(300)]
+    for each in loops:
+        each.wake()
+    assert threads() <= 10 + (time.monotonic() - begin) / 0.05
+    leave.set()
+
+
 def test_a_stopped_job(scheduler: Scheduler, clock: FakeClock) -> None:
     """`join` waits for the step that runs. No other one is started, and waking it does nothing."""
     entered, leave, steps = threading.Event(), threading.Event(), Steps(clock)
