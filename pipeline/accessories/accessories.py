@@ -35,7 +35,7 @@ class Accessories:
         self._declared = DeclaredAccessories(context)
 
     def start(self, names: Iterable[str] | None = None) -> None:
-        """Start accessories of pipeline.yaml, by default all, and wait until they are healthy.
+        """Start accessories that are declared, by default all, and wait until they are healthy.
 
         One that runs stays as it is. Raises `StageFailed` if one does not become healthy.
         """
@@ -73,7 +73,7 @@ class Accessories:
         return True
 
     def stop(self, name: str) -> None:
-        """Stop an accessory, until a user or a deployment starts it. One that is not in pipeline.yaml is removed."""
+        """Stop an accessory, until a user or a deployment starts it. One that is not declared is removed."""
         with self._changing("stop", name):
             record = self._executor.record(name)
             if record is None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from pipeline.accessories.container_spec import container_name, container_spec
 from pipeline.accessories.decision import Action, ActionType, decide
+from pipeline.accessories.deployed import known_accessories
 from pipeline.accessories.images import present_image
 from pipeline.accessories.record import Record, Version, WantedState
 from pipeline.accessories.unnamed_volumes import unnamed_volumes
@@ -246,7 +247,8 @@ class AccessoryExecutor:
 
     def _start_timeout(self, record: Record, version: Version) -> timedelta:
         """Return the limit in pipeline.yaml, which applies without an upgrade, else that of the version."""
-        declared = self._context.configuration.pipeline.accessories.get(record.name)
+        accessories = self._context.configuration.pipeline.accessories
+        declared = known_accessories(self._context.store, self._pipeline, accessories).get(record.name)
         return (declared or version.settings).start_timeout
 
     def _guard(self, record: Record, action: Action) -> None:

@@ -12,7 +12,7 @@ import structlog
 
 from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError
-from pipeline.config.accessory import Backup
+from pipeline.config.accessory import Accessory, Backup
 from pipeline.config.time_zone import find_zone
 from pipeline.runner.context import PipelineContext
 from pipeline.triggers.schedule import Schedule
@@ -67,7 +67,7 @@ class BackupLoop:
     def step(self) -> timedelta:
         """Make the backups that are due, and return the time until the next call."""
         context = self._pipeline_context()
-        found = context.configuration.pipeline.accessories.items()
+        found = _accessories(context).items()
         wanted = {name: each.backup for name, each in found if each.backup and each.backup.schedule}
         self._plan(wanted)
         due = [name for name in wanted if self._is_due(name)]
@@ -105,6 +105,16 @@ class BackupLoop:
         except PenstockError as error:
             # It has been emitted.
             _logger.warning("scheduled backup failed", accessory=name, error=error.message)
+
+
+def _accessories(context: PipelineContext) -> Mapping[str, Accessory]:
+    """Return the accessories of the served file and of the last deployment. Without the latter, it loads nothing."""
+    found = context.configuration.pipeline.accessories
+    if not context.store.accessories.deployed(context.pipeline):
+        return found
+    from pipeline.accessories.deployed import known_accessories
+
+    return known_accessories(context.store, context.pipeline, found)
 
 
 def _schedule(backup: Backup, now: datetime) -> Schedule:

@@ -8,6 +8,7 @@ from typing import Self
 
 from pipeline.accessories.backup_files import BackupFiles
 from pipeline.accessories.decision import health_of
+from pipeline.accessories.deployed import known_accessories
 from pipeline.accessories.drift import describe, describe_undeclared, differences
 from pipeline.accessories.record import Record, WantedState
 from pipeline.base.home import Home
@@ -20,7 +21,10 @@ from pipeline.store.store import Store
 
 @dataclass(frozen=True)
 class AccessoryReport:
-    """The accessories of pipeline.yaml and those that were started, by name. Values of secrets are not compared."""
+    """The accessories of pipeline.yaml, of the last deployment and those that were started, by name.
+
+    Values of secrets are not compared.
+    """
 
     accessories: Sequence[AccessoryResponse]
 
@@ -42,16 +46,18 @@ class AccessoryReport:
         for each in containers or ():
             if each.labels.get(LABEL_ROLE) == ROLE_ACCESSORY:
                 own.setdefault(each.labels.get(LABEL_ACCESSORY, ""), []).append(each)
+        known = known_accessories(store, pipeline, settings or {})
         found = []
-        for name in sorted({*records, *(settings or {})}):
+        for name in sorted({*records, *known}):
             backups = BackupFiles(home.backups(pipeline, name)).all()
             found.append(
                 _response(
                     name,
                     records.get(name),
-                    settings,
+                    known.get(name),
                     None if containers is None else own.get(name, []),
                     backups[-1].created_at if backups else None,
+                    is_file_known=settings is not None,
                 )
             )
         return cls(found)
@@ -91,11 +97,12 @@ def _described(each: AccessoryResponse) -> Iterator[str]:
 def _response(
     name: str,
     record: Record | None,
-    settings: Mapping[str, Accessory] | None,
+    declared: Accessory | None,
     containers: Sequence[Container] | None,
     last_backup: object,
+    *,
+    is_file_known: bool,
 ) -> AccessoryResponse:
-    declared = (settings or {}).get(name)
     version = (record.current or record.next) if record else None
     latest = max(containers or (), key=lambda each: (each.is_running, each.created_at), default=None)
     health = None
@@ -110,7 +117,7 @@ def _response(
             "health": health,
             "container": latest.name if latest else None,
             "address": latest.address if latest and latest.is_running else None,
-            "declared": None if settings is None else name in settings,
+            "declared": True if declared else False if is_file_known else None,
             "drift": differences(record.current, declared) if record and record.current and declared else [],
             "last_backup": last_backup,
         }

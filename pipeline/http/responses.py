@@ -272,7 +272,7 @@ class AccessoryResponse(Body):
     health: str | None = Field(description="`healthy`, `starting` or `unhealthy`; null if it does not run.")
     container: str | None = Field(description="The container's name.")
     address: str | None = Field(description="Its address in the pipeline's network.")
-    declared: bool | None = Field(description="Whether pipeline.yaml has it.")
+    declared: bool | None = Field(description="Whether pipeline.yaml or the last deployed commit has it.")
     drift: list[str] = Field(description="Keys of pipeline.yaml that differ from the container.")
     last_backup: Timestamp | None = Field(description="Time of the latest complete backup.")
 

@@ -83,8 +83,9 @@ class StatusReport:
         started = store.accessories.all(pipeline)
         is_deployed = self._targets.found or self._active or started
         view = EngineView.of(home, pipeline) if is_deployed else EngineView()
+        has_accessories = started or declared or store.accessories.deployed(pipeline)
         self._accessories = (
-            AccessoryReport.of(home, store, pipeline, declared, view.accessories) if started or declared else None
+            AccessoryReport.of(home, store, pipeline, declared, view.accessories) if has_accessories else None
         )
         self._restarts = view.restarts
         # If the targets cannot be read, no container is known to be without one.

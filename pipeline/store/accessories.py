@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.store.database import Database
@@ -46,6 +47,27 @@ class Accessories:
         """Delete an accessory, if there is one."""
         with self._db.transaction() as db:
             db.execute("DELETE FROM accessories WHERE pipeline=? AND name=?", (pipeline, name))
+
+    def deployed(self, pipeline: str) -> dict[str, str]:
+        """Return the accessories in the file of the last deployment, as stored, by name."""
+        rows = self._db.rows("SELECT * FROM deployed_accessories WHERE pipeline=? ORDER BY name", pipeline)
+        return {row["name"]: row["settings"] for row in rows}
+
+    def add_deployed(self, pipeline: str, settings: Mapping[str, str]) -> None:
+        """Add the accessories of a deployment that begins. Those that are known stay as they are."""
+        with self._db.transaction() as db:
+            _insert(db, pipeline, settings)
+
+    def set_deployed(self, pipeline: str, settings: Mapping[str, str]) -> None:
+        """Store the accessories of a deployment that has succeeded, in place of those before."""
+        with self._db.transaction() as db:
+            db.execute("DELETE FROM deployed_accessories WHERE pipeline=?", (pipeline,))
+            _insert(db, pipeline, settings)
+
+
+def _insert(db: sqlite3.Connection, pipeline: str, settings: Mapping[str, str]) -> None:
+    rows = [(pipeline, name, stored) for name, stored in settings.items()]
+    db.executemany("INSERT OR IGNORE INTO deployed_accessories VALUES (?,?,?)", rows)
 
 
 def _row(row: sqlite3.Row) -> AccessoryRow:

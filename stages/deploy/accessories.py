@@ -15,19 +15,37 @@ def start_accessories(context: StageContext, engine: Engine) -> None:
 
     Emits the differences of those that run. Raises `StageFailed` if one does not become healthy, and `Cancelled`.
     """
-    declared = DeclaredAccessories(context)
+    declared = DeclaredAccessories(context, is_deployment=True)
     if not declared.are_used:
         return
+    declared.begin_deployment()
     for name, keys in declared.drift().items():
         context.events.emit(EventKind.ACCESSORY_DRIFT, describe(name, keys), accessory=name, keys=", ".join(keys))
     for name in declared.undeclared():
         context.events.emit(EventKind.ACCESSORY_DRIFT, describe_undeclared(name), accessory=name)
-    Accessories(context, engine).start()
+    Accessories(context, engine).start(declared.settings)
+
+
+def finish_accessories(context: StageContext) -> None:
+    """Let the accessories of the file count as declared from now on, also where another file is served.
+
+    A process that is killed before leaves those of the deployment before as well. The next run of the commit deploys it
+    again, because `is_current` compares them.
+    """
+    declared = DeclaredAccessories(context, is_deployment=True)
+    if not declared.is_deployed:
+        declared.finish_deployment()
+
+
+def are_current(context: StageContext) -> bool:
+    """Return whether the accessories of the file are those of the last deployment, and none is to be started."""
+    declared = DeclaredAccessories(context, is_deployment=True)
+    return declared.is_deployed and not declared.to_start()
 
 
 def plan_accessories(context: StageContext) -> list[str]:
     """Return the accessories that a deployment would start, and the differences that it would leave."""
-    declared = DeclaredAccessories(context)
+    declared = DeclaredAccessories(context, is_deployment=True)
     if not declared.are_used:
         return []
     started = [f"start accessory {name} from {declared.settings[name].image}" for name in declared.to_start()]
@@ -36,4 +54,6 @@ def plan_accessories(context: StageContext) -> list[str]:
 
 def remove_accessories(context: StageContext, engine: Engine) -> list[str]:
     """Stop and remove the containers of all accessories, and return their names. Named volumes stay."""
-    return Accessories(context, engine).remove_all() if DeclaredAccessories(context).records() else []
+    removed = Accessories(context, engine).remove_all() if DeclaredAccessories(context).records() else []
+    context.store.accessories.set_deployed(context.configuration.pipeline.name, {})
+    return removed

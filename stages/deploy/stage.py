@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
-from pipeline.accessories.declared import DeclaredAccessories
 from pipeline.api import Image, Revision, StageContext
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import SharedGroup, Undeclared
@@ -19,6 +18,8 @@ from pipeline.event_kinds import EventKind
 from pipeline.store import records
 from pipeline.store.records import Release
 from stages.deploy.accessories import (
+    are_current,
+    finish_accessories,
     plan_accessories,
     remove_accessories,
     start_accessories,
@@ -58,7 +59,7 @@ class DockerDeploy:
         """Return whether the active release has the current configuration."""
         wanted = context.configuration.pipeline
         active, replicas = context.store.releases.active(wanted.name), declared_replicas(context)
-        if active is None or wanted_replicas(context, replicas) != replicas or DeclaredAccessories(context).to_start():
+        if active is None or wanted_replicas(context, replicas) != replicas or not are_current(context):
             return False
         spec = ReleaseSpec.parse(active.spec)
         if names_of(spec.images) != wanted.deploy.images():
@@ -211,6 +212,8 @@ class DockerDeploy:
                     context.log.line("deploy", line)
                 deployment.roll_back(failure, rollout)
             deployment.succeed()
+            if with_accessories:
+                finish_accessories(context)
             prune(context, rollout.engine, keep=spec.settings.retain)
             waiting_ports = {
                 found.port for found in rollout.balancer.waiting_listeners(context.configuration.pipeline.name)

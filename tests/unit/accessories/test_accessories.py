@@ -14,7 +14,10 @@ from pipeline.accessories.record import WantedState
 from pipeline.base.errors import Cancelled, ConfigError, EngineFault, LockHeld, StageFailed
 from pipeline.base.lock import work_lock
 from pipeline.config.secrets import Secrets
+from stages.deploy.accessories import are_current, finish_accessories, remove_accessories, start_accessories
 from tests.support.accessory_world import PIPELINE, World
+
+WITHOUT = "name: shop\ndeploy: {}\n"
 
 
 @pytest.fixture
@@ -206,6 +209,67 @@ def test_an_accessory_that_is_not_in_the_file_any_more_is_removed_by_a_stop(star
     started.write(text="name: shop\ndeploy: {}\n")
     started.accessories().stop("db")
     assert (started.record, started.containers) == (None, [])
+
+
+@pytest.fixture
+def deployed(world: World) -> World:
+    """A world in which a commit with `db` was deployed, and the served file has no accessory."""
+    start_accessories(world.context(), world.engine)
+    finish_accessories(world.context())
+    world.write(text=WITHOUT)
+    return world
+
+
+def test_an_accessory_of_the_deployed_commit_is_declared(deployed: World) -> None:
+    """A stop keeps its container, and a start and an upgrade work without the served file."""
+    before = deployed.running[0].id
+    assert (deployed.declared().undeclared(), deployed.declared().drift_lines()) == ([], [])
+    deployed.accessories().stop("db")
+    assert [each.id for each in deployed.containers] == [before]
+    deployed.accessories().start()
+    assert [each.id for each in deployed.running] == [before]
+    assert not deployed.accessories().upgrade("db")
+    assert deployed.backups().create("db").size
+
+
+def test_the_deployed_commit_is_compared_with_what_runs(deployed: World) -> None:
+    """A later commit with another image is deployed. The served file counts where it has the accessory."""
+    deployed.write("db:2")
+    start_accessories(deployed.context(), deployed.engine)
+    finish_accessories(deployed.context())
+    deployed.write(text=WITHOUT)
+    assert deployed.declared().drift() == {"db": ["image"]}
+    deployed.write("db:1")
+    assert deployed.declared().drift() == {}
+
+
+def test_a_deployed_commit_without_the_accessory_ends_its_declaration(deployed: World) -> None:
+    """The deployment does not start one that a user has stopped. Until it succeeds, the accessory is declared."""
+    deployed.accessories().stop("db")
+    assert not are_current(deployed.context())
+    start_accessories(deployed.context(), deployed.engine)
+    assert (
+        deployed.events[-1].message == "accessory db is not in pipeline.yaml: `pipeline accessory stop db` removes it"
+    )
+    assert deployed.declared().undeclared() == []
+    finish_accessories(deployed.context())
+    assert (deployed.declared().undeclared(), are_current(deployed.context())) == (["db"], True)
+    assert deployed.running == []
+    deployed.accessories().stop("db")
+    assert (deployed.record, deployed.containers) == (None, [])
+
+
+def test_an_accessory_of_a_deployment_that_failed_is_declared(world: World) -> None:
+    """It runs, and the next commit will probably need it."""
+    start_accessories(world.context(), world.engine)
+    world.write(text=WITHOUT)
+    assert world.declared().undeclared() == []
+
+
+def test_nothing_is_declared_after_down(deployed: World) -> None:
+    """Neither the served file nor a deployment has an accessory."""
+    assert remove_accessories(deployed.context(), deployed.engine) == ["db"]
+    assert deployed.declared().settings == {}
 
 
 def test_a_restart_starts_the_same_container_again(started: World) -> None:

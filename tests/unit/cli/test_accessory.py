@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from pipeline.base.errors import ConfigError, StageFailed
 from pipeline.cli import accessory, recover, status
 from pipeline.engine import hosts
+from stages.deploy.accessories import finish_accessories
 from tests.support.accessory_world import DATA, LOAD, World
 from tests.support.accessory_world import PIPELINE as WITH_CHECK
 
@@ -38,6 +39,16 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def run(*arguments: str) -> Result:
     """Run a command of the group. Raises its error."""
     return CliRunner().invoke(accessory.command, arguments, catch_exceptions=False)
+
+
+def test_the_list_knows_the_accessories_of_the_deployed_commit(world: World) -> None:
+    """The served file has none. The list advises no removal."""
+    finish_accessories(world.context())
+    world.write(text="name: shop\ndeploy: {}\n")
+    (found,) = json.loads(run("list", "--json").output)
+    assert (found["declared"], found["drift"]) == (True, [])
+    assert "removes it" not in run("list").output
+    assert run("stop", "db").output.endswith("db: stopped\n")
 
 
 def test_the_list_shows_state_health_and_backup(world: World) -> None:

@@ -16,6 +16,7 @@ from pipeline.daemon.backup_loop import BackupLoop
 from pipeline.runner.context import PipelineContext
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
+from stages.deploy.accessories import finish_accessories
 
 PIPELINE = """\
 name: shop
@@ -68,6 +69,14 @@ def test_a_backup_is_made_at_each_due_time(daemon: Daemon) -> None:
     daemon.run_until(48)
     due = [NOON.replace(day=day, hour=3) for day in (2, 3)]
     assert daemon.made == [("db", at) for at in due]
+
+
+def test_a_backup_of_an_accessory_of_the_deployed_commit_is_made(daemon: Daemon) -> None:
+    """The served file does not have the accessory."""
+    finish_accessories(daemon.context.stage_context())
+    daemon.reload("name: shop\ndeploy: {}\n")
+    daemon.run_until(24)
+    assert daemon.made == [("db", NOON.replace(day=2, hour=3))]
 
 
 def test_the_time_zone_of_the_schedule(daemon: Daemon) -> None:

@@ -26,7 +26,7 @@ from pipeline.store.records import (
 from pipeline.store.store import Store
 from tests.unit.store.previous_versions import BEGAN, ENDED, Version3, content, create_database
 
-VERSION = 9
+VERSION = 10
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
@@ -91,7 +91,8 @@ def test_a_migration_of_version_3_changes_no_existing_table(tmp_path: Path) -> N
         *(f"stack_{noun}" for noun in ("resources", "events", "exports", "imports", "change_sets", "drifts")),
     }
     jobs = {"job_runs", "job_schedules"}
-    assert new == {"services", "scales", "accessories", "webhook_deliveries", "run_times", *jobs, *stacks}
+    accessories = {"accessories", "deployed_accessories"}
+    assert new == {"services", "scales", "webhook_deliveries", "run_times", *accessories, *jobs, *stacks}
 
 
 def test_a_process_of_version_3_continues_beside_the_current_version(tmp_path: Path) -> None:
