@@ -99,7 +99,10 @@ class Accessories:
             self._executor.converge(name, self._context.cancelled)
 
     def remove_all(self) -> list[str]:
-        """Stop and remove every container, and return the accessories. Named volumes and backups stay."""
+        """Stop and remove every container, and return the accessories. Named volumes and backups stay.
+
+        The caller holds the locks of their data, so that no backup or restore is in progress.
+        """
         with self._changing("removal"):
             records = self._executor.records()
             for record in records:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from pipeline.base.lock import cancellable_lock, work_lock
 
 # In seconds. An upgrade pulls an image and waits for a container meanwhile.
 _TIMEOUT = 900.0
+# A backup or a restore may take hours.
+_DATA_HINT = "let it end, or stop it with Ctrl-C in its terminal, and repeat this command"
 
 
 @contextmanager
@@ -43,7 +45,16 @@ def data_lock(home: Home, pipeline: str, accessory: str, purpose: str) -> Iterat
 
     Raises `LockHeld` if another process holds it. Taken before the lock for changes, never after it.
     """
-    with work_lock(home.lock(f"{pipeline}.{accessory}.data"), purpose):
+    with work_lock(home.lock(f"{pipeline}.{accessory}.data"), purpose, hint=_DATA_HINT):
+        yield
+
+
+@contextmanager
+def data_locks(home: Home, pipeline: str, accessories: Iterable[str], purpose: str) -> Iterator[None]:
+    """Hold the locks of the data of several accessories. Raises `LockHeld` if another process holds one of them."""
+    with ExitStack() as stack:
+        for name in accessories:
+            stack.enter_context(data_lock(home, pipeline, name, purpose))
         yield
 
 

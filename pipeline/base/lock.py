@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from pipeline.base.errors import Cancelled, LockHeld, PenstockError, StoreFault
@@ -76,16 +77,16 @@ def short_lock(path: Path, timeout: float = SECTION_TIMEOUT) -> Iterator[None]:
 
 
 @contextmanager
-def work_lock(path: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None]:
+def work_lock(path: Path, purpose: str, *, wait: float = 0.0, hint: str = _WAIT_HINT) -> Iterator[None]:
     """Hold `path` for a long job. If it is held, retry for `wait` seconds. Less if `short_lock` would wait less.
 
     The kernel releases the lock when the process ends for any reason, so it is never stale.
-    Raises `LockHeld` with the holder's purpose, process id and start time, and `Cancelled` if this process was
+    Raises `LockHeld` with the holder's purpose, process id, start time and `hint`, and `Cancelled` if this process was
     interrupted.
     """
     descriptor = _open(path)
     try:
-        _acquire(descriptor, path, max(wait, _PROBE_TIMEOUT), _work_error)
+        _acquire(descriptor, path, max(wait, _PROBE_TIMEOUT), partial(_work_error, hint=hint))
         _write_holder(descriptor, purpose)
         yield
     finally:
@@ -212,11 +213,11 @@ def _section_error(path: Path) -> LockHeld:
     return LockHeld(f"{text} and {found.state}" if found.state else text, hint=found.remedy or hint)
 
 
-def _work_error(path: Path) -> PenstockError:
+def _work_error(path: Path, hint: str) -> PenstockError:
     if is_interrupted():
         return Cancelled("cancelled while waiting for another process")
     found = _written_holder(path)
     if found is None:
-        return LockHeld(f"another process holds {path}", hint=_WAIT_HINT)
+        return LockHeld(f"another process holds {path}", hint=hint)
     text = f"{found.purpose} (pid {found.pid}) has been running since {found.since.isoformat()}"
-    return LockHeld(f"{text} and {found.state}" if found.state else text, hint=found.remedy or _WAIT_HINT)
+    return LockHeld(f"{text} and {found.state}" if found.state else text, hint=found.remedy or hint)

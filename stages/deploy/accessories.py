@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from pipeline.accessories.accessories import Accessories
 from pipeline.accessories.declared import DeclaredAccessories
 from pipeline.accessories.drift import describe, describe_undeclared
+from pipeline.accessories.lock import data_locks
 from pipeline.api import StageContext
 from pipeline.engine.interfaces import Engine
 from pipeline.event_kinds import EventKind
@@ -52,8 +56,22 @@ def plan_accessories(context: StageContext) -> list[str]:
     return [*started, *declared.drift_lines()]
 
 
+@contextmanager
+def unused_data(context: StageContext) -> Iterator[None]:
+    """Keep backups and restores away from all accessories. Raises `LockHeld` if one is in progress, and names it."""
+    pipeline, names = (
+        context.configuration.pipeline.name,
+        [each.name for each in DeclaredAccessories(context).records()],
+    )
+    with data_locks(context.home, pipeline, names, f"`pipeline down` of {pipeline}"):
+        yield
+
+
 def remove_accessories(context: StageContext, engine: Engine) -> list[str]:
-    """Stop and remove the containers of all accessories, and return their names. Named volumes stay."""
+    """Stop and remove the containers of all accessories, and return their names. Named volumes stay.
+
+    The caller holds `unused_data`.
+    """
     removed = Accessories(context, engine).remove_all() if DeclaredAccessories(context).records() else []
     context.store.accessories.set_deployed(context.configuration.pipeline.name, {})
     return removed

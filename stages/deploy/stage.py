@@ -23,6 +23,7 @@ from stages.deploy.accessories import (
     plan_accessories,
     remove_accessories,
     start_accessories,
+    unused_data,
 )
 from stages.deploy.deployment import Deployment
 from stages.deploy.desired import active_replicas, declared_replicas, wanted_replicas
@@ -146,13 +147,16 @@ class DockerDeploy:
         self._deploy(context, release, release, wanted_replicas(context, services), restarts=restarts)
 
     def down(self, context: StageContext) -> None:
-        """Drain and remove every replica of the pipeline, and remove its images."""
+        """Drain and remove every replica of the pipeline, and remove its images.
+
+        Raises `LockHeld` and changes nothing while a backup or a restore of an accessory is in progress.
+        """
         pipeline = context.configuration.pipeline.name
         active, balancer = context.store.releases.active(pipeline), open_balancer(context.home.balancer)
         balancer.check_deletion_protection(pipeline)
         for waiting in balancer.waiting_after(pipeline, None):
             context.events.emit(EventKind.DOWN_WARNING, f"after this, {waiting}")
-        with Deployment.begin(context, active, None) as deployment:
+        with unused_data(context), Deployment.begin(context, active, None) as deployment:
             try:
                 count, accessories = _take_down(context, deployment)
             except SystemFault as fault:
@@ -164,7 +168,8 @@ class DockerDeploy:
         with Deployment.resume(context, deployment) as resumed:
             try:
                 if deployment.to_release is None:
-                    _take_down(context, resumed)
+                    with unused_data(context):
+                        _take_down(context, resumed)
                     return "the interrupted `pipeline down` is complete"
                 return _undo(context, resumed)
             except SystemFault as fault:

@@ -70,6 +70,10 @@ class Service:
         if error := self.errors.get(f"{replicas['web']} replicas"):
             raise error
 
+    def clear(self) -> None:
+        """Note that the network is removed."""
+        self.taken.append("clear")
+
     def tear_down(self) -> int:
         """Remove everything."""
         self.step("tear down")

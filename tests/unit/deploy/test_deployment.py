@@ -12,14 +12,17 @@ from pipeline.base.errors import (
     Cancelled,
     ConfigError,
     EngineFault,
+    LockHeld,
     PenstockError,
     RollbackFailed,
     RolledBack,
     StageFailed,
     StoreFault,
 )
+from pipeline.base.lock import work_lock
 from pipeline.event_kinds import EventKind
 from pipeline.events import Event
+from pipeline.store.accessories import AccessoryRow
 from pipeline.store.records import DeploymentState, ReleaseState
 from pipeline.testing.fakes.engine import FakeEngine
 from stages.deploy import stage
@@ -169,6 +172,24 @@ def test_an_interrupted_down_is_finished(context: StageContext, service: Service
     assert DockerDeploy().recover(context, row) == "the interrupted `pipeline down` is complete"
     assert last(context) == (DeploymentState.SUCCEEDED, "")
     assert context.store.releases.active("shop") is None
+
+
+def test_a_down_does_not_cut_a_restore(context: StageContext, service: Service) -> None:
+    """It is refused before anything changes. One that was interrupted before is completed after the restore."""
+    deploy(context, "a")
+    context.store.accessories.put("shop", AccessoryRow("db", "running", None, None))
+    service.taken.clear()
+    with work_lock(context.home.lock("shop.db.data"), "restore of db"):
+        with pytest.raises(LockHeld, match=r"^restore of db \(pid \d+\) has been running since") as caught:
+            DockerDeploy().down(context)
+        assert caught.value.hint == "let it end, or stop it with Ctrl-C in its terminal, and repeat this command"
+        assert (service.taken, context.store.deployments.open("shop")) == ([], None)
+        row = context.store.deployments.begin("shop", context.run, 1, None)
+        with pytest.raises(LockHeld):
+            DockerDeploy().recover(context, row)
+    assert context.store.deployments.open("shop") == row
+    assert DockerDeploy().recover(context, row) == "the interrupted `pipeline down` is complete"
+    assert context.store.accessories.all("shop") == []
 
 
 def test_a_down_that_docker_does_not_answer_is_finished(
