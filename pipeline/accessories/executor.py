@@ -13,7 +13,7 @@ from pipeline.accessories.images import present_image
 from pipeline.accessories.record import Record, Version, WantedState
 from pipeline.accessories.unnamed_volumes import unnamed_volumes
 from pipeline.api import StageContext
-from pipeline.base.errors import Cancelled, EngineFault, PenstockError, StageFailed
+from pipeline.base.errors import Cancelled, EngineFault, NetworkVanished, PenstockError, StageFailed
 from pipeline.base.quantity import format_duration
 from pipeline.config.privileges import pids
 from pipeline.engine.container import Container
@@ -149,11 +149,31 @@ class AccessoryExecutor:
             self._began[version.id] = self._context.clock.monotonic()
         try:
             self._engine.containers.start_again(container.id)
+        except NetworkVanished as error:
+            self._remove_without_network(record, container, error)
+            return None
         except (StageFailed, EngineFault) as error:
             return self._refused(record, error)
         if action.version is not None:
             self._emit_restart(record, action.version, action)
         return None
+
+    def _remove_without_network(self, record: Record, container: Container, error: NetworkVanished) -> None:
+        """Remove a container whose network is gone, so that a new one takes its place on the same volumes.
+
+        Raises `StageFailed` if it keeps data in a volume without a name, which would be lost.
+        """
+        version = record.next or record.current
+        inspected = self._engine.containers.inspect(container.id)
+        if version is not None and (unnamed := unnamed_volumes(inspected, version.settings)):
+            hint = (
+                f"copy the data with `docker cp {container.name}:{unnamed[0]} .`, mount a named volume there, and "
+                f"remove the container with `docker rm -v {container.name}`"
+            )
+            paths = ", ".join(unnamed)
+            text = f"{error.message}; a new container would lose {paths}, which is in a volume without a name"
+            raise StageFailed(text, hint=hint)
+        self._remove(record, Action(ActionType.REMOVE, "its network was removed", container))
 
     def _stop(self, record: Record, action: Action) -> None:
         assert action.container is not None

@@ -4,7 +4,8 @@ PenstockError
 ├── ConfigError        pipeline.yaml or the command is invalid; nothing was changed            (2)
 ├── StageFailed        the user's code failed: build, tests, an unhealthy release              (1)
 │   ├── RolledBack     the release failed, and the previous one is active again                (4)
-│   └── RollbackFailed the release failed, and so did the rollback                             (5)
+│   ├── RollbackFailed the release failed, and so did the rollback                             (5)
+│   └── NetworkVanished  the network of a stopped container was removed
 ├── SystemFault        Penstock or the system below it failed                                  (3)
 │   ├── EngineFault    Docker
 │   │   └── CacheVanished  the build cache was cleared during a build
@@ -115,6 +116,10 @@ class RollbackFailed(StageFailed):
     """The new release failed and the rollback failed too. Neither is retried automatically."""
 
     exit_code = ExitCode.ROLLBACK_FAILED
+
+
+class NetworkVanished(StageFailed):
+    """A network of a container was removed, such as by `docker network prune`. The container cannot start again."""
 
 
 class SystemFault(PenstockError):

@@ -79,7 +79,8 @@ class Containers(Protocol):
     def start_again(self, container: str) -> None:
         """Start a container that was stopped or has exited. Does nothing if it runs.
 
-        Raises `StageFailed` if it is gone or cannot be started. It stays then.
+        Raises `StageFailed` if it is gone or cannot be started. It stays then. Raises `NetworkVanished` if one of its
+        networks was removed, also if there is a new one of the same name.
         """
 
     def set_restart_policy(self, container: str, policy: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.base.errors import EngineFault, StageFailed
+from pipeline.base.errors import EngineFault, NetworkVanished, StageFailed
 from pipeline.engine.builder import BuildSpec
 from pipeline.engine.container import Privileges
 from pipeline.engine.container_options import ContainerOptions, LogDriver, Ulimit
@@ -93,6 +93,18 @@ def test_a_container_that_is_gone_does_not_start_again(tested: EngineUnderTest) 
     tested.engine.containers.remove(container)
     with pytest.raises(StageFailed, match=f"^{container} cannot be started: "):
         tested.engine.containers.start_again(container)
+
+
+def test_a_container_whose_network_was_removed_does_not_start_again(tested: EngineUnderTest) -> None:
+    """A new network of the same name does not help."""
+    networks, containers = tested.engine.networks, tested.engine.containers
+    container = containers.start(tested.spec(address=str(networks.free_address("shop"))))
+    containers.stop(container, timedelta(seconds=20))
+    networks.remove("shop")
+    networks.ensure("shop", again=True)
+    with pytest.raises(NetworkVanished, match=rf"^{container} cannot be started: network \S+ not found"):
+        containers.start_again(container)
+    assert containers.inspect(container).state == "exited"
 
 
 def test_sigkill_ends_a_container_after_its_grace(tested: EngineUnderTest) -> None:

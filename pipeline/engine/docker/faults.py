@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline.base.errors import CacheVanished, EngineFault, StageFailed
+from pipeline.base.errors import CacheVanished, EngineFault, NetworkVanished, StageFailed
 
 # Seconds that one response of the engine may take.
 TIMEOUT = 60
@@ -27,6 +27,7 @@ _GONE = re.compile(
     r"(imagedb|layerdb|containers)/\S*: no such file or directory|container \S+ has been removed",
     re.IGNORECASE,
 )
+_NO_NETWORK = re.compile(r"network \S+ not found", re.IGNORECASE)
 
 
 @contextmanager
@@ -119,7 +120,8 @@ def as_stage_failure(name: str) -> Iterator[None]:
     try:
         yield
     except docker.errors.NotFound as error:
-        raise StageFailed(f"{name} cannot be started: {error.explanation}") from error
+        kind = NetworkVanished if _NO_NETWORK.search(str(error.explanation)) else StageFailed
+        raise kind(f"{name} cannot be started: {error.explanation}") from error
     except docker.errors.APIError as error:
         text = str(error.explanation)
         if "no space left" in text or (error.status_code == 500 and "OCI runtime" not in text):

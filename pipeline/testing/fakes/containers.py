@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from pathlib import PurePosixPath
 
-from pipeline.base.errors import EngineFault, StageFailed
+from pipeline.base.errors import EngineFault, NetworkVanished, StageFailed
 from pipeline.engine.container import Container, ContainerHealth, ContainerSpec
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_APP, ROLE_RELEASE, ROLE_TEST
 from pipeline.testing.fakes.faults import Faults
@@ -41,6 +41,7 @@ class _Process:
     restarts: int = 0
     stopped_by_hand: bool = False
     lines: list[str] = field(default_factory=list)
+    networks: dict[str, int | None] = field(default_factory=dict)
 
     def begin(self, now: datetime) -> None:
         self.state, self.process_started_at, self.exit_code, self.oom_killed = "running", now, 0, False
@@ -111,6 +112,7 @@ class FakeContainers:
                     raise StageFailed(f"{spec.name} cannot be started: network {network} not found")
             address = spec.address or self._networks.assign(spec.network)
             made = _Process(next(self._ids), spec, self._images.known(spec.image), program, self._now(), address)
+            made.networks = {each: self._networks.identity(each) for each in (spec.network, *spec.options.networks)}
             self._containers[made.id] = made
             made.begin(self._now())
             self._end_by_program(made)
@@ -123,6 +125,9 @@ class FakeContainers:
             if found is None:
                 raise StageFailed(f"{container} cannot be started: No such container")
             if found.state != "running":
+                for network, number in found.networks.items():
+                    if self._networks.identity(network) != number:
+                        raise NetworkVanished(f"{container} cannot be started: network {number} not found")
                 found.begin(self._now())
                 self._end_by_program(found)
 

@@ -23,6 +23,7 @@ class FakeNetworks:
         self._subnets: dict[str, IPv4Network] = {}
         self._free: dict[str, Iterator[IPv4Address]] = {}
         self._private: dict[str, Mapping[str, str]] = {}
+        self._made: dict[str, int] = {}
         self._numbers = count(1)
         self._distances = count(2)
 
@@ -50,6 +51,11 @@ class FakeNetworks:
         """Return whether there is a network of that name."""
         with self._faults.call("networks.has"), self._lock:
             return network in self._subnets
+
+    def identity(self, network: str) -> int | None:
+        """Return the number of a network, which no later one of the same name has. None if it does not exist."""
+        with self._lock:
+            return self._made.get(network)
 
     def add(self, network: str) -> None:
         """Create a network, as another program would."""
@@ -95,6 +101,7 @@ class FakeNetworks:
         if name not in self._subnets:
             self._subnets[name] = IPv4Network((f"10.99.{len(self._free)}.0", 24))
             self._free[name] = self._subnets[name].hosts()
+            self._made[name] = next(self._numbers)
             # The engine takes the first address itself.
             next(self._free[name])
         return self._subnets[name]
@@ -104,4 +111,5 @@ class FakeNetworks:
             raise EngineFault(f"network {name} has active endpoints")
         with self._lock:
             self._subnets.pop(name, None)
+            self._made.pop(name, None)
             self._private.pop(name, None)

@@ -299,6 +299,38 @@ def test_the_daemon_starts_what_exited_while_the_engine_did_not_restart_it(start
     assert [each.id for each in started.running] == [before]
 
 
+def prune_networks(world: World) -> None:
+    """Remove the network while no container runs, as `docker network prune` does."""
+    world.accessories().stop("db")
+    world.engine.networks.remove("shop")
+
+
+@pytest.mark.parametrize("act", ["start", "restart", "upgrade"])
+def test_a_stopped_accessory_whose_network_was_removed_starts_anew(started: World, act: str) -> None:
+    """A new container of the same version runs on the same volumes, and the old one is removed."""
+    before = started.record
+    prune_networks(started)
+    started.events.clear()
+    getattr(started.accessories(), act)(*([] if act == "start" else ["db"]))
+    (spec,) = started.engine.containers.specs()
+    assert (len(started.running), spec.volumes, started.record) == (1, ("data:/data",), before)
+    assert started.kinds()[-3:] == ["accessory.removed", "accessory.starting", "accessory.restarted"]
+    assert "its network was removed" in started.events[-3].message
+
+
+def test_a_container_without_its_network_keeps_data_in_a_volume_without_a_name(world: World) -> None:
+    """It is not removed, and the error says how to save the data."""
+    world.write("db:5")
+    world.accessories().start()
+    name = world.running[0].name
+    prune_networks(world)
+    with pytest.raises(StageFailed, match="would lose /var/lib/other, which is in a volume without a name") as caught:
+        world.accessories().start()
+    assert caught.value.hint is not None
+    assert f"`docker cp {name}:/var/lib/other .`" in caught.value.hint
+    assert [each.name for each in world.containers] == [name]
+
+
 def test_the_daemon_leaves_an_unhealthy_container_alone(started: World) -> None:
     """A database that is slow must not be restarted for it. No failure is raised."""
     started.engine.containers.program_for(started.running[0].id, commands={})
