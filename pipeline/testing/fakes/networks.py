@@ -24,6 +24,7 @@ class FakeNetworks:
         self._free: dict[str, Iterator[IPv4Address]] = {}
         self._private: dict[str, Mapping[str, str]] = {}
         self._made: dict[str, int] = {}
+        self._identities = count(1)
         self._numbers = count(1)
         self._distances = count(2)
 
@@ -101,7 +102,7 @@ class FakeNetworks:
         if name not in self._subnets:
             self._subnets[name] = IPv4Network((f"10.99.{len(self._free)}.0", 24))
             self._free[name] = self._subnets[name].hosts()
-            self._made[name] = next(self._numbers)
+            self._made[name] = next(self._identities)
             # The engine takes the first address itself.
             next(self._free[name])
         return self._subnets[name]
