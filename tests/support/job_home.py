@@ -50,6 +50,7 @@ class JobHome:
         self.engine = FakeEngine(program=self._program_of, now=lambda: self.clock.now().wall)
         self.image = self.engine.images.add(IMAGE)
         self._loops: list[JobLoop] = []
+        self._runs: list[tuple[JobExecution, threading.Thread]] = []
         monkeypatch.setenv("KEY", SECRET)
         monkeypatch.setattr(hosts, "local_engine", lambda _: self.engine)
         monkeypatch.setattr(deployments, "now", lambda: self.clock.now().wall.isoformat())
@@ -92,6 +93,7 @@ class JobHome:
         execution = self.begin(cancelled)
         thread = threading.Thread(target=execution.execute, daemon=True)
         thread.start()
+        self._runs.append((execution, thread))
         until(lambda: execution.run.container in self.engine.containers.running(), "the container runs")
         return execution, thread
 
@@ -141,7 +143,10 @@ class JobHome:
         return self.program
 
     def close(self) -> None:
-        """End every loop."""
+        """End every loop, and every thread that follows a run."""
         for loop in self._loops:
             loop.close()
+        for execution, _ in self._runs:
+            execution.detach()
+        self.pass_time(lambda: not any(thread.is_alive() for _, thread in self._runs), "the threads of runs end")
         self.store.close()
