@@ -44,7 +44,6 @@ class JobExecution:
         self._job = job
         self._wake = threading.Event()
         self._is_detached = False
-        self._timeout: timedelta | None = None
 
     @classmethod
     def begin(
@@ -195,7 +194,7 @@ class JobExecution:
             return True
         if not found.is_running:
             reader.join(_OUTPUT_TIMEOUT)
-            self._record(outcome_of(found, is_cancelled=self._is_cancelled(), timeout=self._timeout), found)
+            self._record(outcome_of(self._current(), found), found)
             engine.containers.remove(found.id)
             return True
         if only_ended:
@@ -208,15 +207,18 @@ class JobExecution:
         left = timeout - self._context.clock.since(self.run.started)
         if self._context.cancelled.is_set():
             self._context.store.job_runs.request_cancel(self.run.pipeline, self.run.number)
-        if self._is_cancelled() or left <= timedelta(0):
-            self._timeout = timeout if left <= timedelta(0) else None
+        is_cancelled, is_late = self._current().is_cancelled, left <= timedelta(0)
+        if is_late and not is_cancelled:
+            # Before the stop: after a kill in between, the process that records the end knows its reason.
+            self._context.store.job_runs.set_timed_out(self.run.pipeline, self.run.number, timeout)
+        if is_cancelled or is_late:
             engine.containers.stop(found.id, grace_of(found))
         else:
             self._pause(min(left, _CHECK_INTERVAL))
 
-    def _is_cancelled(self) -> bool:
-        current = self._context.store.job_runs.get(self.run.pipeline, self.run.number)
-        return current is not None and current.is_cancelled
+    def _current(self) -> JobRun:
+        """Return the run as stored. Other processes may have requested its end."""
+        return self._context.store.job_runs.get(self.run.pipeline, self.run.number) or self.run
 
     def _find(self, engine: Engine) -> Container | None:
         listed = engine.containers.find(self.run.container)

@@ -22,13 +22,13 @@ class Outcome:
     reason: str = ""
 
 
-def outcome_of(ended: Container, *, is_cancelled: bool, timeout: timedelta | None) -> Outcome:
-    """Return the outcome of a container that has ended. `timeout`: it was stopped because it ran longer than this."""
+def outcome_of(run: JobRun, ended: Container) -> Outcome:
+    """Return the outcome of a run whose container has ended."""
     code = ended.exit_code
-    if is_cancelled:
+    if run.is_cancelled:
         return Outcome(JobState.CANCELLED, code, "cancelled")
-    if timeout is not None:
-        return Outcome(JobState.TIMED_OUT, code, f"still running after {format_duration(timeout)}: stopped")
+    if run.timed_out is not None:
+        return Outcome(JobState.TIMED_OUT, code, f"still running after {format_duration(run.timed_out)}: stopped")
     if code == 0:
         return Outcome(JobState.SUCCEEDED, code)
     if ended.ran_out_of_memory:

@@ -76,6 +76,14 @@ class JobRuns:
                 "UPDATE job_runs SET cancelled=1 WHERE pipeline=? AND number=? AND state='running'", (pipeline, number)
             )
 
+    def set_timed_out(self, pipeline: str, number: int, timeout: timedelta) -> None:
+        """Let a run that has not ended end as timed out. Written before it is stopped."""
+        with self._db.transaction() as db:
+            db.execute(
+                "UPDATE job_runs SET timed_out=? WHERE pipeline=? AND number=? AND state='running'",
+                (timeout.total_seconds(), pipeline, number),
+            )
+
     def get(self, pipeline: str, number: int) -> JobRun | None:
         """Return one run, or None if it does not exist."""
         row = self._db.row("SELECT * FROM job_runs WHERE pipeline=? AND number=?", pipeline, number)
@@ -189,6 +197,7 @@ def _from_row(row: sqlite3.Row) -> JobRun:
         exit_code=row["exit_code"],
         reason=row["reason"],
         is_cancelled=bool(row["cancelled"]),
+        timed_out=None if row["timed_out"] is None else timedelta(seconds=row["timed_out"]),
         started=Stamp(parse_time(row["started_at"]), row["boot"], row["seconds"]),
         ended_at=optional_time(row["ended_at"]),
         took=None if row["took"] is None else timedelta(seconds=row["took"]),

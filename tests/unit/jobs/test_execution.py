@@ -107,6 +107,35 @@ def test_a_run_that_takes_too_long_is_stopped(jobs: JobHome) -> None:
     assert done.took >= timedelta(hours=1)
 
 
+@pytest.mark.parametrize("code", [0, 143])
+def test_a_run_whose_process_is_killed_during_its_stop_has_timed_out(jobs: JobHome, code: int) -> None:
+    """The process that stops it is killed before it records the end. The next one knows the reason."""
+    jobs.program = Program(on_sigterm=code)
+    execution, _ = jobs.start()
+    stop = jobs.engine.containers.stop
+
+    def stop_and_be_killed(container: str, grace: timedelta) -> None:
+        stop(container, grace)
+        execution.detach()
+
+    jobs.engine.containers.stop = stop_and_be_killed  # type: ignore[method-assign]
+    jobs.clock.advance(timedelta(minutes=59, seconds=59))
+    jobs.pass_time(lambda: not is_held(jobs.home.lock(execution.run.container)), "the process is gone")
+    assert jobs.run().state is JobState.RUNNING
+    record_ended(jobs.context())
+    done = jobs.run()
+    assert (done.state, done.exit_code) == (JobState.TIMED_OUT, code)
+    assert done.reason == "still running after 1h: stopped"
+
+
+def test_a_cancel_after_the_timeout_counts(jobs: JobHome) -> None:
+    """A user who cancels a run during its stop gets a cancelled run."""
+    execution, _ = kill(jobs)
+    jobs.store.job_runs.set_timed_out(NAME, 1, timedelta(hours=1))
+    stop_run(jobs.context(), jobs.engine, execution.run)
+    assert jobs.run().state is JobState.CANCELLED
+
+
 def test_the_wall_clock_does_not_end_a_run(jobs: JobHome) -> None:
     """Its timeout is measured by the clock of the machine's boot."""
     _, thread = jobs.start()
