@@ -105,8 +105,9 @@ class Deploy(ServiceSettings):
     def _completed(self, service: Service) -> ServiceSettings:
         """Return the settings of a service, with those of `deploy` where it sets none. Variables are joined."""
         own = service.model_fields_set
-        # What does not fit a job is no default of it either.
-        unfit = NOT_OF_JOB.keys() if service.is_job else ()
+        # What does not fit a job is no default of it either. Nor are labels: a reverse proxy that reads them would send
+        # requests to the job's container.
+        unfit = {*NOT_OF_JOB, "labels"} if service.is_job else set()
         values = {
             name: getattr(service if name in own or name in unfit else self, name)
             for name in ServiceSettings.model_fields.keys() - OF_RELEASE

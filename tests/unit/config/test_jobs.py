@@ -178,3 +178,11 @@ def test_a_schedule_without_services(loads: Loads) -> None:
     assert error_of(loads, f"name: shop\ndeploy: {{{CRON}}}\n").startswith(
         "2:20: deploy.schedule: belongs in one of services, such as services: "
     )
+
+
+def test_a_job_has_the_labels_of_its_own_section_only(loads: Loads) -> None:
+    """Labels in `deploy` are for what gets requests, such as those of a reverse proxy."""
+    services = f"{{worker: {{}}, nightly: {{{CRON}}}, own: {{{CRON}, labels: {{b: c}}}}}}"
+    deploy = loads(file(services, "labels: {traefik.enable: 'true'}")).pipeline.deploy
+    found = {name: each.labels for name, each in deploy.all_services().items()}
+    assert found == {"worker": {"traefik.enable": "true"}, "nightly": {}, "own": {"b": "c"}}
