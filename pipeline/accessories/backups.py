@@ -47,7 +47,9 @@ class Backups:
             raise ConfigError(f"accessory {name} has no backup", hint=f"set accessories.{name}.backup in pipeline.yaml")
         try:
             with data_lock(self._context.home, self._pipeline, name, f"backup of {name}"):
-                return self._create(name, settings)
+                made = self._create(name, settings)
+                self._context.store.history.prune_events(self._pipeline)
+                return made
         except PenstockError as error:
             self._emit(EventKind.BACKUP_FAILED, f"no backup of {name}: {error.message}", name, reason=error.message)
             raise

@@ -78,6 +78,7 @@ def _prune(context: StageContext, run: JobRun) -> None:
     since = context.clock.now().wall - timedelta(days=retention.days) if retention.days else None
     keep = min(retention.runs, MAX_RUNS)
     context.store.job_runs.prune(run.pipeline, run.job, keep, since)
+    context.store.history.prune_events(run.pipeline)
     # Listed before the rows are read: a run has its row before its log.
     logs = list(context.home.job_logs(run.pipeline).glob("*.jsonl"))
     kept = {each.container for each in context.store.job_runs.all(run.pipeline)}

@@ -6,6 +6,22 @@ from datetime import datetime
 
 from pipeline.store.database import Database
 
+MAX_EVENTS = 10_000
+"""Latest events of a pipeline that belong to no run, such as those of backups and skipped times of jobs."""
+
+# The events of a job's run stay as long as the run.
+_PRUNE_EVENTS = """
+WITH without_run AS (
+  SELECT id, at FROM events WHERE pipeline=:pipeline AND run IS NULL AND NOT EXISTS (
+    SELECT 1 FROM job_runs WHERE pipeline=:pipeline AND number=json_extract(events.fields, '$.job_run')
+  )
+)
+DELETE FROM events WHERE id IN (
+  SELECT id FROM without_run WHERE at < (SELECT min(started_at) FROM runs WHERE pipeline=:pipeline)
+  OR id <= (SELECT id FROM without_run ORDER BY id DESC LIMIT 1 OFFSET :keep)
+)
+"""
+
 
 class History:
     """The finished runs of all pipelines. Raises `StoreFault`."""
@@ -31,10 +47,13 @@ class History:
             for number in numbers:
                 db.execute("DELETE FROM events WHERE pipeline=? AND run=?", (pipeline, number))
                 db.execute("DELETE FROM runs WHERE pipeline=? AND number=?", (pipeline, number))
-            # Events that belong to no run are kept as long as the oldest run.
-            db.execute(
-                "DELETE FROM events WHERE pipeline=? AND run IS NULL "
-                "AND at < (SELECT min(started_at) FROM runs WHERE pipeline=?)",
-                (pipeline, pipeline),
-            )
+        self.prune_events(pipeline)
         return numbers
+
+    def prune_events(self, pipeline: str, keep: int = MAX_EVENTS) -> None:
+        """Delete events that belong to no run: those that are older than the oldest run, and all but the latest `keep`.
+
+        The events of a job's run stay as long as the run.
+        """
+        with self._db.transaction() as db:
+            db.execute(_PRUNE_EVENTS, {"pipeline": pipeline, "keep": keep})

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from pipeline.base.clock import SYSTEM
 from pipeline.events import Event
-from pipeline.store.records import RunState
+from pipeline.store.records import DeploymentState, RunState
 from pipeline.store.store import Store
 from tests.support.started_runs import begin_run
 
@@ -30,6 +31,26 @@ def test_events_of_no_run_are_pruned_with_the_oldest_run(store: Store) -> None:
     store.events.record(Event("reconcile.drift", "just now", "shop"))
     store.history.prune("shop", keep=2)
     assert [event.message for event in store.events.latest("shop")] == ["just now"]
+
+
+def test_events_of_no_run_have_a_limit(store: Store) -> None:
+    """The latest are kept, beside those of other pipelines, of runs, and of a job's run that is kept."""
+    run = begin_run(store, "shop")
+    store.runs.finish("shop", run.number, RunState.SUCCEEDED)
+    release = store.releases.create("shop", 1, sha="a", subject="", image_id="i", image_tag="t", spec="{}")
+    row = store.deployments.begin("shop", 1, None, release.number)
+    store.deployments.finish(row, DeploymentState.SUCCEEDED)
+    assert store.job_runs.begin("shop", "nightly", release.number, "shop.nightly.r1.abc", SYSTEM.now())
+    store.events.record(Event("run.started", "of a run", "shop", 1))
+    store.events.record(Event("job.started", "of a job's run", "shop", fields={"job": "nightly", "job_run": 1}))
+    store.events.record(Event("job.started", "of a deleted job's run", "shop", fields={"job": "nightly", "job_run": 7}))
+    store.events.record(Event("backup.finished", "of another pipeline", "blog"))
+    for number in range(5):
+        store.events.record(Event("backup.finished", f"backup {number}", "shop"))
+    store.history.prune_events("shop", keep=2)
+    kept = [event.message for event in store.events.latest("shop")]
+    assert kept == ["of a run", "of a job's run", "backup 3", "backup 4"]
+    assert len(store.events.latest("blog")) == 1
 
 
 def test_runs_that_are_not_over_are_never_pruned(store: Store) -> None:
