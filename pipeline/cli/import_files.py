@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from pipeline.base.errors import ConfigError
+from pipeline.base.files import write_atomically
 
 output_option = click.option(
     "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write to FILE instead of the standard output."
@@ -38,12 +39,15 @@ def check_absent(file: Path, force: bool) -> None:
 
 
 def write_text(file: Path, text: str, mode: int = 0o644) -> None:
-    """Write a file with a mode, which it has before its content. Raises `ConfigError`."""
+    """Write a file with a mode, less the umask. A crash leaves the old file or the new one. Raises `ConfigError`."""
+    umask = os.umask(0o077)
+    os.umask(umask)
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-            if mode == 0o600:
-                os.fchmod(descriptor, mode)
-            opened.write(text)
+        if file.exists() and not file.is_file():
+            # Such as /dev/stdout, which cannot be replaced.
+            file.write_text(text, encoding="utf-8")
+        else:
+            # A link stays one.
+            write_atomically(file.resolve(), text, mode & ~umask)
     except OSError as error:
         raise ConfigError(f"cannot write {file}: {error.strerror}") from error

@@ -16,6 +16,9 @@ from pipeline.compose.view import View, is_scalar
 _DROPPED_LABELS = re.compile(
     r"traefik\.|com\.docker\.|penstock\.|caddy|homepage\.|diun\.|com\.centurylinklabs\.", re.IGNORECASE
 )
+# Of programs that start containers by the clock: ofelia, chadburn and swarm-cronjob.
+_CRON_LABELS = re.compile(r"(ofelia|chadburn|swarm\.cronjob)\.", re.IGNORECASE)
+_CRON_REASON = "make it a service of deploy.services with schedule, which pipeline serve runs"
 _SIMPLE = ("user", "working_dir", "stop_signal")
 _MIN_CPUS = 0.01
 
@@ -35,7 +38,7 @@ def container_options(service: View, tmpfs: list[str], networks: Mapping[str, st
         "labels": _labels(service),
         **_logging(service),
         "gpus": _gpus(service),
-        "networks": joined_networks(service, networks),
+        "networks": _shortest(joined_networks(service, networks)),
         "init": service.boolean("init"),
         "stop_grace": None if grace is None else format_duration(grace),
     }
@@ -122,8 +125,13 @@ def _extra_hosts(service: View) -> list[str]:
 
 def _labels(service: View) -> dict[str, str]:
     found = {}
+    deploy = service.view("deploy")
+    for view in (service, deploy) if deploy else (service,):
+        for name, _, place in view.pairs("labels"):
+            if _CRON_LABELS.match(name):
+                service.report.left_out(place, view.where("labels") + f".{name}", _CRON_REASON)
     for name, value, place in service.pairs("labels"):
-        if not _DROPPED_LABELS.match(name):
+        if not _DROPPED_LABELS.match(name) and not _CRON_LABELS.match(name):
             found[name] = service.variables.refer(value or "", place, service.where("labels"))
     return found
 
@@ -181,22 +189,29 @@ def _gpus(service: View) -> Any:
     return None
 
 
-def joined_networks(service: View, external: Mapping[str, str]) -> list[str]:
-    """Return the external networks of a service."""
+def joined_networks(service: View, external: Mapping[str, str]) -> dict[str, Any]:
+    """Return the external networks of a service, each with its options or None."""
     value = service.data.get("networks")
     if value is not None and not isinstance(value, Map | Seq):
         service.mistake("networks", f"must be a list or a mapping, got {kind(value)}")
-        return []
-    found = []
+        return {}
+    found: dict[str, Any] = {}
     for name in value or ():
         if not isinstance(name, str):
             service.mistake("networks", f"must be names of networks, got {kind(name)}")
             continue
         options = value.get(name) if isinstance(value, Map) else None
+        aliases = options.get("aliases") if isinstance(options, Map) and name in external else None
+        is_list = isinstance(aliases, Seq) and all(isinstance(each, str) for each in aliases)
         for key, option, place in options.entries() if isinstance(options, Map) else ():
-            if option:
+            if option and not (key == "aliases" and is_list):
                 reason = "the pipeline's network gives each container its address and its name"
                 service.report.left_out(place, f"{service.where('networks')}.{name}.{key}", reason)
         if name in external:
-            found.append(external[name])
+            found[external[name]] = {"aliases": [str(each) for each in aliases]} if aliases and is_list else None
     return found
+
+
+def _shortest(networks: dict[str, Any]) -> dict[str, Any] | list[str]:
+    """Return networks as a list, if none of them has options."""
+    return networks if any(networks.values()) else list(networks)

@@ -100,7 +100,7 @@ def _networks(service: ComposeService, context: Context) -> dict[str, Any]:
     """Return `networks` with the network of several pipelines, in which the service has its own name."""
     if context.joined is None:
         return {}
-    found: dict[str, Any] = dict.fromkeys(joined_networks(service.view, context.networks))
+    found: dict[str, Any] = joined_networks(service.view, context.networks)
     return {"networks": {**found, context.joined: {"aliases": [context.names[service.name]]}}}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -77,6 +78,24 @@ def test_it_overwrites_nothing(folder: Path) -> None:
     assert not (folder / "pipeline.yaml").exists()
     assert run("compose", "compose.yaml", "--output", "pipeline.yaml", "--force").exit_code == 0
     assert (folder / "pipeline-forum-api.yaml").read_text() != "mine"
+
+
+def test_an_existing_file_is_replaced_at_once(folder: Path) -> None:
+    """Its readers see the old content or the new one. A link stays a link, and the umask counts."""
+    (folder / "real.yaml").write_text("mine")
+    (folder / "pipeline.yaml").symlink_to("real.yaml")
+    former = (folder / "real.yaml").open()
+    umask = os.umask(0o027)
+    done = run("compose", "compose.yaml", "--output", "pipeline.yaml", "--force")
+    os.umask(umask)
+    with former:
+        assert former.read() == "mine"
+    assert done.exit_code == 0
+    assert (folder / "pipeline.yaml").is_symlink()
+    assert (folder / "real.yaml").read_text().startswith("# Imported from compose.yaml")
+    assert (folder / "real.yaml").stat().st_mode & 0o777 == 0o640
+    assert run("compose", "compose.yaml", "--output", "/dev/null", "--force").exit_code == 0
+    assert not Path("/dev/null").is_file()
 
 
 @pytest.mark.parametrize(("token", "is_there"), [("a", True), ("a\\", False)])

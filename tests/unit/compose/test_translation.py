@@ -419,6 +419,37 @@ def test_a_command_that_reads_the_file_of_a_secret_is_told() -> None:
     )
 
 
+def test_aliases_in_external_networks_are_kept() -> None:
+    """Those in networks of the file have no place: each service has its name in the pipeline's network."""
+    text = (
+        "services: {web: {build: ., networks: {edge: {aliases: [shop]}, logs: , own: {aliases: [www]}}}}\n"
+        "networks: {edge: {external: true}, logs: {external: true}, own: }"
+    )
+    assert content(text)["deploy"]["networks"] == {"edge": {"aliases": ["shop"]}, "logs": None}
+    assert [note for note in notes(text) if "aliases" in note] == [
+        "compose.yaml:1: services.web.networks.own.aliases is left out: the pipeline's network gives each container its "
+        "address and its name"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "label"),
+    [
+        ("labels: {ofelia.job-run.a.schedule: '@daily', b: c}", "labels.ofelia.job-run.a.schedule"),
+        (
+            "deploy: {labels: [swarm.cronjob.schedule=0 3 * * *]}, labels: {b: c}",
+            "deploy.labels.swarm.cronjob.schedule",
+        ),
+    ],
+)
+def test_labels_of_cron_programs_name_the_schedule(keys: str, label: str) -> None:
+    """The programs are not there, and a job takes their place."""
+    text = f"services: {{web: {{build: ., {keys}}}}}"
+    assert content(text)["deploy"]["labels"] == {"b": "c"}
+    reason = "make it a service of deploy.services with schedule, which pipeline serve runs"
+    assert f"compose.yaml:1: services.web.{label} is left out: {reason}" in notes(text)
+
+
 def test_the_list_is_short() -> None:
     """What is left out for the same reason is one line, and long lists are cut."""
     services = "".join(
