@@ -1,7 +1,7 @@
 """The next action for an accessory, as a pure function of its record and the containers that the engine shows.
 
 The record is written before the first container changes, and each action leads to a state from which the next one
-follows. So a process that was killed needs no recovery of its own: whoever decides next continues or goes back.
+follows. So a process that was killed needs no recovery of its own: the next process continues or goes back.
 """
 
 from __future__ import annotations

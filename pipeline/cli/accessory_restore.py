@@ -22,7 +22,7 @@ def command(name: str, backup: str | None, yes: bool, file: Path, parameters: tu
     """Give BACKUP, by default the latest, to the restore command of the accessory NAME.
 
     The backup is compared with its digest first. The command replaces data, and one that fails may have replaced a
-    part of it: stop the services that write, or let nobody use them meanwhile.
+    part of it: stop the services that write, or block their users meanwhile.
     """
     with accessory_session(file, parameters, as_json=as_json) as opened:
         opened.backups.check_restore(name)

@@ -40,7 +40,7 @@ class Decision:
 def decide(schedule: Schedule, now: datetime, *, is_running: bool, was_stopped: bool) -> Decision:
     """Return what follows from the times that have passed since the last decision.
 
-    `was_stopped`: nobody has looked at the schedule since then, so what has passed is missed. Otherwise the first time
+    `was_stopped`: no daemon has run since then, so times that have passed are missed. Otherwise the first time
     is run, however late: after a suspend, a single run stands for all times that passed. While the job runs, each time
     is skipped. A clock that was set back makes no time due twice, unless by more than an hour: it was wrong before.
     """

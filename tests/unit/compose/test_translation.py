@@ -426,9 +426,9 @@ def test_aliases_in_external_networks_are_kept() -> None:
         "networks: {edge: {external: true}, logs: {external: true}, own: }"
     )
     assert content(text)["deploy"]["networks"] == {"edge": {"aliases": ["shop"]}, "logs": None}
+    reason = "the pipeline's network gives each container its address and its name"
     assert [note for note in notes(text) if "aliases" in note] == [
-        "compose.yaml:1: services.web.networks.own.aliases is left out: the pipeline's network gives each container its "
-        "address and its name"
+        f"compose.yaml:1: services.web.networks.own.aliases is left out: {reason}"
     ]
 
 

@@ -48,7 +48,7 @@ def test_a_time_while_the_job_runs_is_skipped() -> None:
     assert decided("0 3 * * *", at(3), is_running=True) == Decision(at(3), None, skipped)
 
 
-def test_what_passed_while_nobody_looked_is_missed() -> None:
+def test_times_that_passed_without_a_daemon_are_missed() -> None:
     """None of it is run, as by the schedule of runs, and all of it is reported."""
     skipped = Skipped(at(3), at(5), 3, "`pipeline serve` did not run")
     assert decided("0 * * * *", at(5, 30), was_stopped=True) == Decision(at(5, 30), None, skipped)
