@@ -11,7 +11,11 @@ from tests.support.waiting import until
 
 def docker(*arguments: str) -> str:
     """Run a docker command. Return its output."""
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
+    try:
+        return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
+    except subprocess.CalledProcessError as error:
+        error.add_note(f"{error.stdout}{error.stderr}")
+        raise
 
 
 def process_of(container: str) -> int:
