@@ -121,7 +121,8 @@ class AccessoryExecutor:
     def _start(self, record: Record, action: Action) -> PenstockError | None:
         version = action.version
         assert version is not None
-        self._emit(EventKind.ACCESSORY_STARTING, record, version, f"starting {record.name} from {_image(version)}")
+        text = f"starting {record.name} from {version.settings.image}"
+        self._emit(EventKind.ACCESSORY_STARTING, record, version, text)
         try:
             image = self._engine.images.id(version.image_id)
             image = image or present_image(self._context, self._engine, version.settings.image)
@@ -298,7 +299,3 @@ class AccessoryExecutor:
         image = version.settings.image if version else None
         values = {"accessory": record.name, "container": container.name if container else named, "image": image}
         self._context.events.emit(kind, text, **{**{k: v for k, v in values.items() if v}, **(fields or {})})
-
-
-def _image(version: Version) -> str:
-    return version.settings.image
