@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import ANY
@@ -179,10 +178,13 @@ def test_a_missing_socket_is_noticed(bench: Bench, name: str, damage: Callable[[
     calls: list[Callable[[], bool]] = [bench.balancer.reconcile, bench.balancer.ensure_running]
     for call in calls:
         bench.serve("a")
-        started = time.monotonic()
-        damage(bench.balancer.directory / name)
-        assert call()
-        assert time.monotonic() - started < SOON
+
+        def is_replaced(call: Callable[[], bool] = call) -> bool:
+            damage(bench.balancer.directory / name)
+            return call()
+
+        # A master that has just started may make its sockets anew, and so repair the first damage by itself.
+        until(is_replaced, "HAProxy is replaced", deadline=SOON)
         bench.await_state("a", TargetState.HEALTHY)
         assert bench.get() == (200, "a")
         assert not call()
