@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, JsonValue
 
 from pipeline.balancer.model import Action, Model, Name, Rule
+from pipeline.balancer.model.application.action import WeightedTargetGroup
 from pipeline.balancer.model.tls import Certificate
 from pipeline.balancer.model.variants import AnyListenerSettings, AnyLoadBalancerSettings, AnyTargetGroup
 from pipeline.balancer.zonal_shift import ZonalShift
@@ -209,10 +210,15 @@ def with_groups(action: Action, names: Mapping[str, str]) -> Action:
     """Return an action with its target groups renamed: from name to id, or from id to name."""
     if action.forward is None:
         return action
-    groups = tuple(
-        group.model_copy(update={"target_group": names[group.target_group]}) for group in action.forward.target_groups
-    )
+    groups = tuple(_renamed(group, names) for group in action.forward.target_groups)
     return action.model_copy(update={"forward": action.forward.model_copy(update={"target_groups": groups})})
+
+
+def _renamed(group: WeightedTargetGroup, names: Mapping[str, str]) -> WeightedTargetGroup:
+    changed: dict[str, object] = {"target_group": names[group.target_group]}
+    if alternate := group.alternate:
+        changed["alternate"] = alternate.model_copy(update={"target_group": names[alternate.target_group]})
+    return group.model_copy(update=changed)
 
 
 # One change needs the names before and after it.

@@ -38,7 +38,7 @@ def format_action(owner: str, action: Action) -> str:
         return f"{first}redirects to {_place(action.redirect)} ({action.redirect.status_code.removeprefix('HTTP_')})"
     if action.fixed_response:
         return f"{first}returns {action.fixed_response.status_code}"
-    stays = action.forward.stickiness if action.forward else None
+    stays = action.forward.group_stickiness if action.forward else None
     kept = f", clients stay for {format_duration(stays.duration)}" if stays else ""
     return f"{first}forwards to {', '.join(_group(name, share) for name, share in shares(owner, action))}{kept}"
 

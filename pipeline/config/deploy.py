@@ -115,6 +115,8 @@ class Deploy(ServiceSettings):
         values["environment"] = {**self.environment, **service.environment}
         if values["target_group"] and "health_check" not in own:
             values["health_check"] = ServiceHealthCheck()
+        if not values["target_group"] and "strategy" not in own:
+            values["strategy"] = None
         return ServiceSettings.model_validate(values)
 
     def _order(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ NOT_OF_JOB = {
     "target_group": "it gets no requests",
     "health_check": "its exit code tells whether it succeeded",
     "rolling": "a deployment replaces no container of it",
+    "strategy": "it gets no requests",
     "after": "a deployment starts no container of it",
     "on_drain": "it gets no requests",
     "restart": "a run that fails is not repeated before its next time",

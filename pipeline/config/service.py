@@ -15,11 +15,12 @@ from pipeline.config.container_settings import OPTIONAL_SETTINGS, ContainerSetti
 from pipeline.config.job import OF_JOB
 from pipeline.config.on_drain import ON_DRAIN, OnDrain
 from pipeline.config.steps import Approval, Command, ReleaseCommand
+from pipeline.config.strategy import ROLLING_LIMITS, Strategy, plain_name
 from pipeline.engine.container import HealthProbe
 
 OPTIONS = "Options of the stage in `uses`. The shipped stage has none."
 # Left out of a stored release unless they are set, so that the releases of earlier versions keep their form.
-_ADDED = ("health_check", *OPTIONAL_SETTINGS, *OF_JOB)
+_ADDED = ("health_check", "strategy", *OPTIONAL_SETTINGS, *OF_JOB)
 # Of a container that nothing checks.
 _UPTIME = timedelta(seconds=5)
 
@@ -148,6 +149,11 @@ class ServiceSettings(ContainerSettings):
     health_check: ServiceHealthCheck = Field(
         ServiceHealthCheck(), description="Health of a service without a target group."
     )
+    strategy: Strategy | None = Field(
+        None,
+        description="How traffic moves to a new release: rolling, blue_green, canary, linear, all_at_once, a name of "
+        "CodeDeploy such as Canary10Percent5Minutes, or a section with a type. None: rolling.",
+    )
     rolling: Rolling = Field(Rolling(), description="Limits of a rollout.")
     function: str | None = Field(
         None,
@@ -174,6 +180,17 @@ class ServiceSettings(ContainerSettings):
         "rolling.max_unavailable. The wait grows with each replacement.",
     )
     retain: Whole = Field(5, ge=1, le=100, description="Number of releases whose image is kept for a rollback.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limits_by_name(cls, data: Any) -> Any:
+        name = data.get("strategy") if isinstance(data, dict) else None
+        limits = ROLLING_LIMITS.get(plain_name(name)) if isinstance(name, str) else None
+        if limits is None:
+            return data
+        if data.get("rolling") is not None:
+            raise FieldError("strategy", f"{name} sets the limits of rolling; remove one of the two")
+        return {**data, "rolling": limits}
 
     @property
     def is_job(self) -> bool:

@@ -179,10 +179,10 @@ def _declared_forward(view: View, action: Action) -> dict[str, Any]:
     assert action.forward is not None
     groups = [
         {"TargetGroupArn": view.arn(view.registry.target_groups[group.target_group]), "Weight": group.weight}
-        for group in action.forward.target_groups
+        for group in action.groups()
     ]
     config: dict[str, Any] = {"TargetGroups": groups, "TargetGroupStickinessConfig": {"Enabled": False}}
-    if stickiness := action.forward.stickiness:
+    if stickiness := action.forward.group_stickiness:
         seconds = int(stickiness.duration.total_seconds())
         config["TargetGroupStickinessConfig"] = {"Enabled": True, "DurationSeconds": seconds}
     only = {"TargetGroupArn": groups[0]["TargetGroupArn"]} if len(groups) == 1 else {}

@@ -112,9 +112,11 @@ class Actions:
             yield from count_lines(self._groups.values(), self.only)
             return
         yield f"http-request set-var(txn.backend) var(txn.rule),map_str({self._map})"
-        if forwards := [forward for _, forward in self._weighted()]:
-            sticky = any(forward.stickiness for forward in forwards)
+        if weighted := [*self._weighted()]:
+            sticky = any(forward.group_stickiness for _, forward in weighted)
             yield from weights.choose(self._weights_file, sticky=sticky)
+            for step, forward in weighted:
+                yield from weights.choose_alternate(step.rule, step.owner, forward)
             if sticky:
                 yield from weights.remember()
         for step in self._special:

@@ -17,28 +17,29 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate
 
 from pipeline.balancer.haproxy.naming import COOKIE_AGE, backend_name
-from pipeline.balancer.model.application.action import Forward
+from pipeline.balancer.haproxy.quoting import quote
+from pipeline.balancer.model.application.action import MAX_GROUPS, Forward
 
 _COOKIE = "AWSALBTG"
-_MAX_GROUPS = 5
 
 
 def is_weighted(forward: Forward) -> bool:
     """Return whether the action forwards to several groups."""
-    return len(forward.target_groups) > 1
+    return len(forward.weighted_groups) > 1
 
 
 def entries(rule: int, owner: str, forward: Forward) -> Mapping[str, str]:
     """Return the entries of one rule."""
-    groups = [(backend_name(owner, group.target_group), group.weight) for group in forward.target_groups]
+    groups = [(backend_name(owner, group.target_group), group.weight) for group in forward.weighted_groups]
+    stickiness = forward.group_stickiness
     bounds = list(accumulate(weight for _, weight in groups))
     found = {str(rule): ":".join(map(str, (bounds[-1], *bounds)))}
     for number, (backend, weight) in enumerate(groups, start=1):
         found[f"{rule}.{number}"] = f"{backend}:{_identity(backend)}"
-        if forward.stickiness and weight:
+        if stickiness and weight:
             found[f"{rule}/{_identity(backend)}"] = backend
-    if forward.stickiness:
-        found[f"{rule}.duration"] = str(int(forward.stickiness.duration.total_seconds()))
+    if stickiness:
+        found[f"{rule}.duration"] = str(int(stickiness.duration.total_seconds()))
     return found
 
 
@@ -51,8 +52,8 @@ def choose(file: str, *, sticky: bool, rules: str = "http-request") -> Iterator[
     yield f"{rules} set-var(txn.weights) var(txn.rule),map_str({file})"
     yield f"{rules} set-var(txn.total) var(txn.weights),field(1,:) {weighted}"
     yield f"{rules} set-var(txn.dice) rand(),mod(txn.total) {weighted}"
-    yield f"{rules} set-var(txn.slot) int({_MAX_GROUPS}) {weighted}"
-    for slot in range(_MAX_GROUPS - 1, 0, -1):
+    yield f"{rules} set-var(txn.slot) int({MAX_GROUPS}) {weighted}"
+    for slot in range(MAX_GROUPS - 1, 0, -1):
         bound = f"txn.bound{slot}"
         yield f"{rules} set-var({bound}) var(txn.weights),field({slot + 1},:) {weighted}"
         below = f"{{ var({bound}) -m found }} {{ var(txn.dice),sub({bound}) lt 0 }}"
@@ -61,6 +62,16 @@ def choose(file: str, *, sticky: bool, rules: str = "http-request") -> Iterator[
     yield f"{rules} set-var(txn.backend) var(txn.group),field(1,:) {weighted}"
     if sticky:
         yield from _stay(file)
+
+
+def choose_alternate(rule: int, owner: str, forward: Forward) -> Iterator[str]:
+    """Yield lines that send requests with a header to an alternate group. They need no cookie, and get none."""
+    for group in forward.target_groups:
+        if group.alternate and (header := group.alternate.header):
+            found = quote(f'req.fhdr("{header.name}")')
+            wanted = f"if {{ var(txn.rule) -m int {rule} }} {{ {found} -m str -- {header.value} }}"
+            yield f"http-request set-var(txn.backend) str({backend_name(owner, group.alternate.target_group)}) {wanted}"
+            yield f"http-request unset-var(txn.identity) {wanted}"
 
 
 def _stay(file: str) -> Iterator[str]:

@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
+from pipeline.balancer.model.alternate_group import PARTS, AlternateGroup
 from pipeline.balancer.model.application.jwt import JwtValidation
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration, Whole
@@ -15,7 +17,8 @@ from pipeline.base.schema import Model, Name, Shorthand, between
 from pipeline.base.whole_number import whole_number
 
 _PLACEHOLDER = re.compile(r"#\{(protocol|host|port|path|query)\}")
-_MAX_GROUPS = 5
+MAX_GROUPS = 5
+"""The target groups of a forward at most, as in ELB."""
 
 
 def _template(text: str) -> str:
@@ -38,6 +41,18 @@ class WeightedTargetGroup(Shorthand):
     weight: Whole = Field(
         1, ge=0, le=999, description="Share of the requests, relative to the sum of the weights. 0: none."
     )
+    # Only a deployment sets it. Left out of what is stored otherwise.
+    alternate: SkipJsonSchema[AlternateGroup | None] = Field(None, exclude_if=lambda value: value is None)
+
+    def split(self) -> tuple[WeightedTargetGroup, ...]:
+        """Return the group and its alternate, with weights in parts of the group's own weight."""
+        if self.alternate is None:
+            return (self.model_copy(update={"weight": self.weight * PARTS}),)
+        parts = self.alternate.parts
+        return tuple(
+            self.model_copy(update={"target_group": name, "weight": self.weight * share, "alternate": None})
+            for name, share in ((self.target_group, PARTS - parts), (self.alternate.target_group, parts))
+        )
 
 
 class GroupStickiness(Model):
@@ -57,9 +72,23 @@ class Forward(Shorthand):
     shorthand: ClassVar[str] = "target_groups"
 
     target_groups: tuple[WeightedTargetGroup, ...] = Field(
-        min_length=1, max_length=_MAX_GROUPS, description="One to five target groups."
+        min_length=1, max_length=MAX_GROUPS, description="One to five target groups."
     )
     stickiness: GroupStickiness | None = Field(None, description="Keeps a client with its target group, by a cookie.")
+
+    @property
+    def weighted_groups(self) -> tuple[WeightedTargetGroup, ...]:
+        """All target groups with their weights, which may exceed 999 during a deployment: see `AlternateGroup`."""
+        if all(group.alternate is None for group in self.target_groups):
+            return self.target_groups
+        return tuple(part for group in self.target_groups for part in group.split())
+
+    @property
+    def group_stickiness(self) -> GroupStickiness | None:
+        """Its stickiness, or that of an alternate group if it has none of its own."""
+        found = (group.alternate.sticky_for for group in self.target_groups if group.alternate)
+        duration = next(filter(None, found), None)
+        return self.stickiness or (GroupStickiness(duration=duration) if duration else None)
 
     @field_validator("target_groups", mode="before")
     @classmethod
@@ -149,5 +178,5 @@ class Action(Model):
         return self
 
     def groups(self) -> tuple[WeightedTargetGroup, ...]:
-        """Return the target groups that it may forward to."""
-        return self.forward.target_groups if self.forward else ()
+        """Return the target groups that it may forward to, with their weights."""
+        return self.forward.weighted_groups if self.forward else ()

@@ -108,8 +108,7 @@ class Listener(_ApplicationEndpoint):
 
     def groups(self) -> frozenset[str]:
         """Return the target groups that it may forward to."""
-        forwards = [action.forward for action in self.actions() if action.forward]
-        return frozenset(group.target_group for forward in forwards for group in forward.target_groups)
+        return frozenset(group.target_group for action in self.actions() for group in action.groups())
 
 
 def _check_guest_settings(listener: ListenerSettings) -> None:
