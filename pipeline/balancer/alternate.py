@@ -14,6 +14,7 @@ from functools import partial
 
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline.balancer.binding import Binding
 from pipeline.balancer.model import (
     Action,
     ApplicationTargetGroup,
@@ -60,7 +61,7 @@ def with_alternates(declaration: Declaration, alternates: Mapping[str, Alternate
     they stick to one of the two groups too. Another share changes nothing but weights. Without alternates, the
     declaration is as it was before it had any.
 
-    Raises `ConfigError` for an unknown target group or one of another owner, a name that is taken or too long, a share
+    Raises `ConfigError` for a target group that is unknown, unused or of another owner, a name that is taken or too long, a share
     that is not 0 to 100 in steps of 0.1, a forward to more than five groups, and test traffic that does not fit.
     """
     found = without_alternates(declaration)
@@ -129,6 +130,11 @@ def _home_group(declaration: Declaration, name: str) -> TargetGroup:
         raise not_declared(f"target group {name}", declaration.target_groups, name)
     if mistake := name_mistake(name, declaration.target_groups):
         raise ConfigError(f"target group {name} {mistake}", hint="use another name for the target group")
+    if not declaration.uses(name):
+        raise ConfigError(
+            f"no listener forwards to target group {name}, so it gets no requests that could be divided",
+            hint=f"add default_action: {{forward: {name}}} to a listener",
+        )
     return declaration.target_groups[name]
 
 
@@ -200,12 +206,20 @@ def _with_test_listener(declaration: Declaration, name: str, alternate: str, por
         if name in listener.groups() and listener.default_action is not None:
             change = partial(_to_alternate, name=name, alternate=alternate)
             copy = _listener_with_actions(listener, change).model_copy(update={"port": port})
+            _check_free(declaration, Binding.of(balancer, copy))
             extended = balancer.model_copy(update={"listeners": (*balancer.listeners, copy)})
             return declaration.model_copy(update={"load_balancers": {**declaration.load_balancers, key: extended}})
     raise ConfigError(
         f"no listener with a default_action forwards to target group {name}, so it can have no test listener",
         hint="use test_traffic.header",
     )
+
+
+def _check_free(declaration: Declaration, binding: Binding) -> None:
+    if any(Binding.of(balancer, listener).overlaps(binding) for _, balancer, listener in declaration.listeners()):
+        raise ConfigError(
+            f"test_traffic.port {binding.port} is the port of a listener", hint="use a port that no listener has"
+        )
 
 
 def _kept(listeners: Iterable[_Listener], gone: set[str]) -> Iterator[_Listener]:

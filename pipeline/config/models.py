@@ -23,6 +23,7 @@ from pipeline.config.reporters import Reporters
 from pipeline.config.retention import Retention
 from pipeline.config.service import OPTIONS
 from pipeline.config.steps import HostName, Tests
+from pipeline.config.strategy_fit import strategy_mistakes
 from pipeline.config.triggers import Triggers
 
 
@@ -206,6 +207,12 @@ class Pipeline(Model):
                 where = ("deploy", "services", name) if self.deploy.services else "deploy"
                 of_group = f" in target group {service.target_group}" if service.target_group else ""
                 raise FieldError(where, f"function requires target_type: lambda{of_group}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_strategies(self) -> Self:
+        for mistake in strategy_mistakes(self.deploy, self.balancer):
+            raise FieldError(("deploy", *mistake.path), str(mistake))
         return self
 
     @model_validator(mode="after")

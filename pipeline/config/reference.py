@@ -28,6 +28,7 @@ from pipeline.balancer.model import (
     Rule,
 )
 from pipeline.balancer.model.acme import AcmeCertificate
+from pipeline.balancer.model.alternate_group import HeaderMatch, TestTraffic
 from pipeline.balancer.model.application.action import GroupStickiness, WeightedTargetGroup
 from pipeline.balancer.model.application.attributes import (
     ApplicationGroupAttributes,
@@ -68,8 +69,16 @@ from pipeline.config.retention import Retention
 from pipeline.config.service import Rolling, ServiceHealthCheck
 from pipeline.config.stages import stage_options
 from pipeline.config.steps import Approval, Readiness, ReleaseCommand, Retry, Tests, TestService
+from pipeline.config.strategy import (
+    AllAtOnceStrategy,
+    BlueGreenStrategy,
+    CanaryStrategy,
+    LinearStrategy,
+    RollingStrategy,
+)
 from pipeline.config.triggers import ScheduledRun, Triggers, WebhookTrigger
 from pipeline.config.ulimits import UlimitRange
+from pipeline.config.validation import is_hidden
 from pipeline.event_kinds import EventKind
 
 _LISTENER = "balancer.load_balancers.NAME.listeners[]"
@@ -91,6 +100,13 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("build.test.services.HOST.readiness", Readiness),
     ("deploy", Deploy),
     ("deploy.services.NAME", Service),
+    ("deploy.strategy, type: rolling", RollingStrategy),
+    ("deploy.strategy, type: blue_green", BlueGreenStrategy),
+    ("deploy.strategy, type: canary", CanaryStrategy),
+    ("deploy.strategy, type: linear", LinearStrategy),
+    ("deploy.strategy, type: all_at_once", AllAtOnceStrategy),
+    ("deploy.strategy.test_traffic", TestTraffic),
+    ("deploy.strategy.test_traffic.header", HeaderMatch),
     ("deploy.rolling", Rolling),
     ("deploy.health_check", ServiceHealthCheck),
     ("deploy.log", ContainerLog),
@@ -187,7 +203,8 @@ def _section(path: str, model: type[BaseModel]) -> str:
         f" If only `{model.shorthand}` is set, its value may be written alone." if issubclass(model, Shorthand) else ""
     )
     lines = ["", f"## {title}", "", summary + shorthand, "", "| key | type | default | meaning |", "|---|---|---|---|"]
-    shown = {name: field for name, field in model.model_fields.items() if name not in _HIDDEN.get(model, ())}
+    hidden = _HIDDEN.get(model, ())
+    shown = {name: field for name, field in model.model_fields.items() if name not in hidden and not is_hidden(field)}
     lines += [_row(field.alias or name, field) for name, field in shown.items()]
     return "\n".join(lines) + "\n"
 

@@ -29,6 +29,9 @@ def check_references(document: Document, data: dict[str, Any]) -> Iterator[Probl
     wanted = set(groups_of_services(data).values())
     forwarded = set()
     for path, listener in _listeners(data):
+        for where, action in _actions(listener, path):
+            for place in _alternates(action.get("forward"), (*where, "forward")):
+                yield document.problem(place, "unknown key", at_key=True)
         for where, group in _forwards(listener, path):
             forwarded.add(group)
             if groups and group not in groups:
@@ -166,6 +169,17 @@ def _actions(listener: dict[str, Any], path: KeyPath) -> Iterator[tuple[KeyPath,
     rules = listener.get("rules")
     for index, rule in enumerate(rules if isinstance(rules, list) else []):
         yield (*path, "rules", index, "action"), mapping_at(rule, "action")
+
+
+def _alternates(forward: Any, path: KeyPath) -> Iterator[KeyPath]:
+    """Yield the position of each key that only a deployment sets."""
+    if isinstance(forward, list):
+        for index, part in enumerate(forward):
+            yield from _alternates(part, (*path, index))
+    elif isinstance(forward, dict):
+        if "alternate" in forward:
+            yield (*path, "alternate")
+        yield from _alternates(forward.get("target_groups"), (*path, "target_groups"))
 
 
 def _named(forward: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

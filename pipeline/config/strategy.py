@@ -16,7 +16,7 @@ from pipeline.balancer.model.alternate_group import TenthsOfPercent, TestTraffic
 from pipeline.base.quantity import Duration
 from pipeline.base.variants import Variants
 
-_ALL = 100.0
+_ALL = 100
 _DAY = timedelta(days=1)
 _MINUTES = re.compile(r"(?P<kind>Canary|Linear)(?P<percent>\d{1,3})Percent(Every)?(?P<minutes>\d{1,4})Minutes?")
 _TEST_TRAFFIC = "Requests that reach the new release from its installation on, whatever its share. None: none."

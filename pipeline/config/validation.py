@@ -9,6 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import ErrorDetails
 
 from pipeline.base.errors import FieldError, Problem
@@ -171,7 +172,14 @@ def _description(model: type[BaseModel], path: KeyPath, document: Document) -> s
 
 def _fields(model: type[BaseModel], path: KeyPath, document: Document) -> list[str]:
     found = _model_at(model, path, document)
-    return [field.alias or name for name, field in found.model_fields.items()] if found else []
+    known = found.model_fields if found else {}
+    return [field.alias or name for name, field in known.items() if not is_hidden(field)]
+
+
+def is_hidden(field: FieldInfo) -> bool:
+    """Return whether a field is stored, and is no key of pipeline.yaml."""
+    # Mypy takes the class for what it annotates.
+    return any(isinstance(item, SkipJsonSchema) for item in field.metadata)  # type: ignore[misc]
 
 
 def _model_at(model: type[BaseModel], path: KeyPath, document: Document) -> type[BaseModel] | None:

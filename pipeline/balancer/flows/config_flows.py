@@ -8,6 +8,7 @@ from pipeline.balancer.data_plane import PlaneConfig, WantedGroup, group_id
 from pipeline.balancer.effective import EffectiveNetworkListener, has_both_families
 from pipeline.balancer.flows.wanted_flows import GroupFlows, ListenerFlows, WantedFlows
 from pipeline.balancer.haproxy.naming import pool_backend
+from pipeline.balancer.kernel.flow import MAX_WEIGHT
 from pipeline.balancer.model import NetworkTargetGroup
 from pipeline.balancer.plane_choice import KernelSupport, PlaneChoice, choose_plane
 from pipeline.balancer.pools import pools_by_zone
@@ -61,6 +62,7 @@ def _listeners(effective: EffectiveNetworkListener, config: PlaneConfig) -> Iter
         for part in effective.default_action.groups()
     }
     groups = {name: each for name, each in settings.items() if isinstance(each, NetworkTargetGroup)}
+    weights = _bounded({part.target_group: part.weight for part in effective.default_action.groups()})
     idle = effective.listener.attributes.tcp_idle_timeout
     for address, backends in _nodes(effective, config, groups):
         for protocol in sorted(effective.binding.transports):
@@ -74,8 +76,16 @@ def _listeners(effective: EffectiveNetworkListener, config: PlaneConfig) -> Iter
                 idle=idle if is_tcp else _UDP_IDLE,
                 sticky=any(each.attributes.stickiness for each in groups.values()),
                 is_optional=is_tcp and not any(each.preserves_client for each in groups.values()),
-                groups=tuple((backends[part.target_group], part.weight) for part in effective.default_action.groups()),
+                groups=tuple((backends[name], weight) for name, weight in weights.items()),
             )
+
+
+def _bounded(weights: Mapping[str, int]) -> dict[str, int]:
+    """Return weights that the kernel takes. They are rounded if one of them is above its limit."""
+    most = max(weights.values())
+    if most <= MAX_WEIGHT:
+        return dict(weights)
+    return {name: max(1, round(weight * MAX_WEIGHT / most)) if weight else 0 for name, weight in weights.items()}
 
 
 def _nodes(

@@ -90,7 +90,9 @@ class NetworkFrontend:
         only = None if self.weights() or self._effective.balancer.zones else next(iter(self._groups))
         if self.weights():
             yield f"{_RULES} set-var(txn.rule) int({DEFAULT})"
-            yield from weights.choose(self._weights_file, sticky=False, rules=_RULES)
+            # As in the kernel: a client that stays with a target must also stay with its group.
+            by_source = any(group.attributes.stickiness for group in self._groups.values())
+            yield from weights.choose(self._weights_file, sticky=False, rules=_RULES, by_source=by_source)
         elif only is None:
             yield f"{_RULES} set-var(txn.backend) str({next(iter(self._groups))})"
         yield from self._nodes.lines(_RULES)

@@ -57,9 +57,11 @@ class HAProxyPlane:
 
     def check(self, wanted: PlaneConfig) -> str | None:
         # A check makes no key. Any thumbprint is as valid as another.
-        rendered = self._render(wanted, self._thumbprint(wanted) if has_account_key(self._path) else "none")
+        makes_key = bool(challenged_ports(wanted.listeners)) and not has_account_key(self._path)
+        rendered = self._render(wanted, "none" if makes_key else self._thumbprint(wanted))
         files = {**self._contents(rendered), process.CONFIGURATION: rendered.configuration}
-        if (identity := rendered.identity(files)) == self._last_valid:
+        identity = rendered.identity(files)
+        if identity == self._last_valid or self._is_loaded(rendered, files):
             return None
         # A check that was killed has left private keys.
         self._files.remove_drafts()
@@ -191,6 +193,17 @@ class HAProxyPlane:
             except BalancerFault:
                 return False
             time.sleep(_POLL_INTERVAL)
+
+    def _is_loaded(self, rendered: RenderedConfig, files: Mapping[str, str]) -> bool:
+        """Return whether HAProxy has loaded all but entries of maps and targets, which it cannot find fault with."""
+        if self._files.text(_RELOAD_PENDING) is not None or self.is_cut_off():
+            return False
+        if any(self._files.text(file.name) != files[file.name] for file in rendered.pem):
+            return False
+        try:
+            return self._runtime.fingerprint() == rendered.fingerprint
+        except BalancerFault:
+            return False
 
     def _render(self, wanted: PlaneConfig, thumbprint: str) -> RenderedConfig:
         # A change is checked and then applied.

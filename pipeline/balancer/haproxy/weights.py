@@ -21,6 +21,8 @@ from pipeline.balancer.haproxy.quoting import quote
 from pipeline.balancer.model.application.action import MAX_GROUPS, Forward
 
 _COOKIE = "AWSALBTG"
+# With the avalanche, neighbours do not get the same group.
+_BY_SOURCE = "src,djb2(1)"
 
 
 def is_weighted(forward: Forward) -> bool:
@@ -43,15 +45,16 @@ def entries(rule: int, owner: str, forward: Forward) -> Mapping[str, str]:
     return found
 
 
-def choose(file: str, *, sticky: bool, rules: str = "http-request") -> Iterator[str]:
+def choose(file: str, *, sticky: bool, rules: str = "http-request", by_source: bool = False) -> Iterator[str]:
     """Yield lines that set `txn.backend` if the rule is weighted. `sticky`: some rule keeps clients with a group.
 
-    `rules`: the kind of HAProxy's rules that the lines are.
+    `rules`: the kind of HAProxy's rules that the lines are. `by_source`: the client's address chooses, not chance.
     """
+    dice = _BY_SOURCE if by_source else "rand()"
     weighted = "if { var(txn.weights) -m found }"
     yield f"{rules} set-var(txn.weights) var(txn.rule),map_str({file})"
     yield f"{rules} set-var(txn.total) var(txn.weights),field(1,:) {weighted}"
-    yield f"{rules} set-var(txn.dice) rand(),mod(txn.total) {weighted}"
+    yield f"{rules} set-var(txn.dice) {dice},mod(txn.total) {weighted}"
     yield f"{rules} set-var(txn.slot) int({MAX_GROUPS}) {weighted}"
     for slot in range(MAX_GROUPS - 1, 0, -1):
         bound = f"txn.bound{slot}"

@@ -18,6 +18,8 @@ MARK_MASK = 0xFFFF0000
 LAST_MARK = MARK_PREFIX + 0xFFFF
 # Marks flows that no target takes, so that they are refused. No target has it.
 REFUSED_MARK = MARK_PREFIX
+# Each unit of a weight is an element of a map. This many let a share be a tenth of a percent.
+MAX_WEIGHT = 1000
 # Set in the marks of targets that see the balancer's address instead of the client's.
 HIDDEN_BIT = 0x8000
 
@@ -48,7 +50,7 @@ class FlowTarget:
 
 @dataclass(frozen=True)
 class FlowGroup:
-    """A target group with its share of a listener's flows, 0 to 999. Its targets share equally.
+    """A target group with its share of a listener's flows, 0 to 1000. Its targets share equally.
 
     `targets` are those that get new flows. If there are none, the flows of the group are refused.
     """
@@ -57,8 +59,8 @@ class FlowGroup:
     targets: tuple[FlowTarget, ...]
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight <= 999:
-            raise ValueError(f"weight {self.weight} is not in 0-999")
+        if not 0 <= self.weight <= MAX_WEIGHT:
+            raise ValueError(f"weight {self.weight} is not in 0-{MAX_WEIGHT}")
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from pipeline.balancer.kernel.flow import (
     HIDDEN_BIT,
     MARK_MASK,
     MARK_PREFIX,
+    MAX_WEIGHT,
     REFUSED_MARK,
     Address,
     FlowGroup,
@@ -184,7 +185,9 @@ def _group_choice(listener: FlowListener, groups: Mapping[str, FlowGroup]) -> tu
         return (f"goto {next(iter(groups), _REFUSE)}",)
     # If the map does not answer, a group that does not refuse.
     fallback = f"goto {next((name for name, group in groups.items() if group.targets), _REFUSE)}"
-    unit = gcd(*(group.weight for group in groups.values()))
+    weights = [group.weight for group in groups.values()]
+    # While a share grows from 0 to all, the number of buckets stays, so a source that has moved does not move back.
+    unit = 1 if listener.stickiness == "source" and sum(weights) == MAX_WEIGHT else gcd(*weights)
     buckets = [f"goto {name}" for name, group in groups.items() for _ in range(group.weight // unit)]
     return (f"{_hash(listener, _GROUP_SEED, len(buckets))} vmap {_buckets(buckets)}", fallback)
 

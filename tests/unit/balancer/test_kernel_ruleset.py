@@ -144,7 +144,7 @@ def test_digest_tells_contents_apart(first: FlowState, second: FlowState) -> Non
         (lambda: FlowTarget("t", ip_address("10.0.0.1"), 80, REFUSED_MARK), "target t: mark 0x4e4c0000 is not in"),
         (lambda: FlowTarget("t", ip_address("10.0.0.1"), 80, LAST_MARK + 1), "target t: mark 0x4e4d0000 is not in"),
         (lambda: FlowTarget("t", ip_address("10.0.0.1"), 0, LAST_MARK), "target t: port 0 is not in 1-65535"),
-        (lambda: FlowGroup(1000, ()), "weight 1000 is not in 0-999"),
+        (lambda: FlowGroup(1001, ()), "weight 1001 is not in 0-1000"),
         (lambda: listener("127.0.0.1"), "tcp://127.0.0.1:80: needs a unicast address"),
         (lambda: listener("fe80::1"), r"tcp://\[fe80::1\]:80: needs a unicast address"),
         (lambda: listener(port=65536), "tcp://10.0.0.1:65536: the port is not in 1-65535"),

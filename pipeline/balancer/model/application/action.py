@@ -47,12 +47,16 @@ class WeightedTargetGroup(Shorthand):
     def split(self) -> tuple[WeightedTargetGroup, ...]:
         """Return the group and its alternate, with weights in parts of the group's own weight."""
         if self.alternate is None:
-            return (self.model_copy(update={"weight": self.weight * PARTS}),)
+            return (self._weighing(self.target_group, PARTS),)
         parts = self.alternate.parts
-        return tuple(
-            self.model_copy(update={"target_group": name, "weight": self.weight * share, "alternate": None})
-            for name, share in ((self.target_group, PARTS - parts), (self.alternate.target_group, parts))
+        return (
+            self._weighing(self.target_group, PARTS - parts),
+            self._weighing(self.alternate.target_group, parts),
         )
+
+    def _weighing(self, name: str, parts: int) -> WeightedTargetGroup:
+        # Not validated, because ELB's limit of 999 is one of users.
+        return WeightedTargetGroup.model_construct(target_group=name, weight=self.weight * parts, alternate=None)
 
 
 class GroupStickiness(Model):
