@@ -8,20 +8,26 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
 from pipeline.balancer.model import Model
 from pipeline.balancer.model.alternate_group import TenthsOfPercent, TestTraffic
 from pipeline.base.quantity import Duration
+from pipeline.base.schema import between
 from pipeline.base.variants import Variants
 
 _ALL = 100
-_DAY = timedelta(days=1)
 _MINUTES = re.compile(r"(?P<kind>Canary|Linear)(?P<percent>\d{1,3})Percent(Every)?(?P<minutes>\d{1,4})Minutes?")
 _TEST_TRAFFIC = "Requests that reach the new release from its installation on, whatever its share. None: none."
 _BAKE = "Time after the last step, while the previous release is kept for a rollback: 0s to 24h."
-BakeTime = Annotated[Duration, Field(ge=timedelta(0), le=_DAY)]
+
+
+def _within_a_day(value: timedelta) -> timedelta:
+    return between(value, "0s", "24h", timedelta(0), timedelta(hours=24))
+
+
+BakeTime = Annotated[Duration, AfterValidator(_within_a_day)]
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ _PATTERNS = {
     r"^[ -~]*$": "must be printable ASCII",
     r"^[ -~]{1,1024}$": "must be printable ASCII, at most 1024 characters",
     r"^[A-Za-z0-9_-]{1,128}$": "must be a header name: letters, digits, - and _",
+    r"^[A-Za-z0-9._~=:-]{1,128}$": "must be 1 to 128 letters, digits and characters of ._~=:-",
 }
 _TYPES = {
     "int_type": "must be a whole number",
