@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from pipeline.balancer.backtracking import safe_length
+from pipeline.balancer.model.application.action import Action, Forward, WeightedTargetGroup
 from pipeline.balancer.model.application.condition import (
     Condition,
     HostHeader,
@@ -72,6 +73,17 @@ def match(rules: Sequence[Rule], request: HttpRequest) -> tuple[Rule | None, lis
             return rule, mismatches
         mismatches.append(Mismatch(rule, reason))
     return None, mismatches
+
+
+def with_test_traffic(action: Action, request: HttpRequest) -> Action:
+    """Return an action as it applies to a request, which may have the header that leads to an alternate group."""
+    forward = action.forward
+    for group in forward.target_groups if forward else ():
+        header = group.alternate.header if group.alternate else None
+        if group.alternate and header and header.value in request.header(header.name):
+            only = WeightedTargetGroup(target_group=group.alternate.target_group)
+            action = action.model_copy(update={"forward": Forward(target_groups=(only,))})
+    return action
 
 
 def _objections(rule: Rule, request: HttpRequest) -> Iterator[str]:

@@ -149,13 +149,14 @@ def _header(header: str) -> tuple[str, str]:
 
 
 def _explain(shared: EffectiveApplicationListener, request: HttpRequest) -> Explanation:
-    from pipeline.balancer.matching import match
+    from pipeline.balancer.matching import match, with_test_traffic
 
     taken, misses = match([owned.rule for owned in shared.rules], request)
     found = next((owned for owned in shared.rules if owned.rule is taken), None)
     if found is None:
-        return Explanation(shared, misses, None, shared.owner, shared.default_action)
-    return Explanation(shared, misses, found.rule.priority, found.owner, found.rule.action)
+        return Explanation(shared, misses, None, shared.owner, with_test_traffic(shared.default_action, request))
+    action = with_test_traffic(found.rule.action, request)
+    return Explanation(shared, misses, found.rule.priority, found.owner, action)
 
 
 def _show(found: Explanation) -> None:

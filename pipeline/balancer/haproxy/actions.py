@@ -115,8 +115,7 @@ class Actions:
         if weighted := [*self._weighted()]:
             sticky = any(forward.group_stickiness for _, forward in weighted)
             yield from weights.choose(self._weights_file, sticky=sticky)
-            for step, forward in weighted:
-                yield from weights.choose_alternate(step.rule, step.owner, forward)
+            yield from weights.choose_alternates(self._weights_file, [(step.owner, found) for step, found in weighted])
             if sticky:
                 yield from weights.remember()
         for step in self._special:

@@ -4,6 +4,7 @@ It uses one map per listener, whose values can change while HAProxy runs:
 
 - `RULE` → `total:bound:bound:…`: a random number below the first bound selects the first group, and so on;
 - `RULE.N` → `backend:identity`: the Nth group and its identity in the cookie;
+- `RULE.backend` → `backend`: an alternate group that a header leads to;
 - `RULE.duration` → seconds, and `RULE/identity` → `backend`, if clients are sticky. A group of weight 0 keeps no
   client. The text after the slash comes from the client, so no other keys have a slash.
 
@@ -13,11 +14,12 @@ The weights of a rule are one value, so a request never sees half of a change.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 
 from pipeline.balancer.haproxy.naming import COOKIE_AGE, backend_name
 from pipeline.balancer.haproxy.quoting import quote
+from pipeline.balancer.model.alternate_group import HeaderMatch
 from pipeline.balancer.model.application.action import MAX_GROUPS, Forward
 
 _COOKIE = "AWSALBTG"
@@ -40,6 +42,7 @@ def entries(rule: int, owner: str, forward: Forward) -> Mapping[str, str]:
         found[f"{rule}.{number}"] = f"{backend}:{_identity(backend)}"
         if stickiness and weight:
             found[f"{rule}/{_identity(backend)}"] = backend
+    found |= {f"{rule}.{backend}": backend for backend, _ in _headers(owner, forward)}
     if stickiness:
         found[f"{rule}.duration"] = str(int(stickiness.duration.total_seconds()))
     return found
@@ -67,14 +70,26 @@ def choose(file: str, *, sticky: bool, rules: str = "http-request", by_source: b
         yield from _stay(file)
 
 
-def choose_alternate(rule: int, owner: str, forward: Forward) -> Iterator[str]:
-    """Yield lines that send requests with a header to an alternate group. They need no cookie, and get none."""
+def choose_alternates(file: str, forwards: Iterable[tuple[str, Forward]]) -> Iterator[str]:
+    """Yield lines that send requests with a header to an alternate group. They need no cookie, and get none.
+
+    `forwards`: with the owner of each.
+    """
+    headers = dict(found for owner, forward in forwards for found in _headers(owner, forward))
+    for backend, header in headers.items():
+        fetch = f'req.fhdr("{header.name}")'
+        wanted = f"if {{ {quote(fetch)} -m str -- {header.value} }}"
+        yield f"http-request set-var(txn.test) var(txn.rule),concat(.{backend}),map_str({file}) {wanted}"
+    if headers:
+        yield "http-request set-var(txn.backend) var(txn.test) if { var(txn.test) -m found }"
+        yield "http-request unset-var(txn.identity) if { var(txn.test) -m found }"
+
+
+def _headers(owner: str, forward: Forward) -> Iterator[tuple[str, HeaderMatch]]:
+    """Yield the backend of each alternate group that a header leads to."""
     for group in forward.target_groups:
-        if group.alternate and (header := group.alternate.header):
-            found = quote(f'req.fhdr("{header.name}")')
-            wanted = f"if {{ var(txn.rule) -m int {rule} }} {{ {found} -m str -- {header.value} }}"
-            yield f"http-request set-var(txn.backend) str({backend_name(owner, group.alternate.target_group)}) {wanted}"
-            yield f"http-request unset-var(txn.identity) {wanted}"
+        if group.alternate and group.alternate.header:
+            yield backend_name(owner, group.alternate.target_group), group.alternate.header
 
 
 def _stay(file: str) -> Iterator[str]:

@@ -168,7 +168,10 @@ def test_a_test_listener_is_a_copy_for_the_alternate_group() -> None:
     found = with_alternates(declaration, {"web": Alternate(0, BY_PORT)})
     first, test = found.load_balancers["edge"].listeners
     assert (first.port, test.port) == (8000, 8081)
-    assert [sorted(listener.groups()) for listener in (first, test)] == [["api", "web", "web-next"], ["api", "web-next"]]
+    assert [sorted(listener.groups()) for listener in (first, test)] == [
+        ["api", "web", "web-next"],
+        ["api", "web-next"],
+    ]
     assert [proportions(action) for action in actions_of(found)[2:]] == [{"api": 1}, {"web-next": 1}]
 
 
@@ -195,7 +198,11 @@ def test_a_test_listener_is_a_copy_for_the_alternate_group() -> None:
             {"a": Alternate(1)},
             "a forward to a and 4 other target groups has no room for a-next: at most 5 are possible",
         ),
-        (declare(), {"web": Alternate(1, model.TestTraffic(port=8000))}, "test_traffic.port 8000 is the port of a list"),
+        (
+            declare(),
+            {"web": Alternate(1, model.TestTraffic(port=8000))},
+            "test_traffic.port 8000 is the port of a list",
+        ),
     ],
     ids=["unknown", "unused", "above 100", "too fine", "no number", "taken", "too long", "six groups", "taken port"],
 )

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.balancer.matching import HttpRequest, match
-from pipeline.balancer.model import Rule
+from pipeline.balancer.matching import HttpRequest, match, with_test_traffic
+from pipeline.balancer.model import Action, Rule
 from pipeline.balancer.model.application.wildcard import Wild, Wildcard
 
 # Few letters, so that patterns and texts meet often.
@@ -189,3 +189,23 @@ def test_source_of_version_6() -> None:
     rules = [rule(1, {"source_ip": ["0.0.0.0/0"]}), rule(2, {"source_ip": ["2001:db8::/32"]})]
     assert match(rules, six)[0] is rules[1]
     assert match(rules, REQUEST)[0] is rules[0]
+
+
+@pytest.mark.parametrize(
+    ("headers", "groups"),
+    [
+        ((("x-release", "next"),), ["web-next"]),
+        ((("X-Release", "other"), ("X-RELEASE", "next")), ["web-next"]),
+        ((("X-Release", "Next"),), ["web", "web-next", "api"]),
+        ((), ["web", "web-next", "api"]),
+    ],
+)
+def test_a_header_leads_to_an_alternate_group(headers: tuple[tuple[str, str], ...], groups: list[str]) -> None:
+    """A request with the exact value of the header reaches the alternate group only."""
+    header = {"name": "X-Release", "value": "next"}
+    home = {"target_group": "web", "alternate": {"target_group": "web-next", "share": 0, "header": header}}
+    action = Action.model_validate({"forward": [home, "api"]})
+    request = HttpRequest("GET", "shop.test", "/", None, headers, "127.0.0.1")
+    assert [group.target_group for group in with_test_traffic(action, request).groups()] == groups
+    plain = Action.model_validate({"fixed_response": {"status_code": 200}})
+    assert with_test_traffic(plain, request) is plain
