@@ -61,8 +61,9 @@ def with_alternates(declaration: Declaration, alternates: Mapping[str, Alternate
     they stick to one of the two groups too. Another share changes nothing but weights. Without alternates, the
     declaration is as it was before it had any.
 
-    Raises `ConfigError` for a target group that is unknown, unused or of another owner, a name that is taken or too long, a share
-    that is not 0 to 100 in steps of 0.1, a forward to more than five groups, and test traffic that does not fit.
+    Raises `ConfigError` for a target group that is unknown, unused or of another owner, a name that is taken or too
+    long, a share that is not 0 to 100 in steps of 0.1, a forward to more than five groups, and test traffic that does
+    not fit.
     """
     found = without_alternates(declaration)
     for group, alternate in alternates.items():

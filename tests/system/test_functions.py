@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.balancer.alternate import Alternate, with_alternates
 from pipeline.balancer.functions import runtime
 from pipeline.balancer.haproxy.functions.event import LIMIT
 from pipeline.balancer.haproxy.functions.process import adapter
@@ -21,7 +22,7 @@ from pipeline.balancer.model import Target, TargetState
 from pipeline.base.errors import BalancerFault
 from tests.support.ports import free_port
 from tests.support.version_1_registry import version_1
-from tests.support.waiting import listens, until
+from tests.support.waiting import DEADLINE, listens, until
 from tests.system.alb import OWNER, Alb
 
 _FUNCTION = """\
@@ -75,6 +76,21 @@ def _declared(
         alb.balancer.wait_healthy(OWNER, "web", timedelta(seconds=10))
     except BalancerFault as fault:
         raise AssertionError(f"{fault}\n{(alb.balancer.directory / 'functions.log').read_text()}") from fault
+
+
+def test_a_share_moves_requests_between_functions(alb: Alb, function: Target) -> None:
+    """Functions of two releases are divided by a share, without a reload."""
+    _declared(alb, function)
+    declared = alb.balancer.registry().declaration(OWNER)
+    assert declared is not None
+    alb.balancer.apply(OWNER, with_alternates(declared, {"web": Alternate(0)}))
+    worker = alb.worker()
+    alb.balancer.register(OWNER, "web-next", function.model_copy(update={"id": "fn-2"}))
+    alb.balancer.wait_healthy(OWNER, "web-next", timedelta(seconds=DEADLINE))
+    for share, group in ((0, "web"), (100, "web-next")):
+        alb.balancer.apply(OWNER, with_alternates(declared, {"web": Alternate(share)}))
+        assert alb.ask().seen["requestContext"]["elb"]["targetGroupArn"] == f"shop.{group}"
+    assert alb.worker() == worker
 
 
 def _adapter(alb: Alb) -> int:

@@ -194,7 +194,7 @@ def test_a_test_listener_is_a_copy_for_the_alternate_group() -> None:
             f"target group {'a' * 28} must have at most 27 characters, because the next release needs {'a' * 28}-next",
         ),
         (
-            declare(list("abcde"), groups=dict.fromkeys("abcde", {})),
+            declare(list("abcde"), groups={name: {} for name in "abcde"}),
             {"a": Alternate(1)},
             "a forward to a and 4 other target groups has no room for a-next: at most 5 are possible",
         ),
