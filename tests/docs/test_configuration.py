@@ -27,3 +27,15 @@ def test_the_example_of_environment_files(tmp_path: Path) -> None:
         "CONCURRENCY": "4",
         "DATABASE_PASSWORD": "${secret:DATABASE_PASSWORD}",
     }
+
+
+def test_the_example_of_strategies(tmp_path: Path) -> None:
+    """Its services have the strategy of deploy or their own, and the worker has none."""
+    (tmp_path / "pipeline.yaml").write_text(next(block for block in _BLOCKS if "strategy:" in block))
+    services = load(tmp_path / "pipeline.yaml", {}, {}).pipeline.deploy.all_services()
+    found = {name: service.strategy.steps() if service.strategy else () for name, service in services.items()}
+    assert {name: [step.percent for step in steps] for name, steps in found.items()} == {
+        "web": [10, 100],
+        "api": [100],
+        "worker": [],
+    }

@@ -1,13 +1,17 @@
-"""The examples of docs/strategies.md are valid."""
+"""The examples and the names of docs/strategies.md are valid."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
 from pipeline.alarms.rollback_on import RollbackOn
+from pipeline.config.load import load
+from pipeline.config.service import ServiceSettings
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs/strategies.md").read_text()
@@ -28,3 +32,50 @@ def test_the_defaults_are_those_of_the_page() -> None:
     assert [(each.confidence, each.min_requests, each.insufficient_data) for each in found] == [
         (0.99, 20, "promote")
     ] * 2
+
+
+def settings(strategy: Any) -> ServiceSettings:
+    """Return the settings of a service with a strategy."""
+    return ServiceSettings.model_validate({"target_group": "web", "strategy": strategy})
+
+
+def test_the_whole_file_is_valid(tmp_path: Path) -> None:
+    """The first example is a whole file, with the steps that the table tells."""
+    (tmp_path / "pipeline.yaml").write_text(re.findall(r"```yaml\n(name: .*?)```", PAGE, re.DOTALL)[0])
+    found = load(tmp_path / "pipeline.yaml", {}, {}).pipeline.deploy.strategy
+    assert found is not None
+    assert [(step.percent, step.bake_time.total_seconds()) for step in found.steps()] == [(10, 300), (100, 0)]
+
+
+def test_each_strategy_is_valid() -> None:
+    """Each short example is read."""
+    texts = re.findall(r"```yaml\n(strategy: .*?)```", PAGE, re.DOTALL)
+    assert [settings(YAML(typ="safe").load(text)["strategy"]).strategy is not None for text in texts] == [True, True]
+
+
+def test_the_table_tells_the_defaults() -> None:
+    """Each strategy has the keys and the defaults of its row."""
+    table = PAGE[: PAGE.index("## Names of ECS and CodeDeploy")]
+    found = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]*)\|$", table, re.MULTILINE))
+    assert list(found) == ["rolling", "blue_green", "canary", "linear", "all_at_once"]
+    for name, keys in found.items():
+        written = YAML(typ="safe").load("{" + keys.replace("`", "") + "}")
+        assert settings({"type": name, **written}) == settings(name)
+        strategy = settings(name).strategy
+        assert strategy is not None
+        assert type(strategy).model_fields.keys() - {"type", "test_traffic"} == set(written)
+
+
+def test_each_name_means_what_the_table_says() -> None:
+    """The names of AWS give the same settings as the strategy beside them."""
+    table = PAGE[PAGE.index("## Names of ECS and CodeDeploy") : PAGE.index("## Test traffic")]
+    rows = re.findall(r"^\| (`.+`) \| (.+) \|$", table, re.MULTILINE)
+    assert len(rows) == 6
+    for left, right in rows:
+        names, meanings = re.findall(r"`([^`]+)`", left), re.findall(r"`([^`]+)`", right)
+        plain = [meaning for meaning in meanings if not meaning.startswith("rolling: ")]
+        for number, name in enumerate(names):
+            meaning = YAML(typ="safe").load(plain[number if len(plain) > 1 else 0])
+            limits = YAML(typ="safe").load(meanings[1]) if meanings[1:] and plain != meanings else {}
+            wanted = ServiceSettings.model_validate({"target_group": "web", "strategy": meaning, **limits})
+            assert settings(name) == wanted, name
