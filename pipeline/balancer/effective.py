@@ -78,9 +78,13 @@ class EffectiveListener:
         """Return the owner and name of each target group that it may forward to."""
         return self._groups
 
+    def owned_actions(self) -> tuple[tuple[str, Action], ...]:
+        """Return the action of every rule, and the default action, each with its owner."""
+        return (*((owned.owner, owned.rule.action) for owned in self.rules), (self.owner, self.default_action))
+
     @cached_property
     def _groups(self) -> frozenset[tuple[str, str]]:
-        found = [*((owned.owner, owned.rule.action) for owned in self.rules), (self.owner, self.default_action)]
+        found = self.owned_actions()
         return frozenset((owner, group.target_group) for owner, action in found for group in action.groups())
 
     @property

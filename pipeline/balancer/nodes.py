@@ -30,8 +30,8 @@ def node_health(registry: Registry, facts: Facts, at: Stamp) -> dict[tuple[str, 
 
     A load balancer without zones is left out. A node is unhealthy while its zone is shifted away, and if a target group
     has fewer healthy targets than `target_group_health.dns_failover` requires. With cross-zone balancing, the targets
-    of all zones count. A target group without targets does not count. If no node is healthy, clients get the
-    addresses of all.
+    of all zones count. A target group without targets, or with a weight of 0, does not count, nor does an alternate
+    group with a share of 0, whose targets are only starting. If no node is healthy, clients get the addresses of all.
     """
     listeners = [effective for effective in effective_listeners(registry) if effective.balancer.zones]
     groups = {group for effective in listeners for group in effective.groups()}
@@ -63,11 +63,27 @@ def _too_few(
     health: Mapping[tuple[str, str], Iterable[TargetHealth]],
 ) -> Iterator[str]:
     """Yield the reasons why the node of a zone has too few healthy targets."""
+    listeners = tuple(listeners)
+    idle = set(_idle_alternates(listeners))
     for effective in listeners:
-        for owner, name in sorted(effective.groups()):
+        for owner, name in sorted(set(_weighted_groups(effective)) - idle):
             targets = [one for one in health[owner, name] if one.state not in _GONE]
             if targets and (reason := _shortage(registry.group(owner, name), name, effective, zone, targets)):
                 yield reason
+
+
+def _weighted_groups(effective: EffectiveListener) -> Iterator[tuple[str, str]]:
+    for owner, action in effective.owned_actions():
+        yield from ((owner, group.target_group) for group in action.groups() if group.weight)
+
+
+def _idle_alternates(listeners: Iterable[EffectiveListener]) -> Iterator[tuple[str, str]]:
+    """Yield the alternate groups that get no requests but those of tests, which may have a listener of their own."""
+    for effective in listeners:
+        for owner, action in effective.owned_actions():
+            for group in action.forward.target_groups if action.forward else ():
+                if group.alternate and not group.alternate.share:
+                    yield owner, group.alternate.target_group
 
 
 def _shortage(

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.balancer.alternate import Alternate, with_alternates
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.data_plane import CheckFact, Facts, TargetFact
-from pipeline.balancer.model import Declaration, Target
+from pipeline.balancer.model import Declaration, Target, alternate_group
 from pipeline.balancer.nodes import NodeHealth, node_health
 from pipeline.balancer.pools import Pool, pools_of, zones_of
 from pipeline.balancer.reconciler import reconcile
@@ -133,6 +134,23 @@ def test_a_zone_without_targets() -> None:
 def test_a_group_without_targets_does_not_count() -> None:
     """Before the first deployment, every node is healthy."""
     assert healthy_zones(registered()) == {"zone-a", "zone-b"}
+
+
+@pytest.mark.parametrize(("share", "zones"), [(0, {"zone-a", "zone-b"}), (0.1, {"zone-a"}), (100, {"zone-a"})], ids=str)
+def test_an_alternate_group_counts_once_it_gets_requests(share: float, zones: set[str]) -> None:
+    """Targets of a new release that still start take no zone out of the names, also behind a test listener."""
+    home = registered("zone-a", "zone-b", group={CROSS_ZONE: False})
+    declared = home.declaration("shop")
+    assert declared is not None
+    test = alternate_group.TestTraffic(port=8081)
+    registry = home.declare("shop", with_alternates(declared, {"web": Alternate(share, test)}))
+    targets = [Target(id=f"n{n}", address="10.0.0.1", port=80, zone=zone) for n, zone in enumerate(ZONES)]
+    registry = registry.register("shop", "web-next", targets).with_admitted("shop", "web-next", ["n0"], True, NOW)
+    known = facts(registry, True, True)
+    fact = known.targets["shop.web"]["t0"]
+    both = {**known.targets, "shop.web-next": {"n0": fact, "n1": fact._replace(admitted=False, up=False)}}
+    found = node_health(registry, replace(known, targets=both), NOW)["shop", "edge"]
+    assert {zone for zone, health in found.items() if health.healthy} == zones
 
 
 def test_the_reason_of_an_unhealthy_node() -> None:
