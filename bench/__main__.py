@@ -43,6 +43,7 @@ NAMES = (
     "many_pipelines",
     "soak",
     "rule_changes",
+    "share_changes",
     "zones",
     "burst",
     "kills",
