@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.balancer.alternate import Alternate, with_alternates
 from pipeline.balancer.flows.config_flows import wanted_flows
 from pipeline.balancer.flows.flow_keeper import FlowFact
 from pipeline.balancer.flows.flow_state import Server, chosen_targets, failed_targets, flow_state
@@ -179,6 +180,30 @@ def test_preserved_address_beside_a_group_of_haproxy() -> None:
     declaration = {"target_groups": {"db": db, "local": local}, "load_balancers": {"edge": edge}}
     with pytest.raises(ConfigError, match=r"db has preserve_client_ip.enabled, .* of local are ports of 127.0.0.1"):
         Registry().declare("shop", Declaration.model_validate(declaration))
+
+
+@pytest.mark.parametrize(
+    ("weights", "share", "expected"),
+    [
+        ((1, 0), 10, [900, 100, 0]),
+        ((1, 0), 0.1, [999, 1, 0]),
+        ((1, 0), 100, [0, 1000, 0]),
+        # Above the kernel's limit, so they are rounded, and no group with a share is left out.
+        ((3, 2), 10, [1000, 111, 741]),
+        ((1, 999), 0.1, [1, 1, 1000]),
+    ],
+)
+def test_weights_of_an_alternate_group(weights: tuple[int, int], share: float, expected: list[int]) -> None:
+    """A share of a listener's only group is exact. Beside other groups it is rounded to what the kernel takes."""
+    groups = [{"target_group": name, "weight": weight} for name, weight in zip(("db", "spare"), weights, strict=True)]
+    edge = {"type": "network", "listeners": [{"protocol": "TCP", "port": 80, "default_action": {"forward": groups}}]}
+    settings = {"protocol": "TCP", "port": 81}
+    declaration = {"target_groups": {"db": settings, "spare": settings}, "load_balancers": {"edge": edge}}
+    divided = with_alternates(Declaration.model_validate(declaration), {"db": Alternate(share)})
+    (listener, *_) = flows(Registry().declare("shop", divided)).listeners
+    found = dict(listener.groups)
+    wanted = dict(zip(("shop.db", "shop.db-next", "shop.spare"), expected, strict=True))
+    assert found == wanted
 
 
 def test_healthy_targets_are_chosen() -> None:

@@ -77,6 +77,27 @@ def test_shares_are_those_of_the_weights(wanted: FlowState) -> None:
         assert shares(content, listener) == wanted_shares(listener)
 
 
+@given(st.integers(1, 999), st.integers(1, 999))
+def test_a_source_moves_once_while_a_share_grows(one: int, other: int) -> None:
+    """With weights that add up to 1000, the buckets of a group that grows include those that it had."""
+
+    def buckets(weight: int) -> set[int]:
+        groups = (FlowGroup(1000 - weight, (target(1),)), FlowGroup(weight, (target(2),)))
+        address = ip_address("192.0.2.1")
+        listener = FlowListener(address, "tcp", 80, timedelta(seconds=10), "source", groups)
+        found = [
+            _ENTRY.findall(hashed[4])
+            for rules in ruleset(FlowState((listener,))).chains.values()
+            if (hashed := _CHOICE.fullmatch(rules[0]))
+        ]
+        assert [len(entries) for entries in found] == [1000]
+        return {int(bucket) for bucket, chosen in found[0] if chosen.endswith("_group_1")}
+
+    less, more = sorted((one, other))
+    assert len(buckets(less)) == less
+    assert buckets(less) <= buckets(more)
+
+
 @given(states)
 def test_every_mark_has_a_place(wanted: FlowState) -> None:
     """The maps have exactly the wanted targets, and each with its own address and port."""

@@ -344,6 +344,15 @@ def test_nothing_is_declared(
             "forwards to shop.a (66.7 %), shop.b (33.3 %), shop.c (0 %)",
         ),
         (
+            {
+                "forward": [
+                    {"target_group": "a", "alternate": {"target_group": "b", "share": 12.5, "sticky_for": "1h"}},
+                    "c",
+                ]
+            },
+            "forwards to shop.a (43.8 %), shop.b (6.2 %), shop.c (50 %), clients stay for 1h",
+        ),
+        (
             {"redirect": {"protocol": "HTTPS", "port": 443, "query": "", "status_code": "HTTP_302"}},
             "redirects to https://#{host}:443/#{path} (302)",
         ),
