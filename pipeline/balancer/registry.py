@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from pipeline.balancer.challenges import check_challenges
 from pipeline.balancer.compile import compile_declaration, decompile
+from pipeline.balancer.divided_groups import check_divided
 from pipeline.balancer.effective import effective_listeners
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.load_balancer_targets import load_balancer_targets, without_target
@@ -85,6 +86,7 @@ class Registry(Resources):
         kept = {id_: targets for id_, targets in self.targets.items() if id_ in changed.target_groups}
         changed = changed.model_copy(update={"targets": kept})
         check_challenges(effective_listeners(changed))
+        check_divided(changed)
         freed = {id_: without_lost_zones(known, self, changed, id_) for id_, known in kept.items()}
         return _with_load_balancer_targets(changed.model_copy(update={"targets": freed}))
 

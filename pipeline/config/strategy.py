@@ -193,7 +193,8 @@ class _Named:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string"}, handler(schema)]}
+        names = [*_MODELS, "Canary10Percent5Minutes", "Linear10PercentEvery1Minute", *ROLLING_LIMITS]
+        return {"anyOf": [{"type": "string", "examples": names}, handler(schema)]}
 
 
 Strategy = Annotated[

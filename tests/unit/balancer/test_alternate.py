@@ -15,6 +15,7 @@ from pipeline.balancer.model import Declaration, SharedGroup
 from pipeline.balancer.model import alternate_group as model
 from pipeline.balancer.model.application.action import Action
 from pipeline.balancer.registry import Registry
+from pipeline.balancer.resources import RuleResource
 from pipeline.base.errors import ConfigError
 from tests.support.sample import sampled
 
@@ -259,3 +260,27 @@ def test_rules_for_the_listener_of_another_pipeline_have_no_test_listener() -> N
     with pytest.raises(ConfigError, match="no listener with a default_action forwards to target group web") as caught:
         with_alternates(guest, {"web": Alternate(10, BY_PORT)})
     assert caught.value.hint == "use test_traffic.header"
+
+
+def test_a_rule_of_another_maker_is_not_left_behind() -> None:
+    """A rule of a client of the API would go on to a group that the deployment empties, so both exclude each other."""
+    registry = Registry().declare("shop", declare())
+    (listener,), (group,) = registry.listeners.values(), registry.target_groups.values()
+    action = {"forward": {"target_groups": [{"target_group": group.id}]}}
+    rule = RuleResource.model_validate(
+        {
+            "id": "0" * 16,
+            "owner": "shop",
+            "made_by": "api",
+            "listener": listener.id,
+            "rule": {"priority": 5, "conditions": [{"path_pattern": ["/api"]}], "action": action},
+        }
+    )
+    divided = with_alternates(declare(), {"web": Alternate(0)})
+    error = "rule 5 of shop, made by api, forwards to target group web, whose requests a deployment divides"
+    with pytest.raises(ConfigError, match=error) as caught:
+        registry.put(rule).declare("shop", divided)
+    assert caught.value.hint == ("forward to another target group, or use strategy: rolling for the service of web")
+    with pytest.raises(ConfigError, match=error):
+        registry.declare("shop", divided).put(rule)
+    assert registry.declare("shop", divided).declare("shop", declare()).put(rule).rules
