@@ -236,6 +236,7 @@ class Deployment:
     """A move from one release to another, from which recovery starts after a crash.
 
     None stands for nothing deployed: `from_release` of the first deployment, `to_release` of `pipeline down`.
+    `strategy` names how the traffic moves, empty if it does not or a previous version stored it.
     """
 
     id: int
@@ -247,6 +248,7 @@ class Deployment:
     reason: str
     started_at: datetime
     finished_at: datetime | None
+    strategy: str = ""
 
 
 def _duration(part: Run | StageRecord) -> timedelta:

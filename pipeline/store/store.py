@@ -9,6 +9,7 @@ from pipeline.store.accessories import Accessories
 from pipeline.store.changes import StoreChanges
 from pipeline.store.database import Database
 from pipeline.store.deliveries import Deliveries
+from pipeline.store.deployment_progress import DeploymentProgress
 from pipeline.store.deployments import Deployments
 from pipeline.store.events import EventLog
 from pipeline.store.history import History
@@ -38,6 +39,7 @@ class Store:
         self.queue = RunQueue(self._db)
         self.releases = Releases(self._db)
         self.deployments = Deployments(self._db)
+        self.progress = DeploymentProgress(self._db)
         self.services = Services(self._db)
         self.events = EventLog(self._db)
         self.images = Images(self._db)

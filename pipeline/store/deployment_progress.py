@@ -1,0 +1,122 @@
+"""How far each service of an open deployment is, from which a deployment continues after a kill."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from pipeline.base.clock import Stamp
+from pipeline.store.database import Database
+from pipeline.store.records import Deployment
+
+
+class ShiftPhase(StrEnum):
+    """A phase of a service's deployment.
+
+    `install`: the new release starts beside the previous one. `shift`: the traffic moves step by step. `retire`: the
+    previous release is drained; there is no way back from here. `home`: the new replicas move to the home group. `bake`:
+    a rolling deployment has replaced all replicas and waits. `undo`: everything is taken back.
+    """
+
+    INSTALL = "install"
+    SHIFT = "shift"
+    RETIRE = "retire"
+    HOME = "home"
+    BAKE = "bake"
+    UNDO = "undo"
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class ServiceProgress:
+    """How far the deployment of one service is.
+
+    `step` counts the steps of its strategy from 0, of `steps`. `share` is the percentage of requests that the new
+    release gets in this step, for `bake_time`, of which `baked` is over. `since` is the start of the step.
+    """
+
+    service: str
+    strategy: str
+    phase: ShiftPhase
+    since: Stamp
+    step: int = 0
+    steps: int = 0
+    share: float = 0.0
+    bake_time: timedelta = timedelta(0)
+    baked: timedelta = timedelta(0)
+
+
+class DeploymentProgress:
+    """The progress of open deployments. A deployment that ends has none any more.
+
+    Every method is one transaction and raises `StoreFault`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def all(self, deployment: Deployment) -> list[ServiceProgress]:
+        """Return the progress of each service that has begun to move, in the order of its deployment."""
+        rows = self._db.rows("SELECT * FROM deployment_progress WHERE deployment=? ORDER BY position", deployment.id)
+        return [_from_row(row) for row in rows]
+
+    def of(self, deployment: Deployment, service: str) -> ServiceProgress | None:
+        """Return the progress of a service, None if it has not begun to move."""
+        return next((found for found in self.all(deployment) if found.service == service), None)
+
+    def set(self, deployment: Deployment, progress: ServiceProgress) -> None:
+        """Store the progress of a service. On disk when this returns."""
+        values = {
+            "deployment": deployment.id,
+            "service": progress.service,
+            "strategy": progress.strategy,
+            "phase": progress.phase,
+            "since": str(progress.since),
+            "step": progress.step,
+            "steps": progress.steps,
+            "share": progress.share,
+            "bake_time": progress.bake_time.total_seconds(),
+            "baked": progress.baked.total_seconds(),
+        }
+        columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+        changes = ", ".join(f"{name}=:{name}" for name in list(values)[2:])
+        with self._db.transaction() as db:
+            db.execute(
+                f"INSERT INTO deployment_progress (position, {columns}) VALUES ((SELECT count(*) FROM "  # noqa: S608
+                f"deployment_progress WHERE deployment=:deployment), {marks}) "
+                f"ON CONFLICT (deployment, service) DO UPDATE SET {changes}",
+                values,
+            )
+
+    def undo(self, deployment: Deployment) -> None:
+        """Store that a deployment is being undone, so that nothing continues it."""
+        with self._db.transaction() as db:
+            db.execute(
+                "UPDATE deployment_progress SET phase=? WHERE deployment=?", (ShiftPhase.UNDO, deployment.id)
+            )
+
+    def can_continue(self, deployment: Deployment) -> bool:
+        """Return whether a deployment has begun to move traffic and is not being undone."""
+        phases = {found.phase for found in self.all(deployment)}
+        return bool(phases) and ShiftPhase.UNDO not in phases
+
+
+def forget_progress(db: sqlite3.Connection, deployment: Deployment) -> None:
+    """Delete the progress of a deployment that ends, in the transaction of its end."""
+    db.execute("DELETE FROM deployment_progress WHERE deployment=?", (deployment.id,))
+
+
+def _from_row(row: sqlite3.Row) -> ServiceProgress:
+    return ServiceProgress(
+        service=row["service"],
+        strategy=row["strategy"],
+        phase=ShiftPhase(row["phase"]),
+        since=Stamp.from_text(row["since"]),
+        step=row["step"],
+        steps=row["steps"],
+        share=row["share"],
+        bake_time=timedelta(seconds=row["bake_time"]),
+        baked=timedelta(seconds=row["baked"]),
+    )

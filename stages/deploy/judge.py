@@ -1,0 +1,39 @@
+"""Who judges a new release while it receives traffic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from pipeline.alarms.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdicts on a new release at one moment. `alarm` is the text that rolls it back, or None.
+
+    `insufficient_data` says what follows at the end of the last bake time if a condition had too few requests.
+    """
+
+    verdicts: tuple[Verdict, ...] = ()
+    alarm: str | None = None
+    insufficient_data: Literal["promote", "rollback"] = "promote"
+
+
+class Judge(Protocol):
+    """Judges the new release of one deployment of a service.
+
+    `look` is called about once a second while traffic moves and bakes, by one thread. It counts the responses since the
+    release first received traffic in this deployment, also those from before a kill. It never waits for long.
+    """
+
+    def look(self) -> Judgement:
+        """Return the verdicts at this moment."""
+
+
+class NoJudge:
+    """The judge of a service without `rollback_on`."""
+
+    def look(self) -> Judgement:
+        """Return no verdict."""
+        return Judgement()

@@ -1,0 +1,33 @@
+"""The moments of a deployment at which a user's hooks run."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+
+class LifecycleEvent(StrEnum):
+    """A moment of a deployment, under CodeDeploy's names for ECS."""
+
+    BEFORE_INSTALL = "BeforeInstall"
+    AFTER_INSTALL = "AfterInstall"
+    AFTER_ALLOW_TEST_TRAFFIC = "AfterAllowTestTraffic"
+    BEFORE_ALLOW_TRAFFIC = "BeforeAllowTraffic"
+    AFTER_ALLOW_TRAFFIC = "AfterAllowTraffic"
+
+
+class Lifecycle(Protocol):
+    """Runs the hooks of one deployment of a service.
+
+    A deployment that continues after a kill comes to the last moment again.
+    """
+
+    def run(self, event: LifecycleEvent) -> None:
+        """Run the hook of a moment. Raises `StageFailed`, which rolls back, and `Cancelled`."""
+
+
+class NoHooks:
+    """The life cycle of a service without hooks."""
+
+    def run(self, event: LifecycleEvent) -> None:
+        """Do nothing."""

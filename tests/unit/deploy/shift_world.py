@@ -1,0 +1,351 @@
+"""A service in two target groups, in memory, that does what a shifting deployment decides and checks its guarantees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from pipeline.balancer.model import Target, TargetHealth, TargetState
+from pipeline.base.clock import Stamp
+from pipeline.store.deployment_progress import ShiftPhase
+from stages.deploy.decision import (
+    ActionType,
+    ContainerState,
+    DesiredState,
+    Observation,
+    Replica,
+    RolloutAction,
+)
+from stages.deploy.paired_targets import PairedHealth
+from stages.deploy.shifting import Move, MoveType, ShiftDecision, ShiftObservation, Step, decide
+
+_START = datetime(2026, 1, 1, tzinfo=UTC)
+DELAY = timedelta(seconds=30)
+FORWARD = (ShiftPhase.INSTALL, ShiftPhase.SHIFT, ShiftPhase.RETIRE, ShiftPhase.HOME)
+
+
+@dataclass(frozen=True)
+class FakeStep:
+    """A step of a strategy."""
+
+    percent: float
+    bake_time: timedelta
+
+
+@dataclass
+class Membership:
+    """One target in one group."""
+
+    state: TargetState = TargetState.INITIAL
+    in_flight: int = 0
+    since: timedelta = timedelta(0)
+
+    @property
+    def admits(self) -> bool:
+        """Whether it gets requests if its group does."""
+        return self.state in (TargetState.HEALTHY, TargetState.UNHEALTHY)
+
+
+@dataclass
+class Container:
+    """One container, and how its program behaves."""
+
+    template: str
+    good: bool = True
+    running: bool = True
+    started_here: bool = False
+    settled: bool = False
+    pending: bool = False
+    bad_for: timedelta = timedelta(0)
+    groups: dict[str, Membership] = field(default_factory=dict)
+
+
+class ShiftWorld:
+    """`old` replicas of the previous release in the home group, and a deployment of `new` ones of the next.
+
+    `progress` is what is stored, so a kill loses everything else that the deployment knows. Fails if the deployment
+    does what it must not do.
+    """
+
+    def __init__(self, steps: tuple[Step, ...], old: int, new: int, surge: int, unavailable: int, *, good: bool) -> None:
+        self.steps = steps
+        self.good = good
+        self.time = timedelta(0)
+        self.new = DesiredState("new", new, surge, unavailable, DELAY, timedelta(seconds=60))
+        self.old = DesiredState("old", old, surge, unavailable, DELAY, timedelta(seconds=60))
+        member = {"home": TargetState.HEALTHY}
+        self.containers = {
+            f"old{n}": Container("old", settled=True, groups={g: Membership(s) for g, s in member.items()})
+            for n in range(old)
+        }
+        self.phase, self.step, self.baked = ShiftPhase.INSTALL, 0, timedelta(0)
+        self.share, self.is_declared, self.is_weighted = 0.0, False, False
+        self.alarm: str | None = None
+        self.starting = 0
+        self.serial = 0
+        self.finished = False
+        self.served: list[float] = []
+        self.baked_at: dict[float, timedelta] = {}
+
+    @property
+    def desired(self) -> DesiredState:
+        """The release that the deployment moves to now."""
+        return self.old if self.phase is ShiftPhase.UNDO else self.new
+
+    # What is seen
+
+    def observe(self) -> ShiftObservation:
+        """Return what the next decision is made from."""
+        health = self._health()
+        merged = {h.target.id: h for h in health.merged(self.share)}
+        replicas = tuple(self._replica(name, merged.get(name)) for name in self.containers)
+        return ShiftObservation(
+            phase=self.phase,
+            step=self.step,
+            replicas=Observation(replicas, self.starting),
+            home=frozenset(health.home),
+            alternate=frozenset(health.alternate),
+            healthy_at_home=frozenset(n for n, h in health.home.items() if self._serves(n, h)),
+            share=self.share,
+            is_declared=self.is_declared,
+            is_weighted=self.is_weighted,
+            baked=self.baked,
+            alarm=self.alarm,
+        )
+
+    def _serves(self, name: str, health: TargetHealth) -> bool:
+        return health.state is TargetState.HEALTHY and self.containers[name].running
+
+    def _health(self) -> PairedHealth:
+        home, alternate = (
+            {n: self._target(n, c.groups[group]) for n, c in self.containers.items() if group in c.groups}
+            for group in ("home", "alternate")
+        )
+        return PairedHealth(home, alternate)
+
+    def _target(self, name: str, member: Membership) -> TargetHealth:
+        since = Stamp(_START + member.since, "boot", member.since.total_seconds())
+        target = Target(id=name, address="127.0.0.1", port=80)
+        return TargetHealth(target=target, state=member.state, in_flight=member.in_flight, since=since)
+
+    def _replica(self, name: str, health: TargetHealth | None) -> Replica:
+        found = self.containers[name]
+        draining = health is not None and health.state is TargetState.DRAINING
+        return Replica(
+            name,
+            found.template,
+            ContainerState.RUNNING if found.running else ContainerState.EXITED,
+            health.state if health else None,
+            in_flight=health.in_flight if health else 0,
+            not_healthy_for=found.bad_for,
+            draining_for=self.time - timedelta(seconds=health.since.seconds) if health and draining else timedelta(0),
+            started_here=found.started_here,
+            restart_policy_set=found.settled,
+            action_pending=found.pending,
+        )
+
+    def healthy_in(self, group: str) -> int:
+        """Return how many targets of a group are healthy."""
+        return sum(
+            c.running and c.groups[group].state is TargetState.HEALTHY
+            for c in self.containers.values()
+            if group in c.groups
+        )
+
+    def gets_requests(self, group: str) -> bool:
+        """Return whether requests go to a group."""
+        return self.share > 0 if group == "alternate" else self.share < 100
+
+    # What the deployment does
+
+    def decide(self) -> ShiftDecision:
+        """Decide once, and do what was decided, unless the release has failed: then the rollback begins."""
+        found = decide(self.observe(), self.steps, self.desired)
+        assert bool(found.actions) + bool(found.move) + bool(found.failure) + bool(found.alarm) <= 1
+        if found.failure or found.alarm:
+            if self.phase is ShiftPhase.UNDO:
+                # The rollback has failed. The daemon tries it again, and knows nothing of this process.
+                self.kill()
+            self.undo()
+        for action in found.actions:
+            self.act(action)
+        if found.move:
+            self.move(found.move)
+        return found
+
+    def undo(self) -> None:
+        """Begin a rollback."""
+        if not self.finished:
+            self.phase, self.alarm = ShiftPhase.UNDO, None
+
+    def move(self, move: Move) -> None:
+        """Carry out a move."""
+        match move.type:
+            case MoveType.DECLARE:
+                assert self.share == 0
+                self.is_declared = self.is_weighted = True
+            case MoveType.SET_SHARE:
+                self._set_share(move.share)
+            case MoveType.BEGIN:
+                self._begin(move)
+            case MoveType.JOIN:
+                for name in move.names:
+                    assert self.containers[name].template == self.desired.template
+                    self.containers[name].groups.setdefault("home", Membership())
+            case MoveType.UNWEIGH:
+                assert self.share == 0
+                self.is_weighted = False
+            case MoveType.LEAVE:
+                assert not self.is_weighted
+                for container in self.containers.values():
+                    if left := container.groups.pop("alternate", None):
+                        assert "home" in container.groups, "a replica that is in no other group leaves this one"
+                        assert left is not container.groups["home"]
+            case MoveType.DROP:
+                assert not any("alternate" in c.groups for c in self.containers.values())
+                assert not self.is_weighted
+                self.is_declared = False
+            case MoveType.FINISH:
+                self._finish()
+
+    def _set_share(self, share: float) -> None:
+        assert self.is_weighted
+        minimum, home, alternate = self.desired.min_healthy, self.healthy_in("home"), self.healthy_in("alternate")
+        if share > self.share:
+            assert alternate >= minimum, "the new release gets more requests than it can take"
+            assert alternate == self.desired.replicas
+        else:
+            assert home >= minimum or home >= max(1, alternate), "the home group gets more requests than it can take"
+        self.share = share
+        self.served.append(share)
+
+    def _begin(self, move: Move) -> None:
+        assert self.phase in FORWARD
+        assert FORWARD.index(move.phase) >= FORWARD.index(self.phase)
+        if self.phase is ShiftPhase.SHIFT:
+            step = self.steps[self.step]
+            assert self.share == step.percent
+            assert self.baked >= step.bake_time, "a step ends before its bake time"
+            assert (move.phase, move.step) in ((ShiftPhase.SHIFT, self.step + 1), (ShiftPhase.RETIRE, 0))
+        if move.phase is ShiftPhase.RETIRE:
+            assert self.share == 100
+        self.phase, self.step, self.baked = move.phase, move.step, timedelta(0)
+
+    def _finish(self) -> None:
+        assert not self.is_declared, "the alternate group is left"
+        assert not self.is_weighted
+        assert not self.share
+        want = self.desired
+        assert [c.template for c in self.containers.values()] == [want.template] * want.replicas
+        assert self.healthy_in("home") == want.replicas
+        self.finished = True
+
+    def act(self, action: RolloutAction) -> None:
+        """Carry out an action on a replica."""
+        if action.verb is ActionType.START:
+            self.starting += 1
+            return
+        container = self.containers[action.name]
+        assert not container.pending
+        if self.phase in (ShiftPhase.INSTALL, ShiftPhase.SHIFT):
+            assert "home" not in container.groups, f"{action.verb} {action.name}, a replica of the previous release"
+        match action.verb:
+            case ActionType.REGISTER:
+                is_new = self.phase in (ShiftPhase.INSTALL, ShiftPhase.SHIFT, ShiftPhase.RETIRE)
+                assert self.is_declared or not is_new
+                container.groups.setdefault("alternate" if is_new else "home", Membership())
+            case ActionType.SET_RESTART_POLICY:
+                container.settled = True
+            case ActionType.DEREGISTER:
+                self._deregister(action.name)
+            case ActionType.ABORT:
+                for member in container.groups.values():
+                    assert member.state is TargetState.DRAINING
+                    assert self.time - member.since >= DELAY
+                    member.in_flight = 0
+            case ActionType.STOP:
+                for group, member in container.groups.items():
+                    assert member.state is TargetState.DRAINING, f"{action.name} may get requests of {group}"
+                    assert member.in_flight == 0 or self.time - member.since >= DELAY
+                container.pending = True
+            case ActionType.REMOVE:
+                assert not container.running
+                assert all(m.state is TargetState.DRAINING for m in container.groups.values())
+                del self.containers[action.name]
+
+    def _deregister(self, name: str) -> None:
+        container = self.containers[name]
+        for group, member in container.groups.items():
+            if container.running and member.state is TargetState.HEALTHY and self.gets_requests(group):
+                left = self.healthy_in(group) - 1
+                assert left >= self.desired.min_healthy, f"{name} leaves {left} healthy in {group}"
+            if member.state is not TargetState.DRAINING:
+                member.state, member.since = TargetState.DRAINING, self.time
+
+    # What happens by itself
+
+    def start_returns(self) -> None:
+        """A container that was started runs."""
+        self.starting -= 1
+        self.serial += 1
+        template = self.desired.template
+        good = self.good or template == "old"
+        self.containers[f"{template}{self.serial}"] = Container(template, good=good, started_here=True)
+
+    def check(self, name: str, *, passes: bool) -> None:
+        """A health check of a container passes or fails, in all its groups."""
+        container = self.containers[name]
+        for member in container.groups.values():
+            if passes and container.good and container.running and member.state in _UNWELL:
+                member.state, container.bad_for = TargetState.HEALTHY, timedelta(0)
+            elif not passes and member.state is TargetState.HEALTHY:
+                member.state = TargetState.UNHEALTHY
+
+    def request(self, name: str, group: str, *, ends: bool) -> None:
+        """A request comes to a target, or one ends."""
+        member = self.containers[name].groups.get(group)
+        if member is None:
+            return
+        if ends:
+            member.in_flight = max(0, member.in_flight - 1)
+        elif member.admits and self.gets_requests(group):
+            member.in_flight += 1
+
+    def stop_returns(self, name: str) -> None:
+        """A container that was told to stop has ended."""
+        self.containers[name].pending, self.containers[name].running = False, False
+
+    def pass_time(self, seconds: int) -> None:
+        """Let time pass. The deployment counts it as served, as a process does that looks all the time."""
+        self.time += timedelta(seconds=seconds)
+        if self.phase is ShiftPhase.SHIFT and self.share == self.steps[self.step].percent:
+            self.baked += timedelta(seconds=seconds)
+        for container in self.containers.values():
+            if not any(m.state is TargetState.HEALTHY for m in container.groups.values()):
+                container.bad_for += timedelta(seconds=seconds)
+
+    def kill(self) -> None:
+        """Kill the process of the deployment. The next one knows what is stored, and nothing else."""
+        self.starting = 0
+        self.alarm = None
+        for container in self.containers.values():
+            container.started_here = container.settled = container.pending = False
+
+    def half_deregistered(self, name: str) -> None:
+        """Kill the process between two groups of which it deregisters a target."""
+        self.kill()
+
+    def settle(self) -> None:
+        """Let everything that takes a while be done, and the world behave."""
+        while self.starting:
+            self.start_returns()
+        for name, container in list(self.containers.items()):
+            if container.pending:
+                self.stop_returns(name)
+            for member in container.groups.values():
+                member.in_flight = 0
+            self.check(name, passes=True)
+        self.pass_time(10)
+
+
+_UNWELL = (TargetState.INITIAL, TargetState.UNHEALTHY)
