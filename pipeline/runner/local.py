@@ -106,7 +106,9 @@ class Runner:
             return
 
     def _work(self, request: RunRequest, wait: timedelta, *, take_over: bool = False) -> Run:
-        with self._holding(f"{request.kind} of {self._name}", wait, take_over=take_over):
+        # Of other kinds, each undoes such a deployment.
+        holds = request.kind is RunKind.RUN
+        with self._holding(f"{request.kind} of {self._name}", wait, take_over=take_over, holds=holds):
             queue, mode = (
                 self._pipeline_context.store.queue,
                 self._pipeline_context.configuration.pipeline.execution_mode,
@@ -123,8 +125,8 @@ class Runner:
             return queue.run(self._name, run.number)
 
     @contextmanager
-    def _holding(self, purpose: str, wait: timedelta, *, take_over: bool) -> Iterator[None]:
-        """Hold the pipeline's lock. Recover after a crash first."""
+    def _holding(self, purpose: str, wait: timedelta, *, take_over: bool, holds: bool) -> Iterator[None]:
+        """Hold the pipeline's lock. Recover after a crash first. For `holds` see `recover`."""
         pipeline_context = self._pipeline_context
         with (
             pipeline_context.masking_errors(),
@@ -135,5 +137,5 @@ class Runner:
             set_owner(pipeline_context.store, pipeline_context.configuration)
             emit_missing_outcomes(pipeline_context)
             if needs_recovery(pipeline_context.stage_context()):
-                recover(pipeline_context)
+                recover(pipeline_context, holds=holds)
             yield

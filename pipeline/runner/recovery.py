@@ -9,9 +9,11 @@ from pipeline.base.errors import ConfigError, StageFailed
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.stages import load_deployer
-from pipeline.runner.status import has_abandoned_work
+from pipeline.runner.status import has_abandoned_work, is_held
 from pipeline.runner.submission import emit_run_state
-from pipeline.store.records import Run, RunState, StageState
+from pipeline.store.deployment_progress import ShiftPhase
+from pipeline.store.records import Deployment, Run, RunState, StageState
+from pipeline.store.store import Store
 
 # A run whose process has died this often is not queued again.
 _ATTEMPTS = 5
@@ -22,10 +24,12 @@ def needs_recovery(context: StageContext, working: Collection[int] = ()) -> bool
     return has_abandoned_work(context.store, context.configuration.pipeline.name, working)
 
 
-def recover(pipeline_context: PipelineContext, working: Collection[int] = ()) -> None:
+def recover(pipeline_context: PipelineContext, working: Collection[int] = (), *, holds: bool = False) -> None:
     """Undo the deployment of a dead process, and close or requeue its runs. The caller holds the pipeline's lock.
 
-    The runs in `working` are the caller's own, and are left alone.
+    The runs in `working` are the caller's own, and are left alone. A deployment that has moved traffic is held instead of
+    undone if its run is queued again. With `holds`, it is held for a run that the caller begins, which continues or
+    undoes it.
     """
     from pipeline.engine.hosts import local_engine
 
@@ -36,7 +40,9 @@ def recover(pipeline_context: PipelineContext, working: Collection[int] = ()) ->
         engine.containers.remove_leftovers(pipeline, lambda: working)
     context.home.remove_contexts(pipeline, lambda: working)
     deployment = store.deployments.open(pipeline)
-    if deployment is not None and deployment.run not in working:
+    if deployment is not None and _is_held(store, deployment, abandoned, holds=holds):
+        events.emit(EventKind.DEPLOYMENT_HELD, _held_text(store, deployment))
+    elif deployment is not None and deployment.run not in working:
         events.emit(EventKind.RECOVERY_STARTED, "restoring the last good release")
         try:
             done = load_deployer(context).recover(context, deployment)
@@ -49,12 +55,31 @@ def recover(pipeline_context: PipelineContext, working: Collection[int] = ()) ->
         _close(pipeline_context, run, f"interrupted{_where(context, run)}")
 
 
+def _is_held(store: Store, deployment: Deployment, abandoned: Collection[Run], *, holds: bool) -> bool:
+    """Return whether a deployment stays as it is, because a run will continue or undo it."""
+    if not store.progress.can_continue(deployment):
+        return False
+    run = next((run for run in abandoned if run.number == deployment.run), None)
+    return holds or (run is not None and _is_requeued(run)) or is_held(store, deployment)
+
+
+def _held_text(store: Store, deployment: Deployment) -> str:
+    moving = [found for found in store.progress.all(deployment) if found.phase is not ShiftPhase.DONE]
+    where = "; ".join(f"{found.service} {found.describe()}" for found in moving)
+    return f"the deployment of release {deployment.to_release} stays as it is{f': {where}' if where else ''}"
+
+
+def _is_requeued(run: Run) -> bool:
+    """Return whether a run that lost its process is queued again. A run of a command that died is closed."""
+    return run.queued_at is not None and run.attempts < _ATTEMPTS
+
+
 def _close(pipeline_context: PipelineContext, run: Run, reason: str) -> None:
     """Put a run back into the queue if it came from there. A run of a command that died is closed."""
     mode = pipeline_context.configuration.pipeline.execution_mode
     # Emitted once, after the deployment was undone: Docker may be away for hours before that.
     pipeline_context.events(run.number).emit(EventKind.RUN_INTERRUPTED, f"run {run.number} was {reason}")
-    if run.queued_at is None or run.attempts >= _ATTEMPTS:
+    if not _is_requeued(run):
         pipeline_context.store.runs.finish(run.pipeline, run.number, RunState.INTERRUPTED, reason)
         return
     emit_run_state(pipeline_context, pipeline_context.store.queue.requeue(run.pipeline, run.number, mode))

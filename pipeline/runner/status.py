@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.base.home import Home
 from pipeline.base.lock import LockHolder, holder
 from pipeline.event_kinds import EventKind
-from pipeline.store.records import Run, RunState
+from pipeline.store.records import Deployment, Run, RunState
 from pipeline.store.store import Store
 
 # The latest events that are searched for drift.
@@ -68,11 +68,20 @@ class PipelineStatus:
 def has_abandoned_work(store: Store, pipeline: str, working: Collection[int] = ()) -> bool:
     """Return whether there are runs or a deployment that are not over, besides the runs in `working`.
 
-    If the pipeline's lock is free, no process works on them any more.
+    If the pipeline's lock is free, no process works on them any more. A deployment that a queued run continues is not
+    abandoned.
     """
     deployment = store.deployments.open(pipeline)
     open_runs = {run.number for run in store.runs.running(pipeline)}
-    return not (open_runs | ({deployment.run} if deployment else set())) <= set(working)
+    if deployment is not None and not is_held(store, deployment):
+        open_runs.add(deployment.run)
+    return not open_runs <= set(working)
+
+
+def is_held(store: Store, deployment: Deployment) -> bool:
+    """Return whether a deployment that has moved traffic stays as it is until its run, which is queued, continues it."""
+    run = store.runs.get(deployment.pipeline, deployment.run)
+    return run is not None and run.state is RunState.QUEUED and store.progress.can_continue(deployment)
 
 
 def _drift(store: Store, pipeline: str) -> Sequence[str]:

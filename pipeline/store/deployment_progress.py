@@ -47,6 +47,29 @@ class ServiceProgress:
     bake_time: timedelta = timedelta(0)
     baked: timedelta = timedelta(0)
 
+    def describe(self) -> str:
+        """Return where the deployment is, as the predicate of a sentence about the service."""
+        if self.phase is not ShiftPhase.SHIFT:
+            waits = f", {self._baking}" if self.phase is ShiftPhase.BAKE else ""
+            return f"{_PREDICATES[self.phase]}{waits}"
+        step = f"is in step {self.step + 1} of {self.steps} of {self.strategy}, with {self.share:g} % of the requests"
+        return f"{step}, {self._baking}" if self.bake_time else step
+
+    @property
+    def _baking(self) -> str:
+        baked = timedelta(seconds=int(self.baked.total_seconds()))
+        return f"{baked} of {self.bake_time} baked"
+
+
+_PREDICATES = {
+    ShiftPhase.INSTALL: "starts beside the previous release and gets no requests yet",
+    ShiftPhase.RETIRE: "has all requests, and the previous containers are being removed",
+    ShiftPhase.HOME: "has all requests and moves to its own target group",
+    ShiftPhase.BAKE: "has replaced all containers",
+    ShiftPhase.UNDO: "is being rolled back",
+    ShiftPhase.DONE: "is done",
+}
+
 
 class DeploymentProgress:
     """The progress of open deployments. A deployment that ends has none any more.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from pipeline.store.database import Database
+from pipeline.store.deployment_progress import forget_progress
 from pipeline.store.records import Deployment, DeploymentState, ReleaseState
 from pipeline.store.rows import deployment_from_row, now
 from pipeline.store.services import forget_scales, set_scale, set_wanted
@@ -20,17 +22,34 @@ class Deployments:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def begin(self, pipeline: str, run: int, from_release: int | None, to_release: int | None) -> Deployment:
+    def begin(
+        self, pipeline: str, run: int, from_release: int | None, to_release: int | None, strategy: str = ""
+    ) -> Deployment:
         """Add an open deployment. It is on disk before any container or target changes."""
         with self._db.transaction() as db:
             db.execute(
-                "INSERT INTO deployments (pipeline, run, from_release, to_release, state, started_at) "
-                "VALUES (?,?,?,?,?,?)",
-                (pipeline, run, from_release, to_release, DeploymentState.RUNNING, now()),
+                "INSERT INTO deployments (pipeline, run, from_release, to_release, state, started_at, strategy) "
+                "VALUES (?,?,?,?,?,?,?)",
+                (pipeline, run, from_release, to_release, DeploymentState.RUNNING, now(), strategy),
             )
         deployment = self.open(pipeline)
         assert deployment is not None
         return deployment
+
+    def adopt(self, deployment: Deployment, run: int) -> Deployment:
+        """Let another run continue an open deployment, and return it."""
+        with self._db.transaction() as db:
+            db.execute("UPDATE deployments SET run=? WHERE id=?", (run, deployment.id))
+        return replace(deployment, run=run)
+
+    def strategies(self, pipeline: str, runs: Iterable[int]) -> dict[int, str]:
+        """Return the strategy of the latest deployment of each run that has one."""
+        found = self._db.rows(
+            "SELECT run, strategy FROM deployments WHERE pipeline=? AND strategy<>'' AND run>=? ORDER BY id",
+            pipeline,
+            min(runs, default=0),
+        )
+        return {row["run"]: row["strategy"] for row in found}
 
     def open(self, pipeline: str) -> Deployment | None:
         """Return the deployment in progress, or the one whose process died; None without either."""
@@ -53,6 +72,7 @@ class Deployments:
         a deployment to nothing.
         """
         with self._db.transaction() as db:
+            forget_progress(db, deployment)
             db.execute(
                 "UPDATE deployments SET state=?, reason=?, finished_at=? WHERE id=?",
                 (state, reason, now(), deployment.id),

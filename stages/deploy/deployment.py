@@ -22,6 +22,7 @@ from pipeline.event_kinds import EventKind
 from pipeline.store import records
 from pipeline.store.records import DeploymentState, Release
 from stages.deploy.desired import active_replicas
+from stages.deploy.stored_progress import StoredProgress
 
 
 class Rollout(Protocol):
@@ -58,6 +59,7 @@ class Deployment:
         declared: Mapping[str, int | None] | None = None,
         *,
         restarts: Collection[str] = (),
+        is_resumed: bool = False,
     ) -> None:
         self._context = context
         self._row = row
@@ -67,6 +69,13 @@ class Deployment:
         self._restarts = restarts
         self._previous_replicas = active_replicas(context, active)
         self._decided = False
+        self.is_resumed = is_resumed
+        """Whether a process that died has begun it, and this one continues it."""
+
+    @property
+    def stored(self) -> StoredProgress:
+        """How far its services are, from which a process that continues it goes on."""
+        return StoredProgress(self._context.store.progress, self._row)
 
     @classmethod
     def begin(
@@ -78,15 +87,30 @@ class Deployment:
         declared: Mapping[str, int | None] | None = None,
         *,
         restarts: Collection[str] = (),
+        strategy: str = "",
     ) -> Self:
         """Open the row, before any container or target changes. `to` is None for `pipeline down`."""
         before, after = active.number if active else None, to.number if to else None
-        row = context.store.deployments.begin(context.configuration.pipeline.name, context.run, before, after)
+        pipeline = context.configuration.pipeline.name
+        row = context.store.deployments.begin(pipeline, context.run, before, after, strategy)
         return cls(context, row, active, replicas, declared, restarts=restarts)
 
     @classmethod
+    def adopt(
+        cls,
+        context: StageContext,
+        row: records.Deployment,
+        replicas: Mapping[str, int],
+        declared: Mapping[str, int | None],
+    ) -> Self:
+        """Continue with the open row of a process that died, in the step in which it died."""
+        adopted = context.store.deployments.adopt(row, context.run)
+        active = context.store.releases.active(row.pipeline)
+        return cls(context, adopted, active, replicas, declared, is_resumed=True)
+
+    @classmethod
     def resume(cls, context: StageContext, row: records.Deployment) -> Self:
-        """Continue from the open row of a process that died."""
+        """Take over the open row of a process that died, to undo or complete its deployment."""
         return cls(context, row, context.store.releases.active(row.pipeline))
 
     def __enter__(self) -> Self:
@@ -130,6 +154,7 @@ class Deployment:
         if self._changes_nothing():
             self._finish(DeploymentState.FAILED, failure.message)
             raise failure
+        self.undo()
         try:
             self._put_back(rollout)
         except PenstockError as second:
@@ -144,6 +169,10 @@ class Deployment:
             ) from second
         self._finish(DeploymentState.ROLLED_BACK, failure.message)
         raise _error_after(failure, self._active)
+
+    def undo(self) -> None:
+        """Store that it is being undone, before anything goes back. No process continues it from here on."""
+        self._context.store.progress.undo(self._row)
 
     def _changes_nothing(self) -> bool:
         """Return whether it deploys what is already active, so a rollback would change nothing."""

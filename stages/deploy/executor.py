@@ -53,7 +53,8 @@ class RolloutExecutor:
     """One rollout to one release, whose replicas are made from `spec`, or to nothing if `spec` is None.
 
     A replica gets `restart` as its policy once it is healthy. `wait` passes the seconds between two observations while
-    no action is in progress, and returns earlier if the rollout is cancelled.
+    no action is in progress, and returns earlier if the rollout is cancelled. `healthy_text` says what a new target in a
+    target group is once it is healthy.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class RolloutExecutor:
         restart: RestartPolicy = RestartPolicy.NO,
         cancelled: threading.Event | None = None,
         wait: Callable[[float], object] | None = None,
+        healthy_text: str = "is healthy and gets requests",
     ) -> None:
         self._replicas = replicas
         self._desired = desired
@@ -76,6 +78,7 @@ class RolloutExecutor:
         self._restart = restart
         self._cancelled = cancelled or threading.Event()
         self._pause = wait or self._cancelled.wait
+        self._healthy_text = healthy_text
         self._pending: dict[Future[None], str] = {}
         self._seen: dict[str, Replica] = {}
         self._aborted: set[str] = set()
@@ -198,7 +201,7 @@ class RolloutExecutor:
             before = self._seen.get(replica.name)
             was = before.target if before else None
             if replica.target is TargetState.HEALTHY and was is not TargetState.HEALTHY and before:
-                what = "is healthy and gets requests" if self._replicas.in_target_group else "is healthy"
+                what = self._healthy_text if self._replicas.in_target_group else "is healthy"
                 self._emit(EventKind.TARGET_HEALTHY, f"{replica.name} {what}", replica.name)
             if replica.target is TargetState.UNHEALTHY and was is TargetState.HEALTHY:
                 self._emit(EventKind.TARGET_UNHEALTHY, f"{replica.name} is unhealthy: {replica.reason}", replica.name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pipeline.alarms.verdict import Verdict
+from pipeline.config.service_spec import ServiceSpec
 
 
 @dataclass(frozen=True)
@@ -37,3 +38,15 @@ class NoJudge:
     def look(self) -> Judgement:
         """Return no verdict."""
         return Judgement()
+
+
+class JudgeFactory(Protocol):
+    """Makes the judge of a new release of a service."""
+
+    def __call__(self, spec: ServiceSpec, release: int) -> Judge:
+        """Return the judge. Called when the release first receives traffic, and again after a kill."""
+
+
+def no_judge(spec: ServiceSpec, release: int) -> Judge:  # noqa: ARG001
+    """Return a judge that never raises an alarm."""
+    return NoJudge()

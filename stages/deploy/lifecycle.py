@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Protocol
 
+from pipeline.config.service_spec import ServiceSpec
+
 
 class LifecycleEvent(StrEnum):
     """A moment of a deployment, under CodeDeploy's names for ECS."""
@@ -31,3 +33,15 @@ class NoHooks:
 
     def run(self, event: LifecycleEvent) -> None:
         """Do nothing."""
+
+
+class HooksFactory(Protocol):
+    """Makes the hooks of a service for its rollout to a release."""
+
+    def __call__(self, spec: ServiceSpec, release: int) -> Lifecycle:
+        """Return the hooks."""
+
+
+def no_hooks(spec: ServiceSpec, release: int) -> Lifecycle:  # noqa: ARG001
+    """Return no hooks."""
+    return NoHooks()

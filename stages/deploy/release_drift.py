@@ -100,6 +100,9 @@ class ReleaseDrift:
         return self._services.setdefault(name, ServiceDrift(self._context))
 
     def _release(self) -> tuple[int, ReleaseSpec] | None:
+        """Return the active release, None while an interrupted deployment is held, which moves away from it."""
+        if self._context.store.deployments.open(self._pipeline) is not None:
+            return None
         active = self._context.store.releases.active(self._pipeline)
         return (active.number, ReleaseSpec.parse(active.spec)) if active else None
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
 
 from pipeline.api import StageContext
+from pipeline.balancer.alternate import alternate_name, shares
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Declaration, SharedGroup, Undeclared
 from pipeline.balancer.resources import DECLARED
@@ -19,15 +20,30 @@ from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import ROLE_ACCESSORY
 from pipeline.event_kinds import EventKind
 from pipeline.jobs.stop import stop_all
+from stages.deploy.alternate_group import AlternateChange, AlternateGroup, with_current_alternates
+from stages.deploy.judge import JudgeFactory, no_judge
 from stages.deploy.leaving_replicas import LeavingReplicas
+from stages.deploy.lifecycle import HooksFactory, no_hooks
 from stages.deploy.service_rollout import ServiceRollout
 from stages.deploy.service_targets import Place
+from stages.deploy.stored_progress import StoredProgress
 
 
 class ReleaseRollout:
-    """Puts a release into service, or takes everything out of it."""
+    """Puts a release into service, or takes everything out of it.
 
-    def __init__(self, context: StageContext, engine: Engine, balancer: Balancer) -> None:
+    `hooks` and `judge` make those of each service.
+    """
+
+    def __init__(
+        self,
+        context: StageContext,
+        engine: Engine,
+        balancer: Balancer,
+        *,
+        hooks: HooksFactory = no_hooks,
+        judge: JudgeFactory = no_judge,
+    ) -> None:
         self._context = context
         self._pipeline = context.configuration.pipeline.name
         self.engine = engine
@@ -35,6 +51,8 @@ class ReleaseRollout:
         self.balancer = balancer
         self._is_shared = isinstance(context.configuration.pipeline.balancer, SharedGroup)
         self._leaving = LeavingReplicas(context, engine)
+        self._hooks = hooks
+        self._judge = judge
         self._services: dict[tuple[str, Place, timedelta], ServiceRollout] = {}
 
     def roll_out(
@@ -45,36 +63,68 @@ class ReleaseRollout:
         cancelled: threading.Event | None = None,
         *,
         restarts: Collection[str] = (),
+        stored: StoredProgress | None = None,
     ) -> None:
         """Make `spec` the only release in service. Raises what `RolloutExecutor.run` raises.
 
         Each service is replaced when the services before it are healthy. The error of one leaves those after it as
         they are. Services that are not in the release are removed at the end. All replicas of the services in
-        `restarts` are replaced. Jobs have no replicas: their next run is of the release once it is active.
+        `restarts` are replaced. Jobs have no replicas: their next run is of the release once it is active. `stored` is
+        the progress of a deployment, in which the traffic of each service moves by its strategy. Without it, traffic
+        that has moved goes back first.
         """
         self.prepare(spec)
+        if stored is None:
+            self._return_traffic(spec, release, replicas)
         for service in spec.replicated_services():
             self.service(spec, service.name).roll_out(
-                service, release, replicas[service.name], cancelled, restarts=service.name in restarts
+                service,
+                release,
+                replicas[service.name],
+                cancelled,
+                restarts=service.name in restarts,
+                alternate=self.alternate(spec, service.name),
+                stored=stored,
             )
         self.complete(spec)
+
+    def alternate(self, spec: ReleaseSpec, name: str) -> AlternateGroup | None:
+        """Return the alternate group of a service. None if it has no target group, or one of another owner."""
+        group = spec.services[name].target_group
+        if group is None or isinstance(spec.balancer, SharedGroup | Undeclared):
+            return None
+        return AlternateGroup(self.balancer, self._pipeline, group, lambda change: self._declare(spec, change))
+
+    def _return_traffic(self, spec: ReleaseSpec, release: int, replicas: Mapping[str, int]) -> None:
+        """Take all requests back to the home groups, of all services before anything else is done."""
+        for service in spec.replicated_services():
+            alternate = self.alternate(spec, service.name)
+            if alternate is not None and alternate.share:
+                rollout = self.service(spec, service.name)
+                rollout.return_traffic(service, release, replicas[service.name], alternate)
 
     def prepare(self, spec: ReleaseSpec) -> None:
         """Make the network and the listeners that the services need. May be repeated."""
         # Another program may have removed the network.
         self.runtime.prepare(self._pipeline)
         if not isinstance(spec.balancer, SharedGroup | Undeclared):
-            self.balancer.apply(self._pipeline, self._with_groups_of_others(spec))
+            self._declare(spec)
+
+    def _declare(self, spec: ReleaseSpec, change: AlternateChange | None = None) -> None:
+        """Declare what the release does, with the alternate groups that exist, and a change of one."""
+        wanted, former = self._with_groups_of_others(spec), self.balancer.declaration(self._pipeline)
+        self.balancer.apply(self._pipeline, with_current_alternates(wanted, former, spec, change))
 
     def complete(self, spec: ReleaseSpec) -> None:
         """Remove what is not in the release. May be repeated."""
         others = self.others(spec)
         for name, place in others.items():
-            self._one(name, place).remove()
+            self._one(name, place).remove(self._alternate_at(place))
         if isinstance(spec.balancer, Undeclared):
             self._withdraw()
         elif others and not isinstance(spec.balancer, SharedGroup):
-            self.balancer.apply(self._pipeline, spec.balancer)
+            former = self.balancer.declaration(self._pipeline)
+            self.balancer.apply(self._pipeline, with_current_alternates(spec.balancer, former, spec))
 
     def service(self, spec: ReleaseSpec, name: str) -> ServiceRollout:
         """Return the rollout of a service of the release. The same object for the same settings."""
@@ -101,7 +151,9 @@ class ReleaseRollout:
         Return the number of replicas.
         """
         stop_all(self._context, self.engine)
-        count = sum(self._one(name, place).remove() for name, place in self.others(None).items())
+        count = sum(
+            self._one(name, place).remove(self._alternate_at(place)) for name, place in self.others(None).items()
+        )
         if not self._is_shared:
             self._withdraw()
         store, own = self._context.store, self._context.run
@@ -142,9 +194,28 @@ class ReleaseRollout:
         key = (name, place, uptime)
         if key not in self._services:
             self._services[key] = ServiceRollout(
-                self._context, self.runtime, self.balancer, self._leaving, name, place, uptime
+                self._context,
+                self.runtime,
+                self.balancer,
+                self._leaving,
+                name,
+                place,
+                uptime,
+                hooks=self._hooks,
+                judge=self._judge,
             )
         return self._services[key]
+
+    def _alternate_at(self, place: Place) -> AlternateGroup | None:
+        """Return the alternate group of a service that is removed, as far as it exists."""
+        is_own = place.owner == self._pipeline and place.group is not None
+        return AlternateGroup(self.balancer, self._pipeline, place.group or "", _keep) if is_own else None
+
+    def _home_of(self, group: str) -> str:
+        """Return the home group of an alternate group, or the group itself."""
+        declared = self.balancer.declaration(self._pipeline)
+        homes = {alternate_name(home): home for home in shares(declared)} if declared else {}
+        return homes.get(group, group)
 
     def _targets(self) -> Iterator[tuple[Place, str]]:
         """Yield each target in the groups that the pipeline has targets in now, with its place."""
@@ -155,8 +226,13 @@ class ReleaseRollout:
             every = registry.target_groups.values()
             groups = [(group.owner, group.name) for group in every if (group.owner, group.made_by) == own]
         for owner, group in groups:
+            home = group if self._is_shared else self._home_of(group)
             for registered in registry.registrations(owner, group):
-                yield Place(owner, group), registered.target.id
+                yield Place(owner, home), registered.target.id
+
+
+def _keep(_: AlternateChange) -> None:
+    """Change nothing: the group goes with everything else that is declared."""
 
 
 def _service_in(target: str, pipeline: str) -> str | None:

@@ -5,28 +5,37 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 
 from pipeline.api import StageContext
 from pipeline.balancer.balancer import Balancer
 from pipeline.base.errors import Cancelled
 from pipeline.config.mounts import resolved_mounts
 from pipeline.config.service_spec import ServiceSpec
+from pipeline.config.strategy import RollingStrategy as RollingSettings
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy, Runtime
+from pipeline.store.deployment_progress import ShiftPhase
+from stages.deploy.alternate_group import AlternateGroup
 from stages.deploy.decision import DesiredState, Strategy
 from stages.deploy.desired import desired
 from stages.deploy.executor import RolloutExecutor
+from stages.deploy.judge import JudgeFactory, no_judge
 from stages.deploy.leaving_replicas import LeavingReplicas
+from stages.deploy.lifecycle import HooksFactory, LifecycleEvent, no_hooks
+from stages.deploy.moving_targets import MovingTargets
 from stages.deploy.replicas import ReplicaSet, Targets, replica_spec
 from stages.deploy.rolling import RollingStrategy
+from stages.deploy.rolling_bake import RollingBake
 from stages.deploy.service_targets import Place, ServiceTargets
+from stages.deploy.shift_rollout import ShiftPlan, ShiftRollout
+from stages.deploy.stored_progress import StoredProgress
 
 
 class ServiceRollout:
     """Puts one service of a release into service, or takes it out.
 
     `place` is where its replicas are targets, and `uptime` how long they have to run until they are healthy, if nothing
-    checks them.
+    checks them. `hooks` and `judge` make those of a rollout to a new release.
     """
 
     strategy: Strategy = RollingStrategy()
@@ -40,12 +49,18 @@ class ServiceRollout:
         name: str,
         place: Place,
         uptime: timedelta = timedelta(0),
+        *,
+        hooks: HooksFactory = no_hooks,
+        judge: JudgeFactory = no_judge,
     ) -> None:
         self._context = context
         self._pipeline = context.configuration.pipeline.name
         self._runtime = runtime
+        self._balancer = balancer
         self._leaving = leaving
         self._name = name
+        self._hooks = hooks
+        self._judge = judge
         self._targets = ServiceTargets(context, runtime, balancer, name, place, uptime)
 
     def roll_out(
@@ -58,13 +73,18 @@ class ServiceRollout:
         template: str | None = None,
         unhealthy_timeout: timedelta = timedelta(0),
         restarts: bool = False,
+        alternate: AlternateGroup | None = None,
+        stored: StoredProgress | None = None,
     ) -> None:
         """Make `spec` the only release of the service, with `replicas` replicas. Raises as `RolloutExecutor.run`.
 
         `template` keeps replicas of that template, also if a secret has changed since they were started. A replica
         that is found unhealthy is replaced after `unhealthy_timeout`. With `restarts`, all that run now are replaced.
+        `alternate` is the alternate group of the service, if its group can have one. `stored` is the progress of a
+        deployment, which moves by the strategy of the service. Without it, replicas are replaced in the home group.
         """
         template = template or spec.template(self._context.configuration.secrets)
+        cancelled = cancelled or threading.Event()
         moving = self._targets.moving(template)
         wanted = replace(
             desired(spec, replicas, self._context.configuration.secrets),
@@ -73,26 +93,131 @@ class ServiceRollout:
             deregistration_delay=self._targets.delay,
             zones=self._targets.present.zones(self._pipeline, self._targets.group),
         )
+        if alternate and stored and self._moves(spec, wanted, alternate, stored):
+            self._shift(spec, release, wanted, alternate, stored, cancelled).run()
+            return
+        if alternate and alternate.is_declared:
+            # Another release has left it, or the rollback of one has failed.
+            self._shift(spec, release, wanted, alternate, None, cancelled).undo()
+        self._roll(spec, release, wanted, moving, cancelled, stored, restarts=restarts)
+
+    def return_traffic(self, spec: ServiceSpec, release: int, replicas: int, alternate: AlternateGroup) -> None:
+        """Take all requests back from the alternate group. The home group gets replicas of `spec` if it has too few."""
+        wanted = replace(
+            desired(spec, replicas, self._context.configuration.secrets), deregistration_delay=self._targets.delay
+        )
+        self._shift(spec, release, wanted, alternate, None, threading.Event()).return_traffic()
+
+    def shifts(self, spec: ServiceSpec, wanted: DesiredState) -> bool:
+        """Return whether a new deployment moves the traffic: a previous release has it, and another template is wanted."""
+        if spec.settings.strategy is None or not spec.settings.strategy.is_shifting:
+            return False
+        templates = {r.template for r in self.replica_set().observe().replicas if r.is_running and r.target}
+        return bool(templates) and wanted.template not in templates
+
+    def _moves(
+        self, spec: ServiceSpec, wanted: DesiredState, alternate: AlternateGroup, stored: StoredProgress
+    ) -> bool:
+        found = stored.of(self._name)
+        if found is not None:
+            return found.phase not in (ShiftPhase.DONE, ShiftPhase.BAKE)
+        return not alternate.is_declared and self.shifts(spec, wanted)
+
+    def _roll(
+        self,
+        spec: ServiceSpec,
+        release: int,
+        wanted: DesiredState,
+        moving: MovingTargets | None,
+        cancelled: threading.Event,
+        stored: StoredProgress | None,
+        *,
+        restarts: bool,
+    ) -> None:
+        """Replace the replicas in their group, and let the new ones bake if the strategy says so."""
+        hooks = self._hooks(spec, release)
+        hooks.run(LifecycleEvent.BEFORE_INSTALL)
         if moving:
             moving.join(self._pipeline)
         replica_set = self._replica_set(moving or self._targets.present)
         if restarts:
             replica_set.outdate()
-        RolloutExecutor(
+        was_current = _is_current(replica_set, wanted)
+        executor = partial(
+            RolloutExecutor,
             replica_set,
             wanted,
-            self.strategy,
-            self._context.events,
-            spec=self._replica_spec(spec, release, template),
+            events=self._context.events,
+            spec=self._replica_spec(spec, release, wanted.template),
             restart=RestartPolicy(spec.settings.restart),
             cancelled=cancelled,
-        ).run()
+        )
+        executor(strategy=self.strategy).run()
         if moving:
-            moving.leave(self._pipeline, partial(_pause, cancelled or threading.Event()))
+            moving.leave(self._pipeline, partial(_pause, cancelled))
+        hooks.run(LifecycleEvent.AFTER_ALLOW_TRAFFIC)
+        bake = None if stored is None else self._bake(spec, release, stored, cancelled, was_current=was_current)
+        if bake is not None:
+            executor(strategy=bake, wait=bake.wait).run()
+            bake.finish()
 
-    def remove(self) -> int:
-        """Drain and remove every replica. Return their number."""
-        replica_set = self._replica_set(self._targets.moving(None) or self._targets.present)
+    def _bake(
+        self, spec: ServiceSpec, release: int, stored: StoredProgress, cancelled: threading.Event, *, was_current: bool
+    ) -> RollingBake | None:
+        strategy, found = spec.settings.strategy, stored.of(self._name)
+        is_baking = found is not None and found.phase is ShiftPhase.BAKE
+        if not isinstance(strategy, RollingSettings) or not strategy.bake_time or (was_current and not is_baking):
+            return None
+        return RollingBake(
+            self.strategy,
+            self._name,
+            release,
+            strategy.bake_time,
+            clock=self._context.clock,
+            cancelled=cancelled,
+            events=self._context.events,
+            stored=stored,
+            judge=cache(partial(self._judge, spec, release)),
+        )
+
+    def _shift(
+        self,
+        spec: ServiceSpec,
+        release: int,
+        wanted: DesiredState,
+        alternate: AlternateGroup,
+        stored: StoredProgress | None,
+        cancelled: threading.Event,
+    ) -> ShiftRollout:
+        strategy = spec.settings.strategy
+        targets = self._targets.paired(alternate)
+        plan = ShiftPlan(
+            service=self._name,
+            strategy=strategy.type if strategy else "rolling",
+            steps=strategy.steps() if strategy else (),
+            desired=wanted,
+            spec=self._replica_spec(spec, release, wanted.template),
+            restart=RestartPolicy(spec.settings.restart),
+            has_test_traffic=strategy is not None and strategy.test_traffic is not None,
+        )
+        return ShiftRollout(
+            plan,
+            self._replica_set(targets),
+            targets,
+            alternate,
+            self._context.events,
+            owner=self._pipeline,
+            clock=self._context.clock,
+            cancelled=cancelled,
+            stored=stored,
+            judge=cache(partial(self._judge, spec, release)),
+            hooks=self._hooks(spec, release),
+        )
+
+    def remove(self, alternate: AlternateGroup | None = None) -> int:
+        """Drain and remove every replica, also those in the alternate group. Return their number."""
+        paired = self._targets.paired(alternate) if alternate and alternate.is_declared else None
+        replica_set = self._replica_set(paired or self._targets.moving(None) or self._targets.present)
         count = len(replica_set.observe().replicas)
         wanted = DesiredState("", 0, 0, 0, deregistration_delay=self._targets.delay, deploy_timeout=timedelta(0))
         RolloutExecutor(replica_set, wanted, self.strategy, self._context.events).run()
@@ -127,6 +252,11 @@ class ServiceRollout:
             template=template,
             environment=self._context.configuration.secrets.resolve_all(spec.settings.environment),
         )
+
+
+def _is_current(replica_set: ReplicaSet, wanted: DesiredState) -> bool:
+    seen = replica_set.observe().replicas
+    return len(seen) == wanted.replicas and all(r.template == wanted.template and r.healthy for r in seen)
 
 
 def _pause(cancelled: threading.Event, seconds: float) -> None:

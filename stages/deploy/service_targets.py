@@ -10,7 +10,9 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import SharedGroup
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine.runtime import Runtime
+from stages.deploy.alternate_group import AlternateGroup
 from stages.deploy.moving_targets import MemberGroup, MovingTargets
+from stages.deploy.paired_targets import PairedTargets
 from stages.deploy.replicas import Targets
 from stages.deploy.running_targets import RunningTargets
 from stages.deploy.shared_targets import SharedTargets
@@ -95,6 +97,14 @@ class ServiceTargets:
             # Behind no load balancer, replicas count as soon as they run.
             joined = MemberGroup(self.present, self.group, _always, _never, "")
         return MovingTargets(joined, former, self.delay.total_seconds())
+
+    def paired(self, alternate: AlternateGroup) -> PairedTargets:
+        """Return the targets of a service in the home group and in an alternate one."""
+        home, other = (
+            MemberGroup(SharedTargets(self._balancer, self._pipeline, self._prefix), group, _never, _never, "")
+            for group in (self.group, alternate.name)
+        )
+        return PairedTargets(home, other, lambda: alternate.share, self.delay.total_seconds())
 
     def left_groups(self) -> list[str]:
         """Return the target groups that the service should have left: those that no listener uses any more."""

@@ -43,8 +43,8 @@ class ShiftObservation:
     `phase` and `step` are those of the stored progress. `home` and `alternate` are the names of the replicas in each
     group. The state of a replica in `replicas` is that of its group; of one in both, it is the worse one while the
     alternate group gets requests. `healthy_at_home` names the healthy targets of the home group. `share` is the
-    percentage of requests that the alternate group gets. `is_declared`: the alternate group exists. `is_weighted`:
-    forwards have it. `baked` is the time that this step has served. `alarm` is what the judge has found.
+    percentage of requests that the alternate group gets. `is_declared`: the alternate group exists, and forwards have it.
+    `baked` is the time that this step has served. `alarm` is what the judge has found.
     """
 
     phase: ShiftPhase
@@ -55,7 +55,6 @@ class ShiftObservation:
     healthy_at_home: frozenset[str] = frozenset()
     share: float = 0.0
     is_declared: bool = False
-    is_weighted: bool = False
     baked: timedelta = timedelta(0)
     alarm: str | None = None
 
@@ -64,16 +63,15 @@ class MoveType(StrEnum):
     """What a shifting deployment does besides the steps of its replicas. Each may be repeated.
 
     `declare`: the alternate group exists, with a share of 0. `set_share`: it gets a share of the requests. `begin`: the
-    next phase or step is stored. `join`: replicas of the alternate group are registered in the home group too. `unweigh`:
-    no forward has the alternate group. `leave`: its targets drain and leave it, and stay in the home group. `drop`: the
-    group is removed. `finish`: nothing is left to do.
+    next phase or step is stored. `join`: replicas of the alternate group are registered in the home group too. `leave`:
+    they drain in the alternate group, which gets no requests, and leave it. `drop`: the group is removed. `finish`: nothing
+    is left to do.
     """
 
     DECLARE = "declare"
     SET_SHARE = "set_share"
     BEGIN = "begin"
     JOIN = "join"
-    UNWEIGH = "unweigh"
     LEAVE = "leave"
     DROP = "drop"
     FINISH = "finish"
@@ -127,13 +125,13 @@ def decide(seen: ShiftObservation, steps: Sequence[Step], desired: DesiredState)
 
 
 def _install(seen: ShiftObservation, desired: DesiredState) -> ShiftDecision:
-    if not seen.is_weighted:
+    if not seen.is_declared:
         return ShiftDecision(move=Move(MoveType.DECLARE))
     return _then(_beside(seen, desired), Move(MoveType.BEGIN, phase=ShiftPhase.SHIFT))
 
 
 def _shift(seen: ShiftObservation, steps: Sequence[Step], desired: DesiredState) -> ShiftDecision:
-    if not seen.is_weighted:
+    if not seen.is_declared:
         return ShiftDecision(move=Move(MoveType.DECLARE))
     if seen.alarm:
         return ShiftDecision(alarm=seen.alarm)
@@ -153,7 +151,7 @@ def _retire(seen: ShiftObservation, desired: DesiredState) -> ShiftDecision:
     """Remove the previous release. It gets no request any more."""
     if seen.share < 100:
         return _then(_beside(seen, desired), Move(MoveType.SET_SHARE, share=100.0))
-    found = decide_rolling(seen.replicas.replicas, seen.replicas.starting, desired, seen.replicas.starting_zones)
+    found = _rolling(seen, seen.replicas.replicas, desired)
     return _then(found, Move(MoveType.BEGIN, phase=ShiftPhase.HOME))
 
 
@@ -173,8 +171,6 @@ def _go_home(seen: ShiftObservation, desired: DesiredState) -> ShiftDecision:
 
 
 def _last_move(seen: ShiftObservation) -> MoveType:
-    if seen.is_weighted:
-        return MoveType.UNWEIGH
     if seen.alternate:
         return MoveType.LEAVE
     return MoveType.DROP if seen.is_declared else MoveType.FINISH
@@ -209,25 +205,29 @@ def _outage(seen: ShiftObservation, desired: DesiredState) -> ReplicaFailure | N
 def _beside(seen: ShiftObservation, desired: DesiredState) -> Decision:
     """Keep the new release at its number. What is in the home group is not touched."""
     own = tuple(r for r in seen.replicas.replicas if r.name not in seen.home)
-    return decide_rolling(own, seen.replicas.starting, desired, seen.replicas.starting_zones)
+    return _rolling(seen, own, desired)
 
 
 def _only_wanted(seen: ShiftObservation, desired: DesiredState) -> Decision:
     """Bring the wanted replicas into the home group. Others may still get requests and are not touched."""
     own = tuple(r for r in seen.replicas.replicas if r.template == desired.template)
-    return decide_rolling(own, seen.replicas.starting, desired, seen.replicas.starting_zones)
+    return _rolling(seen, own, desired)
 
 
 def _at_home(seen: ShiftObservation, desired: DesiredState) -> Decision:
     """Make the home group have the wanted replicas and no others. Those of the alternate group alone do not count."""
     own = tuple(r for r in seen.replicas.replicas if not _is_alternate_only(r, seen))
-    return decide_rolling(own, seen.replicas.starting, desired, seen.replicas.starting_zones)
+    return _rolling(seen, own, desired)
 
 
 def _drain_alternate(seen: ShiftObservation, desired: DesiredState) -> Decision:
     """Drain and remove the replicas that are in the alternate group only, which gets no requests."""
     gone = tuple(r for r in seen.replicas.replicas if _is_alternate_only(r, seen))
     return decide_rolling(gone, 0, replace(desired, template=_NO_TEMPLATE, replicas=0, max_surge=0))
+
+
+def _rolling(seen: ShiftObservation, replicas: tuple[Replica, ...], desired: DesiredState) -> Decision:
+    return decide_rolling(replicas, seen.replicas.starting, desired, seen.replicas.starting_zones)
 
 
 def _is_same(share: float, percent: float) -> bool:
@@ -240,9 +240,9 @@ def _is_alternate_only(replica: Replica, seen: ShiftObservation) -> bool:
 
 
 def _both(first: Decision, second: Decision) -> Decision:
-    return Decision(
-        (*first.actions, *second.actions), first.failure, converged=first.converged and second.converged
-    )
+    if failure := first.failure or second.failure:
+        return Decision(failure=failure)
+    return Decision((*first.actions, *second.actions), converged=first.converged and second.converged)
 
 
 def _then(found: Decision, move: Move) -> ShiftDecision:

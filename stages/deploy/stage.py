@@ -9,7 +9,7 @@ from pipeline.api import Image, Revision, StageContext
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import SharedGroup, Undeclared
 from pipeline.balancer.planes import open_balancer
-from pipeline.base.errors import ConfigError, PenstockError, SystemFault
+from pipeline.base.errors import ConfigError, PenstockError, StageFailed, SystemFault
 from pipeline.config.release import ReleaseSpec, ServiceImage
 from pipeline.config.run_variables import RunVariables
 from pipeline.config.service import ServiceSettings
@@ -34,7 +34,10 @@ from stages.deploy.release_command import run_release_command
 from stages.deploy.release_drift import ReleaseDrift
 from stages.deploy.release_rollout import ReleaseRollout
 from stages.deploy.service_images import check_images, found_images, names_of, pulled_images
-from stages.deploy.summary import announcement, reached
+from stages.deploy.summary import announcement, reached, strategies
+
+# Of a deployment that is no new release.
+_ROLLING = "rolling"
 
 
 class DockerDeploy:
@@ -59,6 +62,9 @@ class DockerDeploy:
     def is_current(self, context: StageContext) -> bool:
         """Return whether the active release has the current configuration."""
         wanted = context.configuration.pipeline
+        if context.store.deployments.open(wanted.name) is not None:
+            # A deployment that was interrupted moves away from the active release. A run continues or undoes it.
+            return False
         active, replicas = context.store.releases.active(wanted.name), declared_replicas(context)
         if active is None or wanted_replicas(context, replicas) != replicas or not are_current(context):
             return False
@@ -89,6 +95,11 @@ class DockerDeploy:
         """Roll out. If that fails, roll back and raise the error."""
         store, pipeline = context.store, context.configuration.pipeline.name
         spec, active = _spec(context, revision, image, _pulled_images(context, image)), store.releases.active(pipeline)
+        held = _held_release(context)
+        if held and _is_same(spec, held):
+            self._continue(context, held, active)
+            return store.releases.active(pipeline) or held
+        self._undo_held(context)
         if active and ReleaseSpec.parse(active.spec) == _numbered(spec, active.number):
             release = active
             store.runs.set_release(pipeline, context.run, release.number)
@@ -102,13 +113,38 @@ class DockerDeploy:
                 image_tag=spec.image_tag,
                 spec=lambda number: _numbered(spec, number).model_dump_json(),
             )
-        # A number of a service that is taken out does not come back with it.
-        declared = {**dict.fromkeys(active_replicas(context, active)), **_all_replicas(context)}
-        self._deploy(context, release, active, declared_replicas(context), declared, with_accessories=True)
+        replicas = declared_replicas(context)
+        deployment = Deployment.begin(
+            context, active, release, replicas, _declared(context, active), strategy=strategies(spec)
+        )
+        self._deploy(context, deployment, release, active, replicas, is_new=True)
         return store.releases.active(pipeline) or release
 
+    def _continue(self, context: StageContext, held: Release, active: Release | None) -> None:
+        """Continue an interrupted deployment of this release in the step in which its process died."""
+        row, replicas = context.store.deployments.open(held.pipeline), declared_replicas(context)
+        assert row is not None
+        context.store.runs.set_release(held.pipeline, context.run, held.number)
+        deployment = Deployment.adopt(context, row, replicas, _declared(context, active))
+        self._deploy(context, deployment, held, active, replicas, is_new=True)
+
+    def _undo_held(self, context: StageContext) -> None:
+        """Undo an interrupted deployment of another release, so that this one starts from the active release."""
+        row = context.store.deployments.open(context.configuration.pipeline.name)
+        if row is None:
+            return
+        context.events.emit(EventKind.RECOVERY_STARTED, "an interrupted deployment of another release is undone first")
+        try:
+            done = self.recover(context, row)
+        except (StageFailed, ConfigError) as failure:
+            # The last good release no longer works. That must not block a new release.
+            text = f"the last good release does not become healthy: {failure.message}"
+            context.events.emit(EventKind.RECOVERY_FAILED, text)
+        else:
+            context.events.emit(EventKind.RECOVERY_FINISHED, f"recovered: {done}")
+
     def rollback(self, context: StageContext, release: Release) -> None:
-        """Roll back to an earlier release, with the steps and limits of a deployment. Keeps the numbers of replicas."""
+        """Roll back to an earlier release. Its replicas replace the present ones, and keep their number."""
         spec = ReleaseSpec.parse(release.spec)
         services = spec.services
         replicas = wanted_replicas(context, spec.replicated)
@@ -126,7 +162,10 @@ class DockerDeploy:
                 check_engine(f"release {release.number}, {name}", settings, release.pipeline, rollout.engine)
         pipeline = context.configuration.pipeline.name
         context.store.runs.set_release(pipeline, context.run, release.number)
-        self._deploy(context, release, context.store.releases.active(pipeline), replicas)
+        self._undo_held(context)
+        active = context.store.releases.active(pipeline)
+        deployment = Deployment.begin(context, active, release, replicas, strategy=_ROLLING)
+        self._deploy(context, deployment, release, active, replicas)
 
     def scale(self, context: StageContext, service: str, replicas: int) -> None:
         """Change the number of replicas of a service of the active release, until pipeline.yaml changes it."""
@@ -134,8 +173,11 @@ class DockerDeploy:
         _check_service(release, service)
         spec = ReleaseSpec.parse(release.spec)
         _check_limits(release, {service: spec.services[service]}, {service: replicas})
+        self._undo_held(context)
         wanted = {**wanted_replicas(context, spec.replicated), service: replicas}
-        self._deploy(context, release, release, wanted, {service: _all_replicas(context).get(service)})
+        declared = {service: _all_replicas(context).get(service)}
+        deployment = Deployment.begin(context, release, release, wanted, declared, strategy=_ROLLING)
+        self._deploy(context, deployment, release, release, wanted)
 
     def restart(self, context: StageContext, service: str | None) -> None:
         """Replace the replicas of a service of the active release, or of all, by the steps of a deployment."""
@@ -144,7 +186,10 @@ class DockerDeploy:
             _check_service(release, service)
         services = ReleaseSpec.parse(release.spec).replicated
         restarts = services if service is None else (service,)
-        self._deploy(context, release, release, wanted_replicas(context, services), restarts=restarts)
+        self._undo_held(context)
+        wanted = wanted_replicas(context, services)
+        deployment = Deployment.begin(context, release, release, wanted, restarts=restarts, strategy=_ROLLING)
+        self._deploy(context, deployment, release, release, wanted, restarts=restarts)
 
     def down(self, context: StageContext) -> None:
         """Drain and remove every replica of the pipeline, and remove its images.
@@ -154,6 +199,7 @@ class DockerDeploy:
         pipeline = context.configuration.pipeline.name
         active, balancer = context.store.releases.active(pipeline), open_balancer(context.home.balancer)
         balancer.check_deletion_protection(pipeline)
+        self._undo_held(context)
         for waiting in balancer.waiting_after(pipeline, None):
             context.events.emit(EventKind.DOWN_WARNING, f"after this, {waiting}")
         with unused_data(context), Deployment.begin(context, active, None) as deployment:
@@ -182,42 +228,49 @@ class DockerDeploy:
     def _deploy(
         self,
         context: StageContext,
+        deployment: Deployment,
         release: Release,
         active: Release | None,
         replicas: Mapping[str, int],
-        declared: Mapping[str, int | None] | None = None,
         *,
         restarts: Collection[str] = (),
-        with_accessories: bool = False,
+        is_new: bool = False,
     ) -> None:
-        """Move from the active release to another, to other numbers of replicas, or to new replicas of it."""
+        """Move from the active release to another, to other numbers of replicas, or to new replicas of it.
+
+        `is_new`: the release comes from a run, so it moves by its strategies, and its accessories are started.
+        """
         spec = ReleaseSpec.parse(release.spec)
-        with (
-            Deployment.begin(context, active, release, replicas, declared, restarts=restarts) as deployment,
-            _rollout(context) as rollout,
-        ):
-            text = announcement(release.number, active.number if active else None, spec, replicas)
-            context.events.emit(EventKind.DEPLOYMENT_STARTED, text)
+        with deployment, _rollout(context) as rollout:
+            _announce(context, deployment, release, active, replicas)
             for waiting in rollout.balancer.waiting_after(context.configuration.pipeline.name, spec.balancer):
                 context.events.emit(EventKind.DEPLOYMENT_WARNING, str(waiting))
             try:
-                if with_accessories:
+                if is_new:
                     start_accessories(context, rollout.engine)
-                run_release_command(context, rollout.engine, release, spec)
+                if not deployment.is_resumed:
+                    run_release_command(context, rollout.engine, release, spec)
             except PenstockError as failure:
                 _report_failure(context, release, failure)
-                if active is not None:
+                if active is not None and not deployment.is_resumed:
                     deployment.fail(failure)
                 deployment.roll_back(failure, rollout)
             try:
-                rollout.roll_out(spec, release.number, replicas, cancelled=context.cancelled, restarts=restarts)
+                rollout.roll_out(
+                    spec,
+                    release.number,
+                    replicas,
+                    cancelled=context.cancelled,
+                    restarts=restarts,
+                    stored=deployment.stored if is_new else None,
+                )
             except PenstockError as failure:
                 _report_failure(context, release, failure)
                 for line in failure.tail:
                     context.log.line("deploy", line)
                 deployment.roll_back(failure, rollout)
             deployment.succeed()
-            if with_accessories:
+            if is_new:
                 finish_accessories(context)
             prune(context, rollout.engine, keep=spec.settings.retain)
             waiting_ports = {
@@ -248,6 +301,7 @@ def _taken_down(count: int, accessories: Collection[str]) -> str:
 def _undo(context: StageContext, deployment: Deployment) -> str:
     """Replace an interrupted release by the last good one."""
     active = context.store.releases.active(context.configuration.pipeline.name)
+    deployment.undo()
     with _rollout(context) as rollout:
         if active is None:
             rollout.tear_down()
@@ -256,6 +310,42 @@ def _undo(context: StageContext, deployment: Deployment) -> str:
         rollout.roll_out(ReleaseSpec.parse(active.spec), active.number, active_replicas(context, active))
         deployment.interrupt()
     return f"release {active.number} is active"
+
+
+def _announce(
+    context: StageContext,
+    deployment: Deployment,
+    release: Release,
+    active: Release | None,
+    replicas: Mapping[str, int],
+) -> None:
+    text = announcement(
+        release.number, active.number if active else None, ReleaseSpec.parse(release.spec), replicas
+    )
+    if deployment.is_resumed:
+        context.events.emit(EventKind.DEPLOYMENT_RESUMED, f"continuing the deployment {text}")
+    else:
+        context.events.emit(EventKind.DEPLOYMENT_STARTED, text)
+
+
+def _held_release(context: StageContext) -> Release | None:
+    """Return the release of an interrupted deployment that can continue, or None."""
+    store, pipeline = context.store, context.configuration.pipeline.name
+    row = store.deployments.open(pipeline)
+    if row is None or row.to_release is None or not store.progress.can_continue(row):
+        return None
+    return store.releases.get(pipeline, row.to_release)
+
+
+def _is_same(spec: ReleaseSpec, release: Release) -> bool:
+    """Return whether a release has this image and configuration. Variables of a run have other values in each."""
+    stored = ReleaseSpec.parse(release.spec)
+    return _numbered(spec, release.number).with_values_of(stored) == stored
+
+
+def _declared(context: StageContext, active: Release | None) -> dict[str, int | None]:
+    """Return the number of each service in pipeline.yaml. One that is taken out does not get its number back."""
+    return {**dict.fromkeys(active_replicas(context, active)), **_all_replicas(context)}
 
 
 def _all_replicas(context: StageContext) -> dict[str, int]:

@@ -23,6 +23,19 @@ def announcement(release: int, active: int | None, spec: ReleaseSpec, replicas: 
     return f"{origin}to release {release}, one service after the other: {named}"
 
 
+def strategies(spec: ReleaseSpec) -> str:
+    """Return the strategy of a release, or those of its services."""
+    found = {name: strategy_name(spec.services[name]) for name in spec.replicated}
+    if len(set(found.values())) == 1:
+        return next(iter(found.values()))
+    return ", ".join(f"{name}: {strategy}" for name, strategy in found.items())
+
+
+def strategy_name(settings: ServiceSettings) -> str:
+    """Return the name of a service's strategy."""
+    return settings.strategy.type if settings.strategy else "rolling"
+
+
 def reached(spec: ReleaseSpec, replicas: Mapping[str, int], waiting: Collection[int]) -> str:
     """Return the numbers of replicas, and where clients reach them, without the ports in `waiting`."""
     parts = {
@@ -42,6 +55,8 @@ def _job(settings: ServiceSettings) -> str:
 def _wanted(settings: ServiceSettings, replicas: int, *, is_first: bool) -> str:
     max_surge, max_unavailable = settings.rolling.limits(replicas)
     # Before the first release, there is nothing to keep.
+    if settings.strategy and settings.strategy.is_shifting and not is_first:
+        return f"{replicas} wanted by {settings.strategy.type}, beside the previous ones, which all stay until the last step"
     kept = "" if is_first else f"never lowered below {max(0, replicas - max_unavailable)} healthy, "
     return f"{replicas} wanted, {kept}at most {replicas + max_surge} running"
 

@@ -18,6 +18,7 @@ from pipeline.store import records
 from pipeline.store.records import DeploymentState, ReleaseState
 from pipeline.testing.fakes.engine import FakeEngine
 from stages.deploy.stage import DockerDeploy
+from stages.deploy.stored_progress import StoredProgress
 
 PIPELINE = """\
 name: shop
@@ -63,6 +64,7 @@ class Service:
         cancelled: threading.Event | None = None,
         *,
         restarts: Collection[str] = (),
+        stored: StoredProgress | None = None,
     ) -> None:
         """Put a release into service."""
         self.counts.append(replicas["web"])

@@ -79,7 +79,7 @@ class ShiftWorld:
             for n in range(old)
         }
         self.phase, self.step, self.baked = ShiftPhase.INSTALL, 0, timedelta(0)
-        self.share, self.is_declared, self.is_weighted = 0.0, False, False
+        self.share, self.is_declared = 0.0, False
         self.alarm: str | None = None
         self.starting = 0
         self.serial = 0
@@ -108,7 +108,6 @@ class ShiftWorld:
             healthy_at_home=frozenset(n for n, h in health.home.items() if self._serves(n, h)),
             share=self.share,
             is_declared=self.is_declared,
-            is_weighted=self.is_weighted,
             baked=self.baked,
             alarm=self.alarm,
         )
@@ -183,7 +182,7 @@ class ShiftWorld:
         match move.type:
             case MoveType.DECLARE:
                 assert self.share == 0
-                self.is_declared = self.is_weighted = True
+                self.is_declared = True
             case MoveType.SET_SHARE:
                 self._set_share(move.share)
             case MoveType.BEGIN:
@@ -192,24 +191,21 @@ class ShiftWorld:
                 for name in move.names:
                     assert self.containers[name].template == self.desired.template
                     self.containers[name].groups.setdefault("home", Membership())
-            case MoveType.UNWEIGH:
-                assert self.share == 0
-                self.is_weighted = False
             case MoveType.LEAVE:
-                assert not self.is_weighted
+                assert self.share == 0
                 for container in self.containers.values():
                     if left := container.groups.pop("alternate", None):
                         assert "home" in container.groups, "a replica that is in no other group leaves this one"
                         assert left is not container.groups["home"]
             case MoveType.DROP:
                 assert not any("alternate" in c.groups for c in self.containers.values())
-                assert not self.is_weighted
+                assert self.share == 0
                 self.is_declared = False
             case MoveType.FINISH:
                 self._finish()
 
     def _set_share(self, share: float) -> None:
-        assert self.is_weighted
+        assert self.is_declared
         minimum, home, alternate = self.desired.min_healthy, self.healthy_in("home"), self.healthy_in("alternate")
         if share > self.share:
             assert alternate >= minimum, "the new release gets more requests than it can take"
@@ -233,7 +229,6 @@ class ShiftWorld:
 
     def _finish(self) -> None:
         assert not self.is_declared, "the alternate group is left"
-        assert not self.is_weighted
         assert not self.share
         want = self.desired
         assert [c.template for c in self.containers.values()] == [want.template] * want.replicas

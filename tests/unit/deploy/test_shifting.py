@@ -72,7 +72,6 @@ def test_the_moves_of_a_canary() -> None:
         "begin home 0",
         "join",
         "set_share 0",
-        "unweigh",
         "leave",
         "drop",
         "finish",

@@ -1,0 +1,79 @@
+"""The bake time of a rolling deployment: all replicas are replaced, and the release may still be rolled back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+from pipeline.base.clock import Clock
+from pipeline.base.quantity import format_duration
+from pipeline.event_kinds import EventKind
+from pipeline.events import Events
+from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
+from stages.deploy.decision import Decision, DesiredState, Observation, Strategy
+from stages.deploy.executor import ReleaseFailed
+from stages.deploy.judge import Judge
+from stages.deploy.step_watch import LOOK_INTERVAL, StepWatch
+from stages.deploy.stored_progress import StoredProgress
+
+
+class RollingBake:
+    """A strategy that keeps the replicas of another one, and converges when the bake time is over.
+
+    Its progress is stored, so a process that continues waits for what is left.
+    """
+
+    def __init__(
+        self,
+        rolling: Strategy,
+        service: str,
+        release: int,
+        bake_time: timedelta,
+        *,
+        clock: Clock,
+        cancelled: threading.Event,
+        events: Events,
+        stored: StoredProgress,
+        judge: Callable[[], Judge],
+    ) -> None:
+        self._rolling = rolling
+        self._clock = clock
+        self._cancelled = cancelled
+        self._events = events
+        self._stored = stored
+        self._release = release
+        found = stored.of(service)
+        is_known = found is not None and found.phase is ShiftPhase.BAKE
+        progress = found if found and is_known else self._begun(service, bake_time)
+        self._watch = StepWatch(clock, judge, progress, stored.set)
+        if not is_known:
+            stored.set(progress)
+            text = f"{service} of release {release} has replaced all containers, and bakes for {format_duration(bake_time)}"
+            events.emit(EventKind.BAKE_STARTED, text, service=service, release=release)
+
+    def _begun(self, service: str, bake_time: timedelta) -> ServiceProgress:
+        since = self._clock.now()
+        return ServiceProgress(service, "rolling", ShiftPhase.BAKE, since, steps=1, share=100.0, bake_time=bake_time)
+
+    def decide(self, seen: Observation, desired: DesiredState) -> Decision:
+        """Return the next actions. Raises `ReleaseFailed` if the judge has found an alarm."""
+        found = self._rolling.decide(seen, desired)
+        healthy = sum(replica.healthy and replica.template == desired.template for replica in seen.replicas)
+        alarm = self._watch.look(serves=healthy >= max(1, desired.min_healthy))
+        if alarm:
+            raise ReleaseFailed(alarm)
+        return found if not self._watch.left else Decision(found.actions, found.failure)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the next look, or until the deployment is cancelled."""
+        left = min(self._watch.left, LOOK_INTERVAL)
+        self._clock.wait(self._cancelled, max(timedelta(seconds=seconds), left))
+
+    def finish(self) -> None:
+        """End the bake time. Raises `ReleaseFailed` if the judge does not let the release pass."""
+        self._watch.check_end()
+        progress = self._watch.progress
+        self._stored.set(ServiceProgress(progress.service, "rolling", ShiftPhase.DONE, self._clock.now()))
+        text = f"the bake time of {progress.service} is over"
+        self._events.emit(EventKind.BAKE_FINISHED, text, service=progress.service, release=self._release)

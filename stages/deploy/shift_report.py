@@ -1,0 +1,73 @@
+"""The events of a shifting deployment, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from pipeline.base.quantity import format_duration
+from pipeline.event_kinds import EventKind
+from pipeline.events import Events
+from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
+from stages.deploy.shifting import Step
+
+
+class ShiftReport:
+    """Emits one event for each step of one service, to release `release`, through the group `alternate`."""
+
+    def __init__(self, events: Events, service: str, release: int, alternate: str, steps: Sequence[Step]) -> None:
+        self._events = events
+        self._service = service
+        self._release = release
+        self._alternate = alternate
+        self._steps = steps
+
+    def resumed(self, progress: ServiceProgress) -> None:
+        """Report that a deployment goes on where a process that died has left it."""
+        self._emit(EventKind.SHIFT_RESUMED, f"{self._name} continues where a process has died: it {progress.describe()}", progress)
+
+    def installing(self, replicas: int) -> None:
+        """Report that the alternate group is about to be declared."""
+        count = "1 container" if replicas == 1 else f"{replicas} containers"
+        text = f"{self._name} starts {count} in target group {self._alternate}, which gets no requests yet"
+        self._emit(EventKind.SHIFT_INSTALLING, text)
+
+    def installed(self) -> None:
+        """Report that all new replicas are healthy."""
+        self._emit(EventKind.SHIFT_INSTALLED, f"{self._name} is healthy in {self._alternate}")
+
+    def began(self, progress: ServiceProgress) -> None:
+        """Report the start of a phase, which is stored."""
+        if progress.phase is ShiftPhase.RETIRE:
+            text = f"{self._name} has passed its last step: the previous containers are drained and removed"
+            self._emit(EventKind.SHIFT_RETIRING, text, progress)
+        if progress.phase is ShiftPhase.HOME:
+            text = f"{self._name} moves to its own target group, and {self._alternate} is removed"
+            self._emit(EventKind.SHIFT_HOMING, text, progress)
+        if progress.phase is ShiftPhase.DONE:
+            self._emit(EventKind.SHIFT_FINISHED, f"{self._name} has all requests and is the only one", progress)
+
+    def shifted(self, progress: ServiceProgress, share: float) -> None:
+        """Report another share of the alternate group."""
+        if progress.phase is ShiftPhase.UNDO:
+            text = "the previous target group gets all requests again"
+            self._events.emit(EventKind.SHIFT_RETURNED, text, service=self._service, share=share)
+        elif progress.phase is ShiftPhase.SHIFT:
+            text = f"{self._name} gets {share:g} % of the requests, step {progress.step + 1} of {progress.steps}"
+            self._emit(EventKind.SHIFT_STEP, text + _baking(progress.bake_time), progress)
+
+    def dropped(self) -> None:
+        """Report that nothing is left of the alternate group."""
+        self._emit(EventKind.SHIFT_REMOVED, f"target group {self._alternate} is removed")
+
+    @property
+    def _name(self) -> str:
+        return f"{self._service} of release {self._release}"
+
+    def _emit(self, kind: EventKind, text: str, progress: ServiceProgress | None = None) -> None:
+        fields = {} if progress is None else {"step": progress.step + 1, "share": progress.share}
+        self._events.emit(kind, text, service=self._service, release=self._release, **fields)
+
+
+def _baking(bake_time: timedelta) -> str:
+    return f", for at least {format_duration(bake_time)}" if bake_time else ""

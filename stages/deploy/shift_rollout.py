@@ -1,0 +1,242 @@
+"""The rollout of a service whose traffic moves in steps: it observes, decides, acts and stores how far it is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+
+from pipeline.base.clock import Clock
+from pipeline.base.errors import Cancelled
+from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
+from pipeline.events import Events
+from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
+from stages.deploy.alternate_group import AlternateGroup
+from stages.deploy.decision import Decision, DesiredState, Observation
+from stages.deploy.executor import ReleaseFailed, RolloutExecutor
+from stages.deploy.judge import Judge, NoJudge
+from stages.deploy.lifecycle import Lifecycle, LifecycleEvent, NoHooks
+from stages.deploy.paired_targets import PairedTargets
+from stages.deploy.replicas import ReplicaSet
+from stages.deploy.shift_report import ShiftReport
+from stages.deploy.shifting import Move, MoveType, ShiftDecision, ShiftObservation, Step, decide
+from stages.deploy.step_watch import LOOK_INTERVAL, StepWatch
+from stages.deploy.stored_progress import StoredProgress
+
+_ALL = 100.0
+
+
+@dataclass(frozen=True)
+class ShiftPlan:
+    """What a shifting rollout moves to: `desired` replicas of `spec`, by the steps of a strategy."""
+
+    service: str
+    strategy: str
+    steps: Sequence[Step]
+    desired: DesiredState
+    spec: ReplicaSpec
+    restart: RestartPolicy
+    has_test_traffic: bool = False
+
+
+class ShiftRollout:
+    """One rollout of a service through its alternate group, forwards or back.
+
+    `stored` keeps its progress; a rollback needs none. `owner` is that of the groups. `judge` returns the judge of the new
+    release, and is called when it receives traffic.
+    """
+
+    def __init__(
+        self,
+        plan: ShiftPlan,
+        replicas: ReplicaSet,
+        targets: PairedTargets,
+        alternate: AlternateGroup,
+        events: Events,
+        *,
+        owner: str,
+        clock: Clock,
+        cancelled: threading.Event | None = None,
+        stored: StoredProgress | None = None,
+        judge: Callable[[], Judge] = NoJudge,
+        hooks: Lifecycle | None = None,
+    ) -> None:
+        self._plan = plan
+        self._replicas = replicas
+        self._targets = targets
+        self._alternate = alternate
+        self._events = events
+        self._owner = owner
+        self._clock = clock
+        self._cancelled = cancelled or threading.Event()
+        self._stored = stored
+        self._judge = judge
+        self._hooks = hooks or NoHooks()
+        self._report = ShiftReport(events, plan.service, plan.spec.release, alternate.name, plan.steps)
+        self._watch = self._watched(self._at(ShiftPhase.UNDO, 0))
+
+    def run(self) -> None:
+        """Move to the new release, from the stored step on. Raises as `RolloutExecutor.run`, and what a hook raises."""
+        found = self._stored.of(self._plan.service) if self._stored else None
+        if found is None:
+            self._hooks.run(LifecycleEvent.BEFORE_INSTALL)
+            self._begin(ShiftPhase.INSTALL, 0)
+        else:
+            self._resume(found)
+        self._until_finished()
+        self._begin(ShiftPhase.DONE, 0)
+
+    def undo(self) -> None:
+        """Take all requests back to the home group, and let it have the wanted replicas. Removes the alternate group."""
+        self._until_finished()
+
+    def return_traffic(self) -> None:
+        """Take all requests back to the home group, and return. Starts replicas first if it has too few."""
+        while self._alternate.share:
+            self._carry_out(self._next_move())
+
+    def _resume(self, found: ServiceProgress) -> None:
+        self._watch = self._watched(found)
+        self._report.resumed(found)
+        # The process may have died in the hook.
+        if found.phase is ShiftPhase.SHIFT and self._alternate.share == found.share == _ALL:
+            self._hooks.run(LifecycleEvent.AFTER_ALLOW_TRAFFIC)
+
+    def _until_finished(self) -> None:
+        while (move := self._next_move()).type is not MoveType.FINISH:
+            self._carry_out(move)
+
+    def _next_move(self) -> Move:
+        """Act on replicas until a move is due."""
+        self._targets.is_shifting = self._watch.progress.phase not in (ShiftPhase.HOME, ShiftPhase.UNDO)
+        phase = _PhaseStrategy(self)
+        RolloutExecutor(
+            self._replicas,
+            self._plan.desired,
+            phase,
+            self._events,
+            spec=self._plan.spec,
+            restart=self._plan.restart,
+            cancelled=self._cancelled,
+            wait=self._wait,
+            healthy_text="is healthy",
+        ).run()
+        assert phase.move is not None
+        return phase.move
+
+    def decide(self, seen: Observation) -> ShiftDecision:
+        """Return what follows from an observation of the replicas."""
+        health, progress = self._targets.seen, self._watch.progress
+        running = {replica.name for replica in seen.replicas if replica.is_running}
+        observed = ShiftObservation(
+            phase=progress.phase,
+            step=progress.step,
+            replicas=seen,
+            home=frozenset(health.home),
+            alternate=frozenset(health.alternate),
+            healthy_at_home=frozenset(n for n, h in health.home.items() if n in running and h.state == "healthy"),
+            share=self._alternate.share,
+            is_declared=self._alternate.is_declared,
+        )
+        observed = replace(observed, alarm=self._look(observed), baked=self._watch.progress.baked)
+        return decide(observed, self._plan.steps, self._plan.desired)
+
+    def _look(self, seen: ShiftObservation) -> str | None:
+        """Watch a step that gets requests, and return the alarm of its judge."""
+        if seen.phase is not ShiftPhase.SHIFT or not seen.share:
+            return None
+        new = [r for r in seen.replicas.replicas if r.name in seen.alternate and r.healthy]
+        is_enough = len(new) >= max(1, self._plan.desired.min_healthy)
+        return self._watch.look(serves=is_enough and seen.share == self._watch.progress.share)
+
+    def _wait(self, seconds: float) -> None:
+        if self._watch.progress.phase is ShiftPhase.SHIFT and self._alternate.share == self._watch.progress.share:
+            seconds = max(seconds, min(self._watch.left, LOOK_INTERVAL).total_seconds())
+        self._clock.wait(self._cancelled, timedelta(seconds=seconds))
+
+    def _carry_out(self, move: Move) -> None:
+        match move.type:
+            case MoveType.DECLARE:
+                self._report.installing(self._plan.desired.replicas)
+                self._alternate.set_share(0.0)
+            case MoveType.SET_SHARE:
+                self._set_share(move.share)
+            case MoveType.BEGIN:
+                self._end_phase(move)
+                self._begin(move.phase, move.step)
+            case MoveType.JOIN:
+                self._targets.join(self._owner, move.names)
+            case MoveType.LEAVE:
+                self._targets.leave(self._owner, partial(_pause, self._cancelled))
+            case MoveType.DROP:
+                self._alternate.drop()
+                self._report.dropped()
+
+    def _set_share(self, share: float) -> None:
+        self._alternate.set_share(share)
+        self._report.shifted(self._watch.progress, share)
+        if self._watch.progress.phase is ShiftPhase.SHIFT and share == _ALL:
+            self._hooks.run(LifecycleEvent.AFTER_ALLOW_TRAFFIC)
+
+    def _end_phase(self, move: Move) -> None:
+        """Do what ends a phase, before the next one is stored."""
+        if self._watch.progress.phase is ShiftPhase.INSTALL:
+            self._report.installed()
+            self._hooks.run(LifecycleEvent.AFTER_INSTALL)
+            if self._plan.has_test_traffic:
+                self._hooks.run(LifecycleEvent.AFTER_ALLOW_TEST_TRAFFIC)
+            # Before the health of the release is decided about, because a hook may take hours.
+            self._hooks.run(LifecycleEvent.BEFORE_ALLOW_TRAFFIC)
+        if move.phase is ShiftPhase.RETIRE:
+            self._watch.check_end()
+
+    def _begin(self, phase: ShiftPhase, step: int) -> None:
+        """Store the next phase or step, before anything is done for it."""
+        progress = self._at(phase, step)
+        self._store(progress)
+        self._watch = self._watched(progress)
+        self._report.began(progress)
+
+    def _watched(self, progress: ServiceProgress) -> StepWatch:
+        return StepWatch(self._clock, self._judge, progress, self._store)
+
+    def _at(self, phase: ShiftPhase, step: int) -> ServiceProgress:
+        steps = self._plan.steps
+        baking = steps[step] if phase is ShiftPhase.SHIFT else None
+        return ServiceProgress(
+            service=self._plan.service,
+            strategy=self._plan.strategy,
+            phase=phase,
+            since=self._clock.now(),
+            step=step,
+            steps=len(steps),
+            share=baking.percent if baking else 0.0 if phase is ShiftPhase.INSTALL else _ALL,
+            bake_time=baking.bake_time if baking else timedelta(0),
+        )
+
+    def _store(self, progress: ServiceProgress) -> None:
+        if self._stored:
+            self._stored.set(progress)
+
+
+class _PhaseStrategy:
+    """Lets a `RolloutExecutor` act on replicas until a move is due."""
+
+    def __init__(self, rollout: ShiftRollout) -> None:
+        self._rollout = rollout
+        self.move: Move | None = None
+
+    def decide(self, seen: Observation, _desired: DesiredState) -> Decision:
+        """Return the next actions. Raises `ReleaseFailed` if the judge has found an alarm."""
+        found = self._rollout.decide(seen)
+        if found.alarm:
+            raise ReleaseFailed(found.alarm)
+        self.move = found.move
+        return Decision(found.actions, found.failure, converged=found.move is not None)
+
+
+def _pause(cancelled: threading.Event, seconds: float) -> None:
+    if cancelled.wait(seconds):
+        raise Cancelled("cancelled while deploying")

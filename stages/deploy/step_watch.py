@@ -1,0 +1,69 @@
+"""Watches one step of a deployment: the time that it has served, and what the judge says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from pipeline.alarms.decision import decide
+from pipeline.base.clock import Clock
+from pipeline.store.deployment_progress import ServiceProgress
+from stages.deploy.executor import ReleaseFailed
+from stages.deploy.judge import Judge
+
+LOOK_INTERVAL = timedelta(seconds=1)
+"""Time between two looks of the judge."""
+# A process that was stopped for longer has not looked at the release, and neither has its judge.
+_LONGEST_GAP = timedelta(seconds=5)
+# How often the served time is stored. A kill loses at most this much of it.
+_STORE_INTERVAL = timedelta(seconds=5)
+
+
+class StepWatch:
+    """Watches the step `progress`, from the time that it has served already. `store` keeps that time.
+
+    Only time between two looks at both of which the release served counts. That leaves out the time before this process
+    continued, while it was stopped, and while the machine slept. So a release bakes for at least the time that was
+    asked for. `judge` is called at the first look.
+    """
+
+    def __init__(
+        self, clock: Clock, judge: Callable[[], Judge], progress: ServiceProgress, store: Callable[[ServiceProgress], None]
+    ) -> None:
+        self._clock = clock
+        self._judge = judge
+        self._store = store
+        self.progress = progress
+        """The step, with the time that it has served until now."""
+        self._last: float | None = None
+        self._judged_at = self._stored_at = float("-inf")
+        self._alarm: str | None = None
+
+    @property
+    def left(self) -> timedelta:
+        """The bake time that is left."""
+        return max(timedelta(0), self.progress.bake_time - self.progress.baked)
+
+    def look(self, *, serves: bool) -> str | None:
+        """Count the time since the last look. Return the alarm of the judge, or None."""
+        now = self._clock.monotonic()
+        if serves and self._last is not None:
+            passed = min(timedelta(seconds=now - self._last), _LONGEST_GAP)
+            self.progress = replace(self.progress, baked=self.progress.baked + passed)
+        self._last = now if serves else None
+        if now - self._stored_at >= _STORE_INTERVAL.total_seconds():
+            self._stored_at = now
+            self._store(self.progress)
+        if now - self._judged_at >= LOOK_INTERVAL.total_seconds():
+            self._judged_at, self._alarm = now, self._judge().look().alarm
+        return self._alarm
+
+    def check_end(self) -> None:
+        """Raise `ReleaseFailed` if the judge does not let the release pass at the end of its last bake time."""
+        found = self._judge().look()
+        if found.alarm:
+            raise ReleaseFailed(found.alarm)
+        outcome = decide(found.verdicts, found.insufficient_data, bake_time_over=True)
+        if outcome.action == "rollback":
+            raise ReleaseFailed("; ".join(outcome.reasons))
