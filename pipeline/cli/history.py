@@ -24,14 +24,21 @@ def command(file: Path, parameters: tuple[str, ...], count: int, as_json: bool) 
     """List the latest runs, newest first, with their state and its reason.
 
     A `queued` run waits for its turn. A `superseded` one was replaced by a newer commit. A `skipped` one had no
-    relevant change or a skip mark. An `interrupted` one lost its process.
+    relevant change or a skip mark. An `interrupted` one lost its process. `strategy` says how its deployment moved the
+    traffic. `rollback`, `scale` and `restart` always use `rolling`.
     """
     with session(file, parameters) as opened:
         runs = opened.store.runs.latest(opened.name, count)
+        strategies = opened.store.deployments.strategies(opened.name, [run.number for run in runs])
         if as_json:
-            from pipeline.http.responses import RunResponse
+            from pipeline.http.responses import HistoryResponse
 
-            found = [RunResponse.from_run(run, opened.store.runs.stages(opened.name, run.number)) for run in runs]
+            found = [
+                HistoryResponse.of(
+                    run, opened.store.runs.stages(opened.name, run.number), strategies.get(run.number)
+                )
+                for run in runs
+            ]
             click.echo(json.dumps([run.as_data() for run in found]))
             return
     rows = [
@@ -43,12 +50,13 @@ def command(file: Path, parameters: tuple[str, ...], count: int, as_json: bool) 
             date(run.started_at),
             f"{run.duration.total_seconds():.1f} s" if run.attempts else "",
             str(run.release or ""),
+            strategies.get(run.number, ""),
             f"{(run.sha or '')[:7]} {run.subject or ''}".strip()[:_MAX_SUBJECT],
             "; ".join(_notes(run)),
         )
         for run in runs
     ]
-    table(rows, "run", "kind", "state", "trigger", "started", "took", "release", "commit", "note")
+    table(rows, "run", "kind", "state", "trigger", "started", "took", "release", "strategy", "commit", "note")
 
 
 def _notes(run: Run) -> Iterator[str]:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
     """Repair the state after a crash, and start the balancer if it is not running.
 
-    An interrupted deployment is rolled back to the last good release. `run`, `rollback` and `down` do so first. If
-    `pipeline serve` manages the pipeline, the daemon recovers it, and this command does nothing.
+    An interrupted deployment is rolled back to the last good release. `run`, `rollback` and `down` do so first, but `run`
+    continues one that shifts traffic to the same release. If `pipeline serve` manages the pipeline, the daemon recovers
+    it, and this command does nothing.
     """
     from pipeline.balancer.planes import open_balancer
     from pipeline.http.client import Daemon
@@ -41,7 +42,7 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
             _remove_consoles(opened)
             _record_jobs(opened)
             has_accessories = _recover_accessories(opened, as_json=as_json)
-            if status.interrupted:
+            if status.interrupted or status.held:
                 opened.runner([show_json if as_json else print_event]).recover_if_needed()
             elif not message:
                 message = "" if has_accessories else "nothing to recover"

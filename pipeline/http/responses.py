@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSche
 
 from pipeline.events import Event
 from pipeline.store import records
+from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
 from pipeline.store.job_run import JobRun, JobState
 from pipeline.store.records import ReleaseState, RunKind, RunState, StageState, Trigger
 
@@ -88,6 +89,19 @@ class RunResponse(Body):
         """Return the response for a run of the store."""
         shown = [StageResponse.model_validate(stage) for stage in stages]
         return cls.model_validate({**vars(run), "options": run.options.to_json(), "stages": shown})
+
+
+class HistoryResponse(RunResponse):
+    """A run of the history, with the strategy of its deployment."""
+
+    strategy: str | None = Field(description="How its deployment moved the traffic; null if it deployed nothing.")
+
+    @classmethod
+    def of(cls, run: records.Run, stages: Iterable[records.StageRecord], strategy: str | None) -> Self:
+        """Return a run of the store, and the strategy of its deployment."""
+        shown = [StageResponse.model_validate(stage) for stage in stages]
+        data = {**vars(run), "options": run.options.to_json(), "stages": shown, "strategy": strategy}
+        return cls.model_validate(data)
 
 
 class ReleaseResponse(Body):
@@ -277,6 +291,46 @@ class AccessoryResponse(Body):
     last_backup: Timestamp | None = Field(description="Time of the latest complete backup.")
 
 
+class ServiceProgressResponse(Body):
+    """How far the deployment of a service is."""
+
+    service: str = Field(description="The service.")
+    strategy: str = Field(description="The strategy by which its traffic moves.")
+    phase: ShiftPhase = Field(description="Current phase.")
+    step: int | None = Field(description="The step of the strategy, from 1; null outside of the phase `shift`.")
+    steps: int = Field(description="The number of steps.")
+    share: float = Field(description="Percentage of the requests that the new release gets.")
+    bake_time: float = Field(description="Seconds that the step lasts at least.")
+    baked: float = Field(description="Seconds of these that are over. Up to 5 s more are not stored yet.")
+    waits_for: str = Field(description="What the deployment of the service waits for, in words.")
+
+    @classmethod
+    def from_progress(cls, progress: ServiceProgress) -> Self:
+        """Return the stored progress as it is shown."""
+        return cls(
+            service=progress.service,
+            strategy=progress.strategy,
+            phase=progress.phase,
+            step=progress.step + 1 if progress.phase is ShiftPhase.SHIFT else None,
+            steps=progress.steps,
+            share=progress.share,
+            bake_time=progress.bake_time.total_seconds(),
+            baked=progress.baked.total_seconds(),
+            waits_for=progress.waits_for,
+        )
+
+
+class DeploymentResponse(Body):
+    """A deployment in progress."""
+
+    run: int = Field(description="The run that deploys.")
+    from_release: int | None = Field(description="The active release; null before the first one.")
+    to_release: int | None = Field(description="The new release; null for `pipeline down`.")
+    strategy: str = Field(description="The strategy, or those of the services.")
+    held: bool = Field(description="True if a process died in it, and a queued run continues it.")
+    services: list[ServiceProgressResponse] = Field(description="The services that have begun to move traffic.")
+
+
 class StatusResponse(Body):
     """The output of `pipeline status --json`."""
 
@@ -296,3 +350,4 @@ class StatusResponse(Body):
     accessories: list[AccessoryResponse]
     certificates: list[CertificateResponse]
     jobs: list[JobResponse]
+    deployment: DeploymentResponse | None

@@ -18,9 +18,11 @@ from pipeline.http.accessory_report import AccessoryReport
 from pipeline.http.job_report import job_responses
 from pipeline.http.responses import (
     CertificateResponse,
+    DeploymentResponse,
     HolderResponse,
     JobResponse,
     LastRunResponse,
+    ServiceProgressResponse,
     StatusResponse,
     UnfinishedRunResponse,
 )
@@ -130,6 +132,7 @@ class StatusReport:
             accessories=list(self._accessories.accessories) if self._accessories else [],
             certificates=[CertificateResponse.model_validate(state) for state in self._certificates],
             jobs=self._jobs,
+            deployment=_deployment(status),
         )
         return found.as_data()
 
@@ -143,6 +146,7 @@ class StatusReport:
             yield (f"last run: {last.kind} {last.number}, {state}, ", last.finished_at or last.started_at, reason)
         for run in status.runs[:_MAX_SHOWN]:
             yield (f"{run.kind} {run.number} {status.describe(run)}{_commit(run)}",)
+        yield from ((text,) for text in _describe_deployment(status))
         if len(status.runs) > _MAX_SHOWN:
             yield (f"… and {len(status.runs) - _MAX_SHOWN} more, up to run {status.runs[-1].number}",)
         for stage, reason in status.disabled.items():
@@ -189,6 +193,31 @@ def _describe_release(pipeline: str, active: Release | None) -> str:
     if active is None:
         return f"{pipeline}: no active release"
     return f"{pipeline}: release {active.number}, {active.sha[:7]} {active.subject}"
+
+
+def _describe_deployment(status: PipelineStatus) -> Iterator[str]:
+    """Yield the strategy of the open deployment and, for each service whose traffic moves, the step and its wait."""
+    if status.deployment is None or not status.progress:
+        return
+    held = "; it is held until its run continues" if status.held else ""
+    yield f"deploying release {status.deployment.to_release} by {status.deployment.strategy}{held}"
+    for found in status.progress:
+        waits = f": waits for {found.waits_for}" if found.waits_for else ""
+        yield f"{found.service} {found.describe()}{waits}"
+
+
+def _deployment(status: PipelineStatus) -> DeploymentResponse | None:
+    found = status.deployment
+    if found is None:
+        return None
+    return DeploymentResponse(
+        run=found.run,
+        from_release=found.from_release,
+        to_release=found.to_release,
+        strategy=found.strategy,
+        held=status.held,
+        services=[ServiceProgressResponse.from_progress(progress) for progress in status.progress],
+    )
 
 
 def _describe_restarts(restarts: Restarts) -> Text:

@@ -93,21 +93,25 @@ class Runner:
             return {stage: [*planned_waits(context, stage), *steps] for stage, steps in stages.items()}
 
     def recover_if_needed(self) -> None:
-        """Recover after a crash. Does nothing while another process works on the pipeline: it has recovered first."""
-        if not needs_recovery(self._pipeline_context.stage_context()):
+        """Recover after a crash, and undo a deployment that a queued run would continue.
+
+        Does nothing while another process works on the pipeline: it has recovered first.
+        """
+        held = self._pipeline_context.store.deployments.open(self._name)
+        if held is None and not needs_recovery(self._pipeline_context.stage_context()):
             return
         try:
             with (
                 self._pipeline_context.masking_errors(),
                 work_lock(self._pipeline_context.home.lock(self._name), f"recovery of {self._name}"),
             ):
-                recover(self._pipeline_context)
+                recover(self._pipeline_context, holds=False)
         except LockHeld:
             return
 
     def _work(self, request: RunRequest, wait: timedelta, *, take_over: bool = False) -> Run:
-        # Of other kinds, each undoes such a deployment.
-        holds = request.kind is RunKind.RUN
+        # The run continues an interrupted deployment of its release. Every other one is undone in Deploy.
+        holds = request.kind is RunKind.RUN or None
         with self._holding(f"{request.kind} of {self._name}", wait, take_over=take_over, holds=holds):
             queue, mode = (
                 self._pipeline_context.store.queue,
@@ -125,7 +129,7 @@ class Runner:
             return queue.run(self._name, run.number)
 
     @contextmanager
-    def _holding(self, purpose: str, wait: timedelta, *, take_over: bool, holds: bool) -> Iterator[None]:
+    def _holding(self, purpose: str, wait: timedelta, *, take_over: bool, holds: bool | None) -> Iterator[None]:
         """Hold the pipeline's lock. Recover after a crash first. For `holds` see `recover`."""
         pipeline_context = self._pipeline_context
         with (

@@ -24,12 +24,12 @@ def needs_recovery(context: StageContext, working: Collection[int] = ()) -> bool
     return has_abandoned_work(context.store, context.configuration.pipeline.name, working)
 
 
-def recover(pipeline_context: PipelineContext, working: Collection[int] = (), *, holds: bool = False) -> None:
+def recover(pipeline_context: PipelineContext, working: Collection[int] = (), *, holds: bool | None = None) -> None:
     """Undo the deployment of a dead process, and close or requeue its runs. The caller holds the pipeline's lock.
 
     The runs in `working` are the caller's own, and are left alone. A deployment that has moved traffic is held instead of
-    undone if its run is queued again. With `holds`, it is held for a run that the caller begins, which continues or
-    undoes it.
+    undone if its run is queued again. `holds`: it is held in any case, for a run that the caller begins, which continues or
+    undoes it, or not at all.
     """
     from pipeline.engine.hosts import local_engine
 
@@ -55,12 +55,14 @@ def recover(pipeline_context: PipelineContext, working: Collection[int] = (), *,
         _close(pipeline_context, run, f"interrupted{_where(context, run)}")
 
 
-def _is_held(store: Store, deployment: Deployment, abandoned: Collection[Run], *, holds: bool) -> bool:
+def _is_held(store: Store, deployment: Deployment, abandoned: Collection[Run], *, holds: bool | None) -> bool:
     """Return whether a deployment stays as it is, because a run will continue or undo it."""
     if not store.progress.can_continue(deployment):
         return False
+    if holds is not None:
+        return holds
     run = next((run for run in abandoned if run.number == deployment.run), None)
-    return holds or (run is not None and _is_requeued(run)) or is_held(store, deployment)
+    return (run is not None and _is_requeued(run)) or is_held(store, deployment)
 
 
 def _held_text(store: Store, deployment: Deployment) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipeline.base.home import Home
 from pipeline.base.lock import LockHolder, holder
 from pipeline.event_kinds import EventKind
+from pipeline.store.deployment_progress import ServiceProgress
 from pipeline.store.records import Deployment, Run, RunState
 from pipeline.store.store import Store
 
@@ -22,7 +23,8 @@ class PipelineStatus:
     `daemon` is the process of `pipeline serve`. `worker` is the process that holds the pipeline's lock, which may be
     another one. `runs` are the unfinished runs, oldest first, and `stages` the current stages of the running ones.
     `disabled` maps disabled stages to their reasons. `drift` was found by the daemon and is not repaired yet.
-    `interrupted` means that a process died and its work is not recovered yet.
+    `interrupted` means that a process died and its work is not recovered yet. `deployment` is the open one, and `progress`
+    how far each of its services is. `held` means that a process died in it, and a queued run continues it.
     """
 
     daemon: LockHolder | None
@@ -32,6 +34,9 @@ class PipelineStatus:
     disabled: Mapping[str, str]
     drift: Sequence[str]
     interrupted: bool = False
+    deployment: Deployment | None = None
+    progress: Sequence[ServiceProgress] = ()
+    held: bool = False
 
     @classmethod
     def of(cls, home: Home, store: Store, pipeline: str) -> PipelineStatus:
@@ -39,6 +44,7 @@ class PipelineStatus:
         daemon, worker = holder(home.daemon_lock), holder(home.lock(pipeline))
         runs = store.queue.unfinished(pipeline)
         stages = {run.number: store.runs.stages(pipeline, run.number) for run in runs if run.state is RunState.RUNNING}
+        deployment = store.deployments.open(pipeline)
         return cls(
             daemon=daemon,
             worker=worker,
@@ -47,6 +53,9 @@ class PipelineStatus:
             disabled=store.transitions.disabled(pipeline),
             drift=_drift(store, pipeline) if daemon and worker and daemon.pid == worker.pid else (),
             interrupted=worker is None and has_abandoned_work(store, pipeline),
+            deployment=deployment,
+            progress=store.progress.all(deployment) if deployment else (),
+            held=deployment is not None and is_held(store, deployment),
         )
 
     @property

@@ -50,15 +50,16 @@ class ServiceProgress:
     def describe(self) -> str:
         """Return where the deployment is, as the predicate of a sentence about the service."""
         if self.phase is not ShiftPhase.SHIFT:
-            waits = f", {self._baking}" if self.phase is ShiftPhase.BAKE else ""
-            return f"{_PREDICATES[self.phase]}{waits}"
-        step = f"is in step {self.step + 1} of {self.steps} of {self.strategy}, with {self.share:g} % of the requests"
-        return f"{step}, {self._baking}" if self.bake_time else step
+            return _PREDICATES[self.phase]
+        return f"is in step {self.step + 1} of {self.steps} of {self.strategy}, with {self.share:g} % of the requests"
 
     @property
-    def _baking(self) -> str:
-        baked = timedelta(seconds=int(self.baked.total_seconds()))
-        return f"{baked} of {self.bake_time} baked"
+    def waits_for(self) -> str:
+        """What the deployment of the service waits for, in words. Empty if it is done."""
+        if self.phase in (ShiftPhase.SHIFT, ShiftPhase.BAKE) and self.bake_time:
+            baked = timedelta(seconds=int(self.baked.total_seconds()))
+            return f"its bake time, {baked} of {self.bake_time}"
+        return _WAITS_FOR[self.phase]
 
 
 _PREDICATES = {
@@ -68,6 +69,15 @@ _PREDICATES = {
     ShiftPhase.BAKE: "has replaced all containers",
     ShiftPhase.UNDO: "is being rolled back",
     ShiftPhase.DONE: "is done",
+}
+_WAITS_FOR = {
+    ShiftPhase.INSTALL: "healthy containers of the new release",
+    ShiftPhase.SHIFT: "healthy containers of the new release",
+    ShiftPhase.RETIRE: "the drain of the previous containers",
+    ShiftPhase.HOME: "healthy targets in its own target group",
+    ShiftPhase.BAKE: "healthy containers of the new release",
+    ShiftPhase.UNDO: "healthy containers of the previous release, and the drain of the others",
+    ShiftPhase.DONE: "",
 }
 
 

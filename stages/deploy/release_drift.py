@@ -101,7 +101,9 @@ class ReleaseDrift:
 
     def _release(self) -> tuple[int, ReleaseSpec] | None:
         """Return the active release, None while an interrupted deployment is held, which moves away from it."""
-        if self._context.store.deployments.open(self._pipeline) is not None:
+        store = self._context.store
+        interrupted = store.deployments.open(self._pipeline)
+        if interrupted is not None and store.progress.can_continue(interrupted):
             return None
         active = self._context.store.releases.active(self._pipeline)
         return (active.number, ReleaseSpec.parse(active.spec)) if active else None
