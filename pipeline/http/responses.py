@@ -99,9 +99,7 @@ class HistoryResponse(RunResponse):
     @classmethod
     def of(cls, run: records.Run, stages: Iterable[records.StageRecord], strategy: str | None) -> Self:
         """Return a run of the store, and the strategy of its deployment."""
-        shown = [StageResponse.model_validate(stage) for stage in stages]
-        data = {**vars(run), "options": run.options.to_json(), "stages": shown, "strategy": strategy}
-        return cls.model_validate(data)
+        return cls(**vars(RunResponse.from_run(run, stages)), strategy=strategy)
 
 
 class ReleaseResponse(Body):

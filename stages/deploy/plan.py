@@ -15,6 +15,7 @@ from pipeline.config.service_spec import ServiceSpec
 from stages.deploy.decision import DesiredState, Observation, Replica
 from stages.deploy.desired import declared_replicas, desired
 from stages.deploy.release_rollout import ReleaseRollout
+from stages.deploy.shift_plan import shift_steps
 from stages.deploy.simulation import RolloutPlan, simulate
 
 
@@ -62,8 +63,12 @@ class _ServicePlan(NamedTuple):
         # A deployment starts HAProxy first. Targets that were healthy then become healthy again.
         now = Observation(tuple(map(_revived, seen)) if dead and service.group else seen)
         zones = spec.balancer.zones_of(service.settings.target_group) if service.settings.target_group else ()
-        plan = simulate(now, replace(wanted, zones=zones), one.strategy)
         prefix = f"{service.name}: " if spec.shared else ""
+        strategy = service.settings.strategy
+        if rollout.alternate(spec, service.name) and strategy and one.shifts(service, wanted):
+            steps, limits = shift_steps(service, strategy, sum(r.is_running for r in seen), replicas)
+            return cls([f"{prefix}{step}" for step in steps], f"{prefix}{limits}")
+        plan = simulate(now, replace(wanted, zones=zones), one.strategy)
         return cls([f"{prefix}{step}" for step in plan.steps], f"{prefix}{_limits(now, wanted, plan)}")
 
 

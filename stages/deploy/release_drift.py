@@ -82,7 +82,8 @@ class ReleaseDrift:
         for service in spec.replicated_services():
             rollout = self._rollout.service(spec, service.name)
             try:
-                self._drift(service.name).repair(rollout, service, number, wanted[service.name], cancelled)
+                alternate, count = self._rollout.alternate(spec, service.name), wanted[service.name]
+                self._drift(service.name).repair(rollout, service, number, count, cancelled, alternate)
             except Cancelled:
                 raise
             except PenstockError as failure:

@@ -14,6 +14,7 @@ from pipeline.base.backoff import Backoff
 from pipeline.base.clock import Stamp
 from pipeline.config.service_spec import ServiceSpec
 from pipeline.event_kinds import EventKind
+from stages.deploy.alternate_group import AlternateGroup
 from stages.deploy.decision import Replica
 from stages.deploy.exits import Exits
 from stages.deploy.replicas import ReplicaSet
@@ -87,9 +88,18 @@ class ServiceDrift:
         return self._is_stable
 
     def repair(
-        self, rollout: ServiceRollout, spec: ServiceSpec, release: int, wanted: int, cancelled: threading.Event
+        self,
+        rollout: ServiceRollout,
+        spec: ServiceSpec,
+        release: int,
+        wanted: int,
+        cancelled: threading.Event,
+        alternate: AlternateGroup | None = None,
     ) -> None:
-        """Repair what `findings` returns, by the steps and limits of a deployment."""
+        """Repair what `findings` returns, by the steps and limits of a deployment.
+
+        All requests return from an `alternate` group that a failed rollback has left, and it is removed.
+        """
         replica_set = self._replica_set(rollout)
         replicas = replica_set.observe().replicas
         template = self._template(replica_set, replicas, spec, release)
@@ -99,7 +109,9 @@ class ServiceDrift:
         # Before the count is raised: it is for the next replacement.
         timeout = self._unhealthy_timeout(spec)
         self._replaced += bool(self._sick)
-        rollout.roll_out(spec, release, wanted, cancelled, template=template, unhealthy_timeout=timeout)
+        rollout.roll_out(
+            spec, release, wanted, cancelled, template=template, unhealthy_timeout=timeout, alternate=alternate
+        )
 
     def _tell_changes(self, replicas: Iterable[Replica]) -> None:
         """Report changes of health, which may need no repair."""

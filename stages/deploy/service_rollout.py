@@ -21,7 +21,7 @@ from stages.deploy.desired import desired
 from stages.deploy.executor import RolloutExecutor
 from stages.deploy.judge import JudgeFactory, no_judge
 from stages.deploy.leaving_replicas import LeavingReplicas
-from stages.deploy.lifecycle import HooksFactory, LifecycleEvent, no_hooks
+from stages.deploy.lifecycle import HooksFactory, LifecycleEvent, NoHooks, no_hooks
 from stages.deploy.moving_targets import MovingTargets
 from stages.deploy.replicas import ReplicaSet, Targets, replica_spec
 from stages.deploy.rolling import RollingStrategy
@@ -135,7 +135,7 @@ class ServiceRollout:
         restarts: bool,
     ) -> None:
         """Replace the replicas in their group, and let the new ones bake if the strategy says so."""
-        hooks = self._hooks(spec, release)
+        hooks = self._hooks(spec, release) if stored else NoHooks()
         hooks.run(LifecycleEvent.BEFORE_INSTALL)
         if moving:
             moving.join(self._pipeline)
@@ -211,7 +211,7 @@ class ServiceRollout:
             cancelled=cancelled,
             stored=stored,
             judge=cache(partial(self._judge, spec, release)),
-            hooks=self._hooks(spec, release),
+            hooks=self._hooks(spec, release) if stored else NoHooks(),
         )
 
     def remove(self, alternate: AlternateGroup | None = None) -> int:
