@@ -59,7 +59,11 @@ def patience(
 
     one = Hashed(replica_set=lambda: replicas, roll_out=roll_out, left_groups=list)
     rollout = SimpleNamespace(
-        service=lambda *_: one, others=lambda _: {}, prepare=lambda _: None, complete=lambda _: None
+        service=lambda *_: one,
+        alternate=lambda *_: None,
+        others=lambda _: {},
+        prepare=lambda _: None,
+        complete=lambda _: None,
     )
     monkeypatch.setattr(release_drift, "ReleaseRollout", lambda *_: rollout)
     monkeypatch.setattr(release_drift, "local_engine", lambda _: service.engine)
