@@ -92,7 +92,11 @@ class DeploymentProgress:
 
     def all(self, deployment: Deployment) -> list[ServiceProgress]:
         """Return the progress of each service that has begun to move, in the order of its deployment."""
-        rows = self._db.rows("SELECT * FROM deployment_progress WHERE deployment=? ORDER BY position", deployment.id)
+        rows = self._db.rows(
+            "SELECT * FROM deployment_progress WHERE pipeline=? AND deployment=? ORDER BY position",
+            deployment.pipeline,
+            deployment.id,
+        )
         return [_from_row(row) for row in rows]
 
     def of(self, deployment: Deployment, service: str) -> ServiceProgress | None:
@@ -102,6 +106,7 @@ class DeploymentProgress:
     def set(self, deployment: Deployment, progress: ServiceProgress) -> None:
         """Store the progress of a service. On disk when this returns."""
         values = {
+            "pipeline": deployment.pipeline,
             "deployment": deployment.id,
             "service": progress.service,
             "strategy": progress.strategy,
@@ -114,12 +119,12 @@ class DeploymentProgress:
             "baked": progress.baked.total_seconds(),
         }
         columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
-        changes = ", ".join(f"{name}=:{name}" for name in list(values)[2:])
+        changes = ", ".join(f"{name}=:{name}" for name in list(values)[3:])
         with self._db.transaction() as db:
             db.execute(
                 f"INSERT INTO deployment_progress (position, {columns}) VALUES ((SELECT count(*) FROM "  # noqa: S608
-                f"deployment_progress WHERE deployment=:deployment), {marks}) "
-                f"ON CONFLICT (deployment, service) DO UPDATE SET {changes}",
+                f"deployment_progress WHERE pipeline=:pipeline AND deployment=:deployment), {marks}) "
+                f"ON CONFLICT (pipeline, deployment, service) DO UPDATE SET {changes}",
                 values,
             )
 
@@ -127,7 +132,8 @@ class DeploymentProgress:
         """Store that a deployment is being undone, so that nothing continues it."""
         with self._db.transaction() as db:
             db.execute(
-                "UPDATE deployment_progress SET phase=? WHERE deployment=?", (ShiftPhase.UNDO, deployment.id)
+                "UPDATE deployment_progress SET phase=? WHERE pipeline=? AND deployment=?",
+                (ShiftPhase.UNDO, deployment.pipeline, deployment.id),
             )
 
     def can_continue(self, deployment: Deployment) -> bool:
@@ -138,7 +144,9 @@ class DeploymentProgress:
 
 def forget_progress(db: sqlite3.Connection, deployment: Deployment) -> None:
     """Delete the progress of a deployment that ends, in the transaction of its end."""
-    db.execute("DELETE FROM deployment_progress WHERE deployment=?", (deployment.id,))
+    db.execute(
+        "DELETE FROM deployment_progress WHERE pipeline=? AND deployment=?", (deployment.pipeline, deployment.id)
+    )
 
 
 def _from_row(row: sqlite3.Row) -> ServiceProgress:

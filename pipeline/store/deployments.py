@@ -12,6 +12,11 @@ from pipeline.store.records import Deployment, DeploymentState, ReleaseState
 from pipeline.store.rows import deployment_from_row, now
 from pipeline.store.services import forget_scales, set_scale, set_wanted
 
+_OPEN = """
+SELECT deployments.*, strategy FROM deployments LEFT JOIN deployment_strategies USING (pipeline, run)
+WHERE pipeline=? AND state='running'
+"""
+
 
 class Deployments:
     """The deployments of all pipelines. At most one per pipeline is open.
@@ -28,10 +33,11 @@ class Deployments:
         """Add an open deployment. It is on disk before any container or target changes."""
         with self._db.transaction() as db:
             db.execute(
-                "INSERT INTO deployments (pipeline, run, from_release, to_release, state, started_at, strategy) "
-                "VALUES (?,?,?,?,?,?,?)",
-                (pipeline, run, from_release, to_release, DeploymentState.RUNNING, now(), strategy),
+                "INSERT INTO deployments (pipeline, run, from_release, to_release, state, started_at) "
+                "VALUES (?,?,?,?,?,?)",
+                (pipeline, run, from_release, to_release, DeploymentState.RUNNING, now()),
             )
+            _set_strategy(db, pipeline, run, strategy)
         deployment = self.open(pipeline)
         assert deployment is not None
         return deployment
@@ -40,20 +46,19 @@ class Deployments:
         """Let another run continue an open deployment, and return it."""
         with self._db.transaction() as db:
             db.execute("UPDATE deployments SET run=? WHERE id=?", (run, deployment.id))
+            _set_strategy(db, deployment.pipeline, run, deployment.strategy)
         return replace(deployment, run=run)
 
     def strategies(self, pipeline: str, runs: Iterable[int]) -> dict[int, str]:
-        """Return the strategy of the latest deployment of each run that has one."""
+        """Return the strategy of the deployment of each run from the first of these on."""
         found = self._db.rows(
-            "SELECT run, strategy FROM deployments WHERE pipeline=? AND strategy<>'' AND run>=? ORDER BY id",
-            pipeline,
-            min(runs, default=0),
+            "SELECT run, strategy FROM deployment_strategies WHERE pipeline=? AND run>=?", pipeline, min(runs, default=0)
         )
         return {row["run"]: row["strategy"] for row in found}
 
     def open(self, pipeline: str) -> Deployment | None:
         """Return the deployment in progress, or the one whose process died; None without either."""
-        row = self._db.row("SELECT * FROM deployments WHERE pipeline=? AND state='running'", pipeline)
+        row = self._db.row(_OPEN, pipeline)
         return deployment_from_row(row) if row else None
 
     def finish(
@@ -91,6 +96,11 @@ class Deployments:
                     "UPDATE releases SET state='failed' WHERE pipeline=? AND number=? AND state='pending'",
                     (deployment.pipeline, deployment.to_release),
                 )
+
+
+def _set_strategy(db: sqlite3.Connection, pipeline: str, run: int, strategy: str) -> None:
+    if strategy:
+        db.execute("INSERT OR REPLACE INTO deployment_strategies VALUES (?,?,?)", (pipeline, run, strategy))
 
 
 def _mark(db: sqlite3.Connection, pipeline: str, number: int | None, state: ReleaseState) -> None:

@@ -46,6 +46,7 @@ class History:
             numbers = [row["number"] for row in rows]
             for number in numbers:
                 db.execute("DELETE FROM events WHERE pipeline=? AND run=?", (pipeline, number))
+                db.execute("DELETE FROM deployment_strategies WHERE pipeline=? AND run=?", (pipeline, number))
                 db.execute("DELETE FROM runs WHERE pipeline=? AND number=?", (pipeline, number))
         self.prune_events(pipeline)
         return numbers

@@ -98,7 +98,7 @@ def deployment_from_row(row: sqlite3.Row) -> Deployment:
         reason=row["reason"],
         started_at=parse_time(row["started_at"]),
         finished_at=optional_time(row["finished_at"]),
-        strategy=row["strategy"],
+        strategy=row["strategy"] or "",
     )
 
 

@@ -1,7 +1,8 @@
--- Version 11: how far each service of an open deployment is, and the strategy of each deployment.
+-- Version 11: how far each service of an open deployment is, and the strategy of each run's deployment.
 --
 -- Times are in seconds. `baked` is the time that the release has received traffic in this step.
 CREATE TABLE deployment_progress (
+  pipeline TEXT NOT NULL,
   deployment INTEGER NOT NULL,
   service TEXT NOT NULL,
   position INTEGER NOT NULL,
@@ -13,8 +14,12 @@ CREATE TABLE deployment_progress (
   share REAL NOT NULL,
   bake_time REAL NOT NULL,
   baked REAL NOT NULL,
-  PRIMARY KEY (deployment, service)
+  PRIMARY KEY (pipeline, deployment, service)
 ) WITHOUT ROWID;
 
--- Empty for `pipeline down`, and for deployments by an earlier version.
-ALTER TABLE deployments ADD COLUMN strategy TEXT NOT NULL DEFAULT ''
+CREATE TABLE deployment_strategies (
+  pipeline TEXT NOT NULL,
+  run INTEGER NOT NULL,
+  strategy TEXT NOT NULL,
+  PRIMARY KEY (pipeline, run)
+) WITHOUT ROWID

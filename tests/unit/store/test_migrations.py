@@ -26,7 +26,7 @@ from pipeline.store.records import (
 from pipeline.store.store import Store
 from tests.unit.store.previous_versions import BEGAN, ENDED, Version3, content, create_database
 
-VERSION = 10
+VERSION = 11
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
@@ -92,7 +92,9 @@ def test_a_migration_of_version_3_changes_no_existing_table(tmp_path: Path) -> N
     }
     jobs = {"job_runs", "job_schedules"}
     accessories = {"accessories", "deployed_accessories"}
-    assert new == {"services", "scales", "webhook_deliveries", "run_times", *accessories, *jobs, *stacks}
+    deployments = {"deployment_progress", "deployment_strategies"}
+    others = {"services", "scales", "webhook_deliveries", "run_times"}
+    assert new == {*others, *accessories, *deployments, *jobs, *stacks}
 
 
 def test_a_process_of_version_3_continues_beside_the_current_version(tmp_path: Path) -> None:
