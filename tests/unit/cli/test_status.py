@@ -24,6 +24,7 @@ from pipeline.acme.state import CertificateFiles, CertificateState
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Declaration, Target
 from pipeline.balancer.model.acme import AcmeCertificate
+from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import EngineFault, SystemFault
 from pipeline.base.home import Home
 from pipeline.base.lock import is_stopped, work_lock
@@ -33,6 +34,7 @@ from pipeline.engine.container import ContainerSpec, HealthProbe
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_SERVICE, ROLE_APP
 from pipeline.events import Event
 from pipeline.http.client import Daemon
+from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import ApprovalDecision, Run, RunState, Trigger
 from pipeline.store.store import Store
@@ -436,3 +438,63 @@ def test_certificates_of_authorities(balancer: tuple[Balancer, FakePlane], store
         (["c.test"], True, "c.test: no proof"),
         (["d.test"], True, ""),
     ]
+
+
+def test_a_deployment_shows_its_step(store: Store) -> None:
+    """The strategy, the step, its share and what each service waits for are shown, and given to programs."""
+    begin_run(store, "shop")
+    row = store.deployments.begin("shop", 1, 4, 5, "canary")
+    since = SYSTEM.now()
+    store.progress.set(row, ServiceProgress("api", "canary", ShiftPhase.DONE, since))
+    minutes = timedelta(minutes=10)
+    web = ServiceProgress("web", "canary", ShiftPhase.SHIFT, since, 0, 2, 10.0, minutes, timedelta(seconds=90))
+    store.progress.set(row, web)
+    shown = output_of(status.command)
+    assert "deploying release 5 by canary\n" in shown
+    assert "api is done\n" in shown
+    assert (
+        "web is in step 1 of 2 of canary, with 10 % of the requests: waits for its bake time, 0:01:30 of 0:10:00\n"
+        in shown
+    )
+    found = json.loads(output_of(status.command, "--json"))["deployment"]
+    assert {key: found[key] for key in ("run", "from_release", "to_release", "strategy", "held")} == {
+        "run": 1,
+        "from_release": 4,
+        "to_release": 5,
+        "strategy": "canary",
+        "held": False,
+    }
+    assert found["services"][1] == {
+        "service": "web",
+        "strategy": "canary",
+        "phase": "shift",
+        "step": 1,
+        "steps": 2,
+        "share": 10.0,
+        "bake_time": 600.0,
+        "baked": 90.0,
+        "waits_for": "its bake time, 0:01:30 of 0:10:00",
+    }
+
+
+def test_a_held_deployment_is_shown(store: Store) -> None:
+    """A deployment whose run is queued again is held, and is no interrupted work."""
+    put(store)
+    row = store.deployments.begin("shop", 1, 4, 5, "canary")
+    store.progress.set(row, ServiceProgress("web", "canary", ShiftPhase.SHIFT, SYSTEM.now(), 0, 2, 10.0))
+    shown = output_of(status.command)
+    assert "deploying release 5 by canary; it is held until its run continues\n" in shown
+    assert "interrupted" not in shown
+    assert json.loads(output_of(status.command, "--json"))["deployment"]["held"]
+
+
+def test_history_names_the_strategy(store: Store) -> None:
+    """The strategy of each run that has deployed is in a column, and in the JSON."""
+    put(store)
+    put(store, RunRequest(Trigger.HOOK, **COMMIT | {"sha": "f" * 40}))
+    store.deployments.begin("shop", 2, 4, 5, "blue_green")
+    header, *rows = output_of(history.command).splitlines()
+    column = header.index("STRATEGY")
+    assert [row[column : column + 10].strip() for row in rows] == ["blue_green", ""]
+    runs = json.loads(output_of(history.command, "--json"))
+    assert [run["strategy"] for run in runs] == ["blue_green", None]

@@ -14,7 +14,7 @@ from pipeline.api import Image, Revision, StageContext
 from pipeline.balancer.alternate import shares
 from pipeline.balancer.balancer import Balancer
 from pipeline.base.clock import SYSTEM
-from pipeline.base.errors import StageFailed
+from pipeline.base.errors import PenstockError, StageFailed
 from pipeline.config.load import load
 from pipeline.config.service_spec import ServiceSpec
 from pipeline.events import Event, Events
@@ -68,6 +68,8 @@ class Shop:
         self.kill_at: tuple[str, int] | None = None
         self.strategy = "canary"
         self.replicas = 2
+        self.is_queued = False
+        """Runs come from the queue, as those of the daemon do. One that is queued goes on."""
         self.settings = ""
         self.alarms: dict[str, str] = {}
         self.judgement = Judgement()
@@ -156,6 +158,12 @@ class Shop:
 
     def _begin_run(self) -> int:
         store = self._context.store
+        if self.is_queued:
+            if not store.queue.unfinished("shop"):
+                store.queue.put("shop", [RunRequest(Trigger.HOOK, sha="b" * 40)], mode="queued")
+            claimed = store.queue.claim("shop", "queued")
+            assert claimed is not None
+            return claimed.number
         for run in store.runs.running("shop"):
             store.runs.finish("shop", run.number, RunState.INTERRUPTED)
         run = store.queue.begin("shop", RunRequest(Trigger.COMMAND, None), "superseded")
@@ -165,13 +173,24 @@ class Shop:
     def deploy(self, commit: str) -> Release:
         """Deploy a commit, as a new process."""
         revision = Revision(commit * 40, "main", "Ann", "Say", SYSTEM.now().wall, "/srv/a.git")
-        return DockerDeploy().deploy(self.context(), revision, Image(f"sha256:{commit}", f"shop:{commit}"))
+        context = self.context()
+        try:
+            release = DockerDeploy().deploy(context, revision, Image(f"sha256:{commit}", f"shop:{commit}"))
+        except PenstockError:
+            self._context.store.runs.finish("shop", context.run, RunState.FAILED)
+            raise
+        self._context.store.runs.finish("shop", context.run, RunState.SUCCEEDED)
+        return release
 
     def kill(self, commit: str, kind: str, count: int = 0) -> None:
         """Deploy a commit in a process that dies at an event."""
         self.kill_at = (kind, count)
         with pytest.raises(Killed):
             self.deploy(commit)
+
+    def is_current(self) -> bool:
+        """Return whether the active release has the current configuration, and nothing moves away from it."""
+        return DockerDeploy().is_current(self._pipeline_context().stage_context())
 
     def command(self, name: str) -> None:
         """Execute another command than `run`, as a new process."""

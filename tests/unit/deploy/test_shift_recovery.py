@@ -1,0 +1,89 @@
+"""What the daemon and commands do with a deployment in whose traffic shift a process has died."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline.api import StageContext
+from pipeline.runner.status import PipelineStatus, has_abandoned_work
+from pipeline.store.records import RunState
+from tests.unit.deploy.shifts import Shop
+
+
+@pytest.fixture
+def shop(context: StageContext, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    """The shop with an active release, whose process has died in the first step of a canary that came from the queue."""
+    shop = Shop(context, monkeypatch)
+    shop.strategy = "{type: canary, percent: 10, bake_time: 30s}"
+    with shop.running():
+        shop.deploy("a")
+        shop.is_queued = True
+        shop.kill("b", "shift.step")
+        shop.events.clear()
+        yield shop
+
+
+def state(context: StageContext) -> RunState:
+    """Return the state of the run that has died."""
+    return context.store.queue.run("shop", 2).state
+
+
+def test_the_daemon_holds_it_for_its_run(shop: Shop, context: StageContext) -> None:
+    """The run is queued again. Until it continues, nothing is undone, and nothing is abandoned."""
+    assert has_abandoned_work(context.store, "shop")
+    shop.recover()
+    assert state(context) is RunState.QUEUED
+    assert shop.shares() == {"web": 10.0}
+    assert not has_abandoned_work(context.store, "shop")
+    status = PipelineStatus.of(context.home, context.store, "shop")
+    assert (status.held, status.interrupted) == (True, False)
+    held = [event.message for event in shop.events if event.kind == "deployment.held"]
+    assert held == [
+        "the deployment of release 2 stays as it is: web is in step 1 of 2 of canary, with 10 % of the requests"
+    ]
+    shop.deploy("b")
+    shop.assert_at_home("b")
+    assert context.store.deployments.strategies("shop", [2]) == {2: "canary"}
+
+
+def test_a_run_that_died_too_often_is_undone(shop: Shop, context: StageContext) -> None:
+    """It is not queued again, so nothing would continue its deployment."""
+    for _ in range(3):
+        shop.recover()
+        shop.kill("b", "deployment.resumed")
+    assert context.store.queue.run("shop", 2).attempts == 4
+    shop.recover()
+    assert shop.shares() == {"web": 10.0}
+    shop.kill("b", "deployment.resumed")
+    shop.recover()
+    assert state(context) is RunState.INTERRUPTED
+    shop.assert_at_home("a")
+
+
+def test_a_cancelled_run_is_undone(shop: Shop, context: StageContext) -> None:
+    """Its deployment is abandoned once it has left the queue."""
+    shop.recover()
+    context.store.queue.cancel("shop", 2, "cancelled")
+    assert has_abandoned_work(context.store, "shop")
+    shop.recover()
+    shop.assert_at_home("a")
+
+
+def test_recover_undoes_what_a_queued_run_would_continue(shop: Shop, context: StageContext) -> None:
+    """The user wants the previous release, and no daemon runs."""
+    shop.recover()
+    shop.recover(holds=False)
+    shop.assert_at_home("a")
+    assert state(context) is RunState.QUEUED
+
+
+def test_the_active_commit_is_deployed_again(shop: Shop, context: StageContext) -> None:
+    """A run of the active release is no empty run while another release has some of the requests."""
+    shop.recover()
+    assert not shop.is_current()
+    context.store.queue.cancel("shop", 2, "cancelled")
+    shop.deploy("a")
+    shop.assert_at_home("a")
+    assert shop.is_current()
