@@ -34,9 +34,7 @@ def command(file: Path, parameters: tuple[str, ...], count: int, as_json: bool) 
             from pipeline.http.responses import HistoryResponse
 
             found = [
-                HistoryResponse.of(
-                    run, opened.store.runs.stages(opened.name, run.number), strategies.get(run.number)
-                )
+                HistoryResponse.of(run, opened.store.runs.stages(opened.name, run.number), strategies.get(run.number))
                 for run in runs
             ]
             click.echo(json.dumps([run.as_data() for run in found]))

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
     """Repair the state after a crash, and start the balancer if it is not running.
 
-    An interrupted deployment is rolled back to the last good release. `run`, `rollback` and `down` do so first, but `run`
-    continues one that shifts traffic to the same release. If `pipeline serve` manages the pipeline, the daemon recovers
-    it, and this command does nothing.
+    An interrupted deployment is rolled back to the last good release. `run`, `rollback` and `down` do so first, except
+    that `run` continues one that has shifted traffic to the same release. If `pipeline serve` manages the pipeline, the
+    daemon recovers it, and this command does nothing.
     """
     from pipeline.balancer.planes import open_balancer
     from pipeline.http.client import Daemon

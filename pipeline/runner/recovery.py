@@ -27,9 +27,9 @@ def needs_recovery(context: StageContext, working: Collection[int] = ()) -> bool
 def recover(pipeline_context: PipelineContext, working: Collection[int] = (), *, holds: bool | None = None) -> None:
     """Undo the deployment of a dead process, and close or requeue its runs. The caller holds the pipeline's lock.
 
-    The runs in `working` are the caller's own, and are left alone. A deployment that has moved traffic is held instead of
-    undone if its run is queued again. `holds`: it is held in any case, for a run that the caller begins, which continues or
-    undoes it, or not at all.
+    The runs in `working` are the caller's own, and are left alone. A deployment that has moved traffic is held instead
+    of undone if its run is queued again. With `holds` True it is held in any case, for a run that the caller begins and
+    that continues or undoes it. With False it is undone in any case.
     """
     from pipeline.engine.hosts import local_engine
 

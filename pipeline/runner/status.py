@@ -23,8 +23,8 @@ class PipelineStatus:
     `daemon` is the process of `pipeline serve`. `worker` is the process that holds the pipeline's lock, which may be
     another one. `runs` are the unfinished runs, oldest first, and `stages` the current stages of the running ones.
     `disabled` maps disabled stages to their reasons. `drift` was found by the daemon and is not repaired yet.
-    `interrupted` means that a process died and its work is not recovered yet. `deployment` is the open one, and `progress`
-    how far each of its services is. `held` means that a process died in it, and a queued run continues it.
+    `interrupted` means that a process died and its work is not recovered yet. `deployment` is the open one, and
+    `progress` how far each of its services is. `held` means that a process died in it, and a queued run continues it.
     """
 
     daemon: LockHolder | None
@@ -88,7 +88,7 @@ def has_abandoned_work(store: Store, pipeline: str, working: Collection[int] = (
 
 
 def is_held(store: Store, deployment: Deployment) -> bool:
-    """Return whether a deployment that has moved traffic stays as it is until its run, which is queued, continues it."""
+    """Return whether a deployment that has moved traffic stays as it is until its queued run continues it."""
     run = store.runs.get(deployment.pipeline, deployment.run)
     return run is not None and run.state is RunState.QUEUED and store.progress.can_continue(deployment)
 

@@ -16,8 +16,8 @@ class ShiftPhase(StrEnum):
     """A phase of a service's deployment.
 
     `install`: the new release starts beside the previous one. `shift`: the traffic moves step by step. `retire`: the
-    previous release is drained; there is no way back from here. `home`: the new replicas move to the home group. `bake`:
-    a rolling deployment has replaced all replicas and waits. `undo`: everything is taken back.
+    previous release is drained, which is not undone. `home`: the new replicas move to the home group. `bake`: a rolling
+    deployment has replaced all replicas and waits. `undo`: everything is taken back.
     """
 
     INSTALL = "install"

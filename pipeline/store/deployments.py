@@ -52,7 +52,9 @@ class Deployments:
     def strategies(self, pipeline: str, runs: Iterable[int]) -> dict[int, str]:
         """Return the strategy of the deployment of each run from the first of these on."""
         found = self._db.rows(
-            "SELECT run, strategy FROM deployment_strategies WHERE pipeline=? AND run>=?", pipeline, min(runs, default=0)
+            "SELECT run, strategy FROM deployment_strategies WHERE pipeline=? AND run>=?",
+            pipeline,
+            min(runs, default=0),
         )
         return {row["run"]: row["strategy"] for row in found}
 

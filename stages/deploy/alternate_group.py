@@ -11,6 +11,7 @@ from pipeline.balancer.model import Declaration
 from pipeline.balancer.model.alternate_group import TestTraffic
 from pipeline.balancer.registry import Registry
 from pipeline.config.release import ReleaseSpec
+from pipeline.config.service import ServiceSettings
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,16 @@ def with_current_alternates(
         if share is not None and home in wanted.target_groups
     }
     return with_alternates(wanted, alternates)
+
+
+def with_test_traffic(declared: Declaration, services: Mapping[str, ServiceSettings]) -> Declaration:
+    """Return what the deployments of services will declare for their test traffic, as far as it may be refused."""
+    alternates = {
+        each.target_group: Alternate(0.0, each.strategy.test_traffic)
+        for each in services.values()
+        if each.target_group and each.strategy and each.strategy.test_traffic
+    }
+    return with_alternates(declared, alternates) if alternates else declared
 
 
 def _test_traffic(spec: ReleaseSpec, home: str) -> TestTraffic | None:

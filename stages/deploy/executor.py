@@ -53,8 +53,8 @@ class RolloutExecutor:
     """One rollout to one release, whose replicas are made from `spec`, or to nothing if `spec` is None.
 
     A replica gets `restart` as its policy once it is healthy. `wait` passes the seconds between two observations while
-    no action is in progress, and returns earlier if the rollout is cancelled. `healthy_text` says what a new target in a
-    target group is once it is healthy.
+    no action is in progress, and returns earlier if the rollout is cancelled. `healthy_text` says what a new target in
+    a target group is once it is healthy.
     """
 
     def __init__(

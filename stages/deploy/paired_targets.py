@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from pipeline.balancer.model import Target, TargetHealth, TargetState
 from stages.deploy.moving_targets import MemberGroup, MovingTargets
-from stages.deploy.replicas import Targets
 
 
 @dataclass(frozen=True)

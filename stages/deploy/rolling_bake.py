@@ -49,7 +49,8 @@ class RollingBake:
         self._watch = StepWatch(clock, judge, progress, stored.set)
         if not is_known:
             stored.set(progress)
-            text = f"{service} of release {release} has replaced all containers, and bakes for {format_duration(bake_time)}"
+            name, bakes = f"{service} of release {release}", format_duration(bake_time)
+            text = f"{name} has replaced all containers, and bakes for {bakes}"
             events.emit(EventKind.BAKE_STARTED, text, service=service, release=release)
 
     def _begun(self, service: str, bake_time: timedelta) -> ServiceProgress:

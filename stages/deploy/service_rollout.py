@@ -109,7 +109,7 @@ class ServiceRollout:
         self._shift(spec, release, wanted, alternate, None, threading.Event()).return_traffic()
 
     def shifts(self, spec: ServiceSpec, wanted: DesiredState) -> bool:
-        """Return whether a new deployment moves the traffic: a previous release has it, and another template is wanted."""
+        """Return whether a new deployment moves the traffic: another template than the wanted one has it now."""
         if spec.settings.strategy is None or not spec.settings.strategy.is_shifting:
             return False
         templates = {r.template for r in self.replica_set().observe().replicas if r.is_running and r.target}

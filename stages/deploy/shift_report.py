@@ -24,7 +24,11 @@ class ShiftReport:
 
     def resumed(self, progress: ServiceProgress) -> None:
         """Report that a deployment goes on where a process that died has left it."""
-        self._emit(EventKind.SHIFT_RESUMED, f"{self._name} continues where a process has died: it {progress.describe()}", progress)
+        self._emit(
+            EventKind.SHIFT_RESUMED,
+            f"{self._name} continues where a process has died: it {progress.describe()}",
+            progress,
+        )
 
     def installing(self, replicas: int) -> None:
         """Report that the alternate group is about to be declared."""

@@ -44,8 +44,8 @@ class ShiftPlan:
 class ShiftRollout:
     """One rollout of a service through its alternate group, forwards or back.
 
-    `stored` keeps its progress; a rollback needs none. `owner` is that of the groups. `judge` returns the judge of the new
-    release, and is called when it receives traffic.
+    `stored` keeps its progress; a rollback needs none. `owner` is that of the groups. `judge` returns the judge of the
+    new release, and is called when it receives traffic.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class ShiftRollout:
         self._begin(ShiftPhase.DONE, 0)
 
     def undo(self) -> None:
-        """Take all requests back to the home group, and let it have the wanted replicas. Removes the alternate group."""
+        """Give the home group all requests and the wanted replicas, and remove the alternate group."""
         self._until_finished()
 
     def return_traffic(self) -> None:

@@ -43,8 +43,8 @@ class ShiftObservation:
     `phase` and `step` are those of the stored progress. `home` and `alternate` are the names of the replicas in each
     group. The state of a replica in `replicas` is that of its group; of one in both, it is the worse one while the
     alternate group gets requests. `healthy_at_home` names the healthy targets of the home group. `share` is the
-    percentage of requests that the alternate group gets. `is_declared`: the alternate group exists, and forwards have it.
-    `baked` is the time that this step has served. `alarm` is what the judge has found.
+    percentage of requests that the alternate group gets. `is_declared`: the alternate group exists, and forwards have
+    it. `baked` is the time that this step has served. `alarm` is what the judge has found.
     """
 
     phase: ShiftPhase
@@ -64,8 +64,8 @@ class MoveType(StrEnum):
 
     `declare`: the alternate group exists, with a share of 0. `set_share`: it gets a share of the requests. `begin`: the
     next phase or step is stored. `join`: replicas of the alternate group are registered in the home group too. `leave`:
-    they drain in the alternate group, which gets no requests, and leave it. `drop`: the group is removed. `finish`: nothing
-    is left to do.
+    they drain in the alternate group, which gets no requests, and leave it. `drop`: the group is removed. `finish`:
+    nothing is left to do.
     """
 
     DECLARE = "declare"

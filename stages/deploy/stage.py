@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 from pipeline.api import Image, Revision, StageContext
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import SharedGroup, Undeclared
 from pipeline.balancer.planes import open_balancer
-from pipeline.base.errors import ConfigError, PenstockError, StageFailed, SystemFault
+from pipeline.base.errors import ConfigError, PenstockError, SystemFault
 from pipeline.config.release import ReleaseSpec, ServiceImage
 from pipeline.config.run_variables import RunVariables
 from pipeline.config.service import ServiceSettings
@@ -25,9 +26,11 @@ from stages.deploy.accessories import (
     start_accessories,
     unused_data,
 )
+from stages.deploy.alternate_group import with_test_traffic
 from stages.deploy.deployment import Deployment
 from stages.deploy.desired import active_replicas, declared_replicas, wanted_replicas
 from stages.deploy.engine_needs import check_engine
+from stages.deploy.held_deployment import continued_release, held_steps, undo_first
 from stages.deploy.image_retention import prune
 from stages.deploy.plan import plan_release
 from stages.deploy.release_command import run_release_command
@@ -52,7 +55,8 @@ class DockerDeploy:
             if isinstance(configuration.balancer, SharedGroup):
                 _check_shared(configuration.balancer, rollout.balancer)
             elif not isinstance(configuration.balancer, Undeclared):
-                rollout.balancer.check(configuration.name, configuration.balancer)
+                # With the listeners of test traffic, whose ports may be in use.
+                rollout.balancer.check(configuration.name, with_test_traffic(configuration.balancer, wanted))
             for name, settings in wanted.items():
                 section = f"deploy.services.{name}" if configuration.deploy.services else "deploy"
                 check_engine(section, settings, configuration.name, rollout.engine)
@@ -89,14 +93,14 @@ class DockerDeploy:
         with _rollout(context) as rollout:
             spec = _spec(context, revision, image or Image("", ""), found_images(context, rollout.engine))
             is_new = active is None or ReleaseSpec.parse(active.spec) != spec
-            return [*plan_accessories(context), *plan_release(context, rollout, spec, is_new=is_new)]
+            held = held_steps(context, spec)
+            return [*held, *plan_accessories(context), *plan_release(context, rollout, spec, is_new=is_new)]
 
     def deploy(self, context: StageContext, revision: Revision, image: Image) -> Release:
         """Roll out. If that fails, roll back and raise the error."""
         store, pipeline = context.store, context.configuration.pipeline.name
         spec, active = _spec(context, revision, image, _pulled_images(context, image)), store.releases.active(pipeline)
-        held = _held_release(context)
-        if held and _is_same(spec, held):
+        if held := continued_release(context, spec):
             self._continue(context, held, active)
             return store.releases.active(pipeline) or held
         self._undo_held(context)
@@ -127,21 +131,6 @@ class DockerDeploy:
         context.store.runs.set_release(held.pipeline, context.run, held.number)
         deployment = Deployment.adopt(context, row, replicas, _declared(context, active))
         self._deploy(context, deployment, held, active, replicas, is_new=True)
-
-    def _undo_held(self, context: StageContext) -> None:
-        """Undo an interrupted deployment of another release, so that this one starts from the active release."""
-        row = context.store.deployments.open(context.configuration.pipeline.name)
-        if row is None:
-            return
-        context.events.emit(EventKind.RECOVERY_STARTED, "an interrupted deployment of another release is undone first")
-        try:
-            done = self.recover(context, row)
-        except (StageFailed, ConfigError) as failure:
-            # The last good release no longer works. That must not block a new release.
-            text = f"the last good release does not become healthy: {failure.message}"
-            context.events.emit(EventKind.RECOVERY_FAILED, text)
-        else:
-            context.events.emit(EventKind.RECOVERY_FINISHED, f"recovered: {done}")
 
     def rollback(self, context: StageContext, release: Release) -> None:
         """Roll back to an earlier release. Its replicas replace the present ones, and keep their number."""
@@ -221,6 +210,9 @@ class DockerDeploy:
             except SystemFault as fault:
                 resumed.leave_open(fault)
 
+    def _undo_held(self, context: StageContext) -> None:
+        undo_first(context, partial(self.recover, context))
+
     def drift(self, context: StageContext) -> ReleaseDrift:
         """Return what finds and repairs differences from the active release."""
         return ReleaseDrift(context)
@@ -256,13 +248,9 @@ class DockerDeploy:
                     deployment.fail(failure)
                 deployment.roll_back(failure, rollout)
             try:
+                stored = deployment.stored if is_new else None
                 rollout.roll_out(
-                    spec,
-                    release.number,
-                    replicas,
-                    cancelled=context.cancelled,
-                    restarts=restarts,
-                    stored=deployment.stored if is_new else None,
+                    spec, release.number, replicas, cancelled=context.cancelled, restarts=restarts, stored=stored
                 )
             except PenstockError as failure:
                 _report_failure(context, release, failure)
@@ -319,28 +307,11 @@ def _announce(
     active: Release | None,
     replicas: Mapping[str, int],
 ) -> None:
-    text = announcement(
-        release.number, active.number if active else None, ReleaseSpec.parse(release.spec), replicas
-    )
+    text = announcement(release.number, active.number if active else None, ReleaseSpec.parse(release.spec), replicas)
     if deployment.is_resumed:
         context.events.emit(EventKind.DEPLOYMENT_RESUMED, f"continuing the deployment {text}")
     else:
         context.events.emit(EventKind.DEPLOYMENT_STARTED, text)
-
-
-def _held_release(context: StageContext) -> Release | None:
-    """Return the release of an interrupted deployment that can continue, or None."""
-    store, pipeline = context.store, context.configuration.pipeline.name
-    row = store.deployments.open(pipeline)
-    if row is None or row.to_release is None or not store.progress.can_continue(row):
-        return None
-    return store.releases.get(pipeline, row.to_release)
-
-
-def _is_same(spec: ReleaseSpec, release: Release) -> bool:
-    """Return whether a release has this image and configuration. Variables of a run have other values in each."""
-    stored = ReleaseSpec.parse(release.spec)
-    return _numbered(spec, release.number).with_values_of(stored) == stored
 
 
 def _declared(context: StageContext, active: Release | None) -> dict[str, int | None]:

@@ -29,7 +29,11 @@ class StepWatch:
     """
 
     def __init__(
-        self, clock: Clock, judge: Callable[[], Judge], progress: ServiceProgress, store: Callable[[ServiceProgress], None]
+        self,
+        clock: Clock,
+        judge: Callable[[], Judge],
+        progress: ServiceProgress,
+        store: Callable[[ServiceProgress], None],
     ) -> None:
         self._clock = clock
         self._judge = judge

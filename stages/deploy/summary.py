@@ -56,7 +56,9 @@ def _wanted(settings: ServiceSettings, replicas: int, *, is_first: bool) -> str:
     max_surge, max_unavailable = settings.rolling.limits(replicas)
     # Before the first release, there is nothing to keep.
     if settings.strategy and settings.strategy.is_shifting and not is_first:
-        return f"{replicas} wanted by {settings.strategy.type}, beside the previous ones, which all stay until the last step"
+        return (
+            f"{replicas} wanted by {settings.strategy.type}, and all previous ones are kept until the last step is over"
+        )
     kept = "" if is_first else f"never lowered below {max(0, replicas - max_unavailable)} healthy, "
     return f"{replicas} wanted, {kept}at most {replicas + max_surge} running"
 

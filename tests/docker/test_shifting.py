@@ -164,7 +164,7 @@ def test_killed_while_rolling_back(point: str, service: Project) -> None:
 
 
 def test_the_daemon_continues_a_killed_canary(service: Project) -> None:
-    """`pipeline serve`, killed in the bake time of a canary, continues it after its restart. Nothing repairs meanwhile."""
+    """`pipeline serve`, killed in the bake time of a canary, continues it after its restart, and repairs nothing."""
     with_strategy(service, "{type: canary, percent: 20, bake_time: 4s}")
     with service.load() as load:
         with serving(service) as daemon:

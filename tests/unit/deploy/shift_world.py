@@ -67,7 +67,9 @@ class ShiftWorld:
     does what it must not do.
     """
 
-    def __init__(self, steps: tuple[Step, ...], old: int, new: int, surge: int, unavailable: int, *, good: bool) -> None:
+    def __init__(
+        self, steps: tuple[Step, ...], old: int, new: int, surge: int, unavailable: int, *, good: bool
+    ) -> None:
         self.steps = steps
         self.good = good
         self.time = timedelta(0)
@@ -188,21 +190,26 @@ class ShiftWorld:
             case MoveType.BEGIN:
                 self._begin(move)
             case MoveType.JOIN:
-                for name in move.names:
-                    assert self.containers[name].template == self.desired.template
-                    self.containers[name].groups.setdefault("home", Membership())
+                self._join(move.names)
             case MoveType.LEAVE:
-                assert self.share == 0
-                for container in self.containers.values():
-                    if left := container.groups.pop("alternate", None):
-                        assert "home" in container.groups, "a replica that is in no other group leaves this one"
-                        assert left is not container.groups["home"]
+                self._leave()
             case MoveType.DROP:
                 assert not any("alternate" in c.groups for c in self.containers.values())
                 assert self.share == 0
                 self.is_declared = False
             case MoveType.FINISH:
                 self._finish()
+
+    def _join(self, names: frozenset[str]) -> None:
+        for name in names:
+            assert self.containers[name].template == self.desired.template
+            self.containers[name].groups.setdefault("home", Membership())
+
+    def _leave(self) -> None:
+        assert self.share == 0
+        for container in self.containers.values():
+            if container.groups.pop("alternate", None):
+                assert "home" in container.groups, "a replica that is in no other group leaves this one"
 
     def _set_share(self, share: float) -> None:
         assert self.is_declared
@@ -246,27 +253,36 @@ class ShiftWorld:
             assert "home" not in container.groups, f"{action.verb} {action.name}, a replica of the previous release"
         match action.verb:
             case ActionType.REGISTER:
-                is_new = self.phase in (ShiftPhase.INSTALL, ShiftPhase.SHIFT, ShiftPhase.RETIRE)
-                assert self.is_declared or not is_new
-                container.groups.setdefault("alternate" if is_new else "home", Membership())
+                self._register(container)
             case ActionType.SET_RESTART_POLICY:
                 container.settled = True
             case ActionType.DEREGISTER:
                 self._deregister(action.name)
             case ActionType.ABORT:
-                for member in container.groups.values():
-                    assert member.state is TargetState.DRAINING
-                    assert self.time - member.since >= DELAY
-                    member.in_flight = 0
+                self._abort(container)
             case ActionType.STOP:
-                for group, member in container.groups.items():
-                    assert member.state is TargetState.DRAINING, f"{action.name} may get requests of {group}"
-                    assert member.in_flight == 0 or self.time - member.since >= DELAY
-                container.pending = True
+                self._stop(container)
             case ActionType.REMOVE:
                 assert not container.running
                 assert all(m.state is TargetState.DRAINING for m in container.groups.values())
                 del self.containers[action.name]
+
+    def _register(self, container: Container) -> None:
+        is_new = self.phase in (ShiftPhase.INSTALL, ShiftPhase.SHIFT, ShiftPhase.RETIRE)
+        assert self.is_declared or not is_new
+        container.groups.setdefault("alternate" if is_new else "home", Membership())
+
+    def _abort(self, container: Container) -> None:
+        for member in container.groups.values():
+            assert member.state is TargetState.DRAINING
+            assert self.time - member.since >= DELAY
+            member.in_flight = 0
+
+    def _stop(self, container: Container) -> None:
+        for group, member in container.groups.items():
+            assert member.state is TargetState.DRAINING, f"a container is stopped that may get requests of {group}"
+            assert member.in_flight == 0 or self.time - member.since >= DELAY
+        container.pending = True
 
     def _deregister(self, name: str) -> None:
         container = self.containers[name]
@@ -325,10 +341,6 @@ class ShiftWorld:
         self.alarm = None
         for container in self.containers.values():
             container.started_here = container.settled = container.pending = False
-
-    def half_deregistered(self, name: str) -> None:
-        """Kill the process between two groups of which it deregisters a target."""
-        self.kill()
 
     def settle(self) -> None:
         """Let everything that takes a while be done, and the world behave."""

@@ -18,8 +18,8 @@ from pipeline.base.errors import PenstockError, StageFailed
 from pipeline.config.load import load
 from pipeline.config.service_spec import ServiceSpec
 from pipeline.events import Event, Events
-from pipeline.runner.recovery import recover
 from pipeline.runner.context import PipelineContext
+from pipeline.runner.recovery import recover
 from pipeline.store.deployment_progress import ServiceProgress
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import DeploymentState, Release, RunState, Trigger
@@ -108,10 +108,10 @@ class Shop:
                     self.plane.answer_checks(name)
             self.plane.run_checks()
 
-    def _judge(self, spec: ServiceSpec, release: int) -> Judge:  # noqa: ARG002
+    def _judge(self, spec: ServiceSpec, release: int) -> Judge:
         return _Judge(self, self.alarms.get(spec.image_id.removeprefix("sha256:")))
 
-    def _hooks(self, spec: ServiceSpec, release: int) -> Lifecycle:  # noqa: ARG002
+    def _hooks(self, spec: ServiceSpec, release: int) -> Lifecycle:
         return _Hooks(self)
 
     def context(self) -> StageContext:
@@ -132,7 +132,7 @@ class Shop:
         )
 
     def _text(self) -> str:
-        settings = "replicas: {}, strategy: {}{}".format(self.replicas, self.strategy, self.settings)
+        settings = f"replicas: {self.replicas}, strategy: {self.strategy}{self.settings}"
         groups = ", ".join(GROUP.format(name=name) for name in self.names)
         listeners = ", ".join(LISTENER.format(port=8000 + n, name=name) for n, name in enumerate(self.names))
         if len(self.names) == 1:

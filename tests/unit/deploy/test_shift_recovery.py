@@ -14,7 +14,7 @@ from tests.unit.deploy.shifts import Shop
 
 @pytest.fixture
 def shop(context: StageContext, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
-    """The shop with an active release, whose process has died in the first step of a canary that came from the queue."""
+    """The shop with an active release, and a canary from the queue whose process has died in its first step."""
     shop = Shop(context, monkeypatch)
     shop.strategy = "{type: canary, percent: 10, bake_time: 30s}"
     with shop.running():

@@ -128,7 +128,7 @@ def test_an_alarm_rolls_back(shops: Shops) -> None:
     """The requests go back before any container is touched, and the run's error is the text of the alarm."""
     shop = shops()
     shop.alarms["b"] = "http_5xx_ratio 12 %"
-    with pytest.raises(RolledBack, match="^http_5xx_ratio 12 %; release 1 is active again$"):
+    with pytest.raises(RolledBack, match=r"^http_5xx_ratio 12 %; release 1 is active again$"):
         shop.deploy("b")
     shop.assert_at_home("a")
     assert shop.shown_shares() == [10.0]
@@ -268,7 +268,7 @@ def test_a_release_that_is_not_healthy_gets_no_request(shops: Shops) -> None:
     shop = shops()
     shop.broken.add("sha256:b")
     shop.settings = ", deploy_timeout: 300ms"
-    with pytest.raises(RolledBack, match="it was not healthy for 0.3 s"):
+    with pytest.raises(RolledBack, match=r"it was not healthy for 0\.3 s"):
         shop.deploy("b")
     assert shop.shown_shares() == []
     shop.assert_at_home("a")

@@ -42,8 +42,11 @@ def run(made: ShiftWorld, until: MoveType | None = None, phase: ShiftPhase | Non
 
 def moves(found: list[ShiftDecision]) -> list[str]:
     return [
-        f"{m.type} {m.share:g}" if m.type is MoveType.SET_SHARE else f"{m.type} {m.phase} {m.step}" if m.type
-        is MoveType.BEGIN else str(m.type)
+        f"{m.type} {m.share:g}"
+        if m.type is MoveType.SET_SHARE
+        else f"{m.type} {m.phase} {m.step}"
+        if m.type is MoveType.BEGIN
+        else str(m.type)
         for each in found
         if (m := each.move)
     ]

@@ -1,0 +1,59 @@
+"""A deployment that an earlier process has left open: whether a run continues it, and what the plan says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pipeline.api import StageContext
+from pipeline.base.errors import ConfigError, StageFailed
+from pipeline.config.release import ReleaseSpec
+from pipeline.config.run_variables import RunVariables
+from pipeline.event_kinds import EventKind
+from pipeline.store.deployment_progress import ShiftPhase
+from pipeline.store.records import Deployment, Release
+
+
+def continued_release(context: StageContext, spec: ReleaseSpec) -> Release | None:
+    """Return the release of the open deployment if a run of `spec` continues it, or None.
+
+    It must have moved traffic, with the same images and configuration. Variables of a run have other values in each.
+    """
+    store, pipeline = context.store, context.configuration.pipeline.name
+    row = store.deployments.open(pipeline)
+    if row is None or row.to_release is None or not store.progress.can_continue(row):
+        return None
+    release = store.releases.get(pipeline, row.to_release)
+    if release is None:
+        return None
+    stored = ReleaseSpec.parse(release.spec)
+    numbered = spec.with_variables(RunVariables(release=release.number))
+    return release if numbered.with_values_of(stored) == stored else None
+
+
+def undo_first(context: StageContext, undo: Callable[[Deployment], str]) -> None:
+    """Undo the open deployment if there is one, so that the next one starts from the active release."""
+    row = context.store.deployments.open(context.configuration.pipeline.name)
+    if row is None:
+        return
+    context.events.emit(EventKind.RECOVERY_STARTED, "an interrupted deployment is undone first")
+    try:
+        done = undo(row)
+    except (StageFailed, ConfigError) as failure:
+        # The last good release no longer works. That must not block a new release.
+        text = f"the last good release does not become healthy: {failure.message}"
+        context.events.emit(EventKind.RECOVERY_FAILED, text)
+    else:
+        context.events.emit(EventKind.RECOVERY_FINISHED, f"recovered: {done}")
+
+
+def held_steps(context: StageContext, spec: ReleaseSpec) -> list[str]:
+    """Return what a run of `spec` does with the open deployment, as steps of its plan."""
+    store = context.store
+    row = store.deployments.open(context.configuration.pipeline.name)
+    if row is None:
+        return []
+    if continued_release(context, spec) is None:
+        return ["undo the interrupted deployment first"]
+    moving = [found for found in store.progress.all(row) if found.phase is not ShiftPhase.DONE]
+    where = "; ".join(f"{found.service} {found.describe()}" for found in moving)
+    return [f"continue the interrupted deployment of release {row.to_release}{f': {where}' if where else ''}"]
