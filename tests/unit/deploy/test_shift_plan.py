@@ -9,6 +9,7 @@ import pytest
 from pipeline.config.load import load
 from pipeline.config.release import ReleaseSpec
 from stages.deploy.shift_plan import shift_steps
+from tests.support.paths import ROOT
 
 PIPELINE = """\
 name: shop
@@ -68,3 +69,15 @@ def test_the_plan_of_each_strategy(strategy: str, shares: list[str], test: str, 
     assert limits == (
         "healthy targets: the rollout keeps all 2 previous ones until the last step is over; containers: at most 5"
     )
+
+
+def test_the_plan_in_the_documentation(tmp_path: Path) -> None:
+    """docs/strategies.md shows the plan of its first example."""
+    page = (ROOT / "docs" / "strategies.md").read_text()
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(page.partition("```yaml\n")[2].partition("```")[0])
+    spec = ReleaseSpec.of(load(file), image_id="i", image_tag="t", sha="a" * 40, subject="")
+    chosen = spec.services["web"].strategy
+    assert chosen is not None
+    steps, limits = shift_steps(spec.service("web"), chosen, 3, 3)
+    assert page.partition("```text\n")[2].partition("```")[0].splitlines() == [*steps, limits]
