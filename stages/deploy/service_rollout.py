@@ -195,7 +195,8 @@ class ServiceRollout:
             service=self._name,
             strategy=strategy.type if strategy else "rolling",
             steps=strategy.steps() if strategy else (),
-            desired=wanted,
+            # After a restart of the machine, the targets of a step that continues are unhealthy for a moment.
+            desired=replace(wanted, unhealthy_timeout=spec.settings.unhealthy_timeout) if stored else wanted,
             spec=self._replica_spec(spec, release, wanted.template),
             restart=RestartPolicy(spec.settings.restart),
             has_test_traffic=strategy is not None and strategy.test_traffic is not None,

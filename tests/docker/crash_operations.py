@@ -54,6 +54,17 @@ def _change(stage: Stage) -> None:
     stage.declare(_RULE.format(stage.version))
 
 
+def _commit_canary(stage: Stage) -> None:
+    _serve(stage)
+    stage.declare_strategy("{type: canary, percent: 20, bake_time: 1s}")
+    stage.commit()
+
+
+def _break_canary(stage: Stage) -> None:
+    _break(stage)
+    stage.declare_strategy("{type: canary, percent: 20, bake_time: 1s}")
+
+
 def _commit_both(stage: Stage) -> None:
     if not stage.project.workers:
         stage.add_worker()
@@ -113,6 +124,8 @@ def _is_latest(stage: Stage) -> None:
 OPERATIONS = {
     "rollout": Operation(_always("run"), _commit, _is_latest),
     "change": Operation(_always("run"), _change, _is_latest),
+    "canary": Operation(_always("run"), _commit_canary, _is_latest),
+    "canary-failure": Operation(_always("run"), _break_canary, code=4),
     "failure": Operation(_always("run"), _break, code=4),
     "rollback": Operation(lambda stage: ("rollback", str(stage.retired())), _serve_two, refusal="is already active"),
     "services": Operation(_always("run"), _commit_both, _is_latest),

@@ -65,6 +65,7 @@ class Stage:
         self.version = 1
         self.name = ""
         self._timeout = "20s"
+        self._strategy = "rolling"
         self.project.create()
         self._secure_port = self.project.port
         self.project.take_port()
@@ -83,7 +84,7 @@ class Stage:
         services = [("target_group: web\n  replicas: 2", _SERVICES)] if self.project.workers else []
         self.project.configure(
             (f"[{plain}]", f"[{plain}, {secure}]"),
-            ("deploy_timeout: 20s", f"deploy_timeout: {self._timeout}"),
+            ("deploy_timeout: 20s", f"deploy_timeout: {self._timeout}\n  strategy: {self._strategy}"),
             *services,
         )
 
@@ -95,6 +96,11 @@ class Stage:
     def declare_timeout(self, timeout: str) -> None:
         """Write pipeline.yaml with a `deploy_timeout`."""
         self._timeout = timeout
+        self.declare()
+
+    def declare_strategy(self, strategy: str) -> None:
+        """Write pipeline.yaml with a `strategy`."""
+        self._strategy = strategy
         self.declare()
 
     def renew(self, names: int = 1) -> None:
