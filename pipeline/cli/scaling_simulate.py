@@ -118,7 +118,7 @@ def command(
     load = read_log(logs, target_group)
     count = max(1, chosen.min) if initial is None else initial
     start = datetime.fromtimestamp(load.start, UTC)
-    result = simulate(load.requests(), chosen, model, initial=count, start=start, zone=local_zone())
+    result = simulate(load.requests(), chosen, model, initial=count, start=start, zone=chosen.zone(local_zone()))
     number = fixed or result.most_replicas
     compared = simulate_fixed(load.requests(), number, model)
     if as_json:

@@ -16,7 +16,7 @@ from pipeline.config.container_values import ImageName
 from pipeline.config.published_port import PublishedPorts, published_port
 from pipeline.config.service import ServiceHealthCheck
 from pipeline.config.steps import Command
-from pipeline.config.time_zone import TimeZone
+from pipeline.base.time_zone import TimeZone
 from pipeline.engine.container import PublishedPort
 
 _TIMEOUT = timedelta(hours=1)

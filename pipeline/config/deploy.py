@@ -11,16 +11,22 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pipeline.balancer.model import Name
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Whole
+from pipeline.base.time_zone import TimeZone
 from pipeline.config.container_values import ImageName
 from pipeline.config.job import NOT_OF_JOB, OF_JOB, job_mistakes
+from pipeline.config.scaling import scaling_mistakes
 from pipeline.config.service import ServiceHealthCheck, ServiceSettings
-from pipeline.config.time_zone import TimeZone
 from pipeline.engine.labels import DEFAULT_SERVICE
+from pipeline.scaling.policy import ScalingPolicy
 
 OF_RELEASE = frozenset({"uses", "options", "approval", "release_command", "retain"})
 """The settings that a release has once, for all its services."""
 
-_REPLICAS = "Number of containers. Not part of a release."
+_REPLICAS = "Number of containers. Not part of a release. With `scaling`, the number of the first deployment."
+_SCALING = (
+    "Auto scaling: bounds and targets by which the daemon changes the number of containers. Not part of a release. "
+    "None: the number stays."
+)
 _MAX_SERVICES = 32
 
 
@@ -44,6 +50,7 @@ class Service(ServiceSettings):
         None, description="Image of the service, such as redis:7, pulled if it is missing. None: that of `deploy`."
     )
     replicas: Whole = Field(1, ge=1, le=500, description=_REPLICAS)
+    scaling: ScalingPolicy | None = Field(None, description=_SCALING)
     after: tuple[Name, ...] = Field(
         (), description="Services that must be healthy in the new release before this one is replaced."
     )
@@ -67,6 +74,7 @@ class Deploy(ServiceSettings):
         "is pulled, and nothing is built. None: the built image.",
     )
     replicas: Whole = Field(1, ge=1, le=500, description=_REPLICAS)
+    scaling: ScalingPolicy | None = Field(None, description=_SCALING)
     services: dict[Name, Service] = Field(
         {},
         max_length=_MAX_SERVICES,
@@ -86,14 +94,21 @@ class Deploy(ServiceSettings):
         return {name: self._completed(self.services[name]) for name in self._order()}
 
     def all_replicas(self) -> dict[str, int]:
-        """Return the number of replicas of each service. Jobs have none."""
+        """Return the declared number of replicas of each service: with `scaling`, `min` by default. Jobs have none."""
+        scaling = self.all_scaling()
+        defaults = {name: scaling[name].min if name in scaling else 1 for name in self._replicated()}
+        return {name: self._set_replicas(name) or default for name, default in defaults.items()}
+
+    def all_scaling(self) -> dict[str, ScalingPolicy]:
+        """Return the policy of each service whose number of replicas is scaled automatically."""
         if not self.services:
-            return {DEFAULT_SERVICE: self.replicas}
-        return {
-            name: (service if "replicas" in service.model_fields_set else self).replicas
+            return {DEFAULT_SERVICE: self.scaling} if self.scaling else {}
+        found = {
+            name: (service if "scaling" in service.model_fields_set else self).scaling
             for name, service in self.services.items()
             if not service.is_job
         }
+        return {name: policy for name, policy in found.items() if policy}
 
     def images(self) -> dict[str, str]:
         """Return the names of the images that are not built, by service."""
@@ -101,6 +116,18 @@ class Deploy(ServiceSettings):
             return {DEFAULT_SERVICE: self.image} if self.image else {}
         found = {name: service.image or self.image for name, service in self.services.items()}
         return {name: image for name, image in found.items() if image}
+
+    def _replicated(self) -> tuple[str, ...]:
+        if not self.services:
+            return (DEFAULT_SERVICE,)
+        return tuple(name for name, service in self.services.items() if not service.is_job)
+
+    def _set_replicas(self, name: str) -> int | None:
+        """Return the number of replicas that the file sets for a service, None if it sets none."""
+        for part in (self.services.get(name), self):
+            if part is not None and "replicas" in part.model_fields_set:
+                return part.replicas
+        return None
 
     def _completed(self, service: Service) -> ServiceSettings:
         """Return the settings of a service, with those of `deploy` where it sets none. Variables are joined."""
@@ -156,7 +183,8 @@ class Deploy(ServiceSettings):
         """Yield what does not fit together once the defaults are known."""
         used: dict[str, str] = {}
         if not self.services:
-            yield from _standstill(self.settings, self.replicas, ())
+            yield from _standstill(self.settings, self.all_replicas()[DEFAULT_SERVICE], ())
+            yield from self._scaling_mistakes(DEFAULT_SERVICE, self.settings, ())
             yield from _post_to_nowhere(self.settings, ())
         for name, service in self.services.items():
             place = ("services", name)
@@ -171,6 +199,7 @@ class Deploy(ServiceSettings):
             if service.is_job:
                 continue
             yield from _standstill(settings, self.all_replicas()[name], place)
+            yield from self._scaling_mistakes(name, settings, place)
             yield from _post_to_nowhere(settings, place)
             group = settings.target_group
             if group and group in used:
@@ -180,6 +209,13 @@ class Deploy(ServiceSettings):
                 )
             if group:
                 used[group] = name
+
+
+    def _scaling_mistakes(
+        self, name: str, settings: ServiceSettings, place: tuple[str | int, ...]
+    ) -> Iterator[FieldError]:
+        if policy := self.all_scaling().get(name):
+            yield from scaling_mistakes(policy, settings, self._set_replicas(name), place)
 
 
 def _standstill(settings: ServiceSettings, replicas: int, place: tuple[str | int, ...]) -> Iterator[FieldError]:

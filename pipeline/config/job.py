@@ -12,6 +12,7 @@ OF_JOB = ("schedule", "timezone", "timeout")
 
 NOT_OF_JOB = {
     "replicas": "it runs once for each time of its schedule",
+    "scaling": "it runs once for each time of its schedule",
     "target_group": "it gets no requests",
     "health_check": "its exit code tells whether it succeeded",
     "rolling": "a deployment replaces no container of it",

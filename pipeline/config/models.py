@@ -21,6 +21,7 @@ from pipeline.config.environment import BuildArguments, VariableName
 from pipeline.config.published_port import collide
 from pipeline.config.reporters import Reporters
 from pipeline.config.retention import Retention
+from pipeline.config.scaling import check_metrics
 from pipeline.config.service import OPTIONS
 from pipeline.config.steps import HostName, Tests
 from pipeline.config.strategy_fit import strategy_mistakes
@@ -213,6 +214,15 @@ class Pipeline(Model):
     def _check_strategies(self) -> Self:
         for mistake in strategy_mistakes(self.deploy, self.balancer):
             raise FieldError(("deploy", *mistake.path), str(mistake))
+        return self
+
+    @model_validator(mode="after")
+    def _check_scaling(self) -> Self:
+        services = self.deploy.all_services()
+        for name, policy in self.deploy.all_scaling().items():
+            place = ("deploy", "services", name) if self.deploy.services else ("deploy",)
+            if group := services[name].target_group:
+                check_metrics(policy, group, self.balancer, place)
         return self
 
     @model_validator(mode="after")

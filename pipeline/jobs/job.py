@@ -12,7 +12,7 @@ from pipeline.config.mounts import resolved_mounts
 from pipeline.config.privileges import pids
 from pipeline.config.release import ReleaseSpec, service_names
 from pipeline.config.service_spec import ServiceSpec
-from pipeline.config.time_zone import find_zone
+from pipeline.base.time_zone import find_zone
 from pipeline.engine.container import ContainerSpec, LogLimit
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -11,6 +11,7 @@ from pipeline.base.cron import Cron
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration, Whole
 from pipeline.base.schema import Model, between
+from pipeline.base.time_zone import TimeZone, find_zone
 
 # As many as `pipeline scale` sets.
 MAX_REPLICAS = 500
@@ -46,7 +47,7 @@ class ScalingTarget(Model):
 class ScheduledAction(Model):
     """New bounds from a time on, until the next action that sets them. A bound that is not set stays as it is."""
 
-    cron: Cron = Field(description="Cron expression of five fields, in local time.")
+    cron: Cron = Field(description="Cron expression of five fields, in the time zone of the policy.")
     min: Capacity | None = Field(None, description="The smallest number of replicas from then on.")
     max: Annotated[Whole, Field(ge=1, le=MAX_REPLICAS)] | None = Field(
         None, description="The largest number of replicas from then on."
@@ -80,11 +81,30 @@ class ScalingPolicy(Model):
         "enabled", description="disabled: the targets only add replicas, as DisableScaleIn. The bounds still apply."
     )
     schedule: tuple[ScheduledAction, ...] = Field((), description="Scheduled actions, which change the bounds.")
+    timezone: TimeZone | None = Field(
+        None, description="Time zone of `schedule`, an IANA name such as Europe/Berlin. None: local time."
+    )
+
+    @property
+    def lowest(self) -> int:
+        """The smallest number of replicas at any time."""
+        return min([self.min, *(action.min for action in self.schedule if action.min is not None)])
+
+    @property
+    def highest(self) -> int:
+        """The largest number of replicas at any time."""
+        return max([self.max, *(action.max for action in self.schedule if action.max is not None)])
+
+    def zone(self, local: tzinfo) -> tzinfo:
+        """Return the time zone of the schedule. `local` is that of this machine. Raises `ConfigError`."""
+        return find_zone(self.timezone) if self.timezone else local
 
     @model_validator(mode="after")
     def _check(self) -> ScalingPolicy:
         if self.target is None and not self.schedule:
             raise FieldError("target", "is missing; without it and without schedule, the number never changes")
+        if self.timezone and not self.schedule:
+            raise FieldError("timezone", "requires schedule")
         _check_order("min", self.min, self.max)
         self._check_schedule()
         return self

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.errors import EngineFault
-from pipeline.config.time_zone import find_zone
+from pipeline.base.time_zone import find_zone
 from pipeline.daemon.job_loop import JobLoop
 from pipeline.jobs.execution import JobExecution
 from pipeline.store.job_run import JobState

@@ -1,0 +1,72 @@
+"""`scaling` of a service in pipeline.yaml: what does not fit the service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.balancer.model import Declaration, NetworkTargetGroup
+from pipeline.base.errors import FieldError
+from pipeline.config.service import ServiceSettings
+from pipeline.scaling.policy import ScalingPolicy
+
+_NO_ZERO = (
+    "must be at least 1, got 0: without containers, requests fail, because none is held until the first one has "
+    "started; only `pipeline scaling simulate` knows 0"
+)
+_OF_REQUESTS = ("requests_per_target", "response_time_p90")
+_OF_GROUP = (*_OF_REQUESTS, "connections")
+
+
+def scaling_mistakes(
+    policy: ScalingPolicy, settings: ServiceSettings, replicas: int | None, place: tuple[str | int, ...]
+) -> Iterator[FieldError]:
+    """Yield what does not fit a service. `replicas` is the number that the file sets, None if it sets none."""
+    if policy.min == 0:
+        yield FieldError((*place, "scaling", "min"), _NO_ZERO)
+    for index, action in enumerate(policy.schedule):
+        if action.min == 0:
+            yield FieldError((*place, "scaling", "schedule", index, "min"), _NO_ZERO)
+    if replicas is not None and not policy.lowest <= replicas <= policy.highest:
+        yield FieldError(
+            (*place, "replicas"),
+            f"must be from {policy.lowest} to {policy.highest}, the bounds of scaling, got {replicas}; it is the "
+            "number of the first deployment",
+        )
+    if settings.target_group is None:
+        for name in _targets(policy, _OF_GROUP):
+            yield FieldError(
+                (*place, "scaling", "target", name),
+                "requires a target_group, because a service without one gets no requests; use cpu",
+            )
+    yield from _standstills(policy, settings, place)
+
+
+def check_metrics(policy: ScalingPolicy, group: str, balancer: Declaration, place: tuple[str | int, ...]) -> None:
+    """Raise `FieldError` for a target whose metric the target group does not have."""
+    if not isinstance(balancer.target_groups.get(group), NetworkTargetGroup):
+        return
+    for name in _targets(policy, _OF_REQUESTS):
+        raise FieldError(
+            (*place, "scaling", "target", name),
+            f"requires an application load balancer; target group {group} is of a network load balancer, which has no "
+            "requests; use connections or cpu",
+        )
+
+
+def _targets(policy: ScalingPolicy, names: tuple[str, ...]) -> Iterator[str]:
+    return (name for name in names if policy.target and getattr(policy.target, name) is not None)
+
+
+def _standstills(
+    policy: ScalingPolicy, settings: ServiceSettings, place: tuple[str | int, ...]
+) -> Iterator[FieldError]:
+    """Yield the first number of replicas for which a rollout could replace nothing."""
+    rolling = settings.rolling
+    for count in range(max(1, policy.lowest), policy.highest + 1):
+        if not any(rolling.limits(count)):
+            yield FieldError(
+                (*place, "rolling"),
+                f"must allow progress: max_surge {rolling.max_surge} and max_unavailable {rolling.max_unavailable} of "
+                f"{count}, a number that scaling may choose, are both 0; set max_surge to 1",
+            )
+            return
