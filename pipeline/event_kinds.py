@@ -12,6 +12,10 @@ _TARGET = ("target", "release", "healthy")
 _RUN = ("state", "reason")
 _SHIFT = ("service", "release", "step", "share")
 _JOB = ("job", "job_run")
+_SCALING = (
+    *("service", "before", "replicas", "reason", "min", "max", "serving", "starting"),
+    *("requests", "connections", "cpu", "response_time"),
+)
 _ACCESSORY = ("accessory", "container", "image")
 
 
@@ -163,8 +167,23 @@ class EventKind(StrEnum):
 
     RECONCILE_DRIFT = "reconcile.drift", "The daemon found a difference from the active release."
     RECONCILE_REPAIRED = "reconcile.repaired", "Every difference was repaired."
-    RECONCILE_PREEMPTED = "reconcile.preempted", "A repair was stopped for a deployment."
+    RECONCILE_PREEMPTED = (
+        "reconcile.preempted",
+        "A repair was stopped for a deployment, or for another number of replicas.",
+    )
     RECONCILE_FAILED = "reconcile.failed", "The daemon could not check or repair the pipeline."
+
+    SCALING_OUT = "scaling.out", "Auto scaling wants more replicas.", *_SCALING
+    SCALING_IN = "scaling.in", "Auto scaling wants fewer replicas. They are drained.", *_SCALING
+    SCALING_SET = "scaling.set", "A user changes the number of replicas of a scaled service.", "service", "replicas"
+    SCALING_SUSPENDED = "scaling.suspended", "A user suspended auto scaling.", "service"
+    SCALING_RESUMED = "scaling.resumed", "A user resumed auto scaling.", "service"
+    SCALING_BLIND = (
+        "scaling.blind",
+        "Metrics of a scaled service cannot be read. Only its bounds are kept meanwhile.",
+        "service",
+        "reason",
+    )
 
     SERVE_STARTED = "serve.started", "The daemon manages this pipeline now."
     SERVE_FAILED = "serve.failed", "A loop of the daemon failed and is restarted."

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 ActionName = Literal["forward", "redirect", "fixed-response"]
 
@@ -111,6 +111,13 @@ class TlsRecord:
     entry: Callable[[], TlsEntry] = field(repr=False, compare=False)
 
 
+class RequestTiming(NamedTuple):
+    """A finished request that was forwarded: its target group, and its `target_time` as in `AccessRecord`."""
+
+    target_group: str
+    target_time: float | None
+
+
 LogRecord = AccessRecord | TlsRecord
 
 
@@ -131,8 +138,14 @@ class AccessLog(Protocol):
     def appended(self) -> Iterator[LogRecord]:
         """Yield the records since the previous call, oldest first. The first call starts at the oldest in the file."""
 
+    def timings(self) -> Iterator[RequestTiming]:
+        """Yield the timings of the forwarded requests since the previous call of this or of `appended`.
+
+        A tenth of the work of `appended`. Damaged lines are skipped and not counted.
+        """
+
     def skip(self) -> None:
-        """Make the next `appended` start with records that are written after this call."""
+        """Make the next `appended` or `timings` start with records that are written after this call."""
 
 
 def load_balancer_name(owner: str, name: str, kind: Literal["app", "net"] = "app") -> str:

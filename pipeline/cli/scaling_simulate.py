@@ -110,9 +110,9 @@ def command(
     LOG has the form of an Application Load Balancer's access log, as `pipeline balancer log` prints it. It may be
     compressed with gzip. The work for a request is its target_processing_time. Nothing is changed.
     """
+    from pipeline.base.local_zone import local_zone
     from pipeline.scaling.simulation.log import read_log
     from pipeline.scaling.simulation.simulator import simulate, simulate_fixed
-    from pipeline.triggers.time_zone import local_zone
 
     chosen, model = _policy(policy, service, options), _model(options)
     load = read_log(logs, target_group)

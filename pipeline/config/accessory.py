@@ -11,12 +11,12 @@ from pipeline.balancer.model import Model
 from pipeline.base.cron import Cron
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration, Whole
+from pipeline.base.time_zone import TimeZone
 from pipeline.config.container_settings import ContainerSettings
 from pipeline.config.container_values import ImageName
 from pipeline.config.published_port import PublishedPorts, published_port
 from pipeline.config.service import ServiceHealthCheck
 from pipeline.config.steps import Command
-from pipeline.base.time_zone import TimeZone
 from pipeline.engine.container import PublishedPort
 
 _TIMEOUT = timedelta(hours=1)

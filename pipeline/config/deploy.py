@@ -210,7 +210,6 @@ class Deploy(ServiceSettings):
             if group:
                 used[group] = name
 
-
     def _scaling_mistakes(
         self, name: str, settings: ServiceSettings, place: tuple[str | int, ...]
     ) -> Iterator[FieldError]:

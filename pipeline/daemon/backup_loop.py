@@ -12,11 +12,11 @@ import structlog
 
 from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError
-from pipeline.config.accessory import Accessory, Backup
+from pipeline.base.local_zone import local_zone
 from pipeline.base.time_zone import find_zone
+from pipeline.config.accessory import Accessory, Backup
 from pipeline.runner.context import PipelineContext
 from pipeline.triggers.schedule import Schedule
-from pipeline.triggers.time_zone import local_zone
 
 if TYPE_CHECKING:
     from pipeline.api import StageContext

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from pipeline.balancer.planes import open_balancer, open_monitor
+from pipeline.balancer.telemetry.group_load import GroupLoads
 from pipeline.base.clock import Clock, SystemClock, until_next
 from pipeline.base.errors import ConfigError, PenstockError, StoreFault
 from pipeline.base.home import Home
@@ -74,6 +75,8 @@ class Daemon:
         self._clock = clock or SystemClock()
         served_files = [ServedFile(file, home, store, listeners, parameters, self._clock) for file in files]
         self._scheduler = Scheduler(self._clock)
+        # One reader of the access log for all pipelines.
+        self._loads = GroupLoads(open_balancer(home.balancer).access_log)
         self.supervisors = Supervisors({served.name: self._supervise(served) for served in served_files})
         if len(self.supervisors) < len(served_files):
             raise ConfigError("two of the files declare the same pipeline name", hint="give each pipeline its own name")
@@ -206,7 +209,7 @@ class Daemon:
             self._spool.remove(file)
 
     def _supervise(self, served: ServedFile) -> PipelineSupervisor:
-        return PipelineSupervisor(served, self._clock, self._scheduler, self._has_events)
+        return PipelineSupervisor(served, self._clock, self._scheduler, self._has_events, self._loads)
 
     def _has_events(self) -> bool:
         """Return whether each change of a container or a target is reported."""

@@ -43,7 +43,7 @@ _logger = structlog.get_logger(__name__)
 
 
 class RepairLoop:
-    """Repairs the drift of one pipeline. A deployment preempts it. One thread at a time calls `step`.
+    """Repairs the drift of one pipeline. A deployment and scaling preempt it. One thread at a time calls `step`.
 
     `has_events` returns whether each change of containers and targets leads to a call of `step`. Without events, the
     checks follow each second.
@@ -150,7 +150,9 @@ class RepairLoop:
             self._last_reported, self._backoff = [], _BACKOFF
             self._is_stable = not findings and drift.is_stable()
         except Cancelled:
-            events.emit(EventKind.RECONCILE_PREEMPTED, "stopped the repair for a deployment")
+            with self._deploy_lock.between_deployments() as is_free:
+                reason = "another number of replicas" if is_free else "a deployment"
+            events.emit(EventKind.RECONCILE_PREEMPTED, f"stopped the repair for {reason}")
         except PenstockError as error:
             self._backoff = self._backoff.after(succeeded=False)
             text = self._pipeline_context().mask(error.message)

@@ -8,10 +8,13 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
 
+from pipeline.balancer.planes import open_balancer
+from pipeline.balancer.telemetry.group_load import GroupLoads
 from pipeline.base.backoff import Backoff
 from pipeline.base.clock import Clock
 from pipeline.base.errors import ConfigError, LockHeld, PenstockError
@@ -20,8 +23,10 @@ from pipeline.daemon.accessory_loop import AccessoryLoop
 from pipeline.daemon.backup_loop import BackupLoop
 from pipeline.daemon.job_loop import JobLoop
 from pipeline.daemon.repair_loop import RepairLoop
+from pipeline.daemon.scaling_loop import ScalingLoop
 from pipeline.daemon.scheduler import Loop, Scheduler, Step
 from pipeline.daemon.served_file import ServedFile
+from pipeline.daemon.service_metrics import LocalMetrics, MetricSource
 from pipeline.daemon.trigger_loop import TriggerLoop
 from pipeline.engine.interfaces import ReplicaChange
 from pipeline.event_kinds import EventKind
@@ -45,7 +50,8 @@ _logger = structlog.get_logger(__name__)
 class PipelineSupervisor:
     """Runs the queue worker and the loops of one pipeline. Holds the pipeline's lock.
 
-    Each is a loop of `scheduler`, which many pipelines may share. For `has_events` see `RepairLoop`.
+    Each is a loop of `scheduler`, which many pipelines may share, as they may share `loads`. For `has_events` see
+    `RepairLoop`.
     """
 
     def __init__(
@@ -54,8 +60,10 @@ class PipelineSupervisor:
         clock: Clock,
         scheduler: Scheduler,
         has_events: Callable[[], bool] = lambda: False,
+        loads: GroupLoads | None = None,
     ) -> None:
         self.served_file = served_file
+        self._loads = loads
         self._clock = clock
         self._scheduler = scheduler
         self._deploy_lock = DeployLock()
@@ -66,6 +74,7 @@ class PipelineSupervisor:
         self._job_loop = JobLoop(self._context, clock)
         self._accessory_loop = AccessoryLoop(self._context)
         self._backup_loop = BackupLoop(self._context, clock)
+        self._scaling_loop = ScalingLoop(self._context, self._deploy_lock, clock, self._metrics, self.notify_drift)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._loops: dict[str, Loop] = {}
@@ -122,15 +131,25 @@ class PipelineSupervisor:
     def _context(self) -> PipelineContext:
         return self.served_file.pipeline_context
 
+    def _metrics(self) -> MetricSource:
+        """Return the metrics by which services are scaled. Only a pipeline with scaling needs them."""
+        from pipeline.engine.hosts import local_engine
+
+        home = self._context().home
+        balancer = open_balancer(home.balancer)
+        loads = self._loads or GroupLoads(balancer.access_log)
+        return LocalMetrics(self.served_file.name, balancer, loads, partial(local_engine, home.id))
+
     def _wake(self, name: str) -> None:
         # Before the start there is nothing to wake: the first step of each loop looks at everything.
         if loop := self._loops.get(name):
             loop.wake()
 
     def _wake_workers(self) -> None:
-        """Look at the queue, and at the jobs, which a deployment that has just ended may have changed."""
+        """Look at the queue, and at the jobs and the scaling, which a deployment that just ended may have changed."""
         self._wake("queue worker")
         self._wake("job loop")
+        self._wake("scaling loop")
 
     def _add(self, name: str, step: Step, delay: timedelta = timedelta(0)) -> None:
         """Add a loop, unless `stop` was called."""
@@ -154,6 +173,7 @@ class PipelineSupervisor:
         self._add("job loop", self._restarted(self._job_loop.step, "job loop"))
         self._add("accessory loop", self._restarted(self._accessory_loop.step, "accessory loop"), _FIRST_CHECK)
         self._add("backup loop", self._restarted(self._backup_loop.step, "backup loop"), _FIRST_CHECK)
+        self._add("scaling loop", self._restarted(self._scaling_loop.step, "scaling loop"), _FIRST_CHECK)
         self._add("queue worker", self._restarted(self.queue_worker.run_once, "queue worker"))
         self.ready.set()
 
@@ -230,6 +250,7 @@ class PipelineSupervisor:
         self._repair_loop.close()
         self._job_loop.close()
         self._accessory_loop.close()
+        self._scaling_loop.close()
         self._held.close()
 
     def _release_after(self, loops: list[Loop]) -> None:

@@ -12,6 +12,7 @@ import structlog
 from pipeline.base.backoff import Backoff
 from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError
+from pipeline.base.local_zone import local_zone
 from pipeline.daemon.ref_watch import UNWATCHED_INTERVAL, RefWatch, Scans
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
@@ -19,7 +20,6 @@ from pipeline.runner.ref_tracker import RefTracker
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import RunOptions, Trigger
 from pipeline.triggers.schedule import DueTime, Schedule
-from pipeline.triggers.time_zone import local_zone
 
 # A scan that failed for a change that the watch reported is repeated at least this often.
 _FALLBACK_INTERVAL = timedelta(minutes=1)

@@ -58,6 +58,16 @@ class Images(Protocol):
         """
 
 
+class CpuTime(NamedTuple):
+    """The seconds of CPU that the processes of a container have used since its start, and when they were read.
+
+    `read_at` is in seconds since an arbitrary start, the same for all containers of an engine.
+    """
+
+    seconds: float
+    read_at: float
+
+
 class Containers(Protocol):
     """The containers of one home."""
 
@@ -106,6 +116,12 @@ class Containers(Protocol):
 
         Returns None if it still runs after `limit`, when `cancelled` is set, and if the container does not run.
         Raises `StageFailed` if the command cannot be started.
+        """
+
+    def cpu_time(self, container: str) -> CpuTime | None:
+        """Return the CPU time of a container, or None if it does not run. Takes up to a second.
+
+        Calls of several threads wait at the same time.
         """
 
     def tar(self, container: str, path: str) -> Iterator[bytes]:

@@ -7,12 +7,13 @@ from datetime import datetime, tzinfo
 
 from pipeline.api import StageContext
 from pipeline.base.errors import ConfigError
+from pipeline.base.local_zone import local_zone
 from pipeline.base.suggestion import did_you_mean
+from pipeline.base.time_zone import find_zone
 from pipeline.config.mounts import resolved_mounts
 from pipeline.config.privileges import pids
 from pipeline.config.release import ReleaseSpec, service_names
 from pipeline.config.service_spec import ServiceSpec
-from pipeline.base.time_zone import find_zone
 from pipeline.engine.container import ContainerSpec, LogLimit
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import (
@@ -29,7 +30,6 @@ from pipeline.store.records import Release
 from pipeline.store.services import job_names
 from pipeline.store.store import Store
 from pipeline.triggers.schedule import Schedule
-from pipeline.triggers.time_zone import local_zone
 
 # The engine must not drop lines that are not in the run's log yet. Its form of a line may take six times as much.
 _ENGINE_LOG = LogLimit(64 * 2**20, 2)

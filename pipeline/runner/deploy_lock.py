@@ -12,9 +12,9 @@ class DeployLock:
 
     def __init__(self, lock: threading.Lock | None = None) -> None:
         self._lock = lock or threading.Lock()
-        self._deploying = threading.Event()
         self._counting = threading.Lock()
         self._deployments = 0
+        self._repair: threading.Event | None = None
 
     @contextmanager
     def for_deployment(self) -> Iterator[None]:
@@ -28,20 +28,43 @@ class DeployLock:
 
     @contextmanager
     def try_for_repair(self) -> Iterator[threading.Event | None]:
-        """Hold the lock if it is free, and yield an event that is set when a deployment waits. Else yield None."""
+        """Hold the lock if it is free, and yield an event that is set when the repair has to stop. Else yield None.
+
+        It has to when a deployment waits, and after `preempt_repair`.
+        """
         if not self._lock.acquire(blocking=False):
             yield None
             return
         try:
-            yield None if self._deploying.is_set() else self._deploying
+            with self._counting:
+                self._repair = None if self._deployments else threading.Event()
+            yield self._repair
         finally:
+            with self._counting:
+                self._repair = None
             self._lock.release()
+
+    def preempt_repair(self) -> None:
+        """Make the repair that holds the lock stop, because it works towards something that has changed."""
+        with self._counting:
+            self._stop_repair()
+
+    @contextmanager
+    def between_deployments(self) -> Iterator[bool]:
+        """Yield whether no deployment holds the lock or waits for it. None begins within the block. A repair may run.
+
+        The block must be short.
+        """
+        with self._counting:
+            yield not self._deployments
 
     def _count(self, change: int) -> None:
         # When the first of two deployments ends, no repair may run before the second.
         with self._counting:
             self._deployments += change
             if self._deployments:
-                self._deploying.set()
-            else:
-                self._deploying.clear()
+                self._stop_repair()
+
+    def _stop_repair(self) -> None:
+        if self._repair is not None:
+            self._repair.set()

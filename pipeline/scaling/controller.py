@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from pipeline.scaling.bounds import Bounds, bounds_at
 from pipeline.scaling.observation import Observation, ScalingState
 from pipeline.scaling.policy import ScalingPolicy
 from pipeline.scaling.tracking import Need, load_limit, needs
+
+CONTROL_INTERVAL = timedelta(seconds=15)
+"""The time between two decisions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pipeline.store.database import Database
 from pipeline.store.deployment_progress import forget_progress
 from pipeline.store.records import Deployment, DeploymentState, ReleaseState
 from pipeline.store.rows import deployment_from_row, now
+from pipeline.store.scaling import set_policies
 from pipeline.store.services import forget_scales, set_scale, set_wanted
 
 _OPEN = """
@@ -71,12 +72,14 @@ class Deployments:
         *,
         wanted: Mapping[str, int] | None = None,
         declared: Mapping[str, int | None] | None = None,
+        scaling: Mapping[str, str] | None = None,
     ) -> None:
         """Store the outcome of a deployment and what is active now, in one transaction.
 
         A success makes its release active and stores the number of replicas of each service in `wanted`. `declared` has
         the numbers in pipeline.yaml: a different one in `wanted` lasts until these change. None ends that, and so does
-        a deployment to nothing.
+        a deployment to nothing. `scaling` has the policies of auto scaling, which replace the previous ones. None keeps
+        those, except after a deployment to nothing.
         """
         with self._db.transaction() as db:
             forget_progress(db, deployment)
@@ -91,8 +94,11 @@ class Deployments:
                     set_wanted(db, deployment.pipeline, service, count)
                 if deployment.to_release is None:
                     forget_scales(db, deployment.pipeline)
+                    set_policies(db, deployment.pipeline, {})
                 for service, number in (declared or {}).items():
                     set_scale(db, deployment.pipeline, service, number, (wanted or {}).get(service, 0))
+                if scaling is not None:
+                    set_policies(db, deployment.pipeline, scaling)
             elif deployment.to_release != deployment.from_release:
                 db.execute(
                     "UPDATE releases SET state='failed' WHERE pipeline=? AND number=? AND state='pending'",

@@ -20,6 +20,7 @@ from pipeline.store.queue import RunQueue
 from pipeline.store.refs import Refs
 from pipeline.store.releases import Releases
 from pipeline.store.runs import Runs
+from pipeline.store.scaling import Scaling
 from pipeline.store.services import Services
 from pipeline.store.stacks import Stacks
 from pipeline.store.transitions import Transitions
@@ -41,6 +42,7 @@ class Store:
         self.deployments = Deployments(self._db)
         self.progress = DeploymentProgress(self._db)
         self.services = Services(self._db)
+        self.scaling = Scaling(self._db)
         self.events = EventLog(self._db)
         self.images = Images(self._db)
         self.history = History(self._db)

@@ -42,7 +42,8 @@ class Deployment:
 
     The only writer of its outcome. `replicas` is the number of each service after a success, None for `pipeline down`.
     `declared` has the numbers in pipeline.yaml: another number of replicas lasts until they change. A rollback declares
-    nothing, so it keeps the numbers, and scaled ones as well. The replicas of the services in `restarts` are replaced.
+    nothing, so it keeps the numbers, and scaled ones as well. `scaling` has the policies of auto scaling after a
+    success, None to keep the previous ones. The replicas of the services in `restarts` are replaced.
 
     If an error leaves the block, the row becomes `failed` with the reason. The row stays open in four cases, and the
     next command then restores the last good release: after `leave_open`, if the store fails, after an unknown error (a
@@ -58,6 +59,7 @@ class Deployment:
         replicas: Mapping[str, int] | None = None,
         declared: Mapping[str, int | None] | None = None,
         *,
+        scaling: Mapping[str, str] | None = None,
         restarts: Collection[str] = (),
         is_resumed: bool = False,
     ) -> None:
@@ -66,6 +68,7 @@ class Deployment:
         self._active = active
         self._replicas = replicas
         self._declared = declared
+        self._scaling = scaling
         self._restarts = restarts
         self._previous_replicas = active_replicas(context, active)
         self._decided = False
@@ -86,6 +89,7 @@ class Deployment:
         replicas: Mapping[str, int] | None = None,
         declared: Mapping[str, int | None] | None = None,
         *,
+        scaling: Mapping[str, str] | None = None,
         restarts: Collection[str] = (),
         strategy: str = "",
     ) -> Self:
@@ -93,7 +97,7 @@ class Deployment:
         before, after = active.number if active else None, to.number if to else None
         pipeline = context.configuration.pipeline.name
         row = context.store.deployments.begin(pipeline, context.run, before, after, strategy)
-        return cls(context, row, active, replicas, declared, restarts=restarts)
+        return cls(context, row, active, replicas, declared, scaling=scaling, restarts=restarts)
 
     @classmethod
     def adopt(
@@ -102,11 +106,13 @@ class Deployment:
         row: records.Deployment,
         replicas: Mapping[str, int],
         declared: Mapping[str, int | None],
+        *,
+        scaling: Mapping[str, str],
     ) -> Self:
         """Continue with the open row of a process that died, in the step in which it died."""
         adopted = context.store.deployments.adopt(row, context.run)
         active = context.store.releases.active(row.pipeline)
-        return cls(context, adopted, active, replicas, declared, is_resumed=True)
+        return cls(context, adopted, active, replicas, declared, scaling=scaling, is_resumed=True)
 
     @classmethod
     def resume(cls, context: StageContext, row: records.Deployment) -> Self:
@@ -191,8 +197,9 @@ class Deployment:
         self._decided = True
         # The reason may quote what a container printed.
         printable = self._context.events.printable(reason)
-        deployments = self._context.store.deployments
-        deployments.finish(self._row, state, printable, wanted=self._replicas, declared=self._declared)
+        self._context.store.deployments.finish(
+            self._row, state, printable, wanted=self._replicas, declared=self._declared, scaling=self._scaling
+        )
 
 
 def _error_after(failure: PenstockError, active: Release | None) -> PenstockError:

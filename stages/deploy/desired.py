@@ -30,12 +30,28 @@ def desired(service: ServiceSpec, replicas: int, secrets: Secrets) -> DesiredSta
 def declared_replicas(context: StageContext) -> dict[str, int]:
     """Return the number of replicas that a deployment sets for each service.
 
-    It is that of pipeline.yaml, or the one scaled to since then.
+    It is that of pipeline.yaml, or the one scaled to since then. With auto scaling, an active service keeps its number,
+    if it is within the bounds of all times.
     """
     pipeline, services = context.configuration.pipeline, context.store.services
-    declared = pipeline.deploy.all_replicas()
+    declared, policies = pipeline.deploy.all_replicas(), pipeline.deploy.all_scaling()
     scaled = {name: services.scaled(pipeline.name, name, count) for name, count in declared.items()}
+    current = active_replicas(context, context.store.releases.active(pipeline.name)) if policies else {}
+    for name, policy in policies.items():
+        scaled[name] = max(policy.lowest, min(current.get(name, declared[name]), policy.highest))
     return {name: declared[name] if count is None else count for name, count in scaled.items()}
+
+
+def lasting_replicas(context: StageContext) -> dict[str, int | None]:
+    """Return the declared number of each service against which a scaled one is kept. None for auto scaling."""
+    deploy = context.configuration.pipeline.deploy
+    return {**deploy.all_replicas(), **dict.fromkeys(deploy.all_scaling())}
+
+
+def declared_policies(context: StageContext) -> dict[str, str]:
+    """Return the policy of auto scaling that a deployment sets for each service, as it is stored."""
+    scaling = context.configuration.pipeline.deploy.all_scaling()
+    return {name: policy.model_dump_json() for name, policy in scaling.items()}
 
 
 def wanted_replicas(context: StageContext, services: Iterable[str]) -> dict[str, int]:

@@ -28,7 +28,13 @@ from stages.deploy.accessories import (
 )
 from stages.deploy.alternate_group import with_test_traffic
 from stages.deploy.deployment import Deployment
-from stages.deploy.desired import active_replicas, declared_replicas, wanted_replicas
+from stages.deploy.desired import (
+    active_replicas,
+    declared_policies,
+    declared_replicas,
+    lasting_replicas,
+    wanted_replicas,
+)
 from stages.deploy.engine_needs import check_engine
 from stages.deploy.held_deployment import continued_release, held_steps, undo_first
 from stages.deploy.image_retention import prune
@@ -36,6 +42,7 @@ from stages.deploy.plan import plan_release
 from stages.deploy.release_command import run_release_command
 from stages.deploy.release_drift import ReleaseDrift
 from stages.deploy.release_rollout import ReleaseRollout
+from stages.deploy.scaling_bounds import check_bounds
 from stages.deploy.service_images import check_images, found_images, names_of, pulled_images
 from stages.deploy.summary import announcement, reached, strategies
 
@@ -71,6 +78,8 @@ class DockerDeploy:
             return False
         active, replicas = context.store.releases.active(wanted.name), declared_replicas(context)
         if active is None or wanted_replicas(context, replicas) != replicas or not are_current(context):
+            return False
+        if context.store.scaling.policies(wanted.name) != declared_policies(context):
             return False
         spec = ReleaseSpec.parse(active.spec)
         if names_of(spec.images) != wanted.deploy.images():
@@ -117,9 +126,9 @@ class DockerDeploy:
                 image_tag=spec.image_tag,
                 spec=lambda number: _numbered(spec, number).model_dump_json(),
             )
-        replicas = declared_replicas(context)
+        replicas, declared, scaling = declared_replicas(context), _declared(context, active), declared_policies(context)
         deployment = Deployment.begin(
-            context, active, release, replicas, _declared(context, active), strategy=strategies(spec)
+            context, active, release, replicas, declared, scaling=scaling, strategy=strategies(spec)
         )
         self._deploy(context, deployment, release, active, replicas, is_new=True)
         return store.releases.active(pipeline) or release
@@ -129,7 +138,8 @@ class DockerDeploy:
         row, replicas = context.store.deployments.open(held.pipeline), declared_replicas(context)
         assert row is not None
         context.store.runs.set_release(held.pipeline, context.run, held.number)
-        deployment = Deployment.adopt(context, row, replicas, _declared(context, active))
+        declared, scaling = _declared(context, active), declared_policies(context)
+        deployment = Deployment.adopt(context, row, replicas, declared, scaling=scaling)
         self._deploy(context, deployment, held, active, replicas, is_new=True)
 
     def rollback(self, context: StageContext, release: Release) -> None:
@@ -162,9 +172,10 @@ class DockerDeploy:
         _check_service(release, service)
         spec = ReleaseSpec.parse(release.spec)
         _check_limits(release, {service: spec.services[service]}, {service: replicas})
+        check_bounds(context, service, replicas)
         self._undo_held(context)
         wanted = {**wanted_replicas(context, spec.replicated), service: replicas}
-        declared = {service: _all_replicas(context).get(service)}
+        declared = {service: lasting_replicas(context).get(service)}
         deployment = Deployment.begin(context, release, release, wanted, declared, strategy=_ROLLING)
         self._deploy(context, deployment, release, release, wanted)
 
@@ -316,11 +327,7 @@ def _announce(
 
 def _declared(context: StageContext, active: Release | None) -> dict[str, int | None]:
     """Return the number of each service in pipeline.yaml. One that is taken out does not get its number back."""
-    return {**dict.fromkeys(active_replicas(context, active)), **_all_replicas(context)}
-
-
-def _all_replicas(context: StageContext) -> dict[str, int]:
-    return context.configuration.pipeline.deploy.all_replicas()
+    return {**dict.fromkeys(active_replicas(context, active)), **lasting_replicas(context)}
 
 
 def _active_release(context: StageContext) -> Release:

@@ -61,7 +61,8 @@ except OSError as error:
     print(error.strerror)
     sys.exit(1)
 while exit_code is None:
-    signal.pause()
+    if not {is_busy}:
+        signal.pause()
 sys.exit(exit_code)
 """
 
@@ -86,6 +87,7 @@ class Programs:
             processes=full.processes,
             process_error=PROCESS_ERROR,
             open_files=full.open_files,
+            is_busy=full.cpu > 0,
         )
         command = ("python3", "-c", script)
         self._known[command] = full

@@ -321,6 +321,23 @@ def test_the_end_of_a_process_has_its_time(tested: EngineUnderTest) -> None:
     assert found.process_started_at <= found.finished_at
 
 
+def test_a_program_uses_its_cpu_time(tested: EngineUnderTest) -> None:
+    """A busy one uses more than one that waits. A container that does not run has no CPU time."""
+    containers = tested.engine.containers
+    idle, busy = tested.start(), tested.start(Program(cpu=1.0))
+    first = containers.cpu_time(busy)
+    assert first is not None
+    until(lambda: (now := containers.cpu_time(busy)) and now.seconds > first.seconds + 0.2, "use of CPU time")
+    waiting, working = containers.cpu_time(idle), containers.cpu_time(busy)
+    assert waiting is not None
+    assert working is not None
+    assert working.seconds > waiting.seconds
+    assert 0 < working.seconds - first.seconds <= 1.1 * (working.read_at - first.read_at)
+    containers.stop(idle, timedelta(0))
+    assert containers.cpu_time(idle) is None
+    assert containers.cpu_time("gone") is None
+
+
 def test_a_distant_address_is_not_the_next_one(tested: EngineUnderTest) -> None:
     """A rollout of another process chooses the next ones at the same time. A container can have it."""
     networks = tested.engine.networks

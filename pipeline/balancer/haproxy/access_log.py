@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from pipeline.balancer.access import AccessRecord, LogRecord
+from pipeline.balancer.access import AccessRecord, LogRecord, RequestTiming
 from pipeline.balancer.haproxy.log_entry import entry_from_line
 from pipeline.balancer.haproxy.log_file import LogFile
 from pipeline.balancer.haproxy.log_line import AccessLogLine, datetime_from_milliseconds
 from pipeline.balancer.haproxy.log_outcome import RequestOutcome
+from pipeline.balancer.haproxy.log_timing import timings
 from pipeline.balancer.haproxy.tls_log import is_tls_line, tls_record
 
 # HAProxy's codes for a cookie that led to no target: none, invalid, of a target that is down, expired, too old.
@@ -57,8 +58,12 @@ class HAProxyAccessLog:
         """Yield the records since the previous call."""
         return self._reader.records(self._file.appended())
 
+    def timings(self) -> Iterator[RequestTiming]:
+        """Yield the timings of the forwarded requests since the previous call of this or of `appended`."""
+        return timings(self._file.appended())
+
     def skip(self) -> None:
-        """Make the next `appended` start with records that are written after this call."""
+        """Make the next `appended` or `timings` start with records that are written after this call."""
         self._file.skip()
 
 

@@ -61,7 +61,7 @@ class AccessLogLine:
         numbers = {name: -1 if fields[name] == "-" else int(fields[name]) for name in _NUMBERS}
         if not _TERMINATION.fullmatch(fields["termination"]) or not _FRONTEND.fullmatch(fields["listener"]):
             raise ValueError("the fields are not in their places")
-        passed_on = _RELAY.fullmatch(fields["backend"]) and numbers["target_status"] > 0
+        passed_on = is_relay(fields["backend"]) and numbers["target_status"] > 0
         return None if passed_on else cls(fields, numbers)
 
     def text(self, name: str) -> str | None:
@@ -82,6 +82,11 @@ class AccessLogLine:
     def ended(self) -> int:
         """The end of the response, in milliseconds since 1970."""
         return self.created + max(self.numbers["total"], 0)
+
+
+def is_relay(backend: str) -> bool:
+    """Return whether a backend passes requests of a replaced worker to its successor."""
+    return _RELAY.fullmatch(backend) is not None
 
 
 def datetime_from_milliseconds(milliseconds: int) -> datetime:

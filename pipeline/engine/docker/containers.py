@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline.base.errors import EngineFault
@@ -18,6 +18,7 @@ from pipeline.engine.docker.lines import lines_of, missing_lines
 from pipeline.engine.docker.networks import DockerNetworks
 from pipeline.engine.docker.server import log_driver_of
 from pipeline.engine.docker.translation import container_from_inspect, container_from_list, health_check, host_options
+from pipeline.engine.interfaces import CpuTime
 from pipeline.engine.labels import (
     LABEL_HOME,
     LABEL_PIPELINE,
@@ -167,6 +168,20 @@ class DockerContainers:
                 state = self._api.exec_inspect(running)
                 if not state["Running"]:
                     return int(state["ExitCode"])
+        return None
+
+    def cpu_time(self, container: str) -> CpuTime | None:
+        """Return the CPU time of a container, or None if it does not run.
+
+        Docker reads it from the container's cgroup, of either version, once a second. Without `one_shot` it would also
+        wait for a second reading, to compute percentages.
+        """
+        with translate_errors(self._api), ignore_not_found():
+            found = self._api.stats(container, stream=False, one_shot=True)
+            # The zero time is Docker's answer for a container that does not run.
+            if not found["read"].startswith("0001-"):
+                read_at = datetime.fromisoformat(found["read"]).timestamp()
+                return CpuTime(found["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, read_at)
         return None
 
     def tar(self, container: str, path: str) -> Iterator[bytes]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 from heapq import heapreplace
 
 from pipeline.base.clock import Stamp
 from pipeline.scaling.controller import decide
 from pipeline.scaling.observation import Observation, ScalingState
+from pipeline.scaling.percentile import percentile
 from pipeline.scaling.policy import ScalingPolicy
 from pipeline.scaling.simulation.fleet import Fleet
 from pipeline.scaling.simulation.model import Change, Period, ServiceModel, SimulationResult
@@ -208,8 +208,3 @@ class _Simulation:
         return SimulationResult(
             periods=self._periods, changes=self._changes, replica_seconds=self._fleet.seconds(float(end))
         )
-
-
-def percentile(times: Sequence[float], share: float) -> float | None:
-    """Return the smallest of the sorted times that at least `share` of them do not exceed. None if there are none."""
-    return times[max(0, math.ceil(len(times) * share) - 1)] if times else None

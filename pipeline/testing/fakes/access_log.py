@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.balancer.access import LogRecord
+from pipeline.balancer.access import AccessRecord, LogRecord, RequestTiming
 
 
 class FakeAccessLog:
@@ -27,6 +27,12 @@ class FakeAccessLog:
         begin, self._read = self._read, len(self.records)
         return iter(self.records[begin : self._read])
 
+    def timings(self) -> Iterator[RequestTiming]:
+        """Yield the timings of the forwarded requests since the previous call of this or of `appended`."""
+        for record in self.appended():
+            if isinstance(record, AccessRecord) and record.target_group:
+                yield RequestTiming(record.target_group, record.target_time)
+
     def skip(self) -> None:
-        """Let the next `appended` start with later records."""
+        """Let the next `appended` or `timings` start with later records."""
         self._read = len(self.records)

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 
 from pipeline.base.errors import EngineFault, NetworkVanished, StageFailed
 from pipeline.engine.container import Container, ContainerHealth, ContainerSpec
+from pipeline.engine.interfaces import CpuTime
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_APP, ROLE_RELEASE, ROLE_TEST
 from pipeline.testing.fakes.faults import Faults
 from pipeline.testing.fakes.images import FakeImages
@@ -191,6 +192,15 @@ class FakeContainers:
             if tuple(command) not in found.program.commands:
                 raise StageFailed(f"{' '.join(command)} cannot be started: executable file not found")
             return found.program.commands[tuple(command)]
+
+    def cpu_time(self, container: str) -> CpuTime | None:
+        """Return the CPU time of a running container, from the use of its program."""
+        with self._faults.call("containers.cpu_time"), self._changed:
+            found = self._get(container)
+            if found is None or found.state != "running" or found.process_started_at is None:
+                return None
+            now = self._now()
+            return CpuTime(found.program.cpu * (now - found.process_started_at).total_seconds(), now.timestamp())
 
     def tar(self, container: str, path: str) -> Iterator[bytes]:
         """Yield a tar of the program's files at a path."""

@@ -42,7 +42,7 @@ class Program:
     to their standard output and error, and `healthcheck` is the one that its image names. `files` are its files by
     path, which it writes when it starts. It prints an error and exits with 1 if its container lacks a capability that
     it `needs`, may not have as many `processes` or `open_files`, or may not write one of its `files`. `mounts` are the
-    paths of volumes that its image declares.
+    paths of volumes that its image declares. It uses `cpu` cores.
     """
 
     lines: tuple[str, ...] = ()
@@ -57,6 +57,7 @@ class Program:
     mounts: tuple[str, ...] = ()
     processes: int = 1
     open_files: int = 3
+    cpu: float = 0.0
 
     def within(self, spec: ContainerSpec) -> Program:
         """Return the program as it runs in a container."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.errors import ConfigError
-from pipeline.triggers.time_zone import local_zone
+from pipeline.base.local_zone import local_zone
 
 HOURS = [
     datetime(2026, month, day, hour, tzinfo=UTC) for month in range(1, 13) for day in (2, 9, 25, 28) for hour in (0, 7)

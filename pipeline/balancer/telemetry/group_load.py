@@ -1,0 +1,73 @@
+"""The requests of single target groups since the last look, at a small cost for each request."""
+
+from __future__ import annotations
+
+import threading
+import time
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.balancer.access import AccessLog
+
+
+@dataclass(frozen=True)
+class GroupLoad:
+    """The requests that ended within some seconds. `times`: seconds until the response headers, in no order.
+
+    A request without a response has no time.
+    """
+
+    seconds: float
+    requests: int
+    times: array[float]
+
+
+@dataclass
+class _Counted:
+    since: float
+    requests: int = 0
+    times: array[float] = field(default_factory=lambda: array("d"))
+
+
+class GroupLoads:
+    """Reads the access log once for all target groups that are looked at. Safe to use from any thread.
+
+    Each group has one user, to whom `take` gives what came since the previous call.
+    """
+
+    def __init__(self, open_log: Callable[[], AccessLog], monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._open_log = open_log
+        self._monotonic = monotonic
+        self._log: AccessLog | None = None
+        self._groups: dict[str, _Counted] = {}
+        self._lock = threading.Lock()
+
+    def take(self, group: str) -> GroupLoad | None:
+        """Return the load of a group since the previous call. None at the first one, from which on it is counted.
+
+        `group` is a name as records have it.
+        """
+        with self._lock:
+            self._read()
+            counted, now = self._groups.get(group), self._monotonic()
+            self._groups[group] = _Counted(now)
+            return GroupLoad(now - counted.since, counted.requests, counted.times) if counted else None
+
+    def forget(self, group: str) -> None:
+        """Count a group no more. Without any, the log is not read."""
+        with self._lock:
+            self._groups.pop(group, None)
+
+    def _read(self) -> None:
+        if self._log is None:
+            self._log = self._open_log()
+        if not self._groups:
+            self._log.skip()
+            return
+        groups = self._groups
+        for group, seconds in self._log.timings():
+            if (counted := groups.get(group)) is not None:
+                counted.requests += 1
+                if seconds is not None:
+                    counted.times.append(seconds)
