@@ -67,6 +67,7 @@ class RepairLoop:
         self._not_before = 0.0
         self._is_stable = False
         self._notified = threading.Event()
+        self._is_renumbered = False
         self._exits = deque[ReplicaChange]()
         self._attempts = len(_DELAYS)
 
@@ -75,6 +76,15 @@ class RepairLoop:
         if change is not None and change.exit_code is not None:
             self._exits.append(change)
         self._notified.set()
+
+    def renumber(self) -> None:
+        """Stop a repair towards a previous number of replicas, which may wait for a drain. Safe from any thread.
+
+        `step` is due now.
+        """
+        self._is_renumbered = True
+        self._deploy_lock.preempt_repair()
+        self.notify()
 
     def step(self) -> timedelta:
         """Check for drift and repair it, and return the time until the next call if no event comes before."""
@@ -141,6 +151,7 @@ class RepairLoop:
         for text in findings:
             if text not in self._last_reported:
                 events.emit(EventKind.RECONCILE_DRIFT, text)
+        self._is_renumbered = False
         try:
             if findings:
                 self._last_reported = findings
@@ -150,8 +161,7 @@ class RepairLoop:
             self._last_reported, self._backoff = [], _BACKOFF
             self._is_stable = not findings and drift.is_stable()
         except Cancelled:
-            with self._deploy_lock.between_deployments() as is_free:
-                reason = "another number of replicas" if is_free else "a deployment"
+            reason = "another number of replicas" if self._is_renumbered else "a deployment"
             events.emit(EventKind.RECONCILE_PREEMPTED, f"stopped the repair for {reason}")
         except PenstockError as error:
             self._backoff = self._backoff.after(succeeded=False)

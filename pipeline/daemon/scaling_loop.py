@@ -33,7 +33,7 @@ _IDLE_INTERVAL = timedelta(minutes=10)
 _RECORD_INTERVAL = timedelta(minutes=1)
 # After a longer time without an observation, it is not known that fewer replicas were enough all the time.
 _MAX_GAP = timedelta(minutes=2)
-_DEPLOYING = "a deployment is in progress"
+_FIRST = "the first interval is being measured"
 _logger = structlog.get_logger(__name__)
 
 
@@ -98,14 +98,17 @@ class ScalingLoop:
         zone = policy.zone(local_zone())
         bounds = bounds_at(policy, now.wall.astimezone(zone))
         state = self._state(target, now)
-        if target.suspended_at is not None or not self._is_free(context):
-            self._pause(context, target, state, count, bounds, now)
+        if reason := self._pause_reason(context, target):
+            self._pause(target, now)
+            paused = _interrupted(state).model_copy(update={"too_much": None})
+            self._remember(context, target, paused, DecisionRecord.unseen(now, count, reason, bounds))
             return
         is_first = service not in self._observed
         self._observed[service] = now
         found = self._read(context, spec, target, policy)
         if found and is_first and bounds.limit(count) == count:
             # The metrics are those of a whole interval from the next time on.
+            self._remember(context, target, state, DecisionRecord.unseen(now, count, _FIRST, bounds))
             return
         found = found or ServiceMetrics(serving=0)
         seen = Observation(
@@ -121,30 +124,27 @@ class ScalingLoop:
         )
         self._apply(context, target, seen, decide(policy, state, seen), bounds)
 
-    def _is_free(self, context: PipelineContext) -> bool:
+    def _pause_reason(self, context: PipelineContext, target: ScalableTarget) -> str:
+        """Return why the number must not change now, empty if it may."""
+        if target.suspended_at is not None:
+            return "scaling is suspended"
         with self._deploy_lock.between_deployments() as is_free:
-            return is_free and context.store.deployments.open(context.pipeline) is None
+            is_open = not is_free or context.store.deployments.open(context.pipeline) is not None
+        return "a deployment is in progress" if is_open else ""
 
-    def _pause(
-        self,
-        context: PipelineContext,
-        target: ScalableTarget,
-        state: ScalingState,
-        count: int,
-        bounds: Bounds,
-        now: Stamp,
-    ) -> None:
-        """Forget what has to be seen without interruption, and count requests anew afterwards."""
+    def _pause(self, target: ScalableTarget, now: Stamp) -> None:
+        """Count requests anew afterwards, and store the next decision at once."""
         self._observed[target.service] = now
-        # The next decision is stored at once.
         self._recorded.pop(target.service, None)
         if self._metrics is not None:
             self._metrics.forget(target.service)
-        paused = _interrupted(state).model_copy(update={"too_much": None})
-        reason = _DEPLOYING if target.suspended_at is None else "scaling is suspended"
-        if paused != _stored_state(target.state):
-            record = DecisionRecord(at=now, count=count, reason=reason, min=bounds.least, max=bounds.most)
-            context.store.scaling.record(target, paused.model_dump_json(), record.model_dump_json())
+
+    def _remember(
+        self, context: PipelineContext, target: ScalableTarget, state: ScalingState, record: DecisionRecord
+    ) -> None:
+        """Store a state that differs from the stored one, although nothing was decided."""
+        if state != _stored_state(target.state):
+            context.store.scaling.record(target, state.model_dump_json(), record.model_dump_json())
 
     def _state(self, target: ScalableTarget, now: Stamp) -> ScalingState:
         """Return what the controller remembers. A daemon that was away for long has missed something."""
@@ -194,8 +194,6 @@ class ScalingLoop:
                     return
             self._recorded[target.service] = seen.at
             _emit(context, target.service, seen, record)
-            # It works towards the previous number, and may wait for a drain.
-            self._deploy_lock.preempt_repair()
             self._changed()
         elif decision.state != _stored_state(target.state) or self._is_record_due(target, seen.at):
             self._recorded[target.service] = seen.at

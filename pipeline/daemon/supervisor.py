@@ -74,7 +74,7 @@ class PipelineSupervisor:
         self._job_loop = JobLoop(self._context, clock)
         self._accessory_loop = AccessoryLoop(self._context)
         self._backup_loop = BackupLoop(self._context, clock)
-        self._scaling_loop = ScalingLoop(self._context, self._deploy_lock, clock, self._metrics, self.notify_drift)
+        self._scaling_loop = ScalingLoop(self._context, self._deploy_lock, clock, self._metrics, self._renumber)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._loops: dict[str, Loop] = {}
@@ -139,6 +139,11 @@ class PipelineSupervisor:
         balancer = open_balancer(home.balancer)
         loads = self._loads or GroupLoads(balancer.access_log)
         return LocalMetrics(self.served_file.name, balancer, loads, partial(local_engine, home.id))
+
+    def _renumber(self) -> None:
+        """Start or drain replicas, because another number of them is wanted now."""
+        self._repair_loop.renumber()
+        self._wake("repair loop")
 
     def _wake(self, name: str) -> None:
         # Before the start there is nothing to wake: the first step of each loop looks at everything.

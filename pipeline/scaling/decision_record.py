@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline.base.clock import Stamp
 from pipeline.base.schema import Model, StoredStamp
+from pipeline.scaling.bounds import Bounds
 
 
 class DecisionRecord(Model):
@@ -19,3 +21,8 @@ class DecisionRecord(Model):
     connections: float | None = None
     cpu: float | None = None
     response_time: float | None = None
+
+    @classmethod
+    def unseen(cls, at: Stamp, count: int, reason: str, bounds: Bounds) -> DecisionRecord:
+        """Return the record of a time at which nothing was observed or changed."""
+        return cls(at=at, count=count, reason=reason, min=bounds.least, max=bounds.most)

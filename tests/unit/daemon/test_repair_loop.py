@@ -44,6 +44,7 @@ class Release:
         self.checks: list[float] = []
         self.repairs = 0
         self.stable = True
+        self.wait: Callable[[threading.Event], None] | None = None
         self.exits: list[tuple[str, int]] = []
 
     def exited(self, replica: str, exit_code: int) -> None:
@@ -60,6 +61,8 @@ class Release:
 
     def repair(self, cancelled: threading.Event) -> None:
         self.repairs += 1
+        if self.wait:
+            self.wait(cancelled)
         if self.failure:
             raise self.failure
         self.found = []
@@ -192,6 +195,33 @@ def test_a_failed_check_is_repeated_each_second(
         tick(clock, lambda: len(release.checks) >= 5, "five checks")
     assert release.checks[4] - release.checks[0] == 4
     assert messages(pipeline_context) == [("reconcile.failed", "cannot check for drift: Docker is away")]
+
+
+def test_another_number_of_replicas_preempts_a_repair(
+    pipeline_context: PipelineContext, clock: FakeClock, release: Release
+) -> None:
+    """It may wait for a drain, while more replicas are needed. The next one follows at once."""
+    waiting = threading.Event()
+
+    def wait(cancelled: threading.Event) -> None:
+        waiting.set()
+        assert cancelled.wait(DEADLINE)
+        release.wait = None
+        raise Cancelled("stopped")
+
+    release.found, release.wait = ["3 containers too many"], wait
+    loop = RepairLoop(lambda: pipeline_context, DeployLock(), clock)
+    thread = threading.Thread(target=loop.run_once)
+    thread.start()
+    assert waiting.wait(DEADLINE)
+    loop.renumber()
+    thread.join(DEADLINE)
+    assert messages(pipeline_context)[-1] == (
+        "reconcile.preempted",
+        "stopped the repair for another number of replicas",
+    )
+    loop.run_once()
+    assert messages(pipeline_context)[-1][0] == "reconcile.repaired"
 
 
 def test_a_deployment_preempts_a_repair(pipeline_context: PipelineContext, clock: FakeClock, release: Release) -> None:

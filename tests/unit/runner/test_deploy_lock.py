@@ -91,3 +91,37 @@ def test_a_repair_never_waits() -> None:
     lock = DeployLock()
     with lock.for_deployment(), lock.try_for_repair() as given_up:
         assert given_up is None
+
+
+def test_a_repair_is_asked_to_stop_for_another_reason() -> None:
+    """The one that holds the lock, and not the next one."""
+    lock = DeployLock()
+    lock.preempt_repair()
+    with lock.try_for_repair() as given_up:
+        assert given_up is not None
+        assert not given_up.is_set()
+        lock.preempt_repair()
+        assert given_up.is_set()
+
+
+def test_no_deployment_begins_between_deployments() -> None:
+    """One that holds the lock or waits for it is told, and a repair is not."""
+    slow = SlowLock()
+    lock = DeployLock(slow)
+    with lock.try_for_repair(), lock.between_deployments() as is_free:
+        assert is_free
+    with ExitStack() as stack:
+        with lock.between_deployments() as is_free:
+            assert is_free
+            threading.Thread(target=deploy_and_release, args=(lock, began := threading.Event())).start()
+            assert not began.is_set()
+        assert began.wait(DEADLINE)
+        stack.enter_context(waiting_deployment(lock, slow))
+        with lock.between_deployments() as is_free:
+            assert not is_free
+
+
+def deploy_and_release(lock: DeployLock, began: threading.Event) -> None:
+    """Deploy at once."""
+    with lock.for_deployment():
+        began.set()

@@ -26,7 +26,7 @@ from pipeline.store.records import (
 from pipeline.store.store import Store
 from tests.unit.store.previous_versions import BEGAN, ENDED, Version3, content, create_database
 
-VERSION = 11
+VERSION = 13
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
@@ -93,7 +93,7 @@ def test_a_migration_of_version_3_changes_no_existing_table(tmp_path: Path) -> N
     jobs = {"job_runs", "job_schedules"}
     accessories = {"accessories", "deployed_accessories"}
     deployments = {"deployment_progress", "deployment_strategies"}
-    others = {"services", "scales", "webhook_deliveries", "run_times"}
+    others = {"services", "scales", "scalable_targets", "webhook_deliveries", "run_times"}
     assert new == {*others, *accessories, *deployments, *jobs, *stacks}
 
 
