@@ -38,7 +38,7 @@ GROUPS = {
         "retry": "Retry a run that did not succeed.",
         "approve": "Approve a run that waits for approval.",
         "reject": "Reject a run that waits for approval.",
-        "scaling": "Try a scaling policy on an access log.",
+        "scaling": "Show, suspend and resume auto scaling, and try a policy on an access log.",
         "transition": "Disable or enable the transition into a stage.",
     },
     "Inspect": {

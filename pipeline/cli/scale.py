@@ -33,6 +33,7 @@ def command(wanted: str, file: Path, parameters: tuple[str, ...], wait: str | No
     """Change the number of replicas of the active release, such as `pipeline scale web=5`.
 
     SERVICE is required if there are several. Later deployments keep the number, until the one in pipeline.yaml changes.
+    With `scaling`, it must be within the bounds, and lasts until the next decision that needs another one.
     """
     timeout, is_named = parse_wait(wait), "=" in wanted
     if not is_scale(wanted if is_named else f"{DEFAULT_SERVICE}={wanted}"):

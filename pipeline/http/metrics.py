@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.release import service_names
 from pipeline.engine.labels import DEFAULT_SERVICE
+from pipeline.http.scaling_report import scaling_responses
 from pipeline.store.job_run import JobState
 from pipeline.store.records import Run, RunState
 from pipeline.store.services import job_names
@@ -35,7 +36,12 @@ _FAMILIES = {
     "penstock_job_last_success_timestamp_seconds": ("gauge", "End of the latest run of a job that succeeded."),
     "penstock_job_running": ("gauge", "1 while a job runs, else 0."),
     "penstock_replicas_wanted": ("gauge", "Number of replicas that the active release should have."),
+    "penstock_scaling_min_replicas": ("gauge", "Smallest number of replicas that auto scaling may choose now."),
+    "penstock_scaling_max_replicas": ("gauge", "Largest number of replicas that auto scaling may choose now."),
+    "penstock_scaling_suspended": ("gauge", "1 while auto scaling of a service is suspended, else 0."),
 }
+# In the order of the numbers in `_count_scaling`.
+_SCALING = ("penstock_scaling_min_replicas", "penstock_scaling_max_replicas", "penstock_scaling_suspended")
 _Labels = tuple[tuple[str, str], ...]
 
 
@@ -83,6 +89,19 @@ class DaemonMetrics:
             self._set("penstock_replicas_wanted", (*where, ("service", service)), wanted or 0)
 
         self._count_jobs(pipeline, job_names(active.spec) if active else ())
+        self._count_scaling(pipeline)
+
+    def _count_scaling(self, pipeline: str) -> None:
+        values = {
+            ("service", found.service): (found.min, found.max, int(found.suspended_at is not None))
+            for found in scaling_responses(self._store, pipeline)
+        }
+        for place, family in enumerate(_SCALING):
+            # A service may be scaled no more.
+            kept = {key: value for key, value in self._values[family].items() if ("pipeline", pipeline) not in key[1]}
+            self._values[family] = Counter(kept)
+            for service, numbers in values.items():
+                self._set(family, (("pipeline", pipeline), service), numbers[place])
 
     def _count_jobs(self, pipeline: str, names: Collection[str]) -> None:
         runs = self._store.job_runs.all(pipeline)

@@ -22,10 +22,12 @@ from pipeline.http.responses import (
     HolderResponse,
     JobResponse,
     LastRunResponse,
+    ScalingResponse,
     ServiceProgressResponse,
     StatusResponse,
     UnfinishedRunResponse,
 )
+from pipeline.http.scaling_report import scaling_responses
 from pipeline.http.status_text import StatusText, Text
 from pipeline.runner.engine_view import EngineView, Restarts
 from pipeline.runner.status import PipelineStatus
@@ -97,6 +99,7 @@ class StatusReport:
         self._last = _last_run(store, pipeline, self._status)
         self._certificates = certificate_states(self._balancer, pipeline)
         self._jobs = job_responses(store, pipeline)
+        self._scaling = scaling_responses(store, pipeline)
 
     def text(self) -> StatusText:
         """Return the report for people."""
@@ -133,6 +136,7 @@ class StatusReport:
             certificates=[CertificateResponse.model_validate(state) for state in self._certificates],
             jobs=self._jobs,
             deployment=_deployment(status),
+            scaling=self._scaling,
         )
         return found.as_data()
 
@@ -160,6 +164,7 @@ class StatusReport:
         yield from ((text,) for text in self._blocked)
         yield from (_describe_certificate(state, status) for state in self._certificates)
         yield from (_describe_job(job, status) for job in self._jobs)
+        yield from (_describe_scaling(found, status) for found in self._scaling)
 
     def _listeners(self) -> Iterator[Text]:
         declared = self._balancer.declaration(self._pipeline)
@@ -248,6 +253,16 @@ def _describe_job(job: JobResponse, status: PipelineStatus) -> Text:
     served = "" if status.served else ", which only `pipeline serve` runs"
     following: Text = ("; next ", job.next, served) if job.next else ()
     return (f"job {job.name}: ", *last, *following)
+
+
+def _describe_scaling(found: ScalingResponse, status: PipelineStatus) -> Text:
+    text = f"scaling {found.service}: {found.wanted} wanted, {found.min} to {found.max}"
+    if found.suspended_at is not None:
+        return (f"{text}; suspended since ", found.suspended_at, f" (pipeline scaling resume {found.service})")
+    served = "" if status.served else "; only `pipeline serve` changes the number"
+    if found.decision is None:
+        return (f"{text}; no decision yet{served}",)
+    return (f"{text}; decided ", found.decision.at, f": {found.decision.reason}{served}")
 
 
 def _manager(status: PipelineStatus) -> Text:

@@ -12,8 +12,8 @@ import pytest
 from pipeline.base.errors import BalancerFault
 from pipeline.base.home import Home
 from pipeline.store.store import Store
+from tests.support.scaled_service import INTERVAL, MONDAY, NAME, ScaledService, policy_text
 from tests.support.waiting import DEADLINE
-from tests.unit.daemon.scaled_service import INTERVAL, MONDAY, NAME, ScaledService, policy_text
 
 MINUTE = timedelta(minutes=1)
 

@@ -16,7 +16,7 @@ from pipeline.scaling.policy import ScalingPolicy
 from pipeline.store.records import Deployment, DeploymentState
 from pipeline.store.store import Store
 from tests.support.sample import sampled
-from tests.unit.daemon.scaled_service import INTERVAL, NAME, ScaledService, policy_text
+from tests.support.scaled_service import INTERVAL, NAME, ScaledService, policy_text
 
 POLICIES = st.builds(
     lambda low, more, **keys: policy_text(min=low, max=low + more, **keys),
