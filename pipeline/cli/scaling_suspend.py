@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
 from pipeline.base.errors import ConfigError
 from pipeline.base.suggestion import did_you_mean
-from pipeline.cli.session import pipeline_options, session
+from pipeline.cli.session import Session, pipeline_options, session
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 
@@ -53,8 +54,7 @@ def _change(opened: Session, wanted: tuple[str, ...], change: Callable[[str, str
         )
     for service in wanted:
         if service not in known:
-            hint = did_you_mean(service, known) or f"scaled: {', '.join(known)}"
-            raise ConfigError(f"{opened.name} has no scaled service {service}", hint=hint)
+            raise ConfigError(f"{opened.name} has no scaled service {service}", hint=did_you_mean(service, known))
     for service in wanted or known:
         yield service, change(opened.name, service)
 

@@ -101,14 +101,8 @@ class Deploy(ServiceSettings):
 
     def all_scaling(self) -> dict[str, ScalingPolicy]:
         """Return the policy of each service whose number of replicas is scaled automatically."""
-        if not self.services:
-            return {DEFAULT_SERVICE: self.scaling} if self.scaling else {}
-        found = {
-            name: (service if "scaling" in service.model_fields_set else self).scaling
-            for name, service in self.services.items()
-            if not service.is_job
-        }
-        return {name: policy for name, policy in found.items() if policy}
+        parts = self.services or {DEFAULT_SERVICE: self}
+        return {name: part.scaling for name, part in parts.items() if part.scaling and not part.is_job}
 
     def images(self) -> dict[str, str]:
         """Return the names of the images that are not built, by service."""
@@ -182,6 +176,8 @@ class Deploy(ServiceSettings):
     def _mistakes(self) -> Iterator[FieldError]:
         """Yield what does not fit together once the defaults are known."""
         used: dict[str, str] = {}
+        if self.services and self.scaling:
+            yield FieldError("scaling", "belongs in one of services, because each has a load of its own")
         if not self.services:
             yield from _standstill(self.settings, self.all_replicas()[DEFAULT_SERVICE], ())
             yield from self._scaling_mistakes(DEFAULT_SERVICE, self.settings, ())

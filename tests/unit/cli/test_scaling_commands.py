@@ -106,7 +106,7 @@ def test_scaling_is_suspended_and_resumed(service: ScaledService) -> None:
     kinds = [event.kind for event in service.store.events.latest(NAME) if event.kind.startswith("scaling.")]
     assert kinds == ["scaling.suspended", "scaling.resumed"]
     assert failed("scaling", "suspend", "wbe") == ("shop has no scaled service wbe", "did you mean web?")
-    assert failed("scaling", "suspend", "worker")[1] == "scaled: web"
+    assert failed("scaling", "suspend", "worker")[1] == "known: web"
 
 
 def test_status_has_the_bounds_and_the_reason(service: ScaledService) -> None:
