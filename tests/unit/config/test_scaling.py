@@ -94,8 +94,8 @@ def test_the_policy_is_not_part_of_a_release(loads: Loads) -> None:
         (
             ONE
             % f"rolling: {{max_surge: 0, max_unavailable: 25%}}, scaling: {{min: 2, max: 9, {TARGET}}}, replicas: 4",
-            "2:38: deploy.rolling: must allow progress: max_surge 0 and max_unavailable 25% of 2, a number that scaling "
-            "may choose, are both 0; set max_surge to 1",
+            "2:38: deploy.rolling: must allow progress: max_surge 0 and max_unavailable 25% of 2, a number that "
+            "scaling may choose, are both 0; set max_surge to 1",
         ),
         (
             f'deploy: {{services: {{{WEB}, nightly: {{schedule: "0 3 * * *", scaling: {{max: 9, {TARGET}}}}}}}}}\n',

@@ -1,0 +1,61 @@
+"""Auto scaling in a daemon, on a real engine and under load."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipeline.balancer.model import TargetState
+from tests.docker.project import Project, until
+from tests.docker.serving import serving
+
+# 30 requests per second are three replicas.
+POLICY = "scaling: {min: 1, max: 4, scale_in_cooldown: 0s, target: {requests_per_target: 700}}"
+RATE = 30
+
+
+def serves(project: Project, count: int) -> bool:
+    """Return whether exactly so many replicas run and receive requests."""
+    states = [health.state for health in project.targets()]
+    return len(project.containers()) == count and states == [TargetState.HEALTHY] * count
+
+
+def test_load_adds_replicas(project: Project) -> None:
+    """The number outlives the daemon, and the next deployment takes it. A number by hand has the same bounds."""
+    project.configure(("replicas: 2", POLICY))
+    project.commit("1")
+    with serving(project) as served:
+        served.await_run(1)
+        assert serves(project, 1)
+        with project.load(RATE) as load:
+            until(lambda: serves(project, 3), "three replicas")
+            served.kill()
+            project.commit("2")
+            project.pipeline("run")
+            project.assert_serving(release=2, replicas=3)
+            report = load.stop()
+    assert report.failed == 0, report.failures
+    assert [run.kind for run in served.runs()] == ["run", "run"]
+    (event,) = served.events("scaling.out")
+    assert (event.fields["before"], event.fields["replicas"]) == (1, 3)
+    error = project.pipeline("scale", "web=5", code=2).err
+    assert "web must have from 1 to 4 replicas, the bounds of its scaling now, got 5" in error
+    (found,) = json.loads(project.pipeline("status", "--json").out)["scaling"]
+    assert (found["service"], found["wanted"], found["min"], found["max"]) == ("web", 3, 1, 4)
+    assert found["decision"]["reason"].startswith("requests_per_target: ")
+
+
+@pytest.mark.long
+def test_less_load_removes_replicas_without_a_loss(project: Project) -> None:
+    """Each is drained first. Meanwhile, the load goes on."""
+    project.configure(("replicas: 2", f"replicas: 4\n  {POLICY}"))
+    project.commit("1")
+    with serving(project) as served:
+        served.await_run(1)
+        assert serves(project, 4)
+        with project.load(RATE / 6) as load:
+            until(lambda: serves(project, 1), "one replica")
+            report = load.stop()
+    assert report.failed == 0, report.failures
+    assert report.sent > RATE
