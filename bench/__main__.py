@@ -53,6 +53,7 @@ NAMES = (
     "flow_changes",
     "flows_held",
     "alarms",
+    "scaling_step",
 )
 PLOT = ROOT / ".setup/bench.html"
 
