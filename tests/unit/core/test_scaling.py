@@ -54,18 +54,20 @@ def test_replicas_follow_the_load(world: World, machine: Machine) -> None:
 
 def test_a_deployment_keeps_the_number(world: World, machine: Machine) -> None:
     """Also after a kill in the middle of the change."""
+    world.file.write_text(world.file.read_text().replace("scale_in_cooldown: 0s", "scale_in: disabled"))
     daemon = world.serve()
     daemon.commit("a")
     world.until_state(1, RunState.SUCCEEDED)
     hang = machine.runtime.faults.hang("start", late=True)
-    for _ in range(4):
-        machine.plane.send(GROUP)
+    sent = [machine.plane.send(GROUP) for _ in range(4)]
     world.until(lambda: hang.waiting, "a replica starts")
     daemon.power.dead = True
     hang.release()
     daemon.bury()
     successor = world.serve()
     world.until(lambda: serving(machine) == 4, "four replicas")
+    for target in sent:
+        machine.plane.finish(GROUP, target or "")
     successor.commit("b")
     world.until_state(2, RunState.SUCCEEDED)
     world.until(lambda: {one.release for one in machine.runtime.list(NAME)} == {2}, "only the new release")
