@@ -73,8 +73,8 @@ def measure(_: Extent) -> Results:
         f"The sample application with {_CPUS:g} CPUs for each replica, under {_LOW} requests per second, then {_HIGH}, "
         f"then {_LOW} again. The policy keeps {_PER_TARGET} requests per second for each replica, of 1 to "
         f"{_MAX_REPLICAS}. The p99 is that of windows of {_WINDOW_SECONDS:g} s, and its target is {_TARGET_MS:g} ms. "
-        f"The control interval is {_INTERVAL:g} s. The daemon's CPU is that under {_HIGH} requests per second, with all of "
-        f"its work. The cost of the metrics is that of reading the log of {_RATE} requests per second.",
+        f"The control interval is {_INTERVAL:g} s. The daemon's CPU is that under {_HIGH} requests per second, with "
+        f"all of its work. The cost of the metrics is that of reading the log of {_RATE} requests per second.",
         ("what", "measured"),
         [
             ("replicas under the step", str(step.replicas)),

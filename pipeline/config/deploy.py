@@ -101,8 +101,9 @@ class Deploy(ServiceSettings):
 
     def all_scaling(self) -> dict[str, ScalingPolicy]:
         """Return the policy of each service whose number of replicas is scaled automatically."""
-        parts = self.services or {DEFAULT_SERVICE: self}
-        return {name: part.scaling for name, part in parts.items() if part.scaling and not part.is_job}
+        if not self.services:
+            return {DEFAULT_SERVICE: self.scaling} if self.scaling else {}
+        return {name: part.scaling for name, part in self.services.items() if part.scaling and not part.is_job}
 
     def images(self) -> dict[str, str]:
         """Return the names of the images that are not built, by service."""

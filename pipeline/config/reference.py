@@ -80,6 +80,7 @@ from pipeline.config.triggers import ScheduledRun, Triggers, WebhookTrigger
 from pipeline.config.ulimits import UlimitRange
 from pipeline.config.validation import is_hidden
 from pipeline.event_kinds import EventKind
+from pipeline.scaling.policy import ScalingPolicy, ScalingTarget, ScheduledAction
 
 _LISTENER = "balancer.load_balancers.NAME.listeners[]"
 _NETWORK, _OF_NETWORK = "type: network", "protocol: TCP"
@@ -108,6 +109,9 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("deploy.strategy.test_traffic", TestTraffic),
     ("deploy.strategy.test_traffic.header", HeaderMatch),
     ("deploy.rolling", Rolling),
+    ("deploy.scaling", ScalingPolicy),
+    ("deploy.scaling.target", ScalingTarget),
+    ("deploy.scaling.schedule[]", ScheduledAction),
     ("deploy.health_check", ServiceHealthCheck),
     ("deploy.log", ContainerLog),
     ("deploy.logging", Logging),

@@ -65,7 +65,7 @@ class ScheduledAction(Model):
 class ScalingPolicy(Model):
     """Bounds, targets, cooldowns and scheduled actions, with the meanings of AWS Application Auto Scaling."""
 
-    min: Capacity = Field(1, description="The smallest number of replicas. 0 stops all of them without requests.")
+    min: Capacity = Field(1, description="The smallest number of replicas. 0 is for simulations only.")
     max: Annotated[Whole, Field(ge=1, le=MAX_REPLICAS)] = Field(description="The largest number of replicas.")
     target: ScalingTarget | None = Field(
         None, description="Values to keep. None: only the schedule changes the bounds."
