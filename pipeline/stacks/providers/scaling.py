@@ -16,7 +16,7 @@ from pipeline.stacks.providers.ecs_cluster import written
 
 TARGET_TYPE = "AWS::ApplicationAutoScaling::ScalableTarget"
 POLICY_TYPE = "AWS::ApplicationAutoScaling::ScalingPolicy"
-_REASON = "kept as a declaration: nothing scales yet"
+_REASON = "kept as a declaration: services of ECS are not scaled"
 
 
 class ScalableTargetProperties(Properties):

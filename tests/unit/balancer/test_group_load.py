@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from pipeline.balancer.access import AccessRecord
 from pipeline.balancer.haproxy.access_log import HAProxyAccessLog, LogReader
 from pipeline.balancer.haproxy.log_timing import timings
 from pipeline.balancer.telemetry.group_load import GroupLoads
+from pipeline.base.errors import BalancerFault
 from tests.support.access_log import NO_ANSWER, NO_TARGET, OWN, REFUSED, former, raw
 from tests.support.sample import sampled
 
@@ -85,3 +87,26 @@ def test_without_a_group_the_log_is_not_read(tmp_path: Path) -> None:
     found = loads.take("shop.web")
     assert found is not None
     assert found.requests == 0
+
+
+def test_a_full_disk_hides_no_load(tmp_path: Path) -> None:
+    """HAProxy cannot write to the log, so few requests in it do not mean that there were few."""
+    log, free = tmp_path / "access.log", [2**30]
+    loads = GroupLoads(lambda: HAProxyAccessLog(log), free_bytes=lambda _: free[0])
+    loads.take("shop.web")
+    free[0] = 2**20
+    with pytest.raises(BalancerFault) as caught:
+        loads.take("shop.web")
+    assert caught.value.message == f"the disk is full, so {log} lacks requests"
+    free[0] = 2**30
+    log.write_bytes(raw())
+    found = loads.take("shop.web")
+    assert found is not None
+    assert found.requests == 1
+
+
+def test_a_log_whose_folder_is_gone(tmp_path: Path) -> None:
+    """It has no requests, and that proves nothing."""
+    log = tmp_path / "gone" / "access.log"
+    with pytest.raises(BalancerFault, match=r"cannot read .*gone: No such file"):
+        GroupLoads(lambda: HAProxyAccessLog(log)).take("shop.web")
