@@ -72,6 +72,18 @@ class EventKind(StrEnum):
         "A deployment found or failed something that does not stop it.",
     )
     DEPLOYMENT_FAILED = "deployment.failed", "A deployment failed; the rollback follows."
+    ALARM_STARTED = (
+        "alarm.started",
+        "The new release of a service receives traffic, and its conditions in `rollback_on` count from now on.",
+        "service",
+        "release",
+    )
+    ALARM_EVALUATED = (
+        "alarm.evaluated",
+        "A condition of `rollback_on` changed its `state`, or has new numbers. `condition` is its place in the list, "
+        "`needed` about the number of requests until it can decide.",
+        *("service", "release", "condition", "state", "was", "needed"),
+    )
     ROLLBACK_STARTED = "rollback.started", "A rollback to the previous release began."
     DEPLOYMENT_HELD = (
         "deployment.held",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.alarms.condition import AnyCondition, RatioCondition, ResponseTimeCondition
 from pipeline.base.errors import FieldError
-from pipeline.base.quantity import Percentage, Whole
+from pipeline.base.quantity import Duration, Percentage, Whole
 from pipeline.base.schema import Shorthand
 
 
@@ -40,6 +41,14 @@ class RollbackOn(Shorthand):
     )
     insufficient_data: Literal["promote", "rollback"] = Field(
         "promote", description="What to do if a condition has too few requests at the end of the bake time."
+    )
+
+    warm_up: Duration = Field(
+        timedelta(seconds=10),
+        ge=timedelta(0),
+        le=timedelta(hours=1),
+        description="Time from the first traffic of the new release in which response times do not count, for neither "
+        "release, because a program is slower at first. Errors count.",
     )
 
     @model_validator(mode="after")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+_POLL_INTERVAL = 0.1
 
 
 @dataclass(frozen=True)
@@ -23,13 +27,22 @@ class ProgramOutput:
         return (self.stderr or self.stdout).decode(errors="replace").strip()[-limit:]
 
 
+class ProgramStopped(Exception):
+    """A program was killed because its caller no longer needs it."""
+
+
 def run_program(
-    command: Sequence[str], timeout: float, environ: Mapping[str, str], directory: Path | None = None
+    command: Sequence[str],
+    timeout: float,
+    environ: Mapping[str, str],
+    directory: Path | None = None,
+    *,
+    stopped: threading.Event | None = None,
 ) -> ProgramOutput:
     """Run a program to its end, without input. Its output is in memory only.
 
     Raises `OSError` if it cannot be started. After `timeout` seconds it is killed with all that it has started, and
-    `TimeoutError` is raised.
+    `TimeoutError` is raised. The same happens soon after `stopped` is set, with `ProgramStopped`.
     """
     stdout, stderr = os.memfd_create("stdout"), os.memfd_create("stderr")
     with os.fdopen(stdout, "w+b") as output, os.fdopen(stderr, "w+b") as errors:
@@ -44,7 +57,7 @@ def run_program(
             start_new_session=True,
         )
         try:
-            code = process.wait(timeout)
+            code = process.wait(timeout) if stopped is None else _wait(process, timeout, stopped)
         except BaseException as error:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -54,3 +67,15 @@ def run_program(
         output.seek(0)
         errors.seek(0)
         return ProgramOutput(code, output.read(), errors.read())
+
+
+def _wait(process: subprocess.Popen[bytes], timeout: float, stopped: threading.Event) -> int:
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return process.wait(max(0.0, min(_POLL_INTERVAL, deadline - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            if stopped.is_set():
+                raise ProgramStopped from None
+            if time.monotonic() >= deadline:
+                raise

@@ -14,6 +14,7 @@ from pipeline.base.quantity import Whole
 from pipeline.base.time_zone import TimeZone
 from pipeline.config.container_values import ImageName
 from pipeline.config.job import NOT_OF_JOB, OF_JOB, job_mistakes
+from pipeline.config.rollback_conditions import rollback_mistakes
 from pipeline.config.scaling import scaling_mistakes
 from pipeline.config.service import ServiceHealthCheck, ServiceSettings
 from pipeline.engine.labels import DEFAULT_SERVICE
@@ -139,6 +140,8 @@ class Deploy(ServiceSettings):
             values["health_check"] = ServiceHealthCheck()
         if not values["target_group"] and "strategy" not in own:
             values["strategy"] = None
+        if not values["target_group"] and "rollback_on" not in own:
+            values["rollback_on"] = None
         return ServiceSettings.model_validate(values)
 
     def _order(self) -> tuple[str, ...]:
@@ -183,6 +186,7 @@ class Deploy(ServiceSettings):
             yield from _standstill(self.settings, self.all_replicas()[DEFAULT_SERVICE], ())
             yield from self._scaling_mistakes(DEFAULT_SERVICE, self.settings, ())
             yield from _post_to_nowhere(self.settings, ())
+            yield from rollback_mistakes(self.settings, ())
         for name, service in self.services.items():
             place = ("services", name)
             yield from job_mistakes(service.is_job, frozenset(service.model_fields_set), place)
@@ -198,6 +202,7 @@ class Deploy(ServiceSettings):
             yield from _standstill(settings, self.all_replicas()[name], place)
             yield from self._scaling_mistakes(name, settings, place)
             yield from _post_to_nowhere(settings, place)
+            yield from rollback_mistakes(settings, place)
             group = settings.target_group
             if group and group in used:
                 yield FieldError(

@@ -21,6 +21,7 @@ from pipeline.config.environment import BuildArguments, VariableName
 from pipeline.config.published_port import collide
 from pipeline.config.reporters import Reporters
 from pipeline.config.retention import Retention
+from pipeline.config.rollback_conditions import network_mistakes
 from pipeline.config.scaling import check_metrics
 from pipeline.config.service import OPTIONS
 from pipeline.config.steps import HostName, Tests
@@ -223,6 +224,15 @@ class Pipeline(Model):
             place = ("deploy", "services", name) if self.deploy.services else ("deploy",)
             if group := services[name].target_group:
                 check_metrics(policy, group, self.balancer, place)
+        return self
+
+    @model_validator(mode="after")
+    def _check_rollback_on(self) -> Self:
+        for name, service in self.deploy.all_services().items():
+            group = self.balancer.target_groups.get(service.target_group or "")
+            place = ("deploy", "services", name) if self.deploy.services else ("deploy",)
+            for mistake in network_mistakes(service, group, place):
+                raise mistake
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from pipeline.alarms.rollback_on import RollbackOn
 from pipeline.balancer.model import Model, Name
 from pipeline.base.cron import Cron
 from pipeline.base.errors import FieldError
@@ -20,7 +21,7 @@ from pipeline.engine.container import HealthProbe
 
 OPTIONS = "Options of the stage in `uses`. The shipped stage has none."
 # Left out of a stored release unless they are set, so that the releases of earlier versions keep their form.
-_ADDED = ("health_check", "strategy", *OPTIONAL_SETTINGS, *OF_JOB)
+_ADDED = ("health_check", "strategy", "rollback_on", *OPTIONAL_SETTINGS, *OF_JOB)
 # Of a container that nothing checks.
 _UPTIME = timedelta(seconds=5)
 
@@ -153,6 +154,11 @@ class ServiceSettings(ContainerSettings):
         None,
         description="How traffic moves to a new release: rolling, blue_green, canary, linear, all_at_once, a name of "
         "CodeDeploy such as Canary10Percent5Minutes, or a section with a type. None: rolling.",
+    )
+    rollback_on: RollbackOn | None = Field(
+        None,
+        description="Conditions on the new release while it receives traffic, until its bake time ends. Each of them "
+        "rolls it back. None: none.",
     )
     rolling: Rolling = Field(Rolling(), description="Limits of a rollout.")
     function: str | None = Field(

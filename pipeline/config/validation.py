@@ -109,7 +109,9 @@ def _problem(detail: ErrorDetails, path: KeyPath, document: Document, model: typ
     if kind == "value_error":
         cause = context.get("error")
         where = (*path, *cause.path) if isinstance(cause, FieldError) else path
-        return document.problem(where, str(cause))
+        # The file may have the value of one key in place of a section.
+        written = _path(where, document)
+        return document.problem(written if written in document.values else where, str(cause))
     if path and path[-1] == "[key]":
         path = path[:-1]
     reason, hint = _reason(detail, document.texts.get(path))

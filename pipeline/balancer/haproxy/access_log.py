@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from pipeline.balancer.access import AccessRecord, LogRecord, RequestTiming
+from pipeline.balancer.access import AccessRecord, ForwardedRequest, LogRecord, RequestTiming
+from pipeline.balancer.haproxy.forwarded_request import ForwardedReader, ended_of
 from pipeline.balancer.haproxy.log_entry import entry_from_line
 from pipeline.balancer.haproxy.log_file import LogFile
 from pipeline.balancer.haproxy.log_line import AccessLogLine, datetime_from_milliseconds
-from pipeline.balancer.haproxy.log_outcome import RequestOutcome
+from pipeline.balancer.haproxy.log_outcome import RequestOutcome, connect_errors
 from pipeline.balancer.haproxy.log_timing import timings
 from pipeline.balancer.haproxy.tls_log import is_tls_line, tls_record
 
 # HAProxy's codes for a cookie that led to no target: none, invalid, of a target that is down, expired, too old.
 _STICKY_MISSES = frozenset("NIDEO")
-_CONNECT_FAILURES = frozenset({"SC", "sC"})
 
 
 class LogReader:
@@ -44,11 +45,12 @@ class HAProxyAccessLog:
         self.path = path
         self._file = LogFile(path)
         self._reader = LogReader()
+        self._forwarded = ForwardedReader()
 
     @property
     def unreadable(self) -> int:
         """The number of damaged lines that this object has skipped so far."""
-        return self._reader.unreadable
+        return self._reader.unreadable + self._forwarded.unreadable
 
     def newest_first(self) -> Iterator[LogRecord]:
         """Yield every record that is kept, the newest first."""
@@ -62,9 +64,23 @@ class HAProxyAccessLog:
         """Yield the timings of the forwarded requests since the previous call of this or of `appended`."""
         return timings(self._file.appended())
 
+    def forwarded(self, groups: Collection[str]) -> Iterator[ForwardedRequest]:
+        """Yield the requests that were forwarded to these groups since the previous call."""
+        return self._forwarded.requests(self._file.appended(), groups)
+
     def skip(self) -> None:
-        """Make the next `appended` or `timings` start with records that are written after this call."""
+        """Make the next call start with records that are written after this one."""
         self._file.skip()
+
+    def rewind(self, to: datetime) -> None:
+        """Make the next call start after the latest record that ended before a time."""
+        milliseconds = to.timestamp() * 1000
+
+        def is_earlier(line: bytes) -> bool:
+            ended = ended_of(line)
+            return ended is not None and ended < milliseconds
+
+        self._file.rewind(is_earlier)
 
 
 def _record(raw: bytes) -> LogRecord | None:
@@ -89,7 +105,7 @@ def record_from_line(line: AccessLogLine) -> AccessRecord:
         received_bytes=numbers["received_bytes"],
         sent_bytes=numbers["sent_bytes"],
         target_time=response / 1000 if response >= 0 else None,
-        connect_errors=max(numbers["retries"], 0) + (termination[:2] in _CONNECT_FAILURES),
+        connect_errors=connect_errors(line),
         sticky_miss=termination[2] in _STICKY_MISSES,
         error=outcome.error_reason,
         entry=partial(entry_from_line, line),

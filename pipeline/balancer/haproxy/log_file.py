@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +23,8 @@ class LogFile:
         self._offset = 0
         # The line before the offset. While it is there, the file has not been truncated since.
         self._last = b""
+        # True if the next line to read is in the second file, after the line `_last`.
+        self._starts_rotated = False
         # The rotation at the previous call.
         self._rotation = self._current_rotation()
 
@@ -42,6 +44,7 @@ class LogFile:
 
     def skip(self) -> None:
         """Make the next `appended` start after the last whole line."""
+        self._starts_rotated = False
         self._rotation = self._current_rotation()
         try:
             with self._path.open("rb") as file:
@@ -50,6 +53,37 @@ class LogFile:
                 self._offset = file.seek(0, os.SEEK_END) - _partial_line_length(file)
         except FileNotFoundError:
             self._offset, self._last = 0, b""
+
+    def rewind(self, is_earlier: Callable[[bytes], bool]) -> None:
+        """Make the next `appended` start after the last line for which `is_earlier`, or with the oldest that is kept.
+
+        Reads only as far back as needed.
+        """
+        while True:
+            self._rotation = self._current_rotation()
+            self._seek_back(is_earlier)
+            # A rotation takes lines away while they are read.
+            if self._current_rotation() == self._rotation:
+                return
+
+    def _seek_back(self, is_earlier: Callable[[bytes], bool]) -> None:
+        self._offset, self._last, self._starts_rotated = 0, b"", False
+        # A crash between the copy and the truncation leaves the same lines in both files.
+        copied, is_copied = self._newest_rotated_line(), False
+        with suppress(FileNotFoundError), self._path.open("rb") as file:
+            offset = file.seek(0, os.SEEK_END) - _partial_line_length(file)
+            for lines in _backwards(file, offset):
+                for line in lines:
+                    if is_earlier(line):
+                        self._offset, self._last = offset, line
+                        return
+                    offset -= len(line)
+                is_copied = is_copied or copied in lines
+        if copied and not is_copied:
+            self._starts_rotated = True
+            with suppress(FileNotFoundError), rotated_path(self._path).open("rb") as file:
+                kept = (line for lines in _backwards(file) for line in lines)
+                self._last = next(filter(is_earlier, kept), b"")
 
     def appended(self) -> Iterator[bytes]:
         """Yield the lines since the previous call. Those that were rotated meanwhile come first.
@@ -77,6 +111,9 @@ class LogFile:
         return status.st_ino, status.st_mtime_ns
 
     def _continues(self, file: BinaryIO) -> bool:
+        if self._starts_rotated:
+            self._starts_rotated = False
+            return False
         file.seek(self._offset - len(self._last))
         return file.read(len(self._last)) == self._last
 
@@ -124,10 +161,11 @@ class LogFile:
             yield line
 
 
-def _backwards(file: BinaryIO) -> Iterator[list[bytes]]:
-    """Yield the whole lines of a file, the last one first, in one list for each block that is read."""
+def _backwards(file: BinaryIO, end: int | None = None) -> Iterator[list[bytes]]:
+    """Yield the whole lines of a file until `end`, the last one first, in one list for each block that is read."""
     begin = data_start(file)
-    end = file.seek(0, os.SEEK_END) - _partial_line_length(file)
+    if end is None:
+        end = file.seek(0, os.SEEK_END) - _partial_line_length(file)
     rest = b""
     while end > begin:
         start = max(begin, end - _BLOCK)

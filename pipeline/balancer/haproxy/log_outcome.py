@@ -19,6 +19,7 @@ from pipeline.balancer.haproxy.naming import group_of
 CLIENT_CLOSED = 460
 # The letters that say which side ended the session, and in which phase.
 _STATES = 2
+_CONNECT_FAILURES = frozenset({"SC", "sC"})
 _OWN_RESPONSE = re.compile(r"listener\.\d+\.\d+")
 _DENIAL_REASONS = {
     401: "Unauthorized",
@@ -89,6 +90,16 @@ def target_group_of(listener: str, backend: str, termination: str, *, has_status
     if is_relay(backend) and has_status:
         return None
     return _target_group(backend)
+
+
+def connect_errors(line: AccessLogLine) -> int:
+    """Return the number of connections to targets that failed, with those of retries."""
+    return max(line.numbers["retries"], 0) + (line.fields["termination"][:2] in _CONNECT_FAILURES)
+
+
+def group_of_backend(backend: str) -> str | None:
+    """Return the name of the target group of a backend. None for one that responds by itself."""
+    return None if _OWN_RESPONSE.fullmatch(backend) else _target_group(backend)
 
 
 def was_refused(line: AccessLogLine) -> bool:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
-from pipeline.balancer.access import AccessRecord, LogRecord, RequestTiming
+from pipeline.balancer.access import AccessRecord, ForwardedRequest, LogRecord, RequestTiming
 
 
 class FakeAccessLog:
-    """`records` are oldest first. `path` never exists and no line is damaged."""
+    """`records` and `requests` are oldest first. `path` never exists and no line is damaged.
+
+    `appended` reads `records`, and `forwarded` reads `requests`.
+    """
 
     path = Path("fake-access.log")
     unreadable = 0
 
-    def __init__(self, records: list[LogRecord]) -> None:
+    def __init__(self, records: list[LogRecord], requests: list[ForwardedRequest] | None = None) -> None:
         self.records = records
-        self._read = 0
+        self.requests = [] if requests is None else requests
+        self._read = self._read_requests = 0
 
     def newest_first(self) -> Iterator[LogRecord]:
         """Yield every record, the newest first."""
@@ -33,6 +38,21 @@ class FakeAccessLog:
             if isinstance(record, AccessRecord) and record.target_group:
                 yield RequestTiming(record.target_group, record.target_time)
 
+    def forwarded(self, groups: Collection[str]) -> Iterator[ForwardedRequest]:
+        """Yield the requests to these groups since the previous call."""
+        begin, self._read_requests = self._read_requests, len(self.requests)
+        return (request for request in self.requests[begin : self._read_requests] if request.group in groups)
+
     def skip(self) -> None:
-        """Let the next `appended` or `timings` start with later records."""
-        self._read = len(self.records)
+        """Let the next call start with later records."""
+        self._read, self._read_requests = len(self.records), len(self.requests)
+
+    def rewind(self, to: datetime) -> None:
+        """Let the next call start after the latest record that ended before a time."""
+        milliseconds = to.timestamp() * 1000
+        self._read = _after_last([record.ended < to for record in self.records])
+        self._read_requests = _after_last([request.ended < milliseconds for request in self.requests])
+
+
+def _after_last(is_earlier: Sequence[bool]) -> int:
+    return len(is_earlier) - [*reversed(is_earlier), True].index(True)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from pipeline.balancer.access import AccessLog, LogRecord
+from pipeline.balancer.access import AccessLog, ForwardedRequest, LogRecord
 from pipeline.balancer.data_plane import (
     CheckFact,
     Facts,
@@ -62,6 +62,8 @@ class FakePlane:
     def __init__(self) -> None:
         self.records: list[LogRecord] = []
         """The records of the access log, oldest first."""
+        self.requests: list[ForwardedRequest] = []
+        """The requests that `AccessLog.forwarded` yields, oldest first."""
         self.flows: list[FlowCounts] = []
         """The counts of flows, while it runs."""
         self.calls: Counter[str] = Counter()
@@ -259,7 +261,7 @@ class FakePlane:
 
     def access_log(self) -> AccessLog:
         with self._called("access_log"):
-            return FakeAccessLog(self.records)
+            return FakeAccessLog(self.records, self.requests)
 
     @contextmanager
     def _called(self, call: str) -> Iterator[None]:

@@ -1,0 +1,148 @@
+"""A fast reader of the access log for alarms: it reads a few fields of the lines about some target groups.
+
+A line of a request that ended normally is read here. Any other one is parsed by `AccessLogLine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
+
+from pipeline.balancer.access import ForwardedRequest
+from pipeline.balancer.haproxy.index import DEFAULT
+from pipeline.balancer.haproxy.log_format import FIELDS
+from pipeline.balancer.haproxy.log_line import AccessLogLine
+from pipeline.balancer.haproxy.log_outcome import CLIENT_CLOSED, RequestOutcome, connect_errors, group_of_backend
+from pipeline.balancer.haproxy.naming import target_of
+from pipeline.balancer.haproxy.tls_log import is_tls_line
+
+_AT = {name: index for index, name in enumerate(FIELDS)}
+_SECONDS, _MILLISECONDS = _AT["accepted_seconds"], _AT["accepted_milliseconds"]
+_HANDSHAKE, _IDLE, _TOTAL = _AT["handshake"], _AT["idle"], _AT["total"]
+_RESPONSE, _STATUS, _TARGET_STATUS = _AT["response"], _AT["status"], _AT["target_status"]
+_LISTENER, _BACKEND, _SERVER, _RULE = _AT["listener"], _AT["backend"], _AT["server"], _AT["rule"]
+_TERMINATION, _RETRIES, _HEADERS = _AT["termination"], _AT["retries"], _AT["request_headers"]
+_NORMAL_END, _NO_SERVER = b"--", b"<NOSRV>"
+_GRPC = "application/grpc"
+# HAProxy encodes a `|` that a client sent. The content type is the last of the headers.
+_GRPC_HEADER = f"|{_GRPC}".encode()
+
+
+class ForwardedReader:
+    """Reads raw lines. Damaged lines that name a wanted group are counted in `unreadable` and skipped."""
+
+    def __init__(self) -> None:
+        self.unreadable = 0
+
+    def requests(self, raw_lines: Iterable[bytes], groups: Collection[str]) -> Iterator[ForwardedRequest]:
+        """Yield the requests that were forwarded to these groups."""
+        # The backends of a group begin with its name. Most lines are about other groups, and are not split.
+        marks = [f"\t{group}".encode() for group in groups]
+        wanted = frozenset(groups)
+        for raw in raw_lines:
+            if not any(mark in raw for mark in marks):
+                continue
+            try:
+                request = _read(raw)
+            except ValueError:
+                self.unreadable += 1
+            else:
+                if request is not None and request.group in wanted:
+                    yield request
+
+
+def ended_of(raw: bytes) -> int | None:
+    """Return when the request of a line ended, in milliseconds since 1970. None for other lines, also damaged ones."""
+    fields = raw.split(b"\t")
+    try:
+        return _times(fields)[1] if len(fields) == len(FIELDS) else None
+    except ValueError:
+        return None
+
+
+def _read(raw: bytes) -> ForwardedRequest | None:
+    fields = raw.split(b"\t")
+    if len(fields) != len(FIELDS) or not fields[_TERMINATION].startswith(_NORMAL_END):
+        return _parsed(raw)
+    group = _group(fields[_BACKEND])
+    if group is None or fields[_BACKEND] == fields[_LISTENER]:
+        return _parsed(raw)
+    arrived, ended = _times(fields)
+    rule, status, response = _number(fields[_RULE]), _number(fields[_STATUS]), _number(fields[_RESPONSE])
+    return ForwardedRequest(
+        arrived,
+        ended,
+        _port(fields[_LISTENER]),
+        None if rule in (-1, DEFAULT) else rule,
+        group,
+        _target(fields[_SERVER]),
+        status if status > 0 else None,
+        _number(fields[_TARGET_STATUS]) > 0,
+        response if response >= 0 else None,
+        max(int(fields[_RETRIES]), 0),
+        _GRPC_HEADER in fields[_HEADERS],
+        None,
+    )
+
+
+def _parsed(raw: bytes) -> ForwardedRequest | None:
+    line = None if is_tls_line(raw) else AccessLogLine.read(raw)
+    if line is None:
+        return None
+    outcome, numbers = RequestOutcome.from_line(line), line.numbers
+    if outcome.target_group is None:
+        return None
+    rule, server = numbers["rule"], line.text("server")
+    return ForwardedRequest(
+        arrived=line.created,
+        ended=line.ended,
+        listener=int(line.fields["listener"].split(".")[2]),
+        rule=None if rule in (-1, DEFAULT) else rule,
+        group=outcome.target_group,
+        target=target_of(server) if server else None,
+        status=outcome.elb_status,
+        is_from_target=outcome.target_status is not None,
+        response_time=_waited(line, outcome),
+        connect_errors=connect_errors(line),
+        is_grpc=(line.text("content_type") or "").startswith(_GRPC),
+        error=outcome.error_reason,
+    )
+
+
+def _waited(line: AccessLogLine, outcome: RequestOutcome) -> int | None:
+    """Return the time until the response, or the time that a client which left has waited for it."""
+    response, steps = line.numbers["response"], [line.numbers[step] for step in ("request", "queue", "connect")]
+    if response >= 0:
+        return response
+    # Without a connection, the request was not sent.
+    if outcome.elb_status != CLIENT_CLOSED or min(steps) < 0:
+        return None
+    return max(line.numbers["total"] - sum(steps), 0)
+
+
+def _times(fields: list[bytes]) -> tuple[int, int]:
+    """Return when the first byte of a request arrived and when its response ended."""
+    handshake, idle, total = int(fields[_HANDSHAKE]), int(fields[_IDLE]), int(fields[_TOTAL])
+    arrived = int(fields[_SECONDS]) * 1000 + int(fields[_MILLISECONDS]) + max(handshake, 0) + max(idle, 0)
+    return arrived, arrived + max(total, 0)
+
+
+def _number(field: bytes) -> int:
+    return -1 if field == b"-" else int(field)
+
+
+@lru_cache(maxsize=1024)
+def _group(backend: bytes) -> str | None:
+    name = backend.decode()
+    # The backends of a target group have its owner and its name.
+    return group_of_backend(name) if "." in name else None
+
+
+@lru_cache(maxsize=1024)
+def _port(listener: bytes) -> int:
+    return int(listener.split(b".")[2])
+
+
+@lru_cache(maxsize=4096)
+def _target(server: bytes) -> str | None:
+    return None if server == _NO_SERVER else target_of(server.decode())

@@ -1,0 +1,96 @@
+"""The judge of a service with `rollback_on`: its alarms, fed by the access log, the balancer and the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+
+from pipeline.alarms.alarms import Alarms
+from pipeline.alarms.decision import decide
+from pipeline.alarms.probe_alarm import Measurement
+from pipeline.alarms.rollback_on import RollbackOn
+from pipeline.alarms.window import ReleaseWindow
+from pipeline.balancer.access import AccessLog
+from pipeline.base.clock import Clock
+from pipeline.base.errors import BalancerFault, EngineFault
+from stages.deploy.alarm_events import AlarmEvents
+from stages.deploy.judge import Judgement
+from stages.deploy.probes import Probes
+from stages.deploy.release_windows import ReleaseTraffic, ReleaseWindows, WindowPair
+
+
+class AlarmJudge:
+    """Evaluates the conditions of `rollback_on` since `start`, when the new release first received traffic.
+
+    `unhealthy` returns the number of its targets that fail their health check now, and `restarts` how often its
+    containers have exited so far. For one thread at a time.
+    """
+
+    def __init__(
+        self,
+        settings: RollbackOn,
+        traffic: ReleaseTraffic,
+        log: AccessLog,
+        *,
+        start: datetime,
+        clock: Clock,
+        probes: Probes,
+        events: AlarmEvents,
+        unhealthy: Callable[[], int] = lambda: 0,
+        restarts: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._settings = settings
+        self._traffic = traffic
+        self._log = log
+        self._clock = clock
+        self._probes = probes
+        self._events = events
+        self._unhealthy, self._restarts = _Latest(unhealthy), _Latest(restarts)
+        self._alarms = Alarms(settings)
+        self._windows = ReleaseWindows(traffic, start, settings.warm_up)
+        self._counted_restarts = 0
+        self._alarm: str | None = None
+        log.rewind(start)
+        self._verdicts = self._alarms.verdicts()
+
+    def look(self) -> Judgement:
+        """Take all records since the last call, and return the verdicts."""
+        requests, now = self._log.forwarded(self._traffic.groups), self._clock.now().wall
+        found = [*self._windows.add(requests), *self._windows.advance(now)]
+        if found:
+            *earlier, (new, previous) = found
+            for pair in earlier:
+                self._take(pair)
+            self._take((self._with_counts(new), previous), self._probes.take())
+            self._events.on_verdicts(self._verdicts, self._log.unreadable)
+        return Judgement(self._verdicts, self._alarm, self._settings.insufficient_data)
+
+    def _take(self, pair: WindowPair, measurements: Mapping[int, Measurement] | None = None) -> None:
+        """Take a window, and keep an alarm that it raises, also if the evidence shrinks later."""
+        self._alarms.add(*pair, measurements or {})
+        self._verdicts = self._alarms.verdicts()
+        if self._alarm is None:
+            decision = decide(self._verdicts, self._settings.insufficient_data, bake_time_over=False)
+            self._alarm = "; ".join(decision.reasons) if decision.action == "rollback" else None
+
+    def _with_counts(self, new: ReleaseWindow) -> ReleaseWindow:
+        """Return a window with what no record tells: the unhealthy targets, and the restarts since the last window."""
+        restarts = max(self._restarts.value() - self._counted_restarts, 0)
+        self._counted_restarts += restarts
+        return replace(new, unhealthy_targets=self._unhealthy.value(), restarts=restarts)
+
+
+class _Latest:
+    """The latest number that could be read."""
+
+    def __init__(self, read: Callable[[], int]) -> None:
+        self._read = read
+        self._value = 0
+
+    def value(self) -> int:
+        # While HAProxy or Docker restarts, nothing new is known. A lasting fault ends the deployment elsewhere.
+        with suppress(BalancerFault, EngineFault):
+            self._value = self._read()
+        return self._value

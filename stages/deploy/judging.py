@@ -1,0 +1,136 @@
+"""Makes the judge of a service's new release from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.alarms.condition import CountCondition
+from pipeline.api import StageContext
+from pipeline.balancer.access import target_group_name
+from pipeline.balancer.alternate import alternate_name
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import SharedGroup, TargetHealth
+from pipeline.config.service import ServiceSettings
+from pipeline.engine.runtime import Replica, Runtime
+from pipeline.event_kinds import EventKind
+from stages.deploy.alarm_events import AlarmEvents
+from stages.deploy.alarm_judge import AlarmJudge
+from stages.deploy.judge import Judge, NoJudge
+from stages.deploy.probes import Probes
+from stages.deploy.release_windows import ReleaseTraffic
+from stages.deploy.restart_count import RestartCount
+
+# A deployment has fewer events than this until its traffic moves.
+_MAX_EVENTS = 5000
+
+
+def judge(
+    context: StageContext,
+    release: int,
+    previous: int | None,
+    service: str,
+    settings: ServiceSettings,
+    *,
+    balancer: Balancer,
+    runtime: Runtime,
+) -> Judge:
+    """Return the judge of a release of a service that receives traffic from now on, or since before a kill.
+
+    `previous` is the release that it replaces, None for the first one.
+    """
+    rollback_on = settings.rollback_on
+    if rollback_on is None:
+        return NoJudge()
+    pipeline, clock, events = context.configuration.pipeline.name, context.clock, context.events
+    new = _NewRelease.of(context, balancer, release, service, settings)
+    counted = {each.metric for each in rollback_on.conditions if isinstance(each, CountCondition)}
+    restarts = RestartCount(runtime, pipeline, new.replicas)
+    variables = {"PENSTOCK_PIPELINE": pipeline, "PENSTOCK_SERVICE": service, "PENSTOCK_RELEASE": str(release)}
+    if previous is not None:
+        variables["PENSTOCK_PREVIOUS_RELEASE"] = str(previous)
+    return AlarmJudge(
+        rollback_on,
+        new.traffic,
+        balancer.access_log(),
+        start=_start(context, release, service),
+        clock=clock,
+        probes=Probes(rollback_on.conditions, clock, context.configuration.directory, variables),
+        events=AlarmEvents(events, clock, service, release),
+        # Each costs a question to HAProxy or Docker every second.
+        unhealthy=new.unhealthy if "unhealthy_targets" in counted else _zero,
+        restarts=restarts.value if "restarts" in counted else _zero,
+    )
+
+
+def _zero() -> int:
+    return 0
+
+
+@dataclass(frozen=True)
+class _NewRelease:
+    """The new release of a service: its traffic, its targets and its replicas.
+
+    `group` is the target group with its targets, of `owner`. None if it has none.
+    """
+
+    balancer: Balancer
+    release: int
+    service: str
+    owner: str | None
+    group: str | None
+    traffic: ReleaseTraffic
+
+    @classmethod
+    def of(
+        cls, context: StageContext, balancer: Balancer, release: int, service: str, settings: ServiceSettings
+    ) -> _NewRelease:
+        configured, home, strategy = context.configuration.pipeline, settings.target_group, settings.strategy
+        declared = configured.balancer
+        owner = declared.group_owner if isinstance(declared, SharedGroup) else configured.name
+        alternate = alternate_name(home) if home and strategy and strategy.is_shifting else None
+        test = strategy.test_traffic if strategy else None
+        traffic = ReleaseTraffic(
+            replicas=f"{configured.name}.{service}.r",
+            release=release,
+            home=target_group_name(owner or "", home or ""),
+            alternate=target_group_name(owner or "", alternate) if alternate else None,
+            test_port=test.port if test else None,
+        )
+        return cls(balancer, release, service, owner, alternate or home, traffic)
+
+    def unhealthy(self) -> int:
+        """Return the number of its targets that fail their health check now. Raises `BalancerFault`."""
+        return sum(health.state.is_unhealthy for health in self._targets())
+
+    def replicas(self, present: Iterable[Replica]) -> Iterator[Replica]:
+        """Yield its replicas. Raises `BalancerFault`."""
+        # New replicas of the same release, as after `pipeline restart`, are those in the group of the new release.
+        registered: Collection[str] = [h.target.id for h in self._targets()] if self.traffic.alternate else ()
+        for replica in present:
+            is_named = replica.service == self.service and replica.release == self.release
+            if is_named and (not self.traffic.alternate or replica.name in registered):
+                yield replica
+
+    def _targets(self) -> list[TargetHealth]:
+        if self.owner is None or self.group is None:
+            return []
+        found = self.balancer.target_health(self.owner, self.group)
+        named = f"{self.traffic.replicas}{self.release}."
+        return [health for health in found if health.target.id.startswith(named)]
+
+
+def _start(context: StageContext, release: int, service: str) -> datetime:
+    """Return when the release first received traffic in this deployment: before a kill, or now."""
+    deployment = context.store.deployments.open(context.configuration.pipeline.name)
+    if deployment is not None:
+        for run in dict.fromkeys((deployment.run, context.run)):
+            for event in context.store.events.latest(deployment.pipeline, run, _MAX_EVENTS):
+                is_same = (event.fields.get("service"), event.fields.get("release")) == (service, release)
+                if event.kind == EventKind.ALARM_STARTED and is_same and event.at >= deployment.started_at:
+                    return event.at
+    now = context.clock.now().wall
+    text = f"{service}: release {release} receives traffic, its alarms are evaluated"
+    context.events.emit(EventKind.ALARM_STARTED, text, service=service, release=release)
+    return now
