@@ -75,8 +75,7 @@ class EventKind(StrEnum):
     ALARM_STARTED = (
         "alarm.started",
         "The new release of a service receives traffic, and its conditions in `rollback_on` count from now on.",
-        "service",
-        "release",
+        *("service", "release", "since"),
     )
     ALARM_EVALUATED = (
         "alarm.evaluated",

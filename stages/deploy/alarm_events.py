@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from pipeline.alarms.verdict import Verdict
-from pipeline.base.clock import Clock
+from pipeline.base.clock import Clock, Stamp
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 
@@ -22,7 +22,8 @@ class AlarmEvents:
         self._clock = clock
         self._service = service
         self._release = release
-        self._began = self._reported = clock.now()
+        self._began: Stamp | None = None
+        self._reported: Stamp | None = None
         self._known: tuple[Verdict, ...] = ()
         self._unreadable = 0
 
@@ -41,6 +42,8 @@ class AlarmEvents:
 
     def _is_due(self) -> bool:
         now = self._clock.now()
+        if self._began is None or self._reported is None:
+            self._began = self._reported = now
         if now.since(self._reported) < max(_MIN_INTERVAL, now.since(self._began) / _SHARE_OF_TIME):
             return False
         self._reported = now

@@ -22,10 +22,10 @@ from stages.deploy.release_windows import ReleaseTraffic, ReleaseWindows, Window
 
 
 class AlarmJudge:
-    """Evaluates the conditions of `rollback_on` since `start`, when the new release first received traffic.
+    """Evaluates the conditions of `rollback_on` since the new release first received traffic.
 
-    `unhealthy` returns the number of its targets that fail their health check now, and `restarts` how often its
-    containers have exited so far. For one thread at a time.
+    The first look calls `start`, which returns that time. `unhealthy` returns the number of its targets that fail their
+    health check now, and `restarts` how often its containers have exited so far. For one thread at a time.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class AlarmJudge:
         traffic: ReleaseTraffic,
         log: AccessLog,
         *,
-        start: datetime,
+        start: Callable[[], datetime],
         clock: Clock,
         probes: Probes,
         events: AlarmEvents,
@@ -49,16 +49,17 @@ class AlarmJudge:
         self._events = events
         self._unhealthy, self._restarts = _Latest(unhealthy), _Latest(restarts)
         self._alarms = Alarms(settings)
-        self._windows = ReleaseWindows(traffic, start, settings.warm_up)
+        self._start = start
+        self._windows: ReleaseWindows | None = None
         self._counted_restarts = 0
         self._alarm: str | None = None
-        log.rewind(start)
         self._verdicts = self._alarms.verdicts()
 
     def look(self) -> Judgement:
         """Take all records since the last call, and return the verdicts."""
+        windows = self._windows = self._windows or self._begin()
         requests, now = self._log.forwarded(self._traffic.groups), self._clock.now().wall
-        found = [*self._windows.add(requests), *self._windows.advance(now)]
+        found = [*windows.add(requests), *windows.advance(now)]
         if found:
             *earlier, (new, previous) = found
             for pair in earlier:
@@ -66,6 +67,11 @@ class AlarmJudge:
             self._take((self._with_counts(new), previous), self._probes.take())
             self._events.on_verdicts(self._verdicts, self._log.unreadable)
         return Judgement(self._verdicts, self._alarm, self._settings.insufficient_data)
+
+    def _begin(self) -> ReleaseWindows:
+        start = self._start()
+        self._log.rewind(start)
+        return ReleaseWindows(self._traffic, start, self._settings.warm_up)
 
     def _take(self, pair: WindowPair, measurements: Mapping[int, Measurement] | None = None) -> None:
         """Take a window, and keep an alarm that it raises, also if the evidence shrinks later."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from pipeline.alarms.condition import CountCondition
 from pipeline.api import StageContext
@@ -36,7 +37,7 @@ def judge(
     balancer: Balancer,
     runtime: Runtime,
 ) -> Judge:
-    """Return the judge of a release of a service that receives traffic from now on, or since before a kill.
+    """Return the judge of a release of a service, whose first look is when the release receives traffic.
 
     `previous` is the release that it replaces, None for the first one.
     """
@@ -54,7 +55,7 @@ def judge(
         rollback_on,
         new.traffic,
         balancer.access_log(),
-        start=_start(context, release, service),
+        start=partial(_start, context, release, service),
         clock=clock,
         probes=Probes(rollback_on.conditions, clock, context.configuration.directory, variables),
         events=AlarmEvents(events, clock, service, release),
@@ -129,8 +130,8 @@ def _start(context: StageContext, release: int, service: str) -> datetime:
             for event in context.store.events.latest(deployment.pipeline, run, _MAX_EVENTS):
                 is_same = (event.fields.get("service"), event.fields.get("release")) == (service, release)
                 if event.kind == EventKind.ALARM_STARTED and is_same and event.at >= deployment.started_at:
-                    return event.at
+                    return datetime.fromisoformat(str(event.fields["since"]))
     now = context.clock.now().wall
     text = f"{service}: release {release} receives traffic, its alarms are evaluated"
-    context.events.emit(EventKind.ALARM_STARTED, text, service=service, release=release)
+    context.events.emit(EventKind.ALARM_STARTED, text, service=service, release=release, since=now.isoformat())
     return now

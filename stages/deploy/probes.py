@@ -130,7 +130,7 @@ def query(condition: PromqlCondition) -> Measurement:
     """Return the result of a query of Prometheus."""
     timeout = condition.timeout.total_seconds()
     try:
-        status, content = within(timeout, lambda: _response(condition, timeout))
+        status, content = within(timeout, lambda: _response(condition, timeout + 1))
     except TimeoutError:
         return Measurement(error=f"{_server(condition)} did not respond within {timeout:g} s")
     except OSError as error:

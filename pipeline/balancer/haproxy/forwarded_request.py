@@ -140,7 +140,8 @@ def _group(backend: bytes) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _port(listener: bytes) -> int:
-    return int(listener.split(b".")[2])
+    _, _, port = listener.split(b".")
+    return int(port)
 
 
 @lru_cache(maxsize=4096)

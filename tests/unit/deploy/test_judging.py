@@ -1,0 +1,199 @@
+"""The judge that a service gets from its settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from pipeline.alarms.verdict import Verdict
+from pipeline.api import StageContext
+from pipeline.balancer.access import ForwardedRequest
+from pipeline.balancer.alternate import Alternate, with_alternates
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.data_plane import CheckFact
+from pipeline.balancer.model import Target
+from pipeline.config.load import load
+from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
+from pipeline.events import Event, Events
+from pipeline.testing.fakes.clock import FakeClock
+from pipeline.testing.fakes.data_plane import FakePlane
+from pipeline.testing.fakes.runtime import FakeRuntime
+from stages.deploy.judge import Judge, NoJudge
+from stages.deploy.judging import judge
+from tests.support.waiting import until
+from tests.unit.deploy.forwarded import NEW, PREVIOUS, START, request
+
+FILE = """\
+name: shop
+deploy:
+  target_group: web
+  strategy: {strategy}
+  rollback_on: [{conditions}]
+balancer:
+  target_groups: {{web: {{port: 8080, health_check: {{unhealthy_threshold: 2}}}}}}
+  load_balancers: {{edge: {{listeners: [{{port: 8000, default_action: {{forward: web}}}}]}}}}
+"""
+RATIO = "{metric: http_5xx_ratio, above: 5%}"
+
+
+class World:
+    """A deployment of release 5, after release 4."""
+
+    def __init__(self, context: StageContext, strategy: str, conditions: str) -> None:
+        file = context.home.root.parent / "pipeline.yaml"
+        file.write_text(FILE.format(strategy=strategy, conditions=conditions))
+        self.clock = FakeClock(START)
+        self.plane, self.runtime = FakePlane(), FakeRuntime()
+        self.balancer = Balancer(context.home.balancer, self.plane)
+        events = Events("shop", 1)
+        self.context = replace(context, configuration=load(file), clock=self.clock, events=events)
+        self.settings = self.context.configuration.pipeline.deploy.settings
+        self.events: list[Event] = []
+        self.context.events.subscribe(self.events.append)
+        self.context.events.subscribe(context.store.events.record)
+        context.store.deployments.begin("shop", 1, 4, 5)
+        declaration = self.context.configuration.pipeline.balancer
+        self.balancer.apply("shop", with_alternates(declaration, {"web": Alternate(10)}))
+
+    def judge(self) -> Judge:
+        """Return a judge, as each process makes one."""
+        return judge(self.context, 5, 4, "web", self.settings, balancer=self.balancer, runtime=self.runtime)
+
+    def start(self, place: tuple[str, str], release: int) -> None:
+        """Start a replica, and register it."""
+        group, name = place
+        self.runtime.start(
+            ReplicaSpec(
+                pipeline="shop", release=release, run=1, template="t", image="i", port=80, name=name, service="web"
+            )
+        )
+        self.runtime.set_restart_policy(name, RestartPolicy.ALWAYS)
+        self.balancer.register("shop", group.partition(".")[2], Target(id=name, address="127.0.0.1", port=8080))
+
+    def check(self, target: str, *, passes: bool) -> None:
+        """Let the health check of a target pass or fail from now on."""
+        self.plane.answer_checks(target, CheckFact("passed" if passes else "failed", int(passes)))
+        self.plane.run_checks()
+
+    def serve(self, *requests: ForwardedRequest) -> None:
+        """Let requests end."""
+        self.plane.requests += requests
+
+
+def test_without_conditions(context: StageContext) -> None:
+    """A service without `rollback_on` has no judge."""
+    settings = context.configuration.pipeline.deploy.settings
+    found = judge(
+        context, 5, 4, "web", settings, balancer=Balancer(context.home.balancer, FakePlane()), runtime=FakeRuntime()
+    )
+    assert isinstance(found, NoJudge)
+
+
+def test_a_canary(context: StageContext) -> None:
+    """The alternate group has the new release, and the home group the previous one."""
+    world = World(context, "canary", f"{RATIO}, {{metric: http_5xx_ratio, worse_than_previous: true}}")
+    found = world.judge()
+    found.look()
+    world.serve(request(0.5), request(0.5, place=PREVIOUS), request(0.5, place=PREVIOUS))
+    world.clock.advance(timedelta(seconds=2))
+    texts = [verdict.text for verdict in found.look().verdicts]
+    assert "(0 of 1), limit" in texts[0]
+    assert world.judge().look().verdicts == found.look().verdicts
+
+
+def test_the_start_is_that_of_the_traffic(context: StageContext) -> None:
+    """Requests count from the first look on, and a process that continues counts from there too."""
+    world = World(context, "canary", RATIO)
+    first = world.judge()
+    world.serve(request(0.5, status=500))
+    world.clock.advance(timedelta(seconds=10))
+    first.look()
+    world.serve(request(10.5))
+    world.clock.advance(timedelta(seconds=5))
+    assert "(0 of 1)" in first.look().verdicts[0].text
+    second = world.judge()
+    assert "(0 of 1)" in second.look().verdicts[0].text
+    started = [event.message for event in world.events if event.kind == "alarm.started"]
+    assert started == ["web: release 5 receives traffic, its alarms are evaluated"]
+
+
+def test_another_deployment_starts_anew(context: StageContext) -> None:
+    """A later deployment of the same release does not count the requests of an earlier one."""
+    world = World(context, "canary", RATIO)
+    world.judge().look()
+    world.serve(request(0.5, status=500))
+    row = context.store.deployments.open("shop")
+    assert row is not None
+    context.store.deployments.finish(row, row.state.FAILED)
+    world.clock.advance(timedelta(minutes=1))
+    context.store.deployments.begin("shop", 2, 4, 5)
+    found = world.judge()
+    found.look()
+    world.clock.advance(timedelta(seconds=5))
+    assert "(0 of 0)" in found.look().verdicts[0].text
+
+
+def test_a_rolling_deployment(context: StageContext) -> None:
+    """In one group, the names of the replicas tell the releases apart."""
+    world = World(context, "{type: rolling, bake_time: 1m}", RATIO)
+    found = world.judge()
+    found.look()
+    world.serve(
+        request(0.5, place=("shop.web", "shop.web.r5.0a")),
+        request(0.5, place=("shop.web", "shop.web.r4.0a"), status=500),
+    )
+    world.clock.advance(timedelta(seconds=2))
+    assert "(0 of 1)" in found.look().verdicts[0].text
+
+
+def test_restarts(context: StageContext) -> None:
+    """Restarts are those of the new release's containers, also if the previous one has the same number."""
+    world = World(context, "canary", "{metric: restarts, above: 0}")
+    for place, release in ((NEW, 5), (("shop.web", "shop.web.r5.ffffff"), 5), (PREVIOUS, 4)):
+        world.start((place[0], place[1]), release)
+    world.runtime.exit("shop.web.r5.ffffff", 1)
+    world.runtime.exit(PREVIOUS[1], 1)
+    found = world.judge()
+    found.look()
+    world.clock.advance(timedelta(seconds=2))
+    assert found.look().alarm is None
+    world.runtime.exit(NEW[1], 1)
+    world.clock.advance(timedelta(seconds=1))
+    assert found.look().alarm == "restarts 1 > 0"
+
+
+def test_unhealthy_targets(context: StageContext) -> None:
+    """Unhealthy targets are those of the new release."""
+    world = World(context, "canary", "{metric: unhealthy_targets, above: 0}")
+    for place, release in ((NEW, 5), (PREVIOUS, 4)):
+        world.start(place, release)
+        world.check(place[1], passes=True)
+        world.balancer.reconcile()
+    world.check(PREVIOUS[1], passes=False)
+    found = world.judge()
+    found.look()
+    world.clock.advance(timedelta(seconds=2))
+    assert found.look().alarm is None
+    world.check(NEW[1], passes=False)
+    world.clock.advance(timedelta(seconds=1))
+    assert found.look().alarm == "unhealthy_targets 1 > 0"
+
+
+def test_a_command_knows_the_deployment(context: StageContext, tmp_path: Path) -> None:
+    """A command has the names and numbers of the deployment in its environment, and no secret."""
+    check = tmp_path / "check.sh"
+    names = " ".join(f"$PENSTOCK_{name}" for name in ("PIPELINE", "SERVICE", "RELEASE", "PREVIOUS_RELEASE"))
+    check.write_text(f'#!/bin/sh\n[ "{names}" = "shop web 5 4" ]\n')
+    check.chmod(0o755)
+    world = World(context, "canary", "{command: [./check.sh]}")
+    found = world.judge()
+    found.look()
+    world.clock.advance(timedelta(seconds=2))
+
+    def verdict() -> Verdict | None:
+        world.clock.advance(timedelta(seconds=1))
+        (found_now,) = found.look().verdicts
+        return None if found_now.state == "INSUFFICIENT_DATA" else found_now
+
+    assert until(verdict, "the command has ended") == Verdict("OK", "./check.sh exited with 0")
