@@ -76,7 +76,8 @@ class ReleaseWindows:
             is_new = self._traffic.is_new(request)
             if is_new is None or request.arrived < self._start:
                 continue
-            yield from self._move_to(request.ended // _SECOND)
+            if (second := request.ended // _SECOND) != self._second:
+                yield from self._move_to(second)
             counts = self._new if is_new else self._previous
             counts.add(request, timed=request.arrived >= self._warm)
 
