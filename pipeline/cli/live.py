@@ -21,7 +21,7 @@ from pipeline.cli.target_styles import TARGET_STYLES
 from pipeline.event_kinds import EventKind
 from pipeline.events import Event
 
-_TRANSIENT = frozenset({"container", "target", "stage"})
+_TRANSIENT = frozenset({"container", "target", "stage", "alarm"})
 _SHOWN = frozenset({EventKind.STAGE_FINISHED, EventKind.TARGET_REQUESTS_ABORTED})
 
 
@@ -33,6 +33,7 @@ class LiveView:
         self._pipeline = pipeline
         self._extra = extra
         self._stages: dict[str, tuple[float, float | None, str]] = {}
+        self._alarms: dict[tuple[object, object], str] = {}
         self._recent: tuple[Event, ...] = ()
         self._spinner = Spinner("dots")
         self._console = Console(highlight=False)
@@ -59,10 +60,20 @@ class LiveView:
                 time.monotonic() - began,
                 "✓" if event.kind == EventKind.STAGE_FINISHED else "✗",
             )
+        self._update_alarms(event)
         # Replaced, not changed, since another thread may be drawing it.
-        self._recent = (*self._recent, event)[-4:]
+        if event.kind != EventKind.ALARM_EVALUATED:
+            self._recent = (*self._recent, event)[-4:]
         if event.kind.partition(".")[0] not in _TRANSIENT or event.kind in _SHOWN:
             self._console.print(f"{clock(event.at)}  {event.message}", markup=False)
+
+    def _update_alarms(self, event: Event) -> None:
+        """Keep the latest line of each condition of `rollback_on` until its stage ends."""
+        if event.kind == EventKind.ALARM_EVALUATED:
+            key = (event.fields.get("service"), event.fields.get("condition"))
+            self._alarms = {**self._alarms, key: event.message}
+        elif event.kind in (EventKind.STAGE_FINISHED, EventKind.STAGE_FAILED, EventKind.DEPLOYMENT_FAILED):
+            self._alarms = {}
 
     def _draw(self) -> Group:
         stages = Table.grid(padding=(0, 2))
@@ -74,9 +85,10 @@ class LiveView:
             flight = f"{health.in_flight} in flight" if health.in_flight else ""
             state = Text(str(health.state), style=TARGET_STYLES.get(health.state, ""))
             targets.add_row("  ", health.target.id, state, flight, Text(health.description, style="dim"))
+        alarms = [Text(f"  alarm of {text}") for _, text in sorted(self._alarms.items(), key=str)]
         recent = [Text(f"{clock(e.at)}  {e.message}", style="dim") for e in self._recent]
         extra = self._extra()
-        return Group(stages, targets, *recent, *([Text(extra, style="bold")] if extra else []))
+        return Group(stages, targets, *alarms, *recent, *([Text(extra, style="bold")] if extra else []))
 
     def _targets(self) -> list[TargetHealth]:
         """Return every target of the pipeline, or none if the balancer fails. The run itself reports the fault."""

@@ -355,6 +355,17 @@ class ScalingResponse(Body):
     decision: ScalingDecisionResponse | None = Field(description="The last decision; null before the first one.")
 
 
+class AlarmResponse(Body):
+    """A condition of `rollback_on` in the open deployment."""
+
+    service: str
+    release: int
+    condition: int = Field(description="Its place in the list of the service, from 1.")
+    state: str = Field(description="OK, ALARM or INSUFFICIENT_DATA, as CloudWatch has them.")
+    text: str = Field(description="Its numbers, and what it still needs.")
+    needed: int | None = Field(description="About the number of requests until it can decide. None: not known.")
+
+
 class StatusResponse(Body):
     """The output of `pipeline status --json`."""
 
@@ -367,6 +378,7 @@ class StatusResponse(Body):
     unfinished: list[UnfinishedRunResponse]
     disabled_transitions: Mapping[str, str]
     drift: list[str]
+    alarms: list[AlarmResponse]
     broken: list[str]
     targets: list[Any]
     workers: Mapping[str, str]

@@ -17,6 +17,7 @@ from pipeline.config.accessory import Accessory
 from pipeline.http.accessory_report import AccessoryReport
 from pipeline.http.job_report import job_responses
 from pipeline.http.responses import (
+    AlarmResponse,
     CertificateResponse,
     DeploymentResponse,
     HolderResponse,
@@ -128,6 +129,7 @@ class StatusReport:
             unfinished=_unfinished_runs(status),
             disabled_transitions=dict(status.disabled),
             drift=list(status.drift),
+            alarms=[AlarmResponse.model_validate(alarm) for alarm in status.alarms],
             broken=[*self._broken, *self._blocked],
             targets=[health.model_dump(mode="json") for health in self._targets.found],
             workers=self._workers,
@@ -156,6 +158,7 @@ class StatusReport:
         for stage, reason in status.disabled.items():
             hint = f"(pipeline transition enable {stage})"
             yield (f"transition into {stage.capitalize()} disabled: {reason} {hint}",)
+        yield from ((f"alarm of {each.service}: {each.state}, {each.text}",) for each in status.alarms)
         yield from ((f"repairing: {text}",) for text in status.drift)
         yield from map(_describe_restarts, self._restarts)
         if self._accessories:

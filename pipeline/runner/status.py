@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.base.home import Home
 from pipeline.base.lock import LockHolder, holder
@@ -17,6 +18,22 @@ _MAX_EVENTS = 500
 
 
 @dataclass(frozen=True)
+class AlarmStatus:
+    """The latest known state of a condition of `rollback_on` in the open deployment, as CloudWatch names it.
+
+    `condition` is its place in the list of the service. `text` has its numbers and what it still needs, and `needed`
+    about the number of requests of that.
+    """
+
+    service: str
+    release: int
+    condition: int
+    state: str
+    text: str
+    needed: int | None
+
+
+@dataclass(frozen=True)
 class PipelineStatus:
     """The status of a pipeline at one moment.
 
@@ -25,6 +42,7 @@ class PipelineStatus:
     `disabled` maps disabled stages to their reasons. `drift` was found by the daemon and is not repaired yet.
     `interrupted` means that a process died and its work is not recovered yet. `deployment` is the open one, and
     `progress` how far each of its services is. `held` means that a process died in it, and a queued run continues it.
+    `alarms` are those of the open deployment.
     """
 
     daemon: LockHolder | None
@@ -37,6 +55,7 @@ class PipelineStatus:
     deployment: Deployment | None = None
     progress: Sequence[ServiceProgress] = ()
     held: bool = False
+    alarms: Sequence[AlarmStatus] = ()
 
     @classmethod
     def of(cls, home: Home, store: Store, pipeline: str) -> PipelineStatus:
@@ -56,6 +75,7 @@ class PipelineStatus:
             deployment=deployment,
             progress=store.progress.all(deployment) if deployment else (),
             held=deployment is not None and is_held(store, deployment),
+            alarms=_alarms(store, pipeline),
         )
 
     @property
@@ -105,3 +125,24 @@ def _drift(store: Store, pipeline: str) -> Sequence[str]:
         elif event.kind == EventKind.RECONCILE_FAILED:
             failure = [f"repair failed: {event.message}"]
     return [*found, *failure]
+
+
+def _alarms(store: Store, pipeline: str) -> Sequence[AlarmStatus]:
+    """Return the conditions of the open deployment, as its process has reported them last."""
+    deployment = store.deployments.open(pipeline)
+    if deployment is None:
+        return ()
+    found: dict[tuple[str, int], AlarmStatus] = {}
+    for event in store.events.latest(pipeline, limit=_MAX_EVENTS):
+        if event.kind == EventKind.ALARM_EVALUATED and event.at >= deployment.started_at:
+            fields: Mapping[str, Any] = event.fields
+            alarm = AlarmStatus(
+                service=fields["service"],
+                release=fields["release"],
+                condition=fields["condition"],
+                state=fields["state"],
+                text=event.message.partition(f"{fields['state']}, ")[2],
+                needed=fields["needed"],
+            )
+            found[alarm.service, alarm.condition] = alarm
+    return [found[key] for key in sorted(found)]

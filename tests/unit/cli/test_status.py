@@ -36,7 +36,7 @@ from pipeline.events import Event
 from pipeline.http.client import Daemon
 from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
 from pipeline.store.queue import RunRequest
-from pipeline.store.records import ApprovalDecision, Run, RunState, Trigger
+from pipeline.store.records import ApprovalDecision, DeploymentState, Run, RunState, Trigger
 from pipeline.store.store import Store
 from pipeline.testing.fakes.data_plane import FakePlane
 from pipeline.testing.fakes.engine import FakeEngine
@@ -358,6 +358,36 @@ def test_drift_is_shown_until_repaired(store: Store) -> None:
     happen("mended", "repaired, no drift left")
     assert "repairing" not in output_of(status.command)
     assert json.loads(output_of(status.command, "--json"))["drift"] == []
+
+
+def test_alarms_of_the_open_deployment(store: Store) -> None:
+    """Each condition has its latest state and what it still needs, until its deployment ends."""
+
+    def evaluated(service: str, condition: int, state: str, text: str, needed: int | None = None) -> None:
+        fields = {"service": service, "release": 5, "condition": condition, "state": state, "needed": needed}
+        store.events.record(Event("alarm.evaluated", f"{service}: {state}, {text}", "shop", 1, fields))
+
+    evaluated("web", 1, "ALARM", "an old one")
+    deployment = store.deployments.begin("shop", 1, 4, 5)
+    evaluated("web", 1, "INSUFFICIENT_DATA", "http_5xx_ratio 0 % (0 of 3), 17 more requests are needed", 17)
+    evaluated("web", 2, "OK", "restarts 0 of at most 0")
+    evaluated("api", 1, "OK", "p99 80 ms (400), limit 300 ms")
+    evaluated("web", 1, "OK", "http_5xx_ratio 1 % (1 of 90), e-value 3 of 100, about 200 more requests", 200)
+    assert [line for line in output_of(status.command).splitlines() if line.startswith("alarm ")] == [
+        "alarm of api: OK, p99 80 ms (400), limit 300 ms",
+        "alarm of web: OK, http_5xx_ratio 1 % (1 of 90), e-value 3 of 100, about 200 more requests",
+        "alarm of web: OK, restarts 0 of at most 0",
+    ]
+    assert json.loads(output_of(status.command, "--json"))["alarms"][1] == {
+        "service": "web",
+        "release": 5,
+        "condition": 1,
+        "state": "OK",
+        "text": "http_5xx_ratio 1 % (1 of 90), e-value 3 of 100, about 200 more requests",
+        "needed": 200,
+    }
+    store.deployments.finish(deployment, DeploymentState.ROLLED_BACK)
+    assert "alarm of" not in output_of(status.command)
 
 
 def test_a_transition_is_in_the_events(store: Store) -> None:
