@@ -12,6 +12,8 @@ from pipeline.base.quantity import Duration, Percentage, Whole
 from pipeline.base.schema import Model
 from pipeline.base.variants import Variants
 
+DEFAULT_SERVER = "http://127.0.0.1:9090"
+"""The server of Prometheus that a query without `server` asks."""
 _METRIC = "Metric of the new release."
 _WORSE = "`true`: not worse than the previous release in the same windows of time."
 _DATAPOINTS = "Measurements in a row that must breach, as CloudWatch's DatapointsToAlarm."
@@ -125,9 +127,7 @@ class PromqlCondition(_Probe):
     """A query of Prometheus, whose result is one number."""
 
     promql: Text = Field(description="Expression with a scalar, or a vector of one element.")
-    server: str = Field(
-        "http://127.0.0.1:9090", pattern=r"^https?://[!-~]+$", description="URL of the Prometheus server."
-    )
+    server: str = Field(DEFAULT_SERVER, pattern=r"^https?://[!-~]+$", description="URL of the Prometheus server.")
     above: Above | None = Field(None, description="Highest result that does not breach.")
     below: Above | None = Field(None, description="Lowest result that does not breach.")
 

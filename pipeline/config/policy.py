@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, ValidationError
 
+from pipeline.alarms.condition import DEFAULT_SERVER, CommandCondition, Condition, PromqlCondition
 from pipeline.balancer.model import Model
 from pipeline.base.errors import ConfigError, Problem
 from pipeline.config.container_values import repository_of
@@ -93,12 +94,27 @@ class Policy(Model):
     publish: tuple[IPv4Address | IPv6Address, ...] | None = Field(
         None, description="Addresses of this machine on which the accessories of a commit may publish ports. None: all."
     )
+    host_commands: tuple[str, ...] | None = Field(
+        None,
+        description="Programs that alarms of a commit may run on this machine, as written in command, with any "
+        "arguments. None: the commands of alarms in the served file, with the same arguments.",
+    )
+    prometheus: tuple[str, ...] | None = Field(
+        None,
+        description="Servers of Prometheus that alarms of a commit may query from this machine, as written in server. "
+        f"None: those in the served file, and {DEFAULT_SERVER}.",
+    )
     approval: Literal["optional", "required"] = Field(
         "optional", description="`required`: a commit without `deploy.approval` is refused."
     )
 
-    def objections(self, pipeline: Pipeline, secrets: frozenset[str], ref: str, trigger: str) -> Iterator[str]:
-        """Yield the requests of a commit that are not allowed. `ref` is the branch, tag or commit that is run."""
+    def objections(
+        self, pipeline: Pipeline, secrets: frozenset[str], ref: str, trigger: str, served: Pipeline | None = None
+    ) -> Iterator[str]:
+        """Yield the requests of a commit that are not allowed. `ref` is the branch, tag or commit that is run.
+
+        `served` is the pipeline in the served file, whose alarms a commit may have too.
+        """
         for name in sorted(secrets) if self.secrets is not None else ():
             use = self.secrets.get(name) if self.secrets else None
             if use is None:
@@ -112,6 +128,7 @@ class Policy(Model):
                 yield f"it mounts {source}, which is not in volumes"
         yield from self._objections_to_options(containers)
         yield from self._objections_to_ports(pipeline.accessories)
+        yield from self._objections_to_alarms(pipeline, served)
         yield from self._objections_to_build(pipeline.build)
         for section, capability in _added(pipeline) if self.capabilities is not None else ():
             if not {ALL, capability} & set(self.capabilities or ()):
@@ -146,12 +163,39 @@ class Policy(Model):
             if self.ssh is not None and agent not in self.ssh:
                 yield f"its builds use the SSH agent {agent}, which is not in ssh"
 
+    def _objections_to_alarms(self, pipeline: Pipeline, served: Pipeline | None) -> Iterator[str]:
+        """Yield what alarms would do on this machine and must not. Without a key of the policy, `served` counts."""
+        known = list(_conditions(served)) if served else []
+        commands = [found.command for found in known if isinstance(found, CommandCondition)]
+        servers = [DEFAULT_SERVER, *(found.server for found in known if isinstance(found, PromqlCondition))]
+        for found in _conditions(pipeline):
+            if isinstance(found, CommandCondition) and not self._allows_program(found.command, commands):
+                unnamed = _unnamed("host_commands", self.host_commands)
+                yield f"its rollback_on runs {' '.join(found.command)} on this machine, which {unnamed}"
+            if isinstance(found, PromqlCondition):
+                allowed = servers if self.prometheus is None else self.prometheus
+                if found.server not in allowed:
+                    yield f"its rollback_on queries {found.server}, which {_unnamed('prometheus', self.prometheus)}"
+
+    def _allows_program(self, command: tuple[str, ...], served: Collection[tuple[str, ...] | None]) -> bool:
+        return command in served if self.host_commands is None else command[0] in self.host_commands
+
     def _allows_push(self, repository: str) -> bool:
         allowed = self.push
         return allowed is None or any(f"{repository}/".startswith(f"{name.rstrip('/')}/") for name in allowed)
 
     def _allows_path(self, path: str) -> bool:
         return self.volumes is None or any(covers(allowed, path) for allowed in self.volumes)
+
+
+def _conditions(pipeline: Pipeline) -> Iterator[Condition]:
+    for service in pipeline.deploy.all_services().values():
+        if service.rollback_on:
+            yield from service.rollback_on.conditions
+
+
+def _unnamed(key: str, listed: tuple[str, ...] | None) -> str:
+    return f"neither the served file nor {key} has" if listed is None else f"is not in {key}"
 
 
 def read_policy(path: Path) -> Policy:

@@ -41,14 +41,15 @@ def adopt_commit_file(
     return configuration
 
 
-def check_policy(context: StageContext, ref: str, trigger: Trigger) -> None:
+def check_policy(context: StageContext, served: Configuration, ref: str, trigger: Trigger) -> None:
     """Raise `ConfigError` if the commit's pipeline.yaml asks for what the policy of the pipeline does not allow.
 
-    `ref` is the branch, tag or commit that is run.
+    `served` is the configuration in the served file. `ref` is the branch, tag or commit that is run.
     """
     configuration = context.configuration
     path = context.home.policy(configuration.pipeline.name)
-    objections = read_policy(path).objections(configuration.pipeline, configuration.secret_names, ref, trigger)
+    policy, wanted = read_policy(path), configuration.pipeline
+    objections = policy.objections(wanted, configuration.secret_names, ref, trigger, served.pipeline)
     if first := next(objections, None):
         raise ConfigError(f"{path} does not allow the pipeline.yaml of this commit: {first}")
 

@@ -62,7 +62,7 @@ class Delivery:
         configuration = adopt_commit_file(self._pipeline_context, context, source, wanted, parameters)
         context = replace(context, configuration=configuration)
         found = self._find(context, source, self._prepare(context, wanted))
-        check_policy(context, found.revision.ref, self._run.trigger)
+        check_policy(context, self._pipeline_context.configuration, found.revision.ref, self._run.trigger)
         return configuration, found
 
     def _prepare(self, context: StageContext, wanted: Wanted) -> Wanted:

@@ -68,9 +68,7 @@ def test_a_request() -> None:
 def test_how_it_ended(fields: dict[str, str], expected: tuple[object, ...]) -> None:
     """Status, origin, waiting time, connection errors and reason follow from what HAProxy says."""
     (found,) = read(raw(fields))
-    assert (
-        *(found.status, found.is_from_target, found.response_time, found.connect_errors, found.error),
-    ) == expected
+    assert (*(found.status, found.is_from_target, found.response_time, found.connect_errors, found.error),) == expected
 
 
 @pytest.mark.parametrize(

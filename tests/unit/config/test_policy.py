@@ -57,6 +57,57 @@ def test_runs_that_may_use_a_secret(
     assert use.allows(ref, trigger) is allowed
 
 
+CHECK = {"command": ["./check.sh", "--fast"]}
+QUERY = {"promql": "up", "server": "http://10.0.0.9:9090", "above": 1}
+
+
+def with_alarms(*conditions: dict[str, object]) -> Pipeline:
+    return pipeline(strategy="canary", rollback_on=list(conditions))
+
+
+@pytest.mark.parametrize(
+    ("policy", "wanted", "served", "objection"),
+    [
+        (Policy(), CHECK, CHECK, None),
+        (
+            Policy(),
+            {"command": ["./check.sh", "-s"]},
+            CHECK,
+            "its rollback_on runs ./check.sh -s on this machine, which neither the served file nor host_commands has",
+        ),
+        (Policy(host_commands=("./check.sh",)), {"command": ["./check.sh", "--slow"]}, None, None),
+        (
+            Policy(host_commands=()),
+            CHECK,
+            CHECK,
+            "its rollback_on runs ./check.sh --fast on this machine, which is not in host_commands",
+        ),
+        (Policy(), {"promql": "up", "above": 1}, None, None),
+        (Policy(), {**QUERY, "promql": "down"}, QUERY, None),
+        (
+            Policy(),
+            QUERY,
+            CHECK,
+            "its rollback_on queries http://10.0.0.9:9090, which neither the served file nor prometheus has",
+        ),
+        (Policy(prometheus=("http://10.0.0.9:9090",)), QUERY, None, None),
+        (
+            Policy(prometheus=()),
+            {"promql": "up", "above": 1},
+            None,
+            "its rollback_on queries http://127.0.0.1:9090, which is not in prometheus",
+        ),
+    ],
+)
+def test_what_alarms_may_do_on_this_machine(
+    policy: Policy, wanted: dict[str, object], served: dict[str, object] | None, objection: str | None
+) -> None:
+    """A commit runs the commands and asks the servers that the owner has chosen, in the served file or the policy."""
+    known = with_alarms(served) if served else pipeline()
+    found = list(policy.objections(with_alarms(wanted), frozenset(), "main", "watch", known))
+    assert found == ([objection] if objection else [])
+
+
 def test_what_a_build_may_use_of_this_machine() -> None:
     """Local caches are paths as volumes are, and agents are listed as they are written."""
     build: dict[str, object] = {
