@@ -1,4 +1,4 @@
-"""Makes the judge of a service's new release from its settings."""
+"""The judges of a deployment, made from the settings of its services."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from datetime import datetime
 from functools import partial
 
 from pipeline.alarms.condition import CountCondition
+from pipeline.alarms.rollback_on import RollbackOn
 from pipeline.api import StageContext
 from pipeline.balancer.access import target_group_name
 from pipeline.balancer.alternate import alternate_name
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import SharedGroup, TargetHealth
 from pipeline.config.service import ServiceSettings
+from pipeline.config.service_spec import ServiceSpec
 from pipeline.engine.runtime import Replica, Runtime
 from pipeline.event_kinds import EventKind
 from stages.deploy.alarm_events import AlarmEvents
@@ -27,42 +29,49 @@ from stages.deploy.restart_count import RestartCount
 _MAX_EVENTS = 5000
 
 
-def judge(
-    context: StageContext,
-    release: int,
-    previous: int | None,
-    service: str,
-    settings: ServiceSettings,
-    *,
-    balancer: Balancer,
-    runtime: Runtime,
-) -> Judge:
-    """Return the judge of a release of a service, whose first look is when the release receives traffic.
+class AlarmJudges:
+    """Makes the judge of each service in a deployment: by its `rollback_on`, or one that never raises an alarm."""
 
-    `previous` is the release that it replaces, None for the first one.
-    """
-    rollback_on = settings.rollback_on
-    if rollback_on is None:
-        return NoJudge()
-    pipeline, clock, events = context.configuration.pipeline.name, context.clock, context.events
-    new = _NewRelease.of(context, balancer, release, service, settings)
-    counted = {each.metric for each in rollback_on.conditions if isinstance(each, CountCondition)}
-    restarts = RestartCount(runtime, pipeline, new.replicas)
-    variables = {"PENSTOCK_PIPELINE": pipeline, "PENSTOCK_SERVICE": service, "PENSTOCK_RELEASE": str(release)}
-    if previous is not None:
-        variables["PENSTOCK_PREVIOUS_RELEASE"] = str(previous)
-    return AlarmJudge(
-        rollback_on,
-        new.traffic,
-        balancer.access_log(),
-        start=partial(_start, context, release, service),
-        clock=clock,
-        probes=Probes(rollback_on.conditions, clock, context.configuration.directory, variables),
-        events=AlarmEvents(events, clock, service, release),
-        # Each costs a question to HAProxy or Docker every second.
-        unhealthy=new.unhealthy if "unhealthy_targets" in counted else _zero,
-        restarts=restarts.value if "restarts" in counted else _zero,
-    )
+    def __init__(self, context: StageContext, balancer: Balancer, runtime: Runtime) -> None:
+        self._context = context
+        self._balancer = balancer
+        self._runtime = runtime
+
+    def __call__(self, spec: ServiceSpec, release: int) -> Judge:
+        """Return the judge of a release of a service, whose first look is when the release receives traffic."""
+        if spec.settings.rollback_on is None:
+            return NoJudge()
+        return self._judge(spec.name, release, spec.settings, spec.settings.rollback_on)
+
+    def _judge(self, service: str, release: int, settings: ServiceSettings, rollback_on: RollbackOn) -> AlarmJudge:
+        context, clock = self._context, self._context.clock
+        new = _NewRelease.of(context, self._balancer, release, service, settings)
+        restarts = RestartCount(self._runtime, context.configuration.pipeline.name, new.replicas)
+        counted = {each.metric for each in rollback_on.conditions if isinstance(each, CountCondition)}
+        variables = self._variables(service, release)
+        return AlarmJudge(
+            rollback_on,
+            new.traffic,
+            self._balancer.access_log(),
+            start=partial(_start, context, release, service),
+            clock=clock,
+            probes=Probes(rollback_on.conditions, clock, context.configuration.directory, variables),
+            events=AlarmEvents(context.events, clock, service, release),
+            # Each costs a question to HAProxy or Docker every second.
+            unhealthy=new.unhealthy if "unhealthy_targets" in counted else _zero,
+            restarts=restarts.value if "restarts" in counted else _zero,
+        )
+
+    def _variables(self, service: str, release: int) -> dict[str, str]:
+        """Return the environment of commands, besides what every program of Penstock gets."""
+        pipeline = self._context.configuration.pipeline.name
+        active = self._context.store.releases.active(pipeline)
+        return {
+            "PENSTOCK_PIPELINE": pipeline,
+            "PENSTOCK_SERVICE": service,
+            "PENSTOCK_RELEASE": str(release),
+            **({"PENSTOCK_PREVIOUS_RELEASE": str(active.number)} if active else {}),
+        }
 
 
 def _zero() -> int:

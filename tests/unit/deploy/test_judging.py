@@ -14,13 +14,15 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.data_plane import CheckFact
 from pipeline.balancer.model import Target
 from pipeline.config.load import load
+from pipeline.config.service_spec import ServiceSpec
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.events import Event, Events
+from pipeline.store.records import DeploymentState
 from pipeline.testing.fakes.clock import FakeClock
 from pipeline.testing.fakes.data_plane import FakePlane
 from pipeline.testing.fakes.runtime import FakeRuntime
 from stages.deploy.judge import Judge, NoJudge
-from stages.deploy.judging import judge
+from stages.deploy.judging import AlarmJudges
 from tests.support.waiting import until
 from tests.unit.deploy.forwarded import NEW, PREVIOUS, START, request
 
@@ -37,6 +39,15 @@ balancer:
 RATIO = "{metric: http_5xx_ratio, above: 5%}"
 
 
+def activate(context: StageContext, number: int) -> None:
+    """Make releases up to a number, of which the last one is active."""
+    store = context.store
+    for _ in range(number):
+        store.releases.create("shop", 1, sha="a" * 40, subject="", image_id="i", image_tag="t", spec="{}")
+    row = store.deployments.begin("shop", 1, None, number)
+    store.deployments.finish(row, DeploymentState.SUCCEEDED)
+
+
 class World:
     """A deployment of release 5, after release 4."""
 
@@ -48,17 +59,19 @@ class World:
         self.balancer = Balancer(context.home.balancer, self.plane)
         events = Events("shop", 1)
         self.context = replace(context, configuration=load(file), clock=self.clock, events=events)
-        self.settings = self.context.configuration.pipeline.deploy.settings
+        configured = self.context.configuration.pipeline
+        self.spec = ServiceSpec("web", "sha256:5", configured.deploy.settings, configured.balancer.target_groups["web"])
         self.events: list[Event] = []
         self.context.events.subscribe(self.events.append)
         self.context.events.subscribe(context.store.events.record)
+        activate(context, 4)
         context.store.deployments.begin("shop", 1, 4, 5)
         declaration = self.context.configuration.pipeline.balancer
         self.balancer.apply("shop", with_alternates(declaration, {"web": Alternate(10)}))
 
     def judge(self) -> Judge:
         """Return a judge, as each process makes one."""
-        return judge(self.context, 5, 4, "web", self.settings, balancer=self.balancer, runtime=self.runtime)
+        return AlarmJudges(self.context, self.balancer, self.runtime)(self.spec, 5)
 
     def start(self, place: tuple[str, str], release: int) -> None:
         """Start a replica, and register it."""
@@ -83,10 +96,8 @@ class World:
 
 def test_without_conditions(context: StageContext) -> None:
     """A service without `rollback_on` has no judge."""
-    settings = context.configuration.pipeline.deploy.settings
-    found = judge(
-        context, 5, 4, "web", settings, balancer=Balancer(context.home.balancer, FakePlane()), runtime=FakeRuntime()
-    )
+    spec = ServiceSpec("web", "sha256:5", context.configuration.pipeline.deploy.settings, None)
+    found = AlarmJudges(context, Balancer(context.home.balancer, FakePlane()), FakeRuntime())(spec, 5)
     assert isinstance(found, NoJudge)
 
 
