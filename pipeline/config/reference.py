@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from types import UnionType
@@ -12,6 +12,14 @@ from annotated_types import Ge, Le
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from pipeline.alarms.condition import (
+    CommandCondition,
+    CountCondition,
+    PromqlCondition,
+    RatioCondition,
+    ResponseTimeCondition,
+)
+from pipeline.alarms.rollback_on import RollbackOn
 from pipeline.balancer.model import (
     Action,
     ApplicationTargetGroup,
@@ -53,7 +61,7 @@ from pipeline.balancer.model.network.attributes import (
     NetworkLoadBalancerAttributes,
 )
 from pipeline.balancer.model.tls import Certificate, MutualAuthentication
-from pipeline.base.quantity import Amount, Duration, Size, format_duration, format_size
+from pipeline.base.quantity import Amount, Duration, Percentage, Size, format_duration, format_percentage, format_size
 from pipeline.base.schema import Shorthand
 from pipeline.config.accessory import Accessory, Backup, Restore
 from pipeline.config.container_log import ContainerLog
@@ -82,6 +90,8 @@ from pipeline.config.validation import is_hidden
 from pipeline.event_kinds import EventKind
 from pipeline.scaling.policy import ScalingPolicy, ScalingTarget, ScheduledAction
 
+_FORMATS: dict[str, Callable[[Any], str | None]] = {"size": format_size, "percentage": format_percentage}
+_CONDITION = "deploy.rollback_on.conditions[]"
 _LISTENER = "balancer.load_balancers.NAME.listeners[]"
 _NETWORK, _OF_NETWORK = "type: network", "protocol: TCP"
 # Inherited fields that a section refuses.
@@ -108,6 +118,12 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("deploy.strategy, type: all_at_once", AllAtOnceStrategy),
     ("deploy.strategy.test_traffic", TestTraffic),
     ("deploy.strategy.test_traffic.header", HeaderMatch),
+    ("deploy.rollback_on", RollbackOn),
+    (f"{_CONDITION}, metric: http_5xx_ratio", RatioCondition),
+    (f"{_CONDITION}, metric: response_time", ResponseTimeCondition),
+    (f"{_CONDITION}, metric: restarts", CountCondition),
+    (f"{_CONDITION}, command", CommandCondition),
+    (f"{_CONDITION}, promql", PromqlCondition),
     ("deploy.rolling", Rolling),
     ("deploy.scaling", ScalingPolicy),
     ("deploy.scaling.target", ScalingTarget),
@@ -224,7 +240,9 @@ def _events() -> str:
 def _row(name: str, field: FieldInfo) -> str:
     kind = _kind(field.annotation, field.metadata)
     value = None if field.is_required() else field.get_default(call_default_factory=True)
-    default = "**required**" if field.is_required() else _default(format_size(value) if kind == "size" else value)
+    if value is not None and kind in _FORMATS:
+        value = _FORMATS[kind](value)
+    default = "**required**" if field.is_required() else _default(value)
     return f"| `{name}` | {kind} | {default} | {field.description} |"
 
 
@@ -241,9 +259,8 @@ def _default(value: Any) -> str:
 
 
 def _kind(annotation: Any, metadata: list[Any]) -> str:
-    named = {
-        repr(get_args(alias)[1]): word for alias, word in ((Duration, "duration"), (Size, "size"), (Amount, "amount"))
-    }
+    kinds = ((Duration, "duration"), (Size, "size"), (Amount, "amount"), (Percentage, "percentage"))
+    named = {repr(get_args(alias)[1]): word for alias, word in kinds}
     for item in metadata:
         if repr(item) in named:
             return named[repr(item)]
@@ -263,7 +280,7 @@ def _words(annotation: Any) -> Iterator[str]:
     if origin is Annotated:
         yield _kind(arguments[0], list(arguments[1:]))
     elif origin is Literal:
-        yield " ".join(f"`{word}`" for word in arguments)
+        yield " ".join(f"`{str(word).lower() if isinstance(word, bool) else word}`" for word in arguments)
     elif origin in (Union, UnionType):
         for argument in arguments:
             if argument is not type(None):

@@ -39,3 +39,15 @@ def test_the_example_of_strategies(tmp_path: Path) -> None:
         "api": [100],
         "worker": [],
     }
+
+
+def test_the_example_of_alarms(tmp_path: Path) -> None:
+    """Its services have the conditions of deploy or their own."""
+    (tmp_path / "pipeline.yaml").write_text(next(block for block in _BLOCKS if "rollback_on:" in block))
+    services = load(tmp_path / "pipeline.yaml", {}, {}).pipeline.deploy.all_services()
+    found = {name: service.rollback_on for name, service in services.items()}
+    assert {name: len(each.conditions) if each else 0 for name, each in found.items()} == {
+        "web": 3,
+        "api": 2,
+        "worker": 1,
+    }

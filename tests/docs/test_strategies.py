@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,8 @@ def test_the_defaults_are_those_of_the_page() -> None:
     """The first example shows the defaults of the section."""
     found = [RollbackOn.model_validate(YAML(typ="safe").load(text)["rollback_on"]) for text in EXAMPLES]
     assert len(found) == 2
-    assert [(each.confidence, each.min_requests, each.insufficient_data) for each in found] == [
-        (0.99, 20, "promote")
-    ] * 2
+    shown = [(each.confidence, each.min_requests, each.insufficient_data, each.warm_up) for each in found]
+    assert shown == [(0.99, 20, "promote", timedelta(seconds=10))] * 2
 
 
 def settings(strategy: Any) -> ServiceSettings:
