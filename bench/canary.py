@@ -146,7 +146,7 @@ class Pipeline:
 
 def measure(extent: Extent) -> Results:
     """Deploy bad releases and equal ones, and measure what the reader of the access log costs."""
-    counts, pipelines, bake_time = extent.choose((50, 6, 180.0), (4, 4, 60.0))
+    counts, pipelines, bake_time = extent.choose((50, 8, 180.0), (4, 4, 60.0))
     releases = [name for name in RELEASES if name != "previous"]
     with tempfile.TemporaryDirectory() as folder, _servers() as servers, _balancer(Path(folder)) as balancer:
         made = [Pipeline(balancer, f"shop{number}", servers) for number in range(pipelines)]

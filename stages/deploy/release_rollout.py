@@ -21,7 +21,8 @@ from pipeline.engine.labels import ROLE_ACCESSORY
 from pipeline.event_kinds import EventKind
 from pipeline.jobs.stop import stop_all
 from stages.deploy.alternate_group import AlternateChange, AlternateGroup, with_current_alternates
-from stages.deploy.judge import JudgeFactory, no_judge
+from stages.deploy.judge import JudgeFactory
+from stages.deploy.judging import AlarmJudges
 from stages.deploy.leaving_replicas import LeavingReplicas
 from stages.deploy.lifecycle import HooksFactory, no_hooks
 from stages.deploy.service_rollout import ServiceRollout
@@ -32,7 +33,7 @@ from stages.deploy.stored_progress import StoredProgress
 class ReleaseRollout:
     """Puts a release into service, or takes everything out of it.
 
-    `hooks` and `judge` make those of each service.
+    `hooks` and `judge` make those of each service. By default, its `rollback_on` judges a new release.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class ReleaseRollout:
         balancer: Balancer,
         *,
         hooks: HooksFactory = no_hooks,
-        judge: JudgeFactory = no_judge,
+        judge: JudgeFactory | None = None,
     ) -> None:
         self._context = context
         self._pipeline = context.configuration.pipeline.name
@@ -52,7 +53,7 @@ class ReleaseRollout:
         self._is_shared = isinstance(context.configuration.pipeline.balancer, SharedGroup)
         self._leaving = LeavingReplicas(context, engine)
         self._hooks = hooks
-        self._judge = judge
+        self._judge = judge or AlarmJudges(context, balancer, self.runtime)
         self._services: dict[tuple[str, Place, timedelta], ServiceRollout] = {}
 
     def roll_out(
