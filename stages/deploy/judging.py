@@ -104,8 +104,8 @@ class _NewRelease:
         traffic = ReleaseTraffic(
             replicas=f"{configured.name}.{service}.r",
             release=release,
-            home=target_group_name(owner or "", home or ""),
-            alternate=target_group_name(owner or "", alternate) if alternate else None,
+            home=target_group_name(owner, home) if owner and home else "",
+            alternate=target_group_name(owner, alternate) if owner and alternate else None,
             test_port=test.port if test else None,
         )
         return cls(balancer, release, service, owner, alternate or home, traffic)

@@ -30,7 +30,7 @@ class ReleaseTraffic:
 
     `home` and `alternate` are names from `target_group_name`. `alternate` has the new release alone, and `home` the
     previous one. With `alternate` None, all targets are in `home` and named after their release. `test_port` is that of
-    a listener whose requests belong to neither.
+    a listener whose requests belong to neither. A service without requests has an empty `home`.
     """
 
     replicas: str
@@ -42,7 +42,7 @@ class ReleaseTraffic:
     @property
     def groups(self) -> tuple[str, ...]:
         """The target groups of both releases."""
-        return (self.home, self.alternate) if self.alternate else (self.home,)
+        return tuple(filter(None, (self.home, self.alternate)))
 
     def is_new(self, request: ForwardedRequest) -> bool | None:
         """Return whether the new release got a request. None if neither release got it."""

@@ -174,6 +174,20 @@ def test_restarts(context: StageContext) -> None:
     assert found.look().alarm == "restarts 1 > 0"
 
 
+def test_a_worker(context: StageContext) -> None:
+    """A service without a target group is judged by its containers, and reads no requests."""
+    world = World(context, "{type: rolling, bake_time: 1m}", "{metric: restarts, above: 0}")
+    settings = world.spec.settings.model_copy(update={"target_group": None})
+    world.spec = replace(world.spec, settings=settings, group=None)
+    world.start(("shop.web", "shop.web.r5.0a"), 5)
+    found = world.judge()
+    found.look()
+    world.serve(request(0.5, place=("shop.web", "shop.web.r5.0a"), connect_errors=9))
+    world.runtime.exit("shop.web.r5.0a", 1)
+    world.clock.advance(timedelta(seconds=2))
+    assert found.look().alarm == "restarts 1 > 0"
+
+
 def test_unhealthy_targets(context: StageContext) -> None:
     """Unhealthy targets are those of the new release."""
     world = World(context, "canary", "{metric: unhealthy_targets, above: 0}")
