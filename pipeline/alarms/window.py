@@ -13,9 +13,9 @@ class ReleaseWindow:
 
     `requests` were sent to its targets. Of these, `target_5xx` were answered by a target with 5XX, and `elb_5xx` by
     the balancer in place of one, such as a 502 or a 504. `connection_errors` counts failed connections to targets, with
-    retries. `response_times` has those requests of which a target answered. `unhealthy_targets` is the number at the
-    window's end, `restarts` that of containers that exited in the window. Raises `ValueError` if the counts contradict
-    one another.
+    retries. `response_times` has the times until a target answered, or until a client left that waited for it.
+    `unhealthy_targets` is the number at the window's end, `restarts` that of containers that exited in the window.
+    Raises `ValueError` if the counts contradict one another.
     """
 
     requests: int = 0
