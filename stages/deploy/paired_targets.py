@@ -34,7 +34,7 @@ class PairedTargets:
     """Implements `Targets` on both groups.
 
     New targets are registered in the home group, or in the alternate one while `is_shifting`. A target leaves both
-    groups at the same time. One that is in both counts as healthy if it is so in each group that gets requests. Safe to
+    groups at the same time. One that is in both has its state in the group that gets requests. Safe to
     use from any thread, but one at a time calls `reconciled_health`.
     """
 
@@ -99,7 +99,8 @@ def _merge(home: TargetHealth, alternate: TargetHealth, share: float) -> TargetH
     """Return the health of a target of both groups.
 
     It drains if it drains in both: a process may have been killed between the two. Otherwise the one that does not
-    drain decides, then the worse one while the alternate group gets requests, then the home group.
+    drain decides, then the alternate group while it gets requests, then the home group. A target that gets requests must
+    not look like one that was never healthy, which may be drained at any time.
     """
     seen = home
     if _is_leaving(home) != _is_leaving(alternate):
@@ -107,8 +108,8 @@ def _merge(home: TargetHealth, alternate: TargetHealth, share: float) -> TargetH
     elif _is_leaving(home):
         # The delay is over when it is over in both.
         seen = alternate if alternate.since.since(home.since) else home
-    elif share and alternate.state is not TargetState.HEALTHY:
-        seen = alternate if home.state is TargetState.HEALTHY else home
+    elif share:
+        seen = alternate
     return seen.model_copy(update={"in_flight": home.in_flight + alternate.in_flight})
 
 

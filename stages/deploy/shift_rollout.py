@@ -75,6 +75,7 @@ class ShiftRollout:
         self._judge = judge
         self._hooks = hooks or NoHooks()
         self._report = ShiftReport(events, plan.service, plan.spec.release, alternate.name, plan.steps)
+        self._entered_at = clock.monotonic()
         self._watch = self._watched(self._at(ShiftPhase.UNDO, 0))
 
     def run(self) -> None:
@@ -139,6 +140,7 @@ class ShiftRollout:
             healthy_at_home=frozenset(n for n, h in health.home.items() if n in running and h.state == "healthy"),
             share=self._alternate.share,
             is_declared=self._alternate.is_declared,
+            in_phase_for=timedelta(seconds=self._clock.monotonic() - self._entered_at),
         )
         observed = replace(observed, alarm=self._look(observed), baked=self._watch.progress.baked)
         return decide(observed, self._plan.steps, self._plan.desired)
@@ -196,6 +198,7 @@ class ShiftRollout:
         """Store the next phase or step, before anything is done for it."""
         progress = self._at(phase, step)
         self._store(progress)
+        self._entered_at = self._clock.monotonic()
         self._watch = self._watched(progress)
         self._report.began(progress)
 

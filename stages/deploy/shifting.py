@@ -41,10 +41,11 @@ class ShiftObservation:
     """A service and its two target groups at one moment.
 
     `phase` and `step` are those of the stored progress. `home` and `alternate` are the names of the replicas in each
-    group. The state of a replica in `replicas` is that of its group; of one in both, it is the worse one while the
-    alternate group gets requests. `healthy_at_home` names the healthy targets of the home group. `share` is the
+    group. The state of a replica in `replicas` is that of its group; of one in both, it is that of the alternate group
+    while it gets requests. `healthy_at_home` names the healthy targets of the home group. `share` is the
     percentage of requests that the alternate group gets. `is_declared`: the alternate group exists, and forwards have
-    it. `baked` is the time that this step has served. `alarm` is what the judge has found.
+    it. `baked` is the time that this step has served, and `in_phase_for` the time that this process has been in the phase.
+    `alarm` is what the judge has found.
     """
 
     phase: ShiftPhase
@@ -56,6 +57,7 @@ class ShiftObservation:
     share: float = 0.0
     is_declared: bool = False
     baked: timedelta = timedelta(0)
+    in_phase_for: timedelta = timedelta(0)
     alarm: str | None = None
 
 
@@ -162,12 +164,28 @@ def _go_home(seen: ShiftObservation, desired: DesiredState) -> ShiftDecision:
     if outside:
         return ShiftDecision(move=Move(MoveType.JOIN, names=outside))
     if seen.share:
-        found = _only_wanted(seen, desired)
-        if seen.phase is ShiftPhase.UNDO and _can_return(seen, desired):
-            return ShiftDecision(move=Move(MoveType.SET_SHARE, share=0.0))
-        return _then(found, Move(MoveType.SET_SHARE, share=0.0))
+        return _take_share_back(seen, desired)
     found = _both(_at_home(seen, desired), _drain_alternate(seen, desired))
     return _then(found, Move(_last_move(seen)))
+
+
+def _take_share_back(seen: ShiftObservation, desired: DesiredState) -> ShiftDecision:
+    """Give the home group all requests once it can take them."""
+    back = Move(MoveType.SET_SHARE, share=0.0)
+    if seen.phase is ShiftPhase.UNDO:
+        return ShiftDecision(move=back) if _can_return(seen, desired) else _then(_only_wanted(seen, desired), back)
+    found = _only_wanted(seen, desired)
+    missing = [
+        r.name
+        for r in seen.replicas.replicas
+        if r.template == desired.template and not r.is_draining and r.name not in seen.healthy_at_home
+    ]
+    if found.converged and missing:
+        seconds = desired.deploy_timeout.total_seconds()
+        reason = f"it was not healthy in its own target group for {seconds:g} s"
+        is_late = seen.in_phase_for > desired.deploy_timeout
+        return ShiftDecision(failure=ReplicaFailure(missing[0], reason) if is_late else None)
+    return _then(found, back)
 
 
 def _last_move(seen: ShiftObservation) -> MoveType:

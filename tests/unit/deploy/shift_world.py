@@ -39,6 +39,7 @@ class Membership:
     state: TargetState = TargetState.INITIAL
     in_flight: int = 0
     since: timedelta = timedelta(0)
+    state_since: timedelta = timedelta(0)
 
     @property
     def admits(self) -> bool:
@@ -56,7 +57,7 @@ class Container:
     started_here: bool = False
     settled: bool = False
     pending: bool = False
-    bad_for: timedelta = timedelta(0)
+    begun: timedelta = timedelta(0)
     groups: dict[str, Membership] = field(default_factory=dict)
 
 
@@ -82,6 +83,7 @@ class ShiftWorld:
         }
         self.phase, self.step, self.baked = ShiftPhase.INSTALL, 0, timedelta(0)
         self.share, self.is_declared = 0.0, False
+        self.in_phase_for = timedelta(0)
         self.alarm: str | None = None
         self.starting = 0
         self.serial = 0
@@ -111,6 +113,7 @@ class ShiftWorld:
             share=self.share,
             is_declared=self.is_declared,
             baked=self.baked,
+            in_phase_for=self.in_phase_for,
             alarm=self.alarm,
         )
 
@@ -127,7 +130,8 @@ class ShiftWorld:
     def _target(self, name: str, member: Membership) -> TargetHealth:
         since = Stamp(_START + member.since, "boot", member.since.total_seconds())
         target = Target(id=name, address="127.0.0.1", port=80)
-        return TargetHealth(target=target, state=member.state, in_flight=member.in_flight, since=since)
+        age = self.time - member.state_since
+        return TargetHealth(target=target, state=member.state, in_flight=member.in_flight, since=since, state_age=age)
 
     def _replica(self, name: str, health: TargetHealth | None) -> Replica:
         found = self.containers[name]
@@ -138,12 +142,21 @@ class ShiftWorld:
             ContainerState.RUNNING if found.running else ContainerState.EXITED,
             health.state if health else None,
             in_flight=health.in_flight if health else 0,
-            not_healthy_for=found.bad_for,
+            not_healthy_for=self._waiting(found, health),
             draining_for=self.time - timedelta(seconds=health.since.seconds) if health and draining else timedelta(0),
             started_here=found.started_here,
             restart_policy_set=found.settled,
             action_pending=found.pending,
         )
+
+    def _waiting(self, found: Container, health: TargetHealth | None) -> timedelta:
+        """Return what `ReplicaSet` makes of it: only the age of a state that was healthy once is its own."""
+        if health and health.state is TargetState.HEALTHY:
+            return timedelta(0)
+        is_new = found.started_here and not found.settled
+        if health and health.state is TargetState.UNHEALTHY and not is_new:
+            return health.state_age
+        return self.time - found.begun
 
     def healthy_in(self, group: str) -> int:
         """Return how many targets of a group are healthy."""
@@ -177,7 +190,7 @@ class ShiftWorld:
     def undo(self) -> None:
         """Begin a rollback."""
         if not self.finished:
-            self.phase, self.alarm = ShiftPhase.UNDO, None
+            self.phase, self.alarm, self.in_phase_for = ShiftPhase.UNDO, None, timedelta(0)
 
     def move(self, move: Move) -> None:
         """Carry out a move."""
@@ -200,10 +213,13 @@ class ShiftWorld:
             case MoveType.FINISH:
                 self._finish()
 
+    def _registered(self) -> Membership:
+        return Membership(since=self.time, state_since=self.time)
+
     def _join(self, names: frozenset[str]) -> None:
         for name in names:
             assert self.containers[name].template == self.desired.template
-            self.containers[name].groups.setdefault("home", Membership())
+            self.containers[name].groups.setdefault("home", self._registered())
 
     def _leave(self) -> None:
         assert self.share == 0
@@ -218,6 +234,8 @@ class ShiftWorld:
             assert alternate >= minimum, "the new release gets more requests than it can take"
             assert alternate == self.desired.replicas
         else:
+            is_ready = home == self.desired.replicas or self.phase is ShiftPhase.UNDO
+            assert is_ready, "the new release gets no requests where it is not healthy"
             assert home >= minimum or home >= max(1, alternate), "the home group gets more requests than it can take"
         self.share = share
         self.served.append(share)
@@ -232,7 +250,7 @@ class ShiftWorld:
             assert (move.phase, move.step) in ((ShiftPhase.SHIFT, self.step + 1), (ShiftPhase.RETIRE, 0))
         if move.phase is ShiftPhase.RETIRE:
             assert self.share == 100
-        self.phase, self.step, self.baked = move.phase, move.step, timedelta(0)
+        self.phase, self.step, self.baked, self.in_phase_for = move.phase, move.step, timedelta(0), timedelta(0)
 
     def _finish(self) -> None:
         assert not self.is_declared, "the alternate group is left"
@@ -270,7 +288,7 @@ class ShiftWorld:
     def _register(self, container: Container) -> None:
         is_new = self.phase in (ShiftPhase.INSTALL, ShiftPhase.SHIFT, ShiftPhase.RETIRE)
         assert self.is_declared or not is_new
-        container.groups.setdefault("alternate" if is_new else "home", Membership())
+        container.groups.setdefault("alternate" if is_new else "home", self._registered())
 
     def _abort(self, container: Container) -> None:
         for member in container.groups.values():
@@ -301,16 +319,23 @@ class ShiftWorld:
         self.serial += 1
         template = self.desired.template
         good = self.good or template == "old"
-        self.containers[f"{template}{self.serial}"] = Container(template, good=good, started_here=True)
+        self.containers[f"{template}{self.serial}"] = Container(template, good=good, started_here=True, begun=self.time)
 
     def check(self, name: str, *, passes: bool) -> None:
         """A health check of a container passes or fails, in all its groups."""
+        for group in self.containers[name].groups:
+            self.check_in(name, group, passes=passes)
+
+    def check_in(self, name: str, group: str, *, passes: bool) -> None:
+        """A health check of a container passes or fails in one group."""
         container = self.containers[name]
-        for member in container.groups.values():
-            if passes and container.good and container.running and member.state in _UNWELL:
-                member.state, container.bad_for = TargetState.HEALTHY, timedelta(0)
-            elif not passes and member.state is TargetState.HEALTHY:
-                member.state = TargetState.UNHEALTHY
+        member = container.groups.get(group)
+        if member is None:
+            return
+        if passes and container.good and container.running and member.state in _UNWELL:
+            member.state, member.state_since = TargetState.HEALTHY, self.time
+        elif not passes and member.state is TargetState.HEALTHY:
+            member.state, member.state_since = TargetState.UNHEALTHY, self.time
 
     def request(self, name: str, group: str, *, ends: bool) -> None:
         """A request comes to a target, or one ends."""
@@ -331,16 +356,20 @@ class ShiftWorld:
         self.time += timedelta(seconds=seconds)
         if self.phase is ShiftPhase.SHIFT and self.share == self.steps[self.step].percent:
             self.baked += timedelta(seconds=seconds)
-        for container in self.containers.values():
-            if not any(m.state is TargetState.HEALTHY for m in container.groups.values()):
-                container.bad_for += timedelta(seconds=seconds)
+        self.in_phase_for += timedelta(seconds=seconds)
 
     def kill(self) -> None:
         """Kill the process of the deployment. The next one knows what is stored, and nothing else."""
         self.starting = 0
         self.alarm = None
+        self.in_phase_for = timedelta(0)
         for container in self.containers.values():
             container.started_here = container.settled = container.pending = False
+
+    def settled(self) -> None:
+        """Let each replica have its restart policy."""
+        for container in self.containers.values():
+            container.settled = True
 
     def settle(self) -> None:
         """Let everything that takes a while be done, and the world behave."""

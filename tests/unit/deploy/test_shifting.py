@@ -171,6 +171,38 @@ def test_a_rollback_after_the_point_of_no_return() -> None:
     assert [c.template for c in made.containers.values()] == ["old", "old"]
 
 
+def test_a_target_that_gets_requests_is_not_drained_for_being_new_at_home() -> None:
+    """After a long bake time and a kill, the new targets wait for their first check at home, and serve meanwhile."""
+    made = world(BLUE_GREEN)
+    run(made, phase=ShiftPhase.HOME)
+    made.pass_time(3600)
+    made.kill()
+    run(made, until=MoveType.JOIN)
+    made.settled()
+    assert made.decide() == ShiftDecision()
+    made.check_in("new1", "home", passes=True)
+    assert made.decide() == ShiftDecision()
+    made.check_in("new2", "home", passes=True)
+    assert moves([made.decide()]) == ["set_share 0"]
+
+
+def test_the_way_home_has_a_deadline() -> None:
+    """If a target does not become healthy in the home group, the release is rolled back."""
+    made = world(BLUE_GREEN)
+    run(made, until=MoveType.JOIN)
+    made.settled()
+    made.check_in("new1", "home", passes=True)
+    made.in_phase_for = NONE
+    made.pass_time(60)
+    assert made.decide() == ShiftDecision()
+    made.pass_time(1)
+    failure = made.decide().failure
+    assert failure is not None
+    assert (failure.name, failure.reason) == ("new2", "it was not healthy in its own target group for 60 s")
+    run(made)
+    assert [c.template for c in made.containers.values()] == ["old", "old"]
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_kill_after_each_move(strategy: str) -> None:
     """The next process continues in the stored step, whenever the previous one was killed."""
@@ -239,7 +271,7 @@ class Shift(RuleBasedStateMachine):
         group = data.draw(st.sampled_from(["home", "alternate"]))
         match happening:
             case "check" | "sick":
-                made.check(name, passes=happening == "check")
+                made.check_in(name, group, passes=happening == "check")
             case "die":
                 container.running = False
                 made.check(name, passes=False)
@@ -280,7 +312,10 @@ class Shift(RuleBasedStateMachine):
             return
         made = self.world
         for container in made.containers.values():
-            container.bad_for = NONE
+            container.begun = made.time
+            for member in container.groups.values():
+                member.state_since = made.time
+        made.in_phase_for = NONE
         for _ in range(400):
             if made.finished:
                 break
