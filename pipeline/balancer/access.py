@@ -135,13 +135,6 @@ class TlsRecord:
     entry: Callable[[], TlsEntry] = field(repr=False, compare=False)
 
 
-class RequestTiming(NamedTuple):
-    """A finished request that was forwarded: its target group, and its `target_time` as in `AccessRecord`."""
-
-    target_group: str
-    target_time: float | None
-
-
 LogRecord = AccessRecord | TlsRecord
 
 
@@ -161,12 +154,6 @@ class AccessLog(Protocol):
 
     def appended(self) -> Iterator[LogRecord]:
         """Yield the records since the previous call, oldest first. The first call starts at the oldest in the file."""
-
-    def timings(self) -> Iterator[RequestTiming]:
-        """Yield the timings of the forwarded requests since the previous call of this or of `appended`.
-
-        A tenth of the work of `appended`. Damaged lines are skipped and not counted.
-        """
 
     def forwarded(self, groups: Collection[str]) -> Iterator[ForwardedRequest]:
         """Yield the requests that were forwarded to these target groups since the previous call, oldest first.

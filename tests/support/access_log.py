@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.balancer.access import AccessRecord
+from pipeline.balancer.access import AccessRecord, ForwardedRequest
 from pipeline.balancer.haproxy.access_log import LogReader
+from pipeline.balancer.haproxy.forwarded_request import ForwardedReader
 from pipeline.balancer.haproxy.log_format import FIELDS, FORMER_FIELDS, REQUEST_HEADERS, REQUEST_LINE
 
 # The fields that HAProxy wrote for `GET /a?b`.
@@ -97,4 +98,11 @@ def record(changes: dict[str, str] | None = None, **more: str) -> AccessRecord:
     """Return the record of a line with these fields changed."""
     (found,) = LogReader().records([raw(changes, **more)])
     assert isinstance(found, AccessRecord)
+    return found
+
+
+def request(changes: dict[str, str] | None = None, **more: str) -> ForwardedRequest:
+    """Return the forwarded request of a line with these fields changed."""
+    line = raw(changes, **more)
+    (found,) = ForwardedReader().requests([line], ["shop.web", "other.web"])
     return found

@@ -7,13 +7,12 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from pipeline.balancer.access import AccessRecord, ForwardedRequest, LogRecord, RequestTiming
+from pipeline.balancer.access import AccessRecord, ForwardedRequest, LogRecord
 from pipeline.balancer.haproxy.forwarded_request import ForwardedReader, ended_of
 from pipeline.balancer.haproxy.log_entry import entry_from_line
 from pipeline.balancer.haproxy.log_file import LogFile
 from pipeline.balancer.haproxy.log_line import AccessLogLine, datetime_from_milliseconds
 from pipeline.balancer.haproxy.log_outcome import RequestOutcome, connect_errors
-from pipeline.balancer.haproxy.log_timing import timings
 from pipeline.balancer.haproxy.tls_log import is_tls_line, tls_record
 
 # HAProxy's codes for a cookie that led to no target: none, invalid, of a target that is down, expired, too old.
@@ -59,10 +58,6 @@ class HAProxyAccessLog:
     def appended(self) -> Iterator[LogRecord]:
         """Yield the records since the previous call."""
         return self._reader.records(self._file.appended())
-
-    def timings(self) -> Iterator[RequestTiming]:
-        """Yield the timings of the forwarded requests since the previous call of this or of `appended`."""
-        return timings(self._file.appended())
 
     def forwarded(self, groups: Collection[str]) -> Iterator[ForwardedRequest]:
         """Yield the requests that were forwarded to these groups since the previous call."""

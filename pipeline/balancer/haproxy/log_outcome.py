@@ -12,13 +12,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from pipeline.balancer.access import ActionName, load_balancer_name, target_group_name
-from pipeline.balancer.haproxy.log_line import AccessLogLine, is_relay
+from pipeline.balancer.haproxy.log_line import AccessLogLine
 from pipeline.balancer.haproxy.naming import group_of
 
 # ELB's code for a client that closed the connection before the response. HAProxy has none.
 CLIENT_CLOSED = 460
-# The letters that say which side ended the session, and in which phase.
-_STATES = 2
 _CONNECT_FAILURES = frozenset({"SC", "sC"})
 _OWN_RESPONSE = re.compile(r"listener\.\d+\.\d+")
 _DENIAL_REASONS = {
@@ -79,19 +77,6 @@ class RequestOutcome(NamedTuple):
         )
 
 
-def target_group_of(listener: str, backend: str, termination: str, *, has_status: bool) -> str | None:
-    """Return the target group that a request was forwarded to, or None, from four fields of its line.
-
-    `has_status`: a target responded. None too for a request that a replaced worker passed on to its successor, which
-    logs it again, and for fields that cannot be of a request.
-    """
-    if len(termination) < _STATES or _was_refused(listener, backend, termination) or _OWN_RESPONSE.fullmatch(backend):
-        return None
-    if is_relay(backend) and has_status:
-        return None
-    return _target_group(backend)
-
-
 def connect_errors(line: AccessLogLine) -> int:
     """Return the number of connections to targets that failed, with those of retries."""
     return max(line.numbers["retries"], 0) + (line.fields["termination"][:2] in _CONNECT_FAILURES)
@@ -104,11 +89,8 @@ def group_of_backend(backend: str) -> str | None:
 
 def was_refused(line: AccessLogLine) -> bool:
     """Return True if HAProxy responded before the request was complete or before the rules were evaluated."""
-    return _was_refused(line.fields["listener"], line.fields["backend"], line.fields["termination"])
-
-
-def _was_refused(listener: str, backend: str, termination: str) -> bool:
-    return backend == listener or (termination[1] == "R" and termination[0] != "L")
+    termination = line.fields["termination"]
+    return line.fields["backend"] == line.fields["listener"] or (termination[1] == "R" and termination[0] != "L")
 
 
 def _client_left(termination: str, target_status: int | None) -> bool:

@@ -89,9 +89,8 @@ class GroupLoads:
         if not self._groups:
             self._log.skip()
             return
-        groups = self._groups
-        for group, seconds in self._log.timings():
-            if (counted := groups.get(group)) is not None:
-                counted.requests += 1
-                if seconds is not None:
-                    counted.times.append(seconds)
+        for request in self._log.forwarded(self._groups):
+            counted = self._groups[request.group]
+            counted.requests += 1
+            if request.is_from_target and request.response_time is not None:
+                counted.times.append(request.response_time / 1000)

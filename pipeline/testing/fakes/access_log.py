@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from pipeline.balancer.access import AccessRecord, ForwardedRequest, LogRecord, RequestTiming
+from pipeline.balancer.access import ForwardedRequest, LogRecord
 
 
 class FakeAccessLog:
@@ -31,12 +31,6 @@ class FakeAccessLog:
         """Yield the records since the previous call."""
         begin, self._read = self._read, len(self.records)
         return iter(self.records[begin : self._read])
-
-    def timings(self) -> Iterator[RequestTiming]:
-        """Yield the timings of the forwarded requests since the previous call of this or of `appended`."""
-        for record in self.appended():
-            if isinstance(record, AccessRecord) and record.target_group:
-                yield RequestTiming(record.target_group, record.target_time)
 
     def forwarded(self, groups: Collection[str]) -> Iterator[ForwardedRequest]:
         """Yield the requests to these groups since the previous call."""

@@ -5,54 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from pipeline.balancer.access import AccessRecord
-from pipeline.balancer.haproxy.access_log import HAProxyAccessLog, LogReader
-from pipeline.balancer.haproxy.log_timing import timings
+from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
 from pipeline.balancer.telemetry.group_load import GroupLoads
 from pipeline.base.errors import BalancerFault
-from tests.support.access_log import NO_ANSWER, NO_TARGET, OWN, REFUSED, former, raw
-from tests.support.sample import sampled
-
-FIELDS = st.fixed_dictionaries(
-    {},
-    optional={
-        "backend": st.sampled_from(["shop.web", "shop.web:b", "shop.edge.8080", "listener.1.2", "relay:3", "blog.api"]),
-        "termination": st.sampled_from(["----", "CD--", "PR--", "LR--", "SC--", "sH--", "SH--"]),
-        "target_status": st.sampled_from(["-", "200", "0", "-1", "503"]),
-        "response": st.sampled_from(["-1", "0", "40", "70000"]),
-        "status": st.sampled_from(["200", "503", "301"]),
-    },
-)
-
-
-@given(kind=st.sampled_from([raw, former]), fields=FIELDS)
-@settings(max_examples=sampled(500), deadline=None)
-def test_timings_are_those_of_the_records(kind: type, fields: dict[str, str]) -> None:
-    """Group and time of each forwarded request, and nothing for another one."""
-    line = kind(fields)
-    records = [each for each in LogReader().records([line]) if isinstance(each, AccessRecord) and each.target_group]
-    assert list(timings([line])) == [(each.target_group, each.target_time) for each in records]
-
-
-def test_damaged_lines_are_skipped() -> None:
-    """Also notices and lines of other kinds."""
-    damaged = raw(response="soon")
-    lines = [
-        b"",
-        b"\n",
-        b"tls\tx\n",
-        b"Proxy shop stopped.\n",
-        raw()[:40],
-        b"\t" * 30 + b"\n",
-        damaged,
-        raw(OWN, backend="listener.1.2"),
-        raw(REFUSED),
-    ]
-    assert list(timings(lines)) == []
-    assert list(timings([raw(NO_TARGET | NO_ANSWER, termination="SC--")])) == [("shop.web", None)]
+from tests.support.access_log import NO_ANSWER, raw
 
 
 def test_loads_are_counted_from_the_first_look_on(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from pipeline.scaling.policy import ScalingTarget
 from pipeline.testing.fakes.data_plane import FakePlane
 from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.program import Program
-from tests.support.access_log import record
+from tests.support.access_log import request
 
 _PIPELINE = """\
 name: shop
@@ -95,11 +95,11 @@ def test_requests_and_response_times_are_those_of_the_interval(world: World) -> 
     """The first call has none, because it is not known since when they would count."""
     world.start("web")
     world.pass_checks()
-    world.plane.records += [record() for _ in range(7)]
+    world.plane.requests += [request() for _ in range(7)]
     first = world.read()
     assert (first.serving, first.requests, first.response_time, first.connections) == (1, None, None, 0)
-    world.plane.records += [record(response=str(milliseconds)) for milliseconds in range(10, 110, 10)]
-    world.plane.records += [record(backend="other.web"), record(response="-1")]
+    world.plane.requests += [request(response=str(milliseconds)) for milliseconds in range(10, 110, 10)]
+    world.plane.requests += [request(backend="other.web"), request(response="-1")]
     found = world.read()
     assert (found.requests, found.response_time) == (11 * 4, 0.09)
     again = world.read()
@@ -113,12 +113,12 @@ def test_requests_in_progress_have_arrived(world: World) -> None:
     world.read()
     for _ in range(6):
         world.plane.send("shop.web")
-    world.plane.records += [record(), record()]
+    world.plane.requests += [request(), request()]
     found = world.read()
     assert (found.requests, found.connections) == (8 * 4, 6)
     for _ in range(6):
         world.plane.finish("shop.web", "shop.web.r1.0")
-    world.plane.records += [record() for _ in range(6)]
+    world.plane.requests += [request() for _ in range(6)]
     found = world.read()
     assert (found.requests, found.connections) == (0, 0)
 
@@ -185,8 +185,8 @@ def test_after_forget_the_next_call_is_the_first(world: World) -> None:
     world.start("web")
     world.read()
     world.metrics.forget("web")
-    world.plane.records += [record()]
+    world.plane.requests += [request()]
     assert world.read().requests is None
-    world.plane.records += [record()]
+    world.plane.requests += [request()]
     assert world.read().requests == 4
     world.metrics.close()
