@@ -99,8 +99,8 @@ def _merge(home: TargetHealth, alternate: TargetHealth, share: float) -> TargetH
     """Return the health of a target of both groups.
 
     It drains if it drains in both: a process may have been killed between the two. Otherwise the one that does not
-    drain decides, then the alternate group while it gets requests, then the home group. A target that gets requests must
-    not look like one that was never healthy, which may be drained at any time.
+    drain decides, then the alternate group while it gets requests, then the home group. A target that gets requests
+    must not look like one that was never healthy, which may be drained at any time.
     """
     seen = home
     if _is_leaving(home) != _is_leaving(alternate):

@@ -20,6 +20,8 @@ from stages.deploy.decision import (
 from stages.deploy.rolling import decide as decide_rolling
 
 _SHARE_ERROR = 0.05
+# A data plane that restarts knows the state of one target before that of another.
+_OUTAGE = timedelta(seconds=2)
 # No replica is of it. A container that is gone has an empty one.
 _NO_TEMPLATE = "-"
 
@@ -44,8 +46,8 @@ class ShiftObservation:
     group. The state of a replica in `replicas` is that of its group; of one in both, it is that of the alternate group
     while it gets requests. `healthy_at_home` names the healthy targets of the home group. `share` is the
     percentage of requests that the alternate group gets. `is_declared`: the alternate group exists, and forwards have
-    it. `baked` is the time that this step has served, and `in_phase_for` the time that this process has been in the phase.
-    `alarm` is what the judge has found.
+    it. `baked` is the time that this step has served, and `in_phase_for` the time that this process has been in the
+    phase. `alarm` is what the judge has found.
     """
 
     phase: ShiftPhase
@@ -212,7 +214,7 @@ def _outage(seen: ShiftObservation, desired: DesiredState) -> ReplicaFailure | N
     new = [r for r in seen.replicas.replicas if r.name in seen.alternate and r.template == desired.template]
     if not seen.share or not seen.healthy_at_home or not new:
         return None
-    if any(r.healthy or r.action_pending or not r.started_here for r in new):
+    if any(r.healthy or r.action_pending or not r.started_here or r.not_healthy_for < _OUTAGE for r in new):
         return None
     first = new[0]
     return ReplicaFailure(

@@ -132,6 +132,8 @@ def test_a_release_without_a_healthy_target_is_rolled_back_at_once() -> None:
     made.check("new1", passes=False)
     assert made.decide().failure is None
     made.check("new2", passes=False)
+    assert made.decide().failure is None
+    made.pass_time(2)
     failure = made.decide().failure
     assert failure is not None
     assert failure.reason == "no target of the new release is healthy: no check has passed"
