@@ -135,7 +135,10 @@ class ServiceRollout:
         restarts: bool,
     ) -> None:
         """Replace the replicas in their group, and let the new ones bake if the strategy says so."""
-        hooks = self._hooks(spec, release) if stored else NoHooks()
+        found = stored.of(self._name) if stored else None
+        # Those of a service that was done before a kill have run.
+        is_new = stored is not None and (found is None or found.phase is not ShiftPhase.DONE)
+        hooks = self._hooks(spec, release) if is_new else NoHooks()
         hooks.run(LifecycleEvent.BEFORE_INSTALL)
         if moving:
             moving.join(self._pipeline)

@@ -284,6 +284,7 @@ def test_services_move_one_after_the_other(shops: Shops) -> None:
     shop.deploy("b")
     shop.assert_at_home("b")
     assert shop.shown_shares() == [10.0, 100.0, 10.0, 100.0]
+    assert [event for event, _ in shop.hooked].count("BeforeInstall") == 4
 
 
 def test_all_services_are_rolled_back_together(shops: Shops) -> None:
