@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 
 from pipeline.base.clock import Clock
-from pipeline.base.errors import Cancelled
+from pipeline.base.errors import Cancelled, SystemFault
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.events import Events
 from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
@@ -75,6 +75,7 @@ class ShiftRollout:
         self._judge = judge
         self._hooks = hooks or NoHooks()
         self._report = ShiftReport(events, plan.service, plan.spec.release, alternate.name, plan.steps)
+        self._blind_since: float | None = None
         self._entered_at = clock.monotonic()
         self._watch = self._watched(self._at(ShiftPhase.UNDO, 0))
 
@@ -110,7 +111,30 @@ class ShiftRollout:
             self._carry_out(move)
 
     def _next_move(self) -> Move:
-        """Act on replicas until a move is due."""
+        """Act on replicas until a move is due.
+
+        While a step bakes, nothing has to be done. So a fault of Docker or of the balancer, such as a restart of
+        `dockerd`, ends it only if it lasts for `deploy_timeout`.
+        """
+        while True:
+            try:
+                return self._act()
+            except SystemFault as fault:
+                if not self._may_wait(fault):
+                    raise
+            self._clock.wait(self._cancelled, LOOK_INTERVAL)
+
+    def _may_wait(self, fault: SystemFault) -> bool:
+        """Return whether a fault may end by itself. Reports it when it begins."""
+        now, timeout = self._clock.monotonic(), self._plan.desired.deploy_timeout
+        if not self._is_baking:
+            return False
+        if self._blind_since is None:
+            self._blind_since = now
+            self._report.blind(fault.message, timeout)
+        return now - self._blind_since <= timeout.total_seconds()
+
+    def _act(self) -> Move:
         self._targets.is_shifting = self._watch.progress.phase not in (ShiftPhase.HOME, ShiftPhase.UNDO)
         phase = _PhaseStrategy(self)
         RolloutExecutor(
@@ -129,6 +153,7 @@ class ShiftRollout:
 
     def decide(self, seen: Observation) -> ShiftDecision:
         """Return what follows from an observation of the replicas."""
+        self._blind_since = None
         health, progress = self._targets.seen, self._watch.progress
         running = {replica.name for replica in seen.replicas if replica.is_running}
         observed = ShiftObservation(
@@ -153,8 +178,13 @@ class ShiftRollout:
         is_enough = len(new) >= max(1, self._plan.desired.min_healthy)
         return self._watch.look(serves=is_enough and seen.share == self._watch.progress.share)
 
+    @property
+    def _is_baking(self) -> bool:
+        progress = self._watch.progress
+        return progress.phase is ShiftPhase.SHIFT and self._alternate.share == progress.share
+
     def _wait(self, seconds: float) -> None:
-        if self._watch.progress.phase is ShiftPhase.SHIFT and self._alternate.share == self._watch.progress.share:
+        if self._is_baking:
             seconds = max(seconds, min(self._watch.left, LOOK_INTERVAL).total_seconds())
         self._clock.wait(self._cancelled, timedelta(seconds=seconds))
 

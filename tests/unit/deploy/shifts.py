@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,9 +14,10 @@ from pipeline.api import Image, Revision, StageContext
 from pipeline.balancer.alternate import shares
 from pipeline.balancer.balancer import Balancer
 from pipeline.base.clock import SYSTEM
-from pipeline.base.errors import PenstockError, StageFailed
+from pipeline.base.errors import EngineFault, PenstockError, StageFailed
 from pipeline.config.load import load
 from pipeline.config.service_spec import ServiceSpec
+from pipeline.engine.runtime import Replica
 from pipeline.events import Event, Events
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.recovery import recover
@@ -75,6 +76,9 @@ class Shop:
         self.judgement = Judgement()
         self.looks = 0
         self.die_after_looks: int | None = None
+        self.at_look: dict[int, Callable[[], object]] = {}
+        """What happens at a look of the judge, by its number."""
+        self._away_until = float("-inf")
         self.hooked: list[tuple[str, float | None]] = []
         self.failing_hook = self.dying_hook = ""
         self._context = context
@@ -84,12 +88,22 @@ class Shop:
         monkeypatch.setattr(release_drift, "open_balancer", lambda _: self.balancer)
         monkeypatch.setattr(release_rollout, "local_host", lambda _: None)
         monkeypatch.setattr(release_rollout, "runtime_on", lambda _: self.runtime)
+        monkeypatch.setattr(self.runtime, "list", self._list)
         monkeypatch.setattr(stage, "open_balancer", lambda _: self.balancer)
         monkeypatch.setattr(stage, "local_engine", lambda _: _entered(self.engine))
         monkeypatch.setattr("pipeline.engine.hosts.local_engine", lambda _: _entered(self.engine))
         monkeypatch.setattr(stage, "prune", lambda *_, keep: keep)
         self._ending = threading.Event()
         self._checking = threading.Thread(target=self._keep_checking)
+
+    def engine_away(self, seconds: float) -> None:
+        """Let the engine not list containers for some seconds of the shop's clock."""
+        self._away_until = self.clock.monotonic() + seconds
+
+    def _list(self, pipeline: str) -> tuple[Replica, ...]:
+        if self.clock.monotonic() < self._away_until:
+            raise EngineFault("the engine is away")
+        return FakeRuntime.list(self.runtime, pipeline)
 
     @contextmanager
     def running(self) -> Iterator[Shop]:
@@ -164,8 +178,8 @@ class Shop:
             claimed = store.queue.claim("shop", "queued")
             assert claimed is not None
             return claimed.number
-        for run in store.runs.running("shop"):
-            store.runs.finish("shop", run.number, RunState.INTERRUPTED)
+        for left in store.runs.running("shop"):
+            store.runs.finish("shop", left.number, RunState.INTERRUPTED)
         run = store.queue.begin("shop", RunRequest(Trigger.COMMAND, None), "superseded")
         assert run is not None
         return run.number
@@ -266,6 +280,7 @@ class _Judge:
         self._shop.looks += 1
         is_rolling = "rolling" in self._shop.strategy
         assert is_rolling or any(self._shop.shares().values()), "a release without requests is judged"
+        self._shop.at_look.get(self._shop.looks, lambda: None)()
         if self._shop.looks == self._shop.die_after_looks:
             raise Killed
         return replace(self._shop.judgement, alarm=self._alarm)

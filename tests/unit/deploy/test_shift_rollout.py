@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.alarms.verdict import Verdict
 from pipeline.api import StageContext
-from pipeline.base.errors import RolledBack
+from pipeline.base.errors import EngineFault, RolledBack
 from pipeline.store.deployment_progress import ShiftPhase
 from stages.deploy.judge import Judgement
 from tests.unit.deploy.deployments import Killed
@@ -167,6 +167,31 @@ def test_a_bake_time_lasts_over_kills(shops: Shops) -> None:
     shop.deploy("b")
     assert 30 - baked <= shop.clock.monotonic() - begun <= 40
     shop.assert_at_home("b")
+
+
+def test_a_short_fault_of_the_engine_ends_no_bake(shops: Shops) -> None:
+    """Docker is away for a moment while a canary bakes. Nothing has to be done, so the deployment waits."""
+    shop = shops()
+    shop.settings = ", deploy_timeout: 20s"
+    shop.at_look[5] = lambda: shop.engine_away(15)
+    shop.deploy("b")
+    shop.assert_at_home("b")
+    warnings = [event.message for event in shop.events if event.kind == "deployment.warning"]
+    assert [text for text in warnings if "cannot be watched" in text] == [
+        "web of release 2 cannot be watched, trying again for 20s: the engine is away"
+    ]
+
+
+def test_a_long_fault_of_the_engine_ends_the_deployment(shops: Shops) -> None:
+    """After deploy_timeout it is rolled back, which the next command completes if the fault lasts."""
+    shop = shops()
+    shop.settings = ", deploy_timeout: 20s"
+    shop.at_look[5] = lambda: shop.engine_away(40)
+    with pytest.raises(EngineFault, match="the engine is away"):
+        shop.deploy("b")
+    shop.clock.advance(timedelta(minutes=1))
+    shop.recover(holds=True)
+    shop.assert_at_home("a")
 
 
 def test_hooks_run_in_their_order(shops: Shops) -> None:
