@@ -193,6 +193,7 @@ class ShiftRollout:
             case MoveType.DECLARE:
                 self._report.installing(self._plan.desired.replicas)
                 self._alternate.set_share(0.0)
+                assert self._alternate.is_declared, "a listener forwards to the home group of each service"
             case MoveType.SET_SHARE:
                 self._set_share(move.share)
             case MoveType.BEGIN:
