@@ -74,7 +74,8 @@ class ShiftWorld:
         self.steps = steps
         self.good = good
         self.time = timedelta(0)
-        self.new = DesiredState("new", new, surge, unavailable, DELAY, timedelta(seconds=60))
+        patience = timedelta(seconds=30)
+        self.new = DesiredState("new", new, surge, unavailable, DELAY, timedelta(seconds=60), patience)
         self.old = DesiredState("old", old, surge, unavailable, DELAY, timedelta(seconds=60))
         member = {"home": TargetState.HEALTHY}
         self.containers = {

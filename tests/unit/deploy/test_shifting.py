@@ -139,14 +139,16 @@ def test_a_release_without_a_healthy_target_is_rolled_back_at_once() -> None:
     assert failure.reason == "no target of the new release is healthy: no check has passed"
 
 
-def test_what_a_killed_process_left_unhealthy_is_replaced() -> None:
-    """After a restart of the machine, all targets are unhealthy for a moment. That fails nothing."""
+def test_what_a_killed_process_left_unhealthy_may_recover() -> None:
+    """After a restart of the machine, all targets are unhealthy for a moment. That fails and replaces nothing."""
     made = world()
     run(made, until=MoveType.SET_SHARE)
     made.kill()
     for name in made.containers:
         made.check(name, passes=False)
-    assert made.decide().failure is None
+    assert made.decide() == ShiftDecision()
+    made.pass_time(31)
+    assert [str(action.verb) for action in made.decide().actions] == ["start"]
 
 
 def test_the_share_goes_back_when_the_previous_release_can_take_it() -> None:
