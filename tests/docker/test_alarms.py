@@ -9,7 +9,6 @@ import pytest
 from pipeline.engine.labels import LABEL_RELEASE
 from tests.docker.docker_cli import docker
 from tests.docker.project import Project, until
-from tests.docker.test_shifting import assert_at_home
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.docker
@@ -50,5 +49,5 @@ def test_a_canary_with_errors_is_rolled_back(service: Project) -> None:
     assert "http_5xx_ratio " in done.err + done.out
     assert " > 100 at 99 %" in done.err + done.out
     assert "release 1 is active again" in done.err + done.out
-    assert_at_home(service, release=1)
+    service.assert_serving(release=1)
     assert "alarm of" not in service.pipeline("status").out
