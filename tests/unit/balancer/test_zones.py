@@ -136,7 +136,7 @@ def test_a_group_without_targets_does_not_count() -> None:
     assert healthy_zones(registered()) == {"zone-a", "zone-b"}
 
 
-@pytest.mark.parametrize(("share", "zones"), [(0, {"zone-a", "zone-b"}), (0.1, {"zone-a"}), (100, {"zone-a"})], ids=str)
+@pytest.mark.parametrize(("share", "zones"), [(0, {"zone-a", "zone-b"}), (0.1, {"zone-a"}), (100, {"zone-a"})])
 def test_an_alternate_group_counts_once_it_gets_requests(share: float, zones: set[str]) -> None:
     """Targets of a new release that still start take no zone out of the names, also behind a test listener."""
     home = registered("zone-a", "zone-b", group={CROSS_ZONE: False})
