@@ -21,6 +21,13 @@ SAMPLE = {
         Point("before", "worker.sock enable server", 1),
         Point("after", "docker.sock POST /containers/ID/stop", 1),
     ),
+    # Between the stored step and its share, and while the targets move home.
+    "canary": (
+        Point("before", "worker.sock commit map", 1),
+        Point("after", "commit insert deployment_progress", 3),
+        Point("after", "worker.sock commit map", 2),
+        Point("before", "worker.sock set server", 9),
+    ),
     "rollback": (
         Point("after", "commit insert deployments", 1),
         Point("before", "fsync balancer/registry.json", 3),
@@ -44,7 +51,13 @@ def stage(tmp_path: Path, base_image: str) -> Iterator[Stage]:
     stage.remove()
 
 
-@pytest.mark.parametrize("name", SAMPLE)
+# `test_shifting.py` kills canaries in each run.
+_LONG = ("canary",)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name in _LONG else []) for name in SAMPLE]
+)
 def test_killed_at_a_side_effect(name: str, stage: Stage) -> None:
     """No request is lost, nothing is left over, and the next command leads to the wanted state."""
     for point in SAMPLE[name] if FULL else SAMPLE[name][:1]:
