@@ -307,12 +307,13 @@ def results(
         "response_time, worse_than_previous, at 99 %, looked at every second. The previous release has 0.1 % of 500s "
         "and lognormal times with a median of 30 ms and a p99 of 96 ms. The slower one takes 30 % longer for its "
         f"slowest twentieth. The cost is that of seven conditions at {statistics.median(cost.rates):,.0f} requests/s, "
-        f"in {len(cost.shares)} rounds of {_ROUND:g} s with and without them, in turn.",
+        f"in {len(cost.shares)} rounds of {_ROUND:g} s with and without them, in turn. All deployments together had "
+        f"{sent.requests:,} requests.",
         ("release", "deployments", "rolled back", "promoted", "median second of the alarm", "last"),
         rows,
         [
             *figures,
-            Figure(f"requests without a response, of {sent.requests:,}", sent.failed, 0),
+            Figure("requests without a response", sent.failed, 0),
             Figure("the judge, % of a core at 1,000 requests/s", share, 1.0),
             Figure("CPU time of a request with the judge, times without", ratio, 1.05),
         ],
