@@ -48,9 +48,8 @@ class LogFile:
         self._rotation = self._current_rotation()
         try:
             with self._path.open("rb") as file:
-                self._last = next(_backwards(file), [b""])[0]
-                # What follows the last whole line is still being written.
-                self._offset = file.seek(0, os.SEEK_END) - _partial_line_length(file)
+                self._offset = _end_of_lines(file)
+                self._last = next(_backwards(file, self._offset), [b""])[0]
         except FileNotFoundError:
             self._offset, self._last = 0, b""
 
@@ -71,7 +70,7 @@ class LogFile:
         # A crash between the copy and the truncation leaves the same lines in both files.
         copied, is_copied = self._newest_rotated_line(), False
         with suppress(FileNotFoundError), self._path.open("rb") as file:
-            offset = file.seek(0, os.SEEK_END) - _partial_line_length(file)
+            offset = _end_of_lines(file)
             for lines in _backwards(file, offset):
                 for line in lines:
                     if is_earlier(line):
@@ -165,7 +164,7 @@ def _backwards(file: BinaryIO, end: int | None = None) -> Iterator[list[bytes]]:
     """Yield the whole lines of a file until `end`, the last one first, in one list for each block that is read."""
     begin = data_start(file)
     if end is None:
-        end = file.seek(0, os.SEEK_END) - _partial_line_length(file)
+        end = _end_of_lines(file)
     rest = b""
     while end > begin:
         start = max(begin, end - _BLOCK)
@@ -182,8 +181,9 @@ def _lines(block: bytes) -> list[bytes]:
     return [line + b"\n" for line in block.split(b"\n")[:-1]]
 
 
-def _partial_line_length(file: BinaryIO) -> int:
-    """Return the length of the unfinished line at the end. Lines are shorter than a block."""
-    file.seek(0, os.SEEK_END)
-    file.seek(max(0, file.tell() - _BLOCK))
-    return len(file.read().rpartition(b"\n")[2])
+def _end_of_lines(file: BinaryIO) -> int:
+    """Return the offset after the last whole line. More may be written meanwhile. Lines are shorter than a block."""
+    end = file.seek(0, os.SEEK_END)
+    start = max(0, end - _BLOCK)
+    file.seek(start)
+    return start + file.read(end - start).rfind(b"\n") + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -124,6 +125,35 @@ def test_skip(tmp_path: Path) -> None:
     log.skip()
     append(path, b" 3\n")
     assert list(log.appended()) == lines(3)
+
+
+def test_skip_while_lines_are_written(tmp_path: Path) -> None:
+    """Lines from before `skip` are not read again, although others are written while it looks for the last one."""
+    path = tmp_path / "access.log"
+    write(path, 0)
+    ended = threading.Event()
+
+    def keep_writing() -> None:
+        number = 0
+        with path.open("ab", buffering=0) as file:
+            while not ended.is_set():
+                number += 1
+                # In two parts, so that there is an unfinished line at times.
+                file.write(b"line ")
+                file.write(b"%d\n" % number)
+
+    writer = threading.Thread(target=keep_writing)
+    writer.start()
+    try:
+        for _ in range(200):
+            log = LogFile(path)
+            before = path.read_bytes().count(b"\n")
+            log.skip()
+            found = list(log.appended())
+            assert all(int(line.split()[1]) >= before for line in found)
+    finally:
+        ended.set()
+        writer.join()
 
 
 WRITERS = pytest.mark.parametrize("flags", [0, os.O_APPEND], ids=["at its own position", "at the end"])
