@@ -95,7 +95,8 @@ def test_a_full_disk_loses_no_committed_row(small_disk: Path) -> None:
 def test_every_key_of_rows_has_the_pipeline(store: Store, tmp_path: Path) -> None:
     """Pipelines share the file, so a key without the pipeline would let one of them take the rows of another.
 
-    `deliveries` is the table of version 2, which nothing reads any more. Stacks belong to owners, not to pipelines.
+    `deliveries` is the table of version 2, which nothing reads any more. Stacks belong to owners, not to pipelines. The
+    ids of deployments are unique in the file.
     """
     with closing(sqlite3.connect(tmp_path / "penstock.db")) as db:
         tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
@@ -111,6 +112,7 @@ def test_every_key_of_rows_has_the_pipeline(store: Store, tmp_path: Path) -> Non
     assert shared == {
         ("pipelines", ("name",)),
         ("deliveries", ("digest",)),
+        ("deployment_waits", ("deployment", "service", "name")),
     }
 
 
