@@ -13,6 +13,7 @@ from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Whole
 from pipeline.base.time_zone import TimeZone
 from pipeline.config.container_values import ImageName
+from pipeline.config.hooks import OF_ROLLING, LifecycleEvent
 from pipeline.config.job import NOT_OF_JOB, OF_JOB, job_mistakes
 from pipeline.config.rollback_conditions import rollback_mistakes
 from pipeline.config.scaling import scaling_mistakes
@@ -187,6 +188,8 @@ class Deploy(ServiceSettings):
             yield from self._scaling_mistakes(DEFAULT_SERVICE, self.settings, ())
             yield from _post_to_nowhere(self.settings, ())
             yield from rollback_mistakes(self.settings, ())
+            yield from _hooks_without_event(self.settings, ())
+            yield from _breaker_beside(self.settings, ())
         for name, service in self.services.items():
             place = ("services", name)
             yield from job_mistakes(service.is_job, frozenset(service.model_fields_set), place)
@@ -203,6 +206,8 @@ class Deploy(ServiceSettings):
             yield from self._scaling_mistakes(name, settings, place)
             yield from _post_to_nowhere(settings, place)
             yield from rollback_mistakes(settings, place)
+            yield from _hooks_without_event(settings, place)
+            yield from _breaker_beside(settings, place)
             group = settings.target_group
             if group and group in used:
                 yield FieldError(
@@ -238,3 +243,30 @@ def _post_to_nowhere(settings: ServiceSettings, place: tuple[str | int, ...]) ->
             "http requires a target_group, because it is sent to the target's port; use command or signal, or write "
             "on_drain: null",
         )
+
+
+def _breaker_beside(settings: ServiceSettings, place: tuple[str | int, ...]) -> Iterator[FieldError]:
+    """Yield the mistake of a circuit breaker where no container replaces another one."""
+    strategy, breaker = settings.strategy, settings.circuit_breaker
+    if breaker and breaker.enable and strategy and strategy.is_shifting:
+        yield FieldError(
+            (*place, "circuit_breaker"),
+            f"is for rolling, as in ECS; with {strategy.type}, the first container that fails ends the deployment, "
+            "before it gets requests; write circuit_breaker: false",
+        )
+
+
+def _hooks_without_event(settings: ServiceSettings, place: tuple[str | int, ...]) -> Iterator[FieldError]:
+    """Yield the hooks of events that a deployment by this strategy does not have."""
+    strategy = settings.strategy
+    for event in dict.fromkeys(event for event, _ in settings.hooks.all()):
+        if event not in OF_ROLLING and not (strategy and strategy.is_shifting):
+            yield FieldError(
+                (*place, "hooks", event),
+                "requires a strategy that runs the new release beside the previous one, such as blue_green; rolling "
+                f"has {' and '.join(OF_ROLLING)}",
+            )
+        elif event is LifecycleEvent.AFTER_ALLOW_TEST_TRAFFIC and not (strategy and strategy.test_traffic):
+            yield FieldError(
+                (*place, "hooks", event), "requires strategy.test_traffic, because there is none without it"
+            )

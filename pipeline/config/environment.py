@@ -26,6 +26,8 @@ _PLACES: tuple[tuple[str, ...], ...] = (
     ("deploy", "environment"),
     ("deploy", "services", ANY_KEY, "environment"),
     ("deploy", "release_command", "environment"),
+    ("deploy", "hooks", ANY_KEY, ANY_KEY, "environment"),
+    ("deploy", "services", ANY_KEY, "hooks", ANY_KEY, ANY_KEY, "environment"),
     ("accessories", ANY_KEY, "environment"),
 )
 _LEADING_ZERO = re.compile(r"[-+]?0\d+")
@@ -136,7 +138,10 @@ def _leading_zeros(document: Document, path: KeyPath) -> Iterator[Problem]:
 
 
 def parents(node: Any, place: tuple[str, ...], path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
-    """Yield each mapping at `place`, in which `ANY_KEY` stands for every key, with its path."""
+    """Yield each mapping at `place`, in which `ANY_KEY` stands for every key or index, with its path."""
+    if isinstance(node, list) and place and place[0] == ANY_KEY:
+        for index, item in enumerate(node):
+            yield from parents(item, place[1:], (*path, index))
     if not isinstance(node, dict):
         return
     if not place:

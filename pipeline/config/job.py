@@ -18,6 +18,8 @@ NOT_OF_JOB = {
     "rolling": "a deployment replaces no container of it",
     "strategy": "it gets no requests",
     "rollback_on": "a deployment starts no container of it",
+    "circuit_breaker": "a deployment starts no container of it",
+    "hooks": "a deployment starts no container of it",
     "after": "a deployment starts no container of it",
     "on_drain": "it gets no requests",
     "restart": "a run that fails is not repeated before its next time",

@@ -64,9 +64,11 @@ from pipeline.balancer.model.tls import Certificate, MutualAuthentication
 from pipeline.base.quantity import Amount, Duration, Percentage, Size, format_duration, format_percentage, format_size
 from pipeline.base.schema import Shorthand
 from pipeline.config.accessory import Accessory, Backup, Restore
+from pipeline.config.circuit_breaker import CircuitBreaker
 from pipeline.config.container_log import ContainerLog
 from pipeline.config.deploy import OF_RELEASE, Deploy, Service
 from pipeline.config.gpus import GpuRequest
+from pipeline.config.hooks import Hook, Hooks, HttpCall
 from pipeline.config.job import OF_JOB
 from pipeline.config.joined_networks import Membership
 from pipeline.config.logging_driver import Logging
@@ -134,6 +136,10 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("deploy.ulimits.NAME", UlimitRange),
     ("deploy.gpus[]", GpuRequest),
     ("deploy.networks.NAME", Membership),
+    ("deploy.circuit_breaker", CircuitBreaker),
+    ("deploy.hooks", Hooks),
+    ("deploy.hooks.EVENT[]", Hook),
+    ("deploy.hooks.EVENT[].http", HttpCall),
     ("deploy.on_drain", OnDrain),
     ("deploy.approval", Approval),
     ("deploy.release_command", ReleaseCommand),

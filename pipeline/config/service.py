@@ -12,7 +12,9 @@ from pipeline.balancer.model import Model, Name
 from pipeline.base.cron import Cron
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Amount, Duration, Whole, resolve_amount
+from pipeline.config.circuit_breaker import CircuitBreaker
 from pipeline.config.container_settings import OPTIONAL_SETTINGS, ContainerSettings
+from pipeline.config.hooks import Hooks
 from pipeline.config.job import OF_JOB
 from pipeline.config.on_drain import ON_DRAIN, OnDrain
 from pipeline.config.steps import Approval, Command, ReleaseCommand
@@ -21,7 +23,7 @@ from pipeline.engine.container import HealthProbe
 
 OPTIONS = "Options of the stage in `uses`. The shipped stage has none."
 # Left out of a stored release unless they are set, so that the releases of earlier versions keep their form.
-_ADDED = ("health_check", "strategy", "rollback_on", *OPTIONAL_SETTINGS, *OF_JOB)
+_ADDED = ("health_check", "strategy", "rollback_on", "hooks", "circuit_breaker", *OPTIONAL_SETTINGS, *OF_JOB)
 # Of a container that nothing checks.
 _UPTIME = timedelta(seconds=5)
 
@@ -170,6 +172,14 @@ class ServiceSettings(ContainerSettings):
     approval: Approval | None = Field(None, description="Manual approval before each deployment. None: not required.")
     release_command: ReleaseCommand | None = Field(
         None, description="Command that runs once in the new image before it receives traffic, such as migrations."
+    )
+    circuit_breaker: CircuitBreaker | None = Field(
+        None,
+        description="Replaces new containers that fail, up to a number of them, as in ECS. None: the first one that "
+        "exits or does not become healthy fails the release.",
+    )
+    hooks: Hooks = Field(
+        Hooks(), description="Commands, calls and pauses at the events of each deployment, under CodeDeploy's names."
     )
     on_drain: OnDrain | None = Field(None, description=ON_DRAIN)
     restart: Literal["no", "on-failure", "always", "unless-stopped"] = Field(

@@ -83,7 +83,7 @@ def add_secrets(
 
 def _has_secrets(path: KeyPath) -> bool:
     """Return whether the section at `path` has the key: it is that of a container that serves."""
-    return path[0] in ("deploy", "accessories") and path[-1] != "release_command"
+    return path[0] in ("deploy", "accessories") and "hooks" not in path and path[-1] != "release_command"
 
 
 def _places(here: KeyPath, names: tuple[str, ...]) -> dict[str, KeyPath]:

@@ -22,6 +22,11 @@ _SECRETS_ALLOWED: tuple[KeyPath, ...] = (
     ("deploy", "environment"),
     ("deploy", "services", ANY_KEY, "environment"),
     ("deploy", "release_command", "environment"),
+    *(
+        (*service, "hooks", ANY_KEY, ANY_KEY, key)
+        for service in (("deploy",), ("deploy", "services", ANY_KEY))
+        for key in ("environment", "http")
+    ),
     ("accessories", ANY_KEY, "environment"),
     ("build", "secrets"),
     ("build", "test", "environment"),

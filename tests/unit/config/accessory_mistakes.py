@@ -196,6 +196,8 @@ ACCESSORY_MISTAKES = [
         "{db: {image: postgres, command: ['${secret:X}']}}",
         "2:47: accessories.db.command[0]: must not contain a secret (secrets are allowed in "
         "deploy.environment, deploy.services.*.environment, deploy.release_command.environment, "
+        "deploy.hooks.*.*.environment, deploy.hooks.*.*.http, deploy.services.*.hooks.*.*.environment, "
+        "deploy.services.*.hooks.*.*.http, "
         "accessories.*.environment, build.secrets, build.test.environment, build.test.services, "
         "triggers.webhooks, reporters, source.with, build.with and deploy.with only)",
     ),

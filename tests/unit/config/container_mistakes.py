@@ -209,7 +209,9 @@ _MISTAKES = [
         "a label with a secret",
         'labels: {team: "${secret:TEAM}"}',
         "11:18: deploy.labels.team: must not contain a secret (secrets are allowed in deploy.environment, "
-        "deploy.services.*.environment, deploy.release_command.environment, accessories.*.environment, build.secrets, "
+        "deploy.services.*.environment, deploy.release_command.environment, "
+        "deploy.hooks.*.*.environment, deploy.hooks.*.*.http, deploy.services.*.hooks.*.*.environment, "
+        "deploy.services.*.hooks.*.*.http, accessories.*.environment, build.secrets, "
         "build.test.environment, build.test.services, triggers.webhooks, reporters, source.with, build.with "
         "and deploy.with only)",
     ),

@@ -543,6 +543,8 @@ MISTAKES = [
         "  context: app\n  args: {TOKEN: '${secret:HOME}'}",
         "7:17: build.args.TOKEN: must not contain a secret (secrets are allowed in deploy.environment, "
         "deploy.services.*.environment, deploy.release_command.environment, "
+        "deploy.hooks.*.*.environment, deploy.hooks.*.*.http, deploy.services.*.hooks.*.*.environment, "
+        "deploy.services.*.hooks.*.*.http, "
         "accessories.*.environment, build.secrets, build.test.environment, "
         "build.test.services, triggers.webhooks, reporters, source.with, build.with and deploy.with only)",
     ),

@@ -222,7 +222,9 @@ _PUSH = "is not a valid name of an image; write registry.example.com/shop:${shor
             "  context: app",
             "  context: app\n  push: ['${secret:A}:1']",
             "7:10: build.push[0]: must not contain a secret (secrets are allowed in deploy.environment, "
-            "deploy.services.*.environment, deploy.release_command.environment, accessories.*.environment, "
+            "deploy.services.*.environment, deploy.release_command.environment, "
+            "deploy.hooks.*.*.environment, deploy.hooks.*.*.http, deploy.services.*.hooks.*.*.environment, "
+            "deploy.services.*.hooks.*.*.http, accessories.*.environment, "
             "build.secrets, build.test.environment, build.test.services, triggers.webhooks, reporters, source.with, "
             "build.with and deploy.with only)",
         ),
