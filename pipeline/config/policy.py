@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, ValidationError
 
@@ -26,6 +27,7 @@ from pipeline.config.validation import problems_of
 if TYPE_CHECKING:
     from pipeline.config.accessory import Accessory
     from pipeline.config.container_settings import ContainerSettings
+    from pipeline.config.hooks import Hook
     from pipeline.config.models import Build, Pipeline
 
 TriggerName = Literal["command", "watch", "hook", "poll", "webhook", "schedule", "retry"]
@@ -96,8 +98,13 @@ class Policy(Model):
     )
     host_commands: tuple[str, ...] | None = Field(
         None,
-        description="Programs that alarms of a commit may run on this machine, as written in command, with any "
-        "arguments. None: the commands of alarms in the served file, with the same arguments.",
+        description="Programs that alarms and hooks of a commit may run on this machine, as written in command and "
+        "host_command, with any arguments. None: the commands in the served file, with the same arguments.",
+    )
+    hook_urls: tuple[str, ...] | None = Field(
+        None,
+        description="URLs that hooks of a commit may call from this machine, with everything below them. None: the "
+        "URLs of hooks in the served file, with the same method.",
     )
     prometheus: tuple[str, ...] | None = Field(
         None,
@@ -113,7 +120,7 @@ class Policy(Model):
     ) -> Iterator[str]:
         """Yield the requests of a commit that are not allowed. `ref` is the branch, tag or commit that is run.
 
-        `served` is the pipeline in the served file, whose alarms a commit may have too.
+        `served` is the pipeline in the served file, whose alarms and hooks a commit may have too.
         """
         for name in sorted(secrets) if self.secrets is not None else ():
             use = self.secrets.get(name) if self.secrets else None
@@ -129,6 +136,7 @@ class Policy(Model):
         yield from self._objections_to_options(containers)
         yield from self._objections_to_ports(pipeline.accessories)
         yield from self._objections_to_alarms(pipeline, served)
+        yield from self._objections_to_hooks(pipeline, served)
         yield from self._objections_to_build(pipeline.build)
         for section, capability in _added(pipeline) if self.capabilities is not None else ():
             if not {ALL, capability} & set(self.capabilities or ()):
@@ -151,6 +159,25 @@ class Policy(Model):
             for port in accessory.published:
                 if ip_address(port.address) not in (self.publish or ()):
                     yield f"its accessory {name} publishes a port on {port.address}, which is not in publish"
+
+    def _objections_to_hooks(self, pipeline: Pipeline, served: Pipeline | None) -> Iterator[str]:
+        """Yield what hooks would do on this machine and must not. Without a key of the policy, `served` counts."""
+        known = list(_hooks(served)) if served else []
+        commands, calls = {hook.host_command for hook in known}, {_call(hook) for hook in known}
+        for hook in _hooks(pipeline):
+            if hook.host_command and not self._allows_program(hook.host_command, commands):
+                unnamed = _unnamed("host_commands", self.host_commands)
+                yield f"its hooks run {hook.describe()} on this machine, which {unnamed}"
+            if hook.http and not self._allows_url(hook, calls):
+                yield f"its hooks call {hook.describe()}, which {_unnamed('hook_urls', self.hook_urls)}"
+
+    def _allows_program(self, command: tuple[str, ...], served: Collection[tuple[str, ...] | None]) -> bool:
+        return command in served if self.host_commands is None else command[0] in self.host_commands
+
+    def _allows_url(self, hook: Hook, served: Collection[tuple[str, str] | None]) -> bool:
+        if self.hook_urls is None:
+            return _call(hook) in served
+        return hook.http is not None and any(is_url_below(hook.http.url, allowed) for allowed in self.hook_urls)
 
     def _objections_to_build(self, build: Build) -> Iterator[str]:
         for path in local_caches(build):
@@ -176,9 +203,6 @@ class Policy(Model):
                 allowed = servers if self.prometheus is None else self.prometheus
                 if found.server not in allowed:
                     yield f"its rollback_on queries {found.server}, which {_unnamed('prometheus', self.prometheus)}"
-
-    def _allows_program(self, command: tuple[str, ...], served: Collection[tuple[str, ...] | None]) -> bool:
-        return command in served if self.host_commands is None else command[0] in self.host_commands
 
     def _allows_push(self, repository: str) -> bool:
         allowed = self.push
@@ -241,6 +265,26 @@ def _added(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     for section, added in sections.items():
         for capability in sorted(set(added) - DEFAULT_CAPABILITIES):
             yield section, capability
+
+
+def _hooks(pipeline: Pipeline) -> Iterator[Hook]:
+    for service in pipeline.deploy.all_services().values():
+        for _, hook in service.hooks.all():
+            yield hook
+
+
+def _call(hook: Hook) -> tuple[str, str] | None:
+    return (hook.http.method, hook.http.url) if hook.http else None
+
+
+def is_url_below(url: str, allowed: str) -> bool:
+    """Return whether a URL is an entry of `hook_urls`, or has the same scheme, host and port and a path below it."""
+    wanted, base = urlsplit(url), urlsplit(allowed)
+    if (wanted.scheme, wanted.netloc) != (base.scheme, base.netloc):
+        return False
+    parts = unquote(wanted.path).replace("\\", "/").split("/")
+    folder = f"{base.path.rstrip('/')}/"
+    return not {".", ".."} & set(parts) and f"{wanted.path}/".startswith(folder)
 
 
 def _has_content(path: Path) -> bool:

@@ -319,3 +319,91 @@ def test_where_accessories_may_publish(allowed: list[str] | None, refused: list[
     assert list(policy.objections(asked, frozenset(), "main", "watch")) == [
         f"its accessory db publishes a port on {address}, which is not in publish" for address in refused
     ]
+
+
+HOST = {"host_command": ["./notify.sh", "start"]}
+CALL = {"http": {"url": "http://127.0.0.1:8081/smoke", "method": "POST"}}
+
+
+def hooked(*hooks: dict[str, object]) -> Pipeline:
+    return pipeline(hooks={"BeforeInstall": list(hooks)})
+
+
+def objections(policy: dict[str, object], committed: Pipeline, served: Pipeline | None = None) -> list[str]:
+    return list(Policy.model_validate(policy).objections(committed, frozenset(), "main", "watch", served))
+
+
+def test_hooks_of_the_served_file_are_allowed() -> None:
+    """Without a key of the policy, a commit may do on the host what the served file does, and nothing else."""
+    served = hooked(HOST, CALL)
+    assert objections({}, served, served) == []
+    assert objections({}, hooked(CALL, HOST, {"command": ["anything"]}, {"pause": True}), served) == []
+    assert objections({}, hooked(HOST, CALL)) == [
+        "its hooks run ./notify.sh start on this machine, which neither the served file nor host_commands has",
+        "its hooks call POST http://127.0.0.1:8081/smoke, which neither the served file nor hook_urls has",
+    ]
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        {"host_command": ["./notify.sh", "stop"]},
+        {"host_command": ["./notify.sh"]},
+        {"host_command": ["/bin/sh", "./notify.sh", "start"]},
+        {"http": {"url": "http://127.0.0.1:8081/smoke", "method": "DELETE"}},
+        {"http": {"url": "http://127.0.0.1:8081/smoke/all", "method": "POST"}},
+        {"http": {"url": "http://127.0.0.1:2375/containers/create", "method": "POST"}},
+    ],
+)
+def test_another_hook_than_that_of_the_served_file_is_refused(hook: dict[str, object]) -> None:
+    """Other arguments, another method and another URL are something else."""
+    (objection,) = objections({}, hooked(hook), hooked(HOST, CALL))
+    assert "neither the served file nor" in objection
+
+
+@pytest.mark.parametrize(
+    ("program", "allowed"),
+    [("./notify.sh", True), ("/srv/hooks/notify", True), ("./notify.sh.old", False), ("/srv/hooks/", False)],
+)
+def test_programs_that_hooks_may_run(program: str, allowed: bool) -> None:
+    """As written, with any arguments. The list replaces the served file."""
+    policy = {"host_commands": ["./notify.sh", "/srv/hooks/notify"]}
+    found = objections(policy, hooked({"host_command": [program, "any"]}), hooked({"host_command": [program, "any"]}))
+    assert found == [] or found == [f"its hooks run {program} any on this machine, which is not in host_commands"]
+    assert (not found) is allowed
+    assert len(objections({"host_commands": []}, hooked(HOST), hooked(HOST))) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("https://ci.example.com/hooks", True),
+        ("https://ci.example.com/hooks/shop?run=1", True),
+        ("https://ci.example.com/hooks/${secret:KEY}", True),
+        ("https://ci.example.com/hooksmith", False),
+        ("https://ci.example.com/", False),
+        ("https://ci.example.com/hooks/../admin", False),
+        ("https://ci.example.com/hooks/%2e%2e/admin", False),
+        ("https://ci.example.com/hooks/..\\admin", False),
+        ("http://ci.example.com/hooks", False),
+        ("https://ci.example.com:8443/hooks", False),
+        ("https://ci.example.com@evil.example.com/hooks", False),
+        ("https://ci.example.com${secret:KEY}/hooks", False),
+        ("${secret:KEY}", False),
+        ("http://127.0.0.1:8081", True),
+        ("http://127.0.0.1:8081/anything", True),
+        ("http://127.0.0.1:8082/", False),
+    ],
+)
+def test_urls_that_hooks_may_call(url: str, allowed: bool) -> None:
+    """An entry covers everything below it, and nothing that only begins like it."""
+    policy = {"hook_urls": ["https://ci.example.com/hooks", "http://127.0.0.1:8081"]}
+    committed = hooked({"http": url})
+    assert (objections(policy, committed, committed) == []) is allowed
+
+
+def test_hooks_of_every_service_are_checked() -> None:
+    """Also of one that the others do not share."""
+    services = {"web": {}, "worker": {"hooks": {"AfterAllowTraffic": [HOST]}}}
+    committed = Pipeline.model_validate({"name": "shop", "deploy": {"services": services}})
+    assert len(objections({}, committed)) == 1

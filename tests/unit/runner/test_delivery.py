@@ -424,6 +424,12 @@ def test_a_commit_does_not_choose_the_secrets_file(
         ("secrets: {TOKEN: {triggers: [webhook]}}", {"environment": {"A": "${secret:TOKEN}"}}, "main by command"),
         ("secrets: {TOKEN: {refs: [ma*]}}", {"environment": {"A": "${secret:TOKEN}"}}, None),
         ("# volumes: []\n", {"volumes": ["/:/host"]}, None),
+        (
+            "# host_commands: []\n",
+            {"hooks": {"BeforeInstall": [{"host_command": ["./x"]}]}},
+            "its hooks run ./x on this machine, which neither the served file nor host_commands has",
+        ),
+        ("host_commands: [./x]", {"hooks": {"BeforeInstall": [{"host_command": ["./x", "y"]}]}}, None),
     ],
 )
 def test_the_policy_limits_a_commit(
@@ -448,6 +454,18 @@ def test_the_policy_limits_a_commit(
     pipeline_context.configuration.path.write_text(stages.committed)
     execute(replace(pipeline_context, configuration=load(pipeline_context.configuration.path)))
     assert ("deploy", 2) in stages.calls
+
+
+def test_a_commit_may_run_the_hooks_of_the_served_file(pipeline_context: PipelineContext, stages: Stages) -> None:
+    """Its owner wrote them. Another argument fails the run before it is built."""
+    hooks = {"BeforeInstall": [{"host_command": ["./notify.sh", "start"]}]}
+    pipeline_context.configuration.path.write_text(deploying(hooks=hooks))
+    context = replace(pipeline_context, configuration=load(pipeline_context.configuration.path))
+    stages.committed = deploying(hooks=hooks, environment={"A": "b"})
+    execute(context, RunOptions(configuration="commit"))
+    stages.committed = stages.committed.replace("start", "stop")
+    with pytest.raises(ConfigError, match=r"its hooks run \./notify\.sh stop on this machine"):
+        execute(context, RunOptions(configuration="commit"))
 
 
 @pytest.mark.parametrize(
