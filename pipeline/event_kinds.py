@@ -102,6 +102,16 @@ class EventKind(StrEnum):
     BAKE_FINISHED = "bake.finished", "The bake time of a rolling deployment is over.", *_SHIFT
     RELEASE_COMMAND_STARTED = "release_command.started", "The release command began."
     RELEASE_COMMAND_FINISHED = "release_command.finished", "The release command succeeded.", "seconds"
+    HOOK_STARTED = "hook.started", "A hook of a deployment began.", "service", "hook"
+    HOOK_FINISHED = "hook.finished", "A hook of a deployment succeeded.", "service", "hook", "seconds"
+    DEPLOYMENT_WAITING = "deployment.waiting", "A deployment waits for `pipeline promote`.", "service", "hook"
+    DEPLOYMENT_CONTINUED = (
+        "deployment.continued",
+        "A deployment that waited continues. `by` is the user who promoted it, if one did.",
+        "service",
+        "hook",
+        "by",
+    )
     DOWN_WARNING = (
         "down.warning",
         "`pipeline down` leaves something behind, or takes requests from the rules of others.",
@@ -142,6 +152,11 @@ class EventKind(StrEnum):
     TARGET_REQUESTS_ABORTED = (
         "target.requests_aborted",
         "The deregistration delay expired with requests in flight.",
+        *_TARGET,
+    )
+    TARGET_FAILED = (
+        "target.failed",
+        "A new container exited or did not become healthy. The circuit breaker counts it, and it is replaced.",
         *_TARGET,
     )
     TARGET_EXITED = "target.exited", "A target's container exited or was removed. Docker may restart it.", "target"

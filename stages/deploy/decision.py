@@ -57,19 +57,32 @@ class Replica:
 
 
 @dataclass(frozen=True)
+class ReplicaFailure:
+    """A new replica that exited or did not become healthy, and the reason."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Observation:
-    """The replicas at one moment, the number of starts that have not returned yet, and the zones of these."""
+    """The replicas at one moment, the number of starts that have not returned yet, and the zones of these.
+
+    `failures` are those that this rollout has counted, also of replicas that are gone.
+    """
 
     replicas: tuple[Replica, ...]
     starting: int = 0
     starting_zones: tuple[str | None, ...] = ()
+    failures: tuple[ReplicaFailure, ...] = ()
 
 
 @dataclass(frozen=True)
 class DesiredState:
     """The wanted state: `replicas` healthy replicas of `template`, spread over `zones`, and no others.
 
-    A replica that is found unhealthy may stay so for `unhealthy_timeout` before it is replaced.
+    A replica that is found unhealthy may stay so for `unhealthy_timeout` before it is replaced. New replicas that fail
+    are replaced until there are `failure_threshold` of them. None: the first one fails the rollout.
     """
 
     template: str
@@ -80,6 +93,7 @@ class DesiredState:
     deploy_timeout: timedelta
     unhealthy_timeout: timedelta = timedelta(0)
     zones: tuple[str, ...] = ()
+    failure_threshold: int | None = None
 
     @property
     def min_healthy(self) -> int:
@@ -114,20 +128,17 @@ class RolloutAction:
 
 
 @dataclass(frozen=True)
-class ReplicaFailure:
-    """The reason why a release failed, and the name of the replica that failed."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class Decision:
-    """The next actions. `converged` if everything is as desired and no action is pending."""
+    """The next actions. `converged` if everything is as desired and no action is pending.
+
+    `counted` are failures that the next observations must have, whose replicas are replaced. `failure` ends the
+    rollout.
+    """
 
     actions: tuple[RolloutAction, ...] = ()
     failure: ReplicaFailure | None = None
     converged: bool = False
+    counted: tuple[ReplicaFailure, ...] = ()
 
 
 class Strategy(Protocol):

@@ -24,6 +24,7 @@ def desired(service: ServiceSpec, replicas: int, secrets: Secrets) -> DesiredSta
         max_unavailable=max_unavailable,
         deregistration_delay=service.group.deregistration_delay if service.group else timedelta(0),
         deploy_timeout=settings.deploy_timeout,
+        failure_threshold=settings.circuit_breaker.limit(replicas) if settings.circuit_breaker else None,
     )
 
 

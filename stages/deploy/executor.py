@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import timedelta
 
 from pipeline.balancer.model import TargetState
@@ -35,6 +36,8 @@ _HOST_HINT = (
     "the application may refuse the Host header of the check, the target's address: set health_check.host to a name "
     "that it accepts, such as one in ALLOWED_HOSTS of Django or config.hosts of Rails"
 )
+# Of a circuit breaker.
+_SHOWN_FAILURES = 3
 _NO_PATH = "[404]"
 _PATH_HINT = "the application has no such page: set health_check.path of the target group to one that it serves"
 
@@ -83,6 +86,7 @@ class RolloutExecutor:
         self._seen: dict[str, Replica] = {}
         self._aborted: set[str] = set()
         self._late: set[str] = set()
+        self._failures: list[ReplicaFailure] = []
 
     def run(self) -> None:
         """Return when everything is as desired. Raises `ReleaseFailed`, `Cancelled` or a `SystemFault`."""
@@ -91,10 +95,13 @@ class RolloutExecutor:
                 self._reap()
                 if self._cancelled.is_set():
                     raise Cancelled("cancelled while deploying")
-                seen = self._replicas.observe(frozenset(self._pending.values()), reconcile=True)
+                found = self._replicas.observe(frozenset(self._pending.values()), reconcile=True)
+                seen = replace(found, failures=tuple(self._failures))
                 self._emit_changes(seen.replicas)
                 self._notify(seen.replicas)
                 decision = self._strategy.decide(seen, self._desired)
+                for failure in decision.counted:
+                    self._count(failure)
                 if decision.failure:
                     self._fail(decision.failure)
                 if decision.converged:
@@ -221,13 +228,29 @@ class RolloutExecutor:
     def _release(self) -> int:
         return self._spec.release if self._spec else 0
 
-    def _fail(self, failure: ReplicaFailure) -> None:
+    def _count(self, failure: ReplicaFailure) -> None:
+        """Keep a failure, and report it if others may follow."""
+        reason = self._reason(failure)
+        self._failures.append(ReplicaFailure(failure.name, reason))
+        if threshold := self._desired.failure_threshold:
+            count = f"failure {len(self._failures)} of {threshold}"
+            self._emit(EventKind.TARGET_FAILED, f"{failure.name} failed: {reason}; {count}", failure.name)
+
+    def _reason(self, failure: ReplicaFailure) -> str:
+        """Return the reason of a failure, with the way in which the container exited."""
         exited = not self._seen[failure.name].is_running
-        reason = self._replicas.exit_reason(failure.name) if exited else failure.reason
+        return self._replicas.exit_reason(failure.name) if exited else failure.reason
+
+    def _fail(self, failure: ReplicaFailure) -> None:
+        reason = self._reason(failure)
         tail = self._replicas.log_tail(failure.name)
         # A program that was denied a privilege may run without listening.
         hint = denial_hint(tail, "deploy", self._spec.privileges, self._spec.pids) if self._spec else None
-        raise ReleaseFailed(f"{failure.name} failed: {reason}", hint=hint or _hint(reason), tail=tail)
+        message = f"{failure.name} failed: {reason}"
+        if threshold := self._desired.failure_threshold:
+            last = "; ".join(f"{each.name}: {each.reason}" for each in self._failures[-_SHOWN_FAILURES:])
+            message = f"the circuit breaker ended it: {len(self._failures)} of {threshold} containers failed: {last}"
+        raise ReleaseFailed(message, hint=hint or _hint(reason), tail=tail)
 
 
 def _is_late(replica: Replica) -> bool:

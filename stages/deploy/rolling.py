@@ -26,7 +26,7 @@ class RollingStrategy:
 
     def decide(self, seen: Observation, desired: DesiredState) -> Decision:
         """Return the next actions."""
-        return decide(seen.replicas, seen.starting, desired, seen.starting_zones)
+        return decide(seen.replicas, seen.starting, desired, seen.starting_zones, seen.failures)
 
 
 def decide(
@@ -34,15 +34,19 @@ def decide(
     starting: int,
     desired: DesiredState,
     starting_zones: tuple[str | None, ...] = (),
+    failures: tuple[ReplicaFailure, ...] = (),
 ) -> Decision:
     """Return the next actions towards `desired`.
 
-    `starting` counts starts that have not returned yet. `starting_zones` are their zones.
+    `starting` counts starts that have not returned yet. `starting_zones` are their zones. `failures` were counted.
     """
-    kept = [r for r in replicas if _is_kept(r, desired)]
-    failure = next((f for r in kept if (f := _failure(r, desired))), None)
-    if failure:
-        return Decision(failure=failure)
+    failed = {failure.name for failure in failures}
+    kept = [r for r in replicas if r.name not in failed and _is_kept(r, desired)]
+    counted = tuple(f for r in kept if (f := _failure(r, desired)))
+    if counted and len(failed) + len(counted) >= (desired.failure_threshold or 1):
+        return Decision(failure=counted[0], counted=counted)
+    failed |= {failure.name for failure in counted}
+    kept = [r for r in kept if r.name not in failed]
     others = [r for r in replicas if r not in kept]
     own_steps = [a for r in replicas if not r.action_pending and (a := _own_step(r, r in kept, desired))]
     zones = spread(desired.zones, [*(r.zone for r in kept), *starting_zones])
@@ -53,7 +57,8 @@ def decide(
     is_moving |= any(r.is_draining or r.action_pending for r in replicas)
     actions = [*own_steps, *_retirements(kept, others, desired, is_moving=is_moving), *starts]
     done = not actions and not others and not starting and len(kept) == desired.replicas
-    return Decision(tuple(actions), converged=done and all(r.healthy and not r.action_pending for r in kept))
+    converged = done and all(r.healthy and not r.action_pending for r in kept)
+    return Decision(tuple(actions), converged=converged, counted=counted)
 
 
 def _is_kept(replica: Replica, desired: DesiredState) -> bool:

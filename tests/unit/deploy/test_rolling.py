@@ -18,6 +18,7 @@ from stages.deploy.decision import (
     DesiredState,
     Observation,
     Replica,
+    ReplicaFailure,
     RolloutAction,
     Strategy,
 )
@@ -182,9 +183,21 @@ class Rollout(RuleBasedStateMachine):
         old=st.integers(0, 4),
         good=st.booleans(),
         zones=st.lists(st.sampled_from([None, "zone-a", "zone-b"]), min_size=1, max_size=4),
+        threshold=st.sampled_from([None, 1, 2, 4]),
     )
-    def begin(self, replicas: int, surge: int, unavailable: int, old: int, good: bool, zones: list[str | None]) -> None:
-        self.want = desired(replicas, surge, unavailable if surge or unavailable else 1)
+    def begin(
+        self,
+        replicas: int,
+        surge: int,
+        unavailable: int,
+        old: int,
+        good: bool,
+        zones: list[str | None],
+        threshold: int | None,
+    ) -> None:
+        within = desired(replicas, surge, unavailable if surge or unavailable else 1)
+        self.want = replace(within, failure_threshold=threshold)
+        self.failures: tuple[ReplicaFailure, ...] = ()
         self.release_is_good = good
         self.zones = cycle(zones)
         self.world = {f"old{n}": Sim(self.placed(healthy(f"old{n}")), good=True) for n in range(old)}
@@ -204,11 +217,23 @@ class Rollout(RuleBasedStateMachine):
 
     @rule()
     def decide(self) -> None:
-        decision = self.strategy.decide(Observation(self.replicas(), self.starting), self.want)
+        decision = self.look()
         self.failed |= decision.failure is not None
         assert not (decision.failure and decision.actions)
         for action in decision.actions:
             self.check_and_do(action)
+
+    def look(self) -> Decision:
+        """Return the decision about the world as it is, and keep the failures that it counts."""
+        seen = Observation(self.replicas(), self.starting, failures=self.failures)
+        decision = self.strategy.decide(seen, self.want)
+        assert not {f.name for f in decision.counted} & {f.name for f in self.failures}
+        self.failures += decision.counted
+        assert (len(self.failures) >= (self.want.failure_threshold or 1)) == (decision.failure is not None)
+        if decision.failure:
+            # A failed rollout ends. What follows is another one.
+            self.failures = ()
+        return decision
 
     def check_and_do(self, action: RolloutAction) -> None:
         if action.verb is ActionType.START:
@@ -267,7 +292,7 @@ class Rollout(RuleBasedStateMachine):
                 self.put(name, target=TargetState.HEALTHY, not_healthy_for=timedelta(0))
             case "sick" if sim.replica.target is TargetState.HEALTHY:
                 self.put(name, target=TargetState.UNHEALTHY)
-            case "die" if sim.replica.template == "old":
+            case "die" if sim.replica.template == "old" or self.want.failure_threshold:
                 self.put(name, container=ContainerState.EXITED)
             case "request" if sim.replica.healthy:
                 self.put(name, in_flight=sim.replica.in_flight + 1)
@@ -286,14 +311,15 @@ class Rollout(RuleBasedStateMachine):
     @rule()
     def runner_is_killed(self) -> None:
         """Actions that were asked of Docker happen or not; the next runner knows nothing of it."""
-        self.starting = 0
+        self.starting, self.failures = 0, ()
         for name in list(self.world):
             self.put(name, started_here=False, action_pending=False, restart_policy_set=False)
 
     @invariant()
     def bad_release_is_never_called_converged(self) -> None:
         if hasattr(self, "world") and not self.release_is_good:
-            assert not self.strategy.decide(Observation(self.replicas(), self.starting), self.want).converged
+            seen = Observation(self.replicas(), self.starting, failures=self.failures)
+            assert not self.strategy.decide(seen, self.want).converged
 
     def teardown(self) -> None:
         """From any situation, a world that behaves reaches what was wanted, or is told that it cannot."""
@@ -302,7 +328,7 @@ class Rollout(RuleBasedStateMachine):
         for name, sim in self.world.items():
             self.put(name, in_flight=0, not_healthy_for=timedelta(0), target=sim.replica.target and self.well(sim))
         for _ in range(200):
-            decision = self.strategy.decide(Observation(self.replicas(), self.starting), self.want)
+            decision = self.look()
             if decision.converged or decision.failure:
                 break
             for action in decision.actions:
