@@ -41,6 +41,7 @@ def service_configuration(
             # A pipeline.yaml has at least one replica, and limits that move something. `_scaled` sets 0.
             "replicas": service.wanted.desired_count or _WHOLE,
             "rolling": rolling(service.wanted),
+            **_circuit_breaker(service.wanted),
             "deploy_timeout": f"{_TO_BECOME_HEALTHY + service.wanted.grace + task.start_period}s",
         },
         "balancer": shared_group(service.group, service.wanted.forced),
@@ -69,6 +70,11 @@ def _container(task: TaskDefinition, group: Group | None) -> dict[str, Any]:
     elif "health_check" not in settings:
         settings["target_group"] = _NO_GROUP
     return settings
+
+
+def _circuit_breaker(wanted: Wanted) -> dict[str, Any]:
+    count = wanted.circuit_breaker
+    return {} if count is None else {"circuit_breaker": {"threshold": count}}
 
 
 def _scaled(pipeline: Pipeline, count: int) -> Pipeline:

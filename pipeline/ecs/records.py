@@ -87,7 +87,8 @@ class Wanted:
     """What a service is asked to be.
 
     `task_definition` is an ARN. `minimum` and `maximum` are percentages of the desired count, `grace` is in seconds.
-    `forced` counts the deployments that replace all tasks although nothing else has changed.
+    `forced` counts the deployments that replace all tasks although nothing else has changed. `circuit_breaker` is the
+    number or the percentage of tasks that may fail in a deployment. None: the first one that fails ends it.
     """
 
     task_definition: str
@@ -96,6 +97,7 @@ class Wanted:
     maximum: int = 200
     grace: int = 0
     forced: int = 0
+    circuit_breaker: int | str | None = None
 
 
 @dataclass(frozen=True)

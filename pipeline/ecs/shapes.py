@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.ecs.circuit_breaker import shape
 from pipeline.ecs.records import ACCOUNT, Cluster, Service, TaskDefinition
 from pipeline.ecs.tasks import Task
 from pipeline.engine.container import ContainerHealth
@@ -86,7 +87,7 @@ def service_shape(
         **launch_type,
         "taskDefinition": wanted.arn,
         "deploymentConfiguration": {
-            "deploymentCircuitBreaker": {"enable": True, "rollback": True},
+            "deploymentCircuitBreaker": shape(service.wanted.circuit_breaker),
             "maximumPercent": service.wanted.maximum,
             "minimumHealthyPercent": service.wanted.minimum,
         },

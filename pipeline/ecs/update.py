@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.aws.errors import AwsError
 from pipeline.aws.service import Call
 from pipeline.base.errors import ConfigError, StageFailed
+from pipeline.ecs.circuit_breaker import threshold
 from pipeline.ecs.ecs import Ecs
 from pipeline.ecs.records import Service, TaskDefinition, Wanted
 
@@ -42,6 +43,7 @@ def changed_service(ecs: Ecs, call: Call, known: Service) -> Service:
         limits.get("maximumPercent", known.wanted.maximum),
         given.get("healthCheckGracePeriodSeconds", known.wanted.grace),
         known.wanted.forced + bool(given.get("forceNewDeployment")),
+        _circuit_breaker(limits, known),
     )
     return replace(known, wanted=wanted, properties={**known.properties, **_properties(call, task)})
 
@@ -77,6 +79,19 @@ def _task(ecs: Ecs, call: Call, known: Service) -> TaskDefinition:
     if known.group and known.group.port not in found.ports:
         raise _refused(f"The container {found.container} did not have a container port {known.group.port} defined.")
     return found
+
+
+def _circuit_breaker(limits: dict[str, Any], known: Service) -> int | str | None:
+    given = limits.get("deploymentCircuitBreaker")
+    if given is None:
+        return known.wanted.circuit_breaker
+    if given.get("resetOnHealthyTask"):
+        raise _refused("deploymentCircuitBreaker.resetOnHealthyTask: a healthy task does not reset the count here.")
+    counted = given.get("thresholdConfiguration", {})
+    try:
+        return threshold(enable=True, kind=counted.get("type"), value=counted.get("value"))
+    except ConfigError as error:
+        raise _refused(f"deploymentCircuitBreaker.{error.message}") from error
 
 
 def _properties(call: Call, task: TaskDefinition) -> dict[str, Any]:

@@ -110,6 +110,8 @@ def _size(service: Resource, notes: Notes) -> dict[str, Any]:
             found["rolling"] = {"max_surge": f"{surge}%", "max_unavailable": f"{unavailable}%"}
         else:
             notes.add("DeploymentConfiguration allows no progress: one container more is started during a rollout")
+    if members(given.get("DeploymentCircuitBreaker")).get("Enable") is True:
+        found["circuit_breaker"] = True
     return found
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from pipeline.balancer.resources import TargetGroupResource
 from pipeline.base.errors import ConfigError
+from pipeline.ecs.circuit_breaker import threshold
 from pipeline.ecs.ecs import Ecs
 from pipeline.ecs.records import Group, Service, TaskDefinition, Wanted
 from pipeline.stacks.provider import Pending, Properties, StackContext, State
@@ -30,11 +31,20 @@ class ServiceLoadBalancer(Properties):
     load_balancer_name: str | None = None
 
 
+class ThresholdConfiguration(Properties):
+    """How many tasks may fail in a deployment: a percentage of the desired count, from 3 to 200, or a number."""
+
+    type: Literal["COUNT", "BOUNDED_PERCENT"] = "BOUNDED_PERCENT"
+    value: int = Field(50, ge=1)
+
+
 class CircuitBreaker(Properties):
-    """Whether a deployment that fails is given up and rolled back. It always is."""
+    """Whether tasks that fail are replaced and counted. A deployment that fails is always rolled back."""
 
     enable: bool = False
     rollback: bool = False
+    reset_on_healthy_task: Literal[False] | None = None
+    threshold_configuration: ThresholdConfiguration = Field(ThresholdConfiguration())
 
 
 class DeploymentConfiguration(Properties):
@@ -173,6 +183,7 @@ class EcsService:
             limits.maximum_percent,
             properties.health_check_grace_period_seconds,
             known.wanted.forced if known else 0,
+            _threshold(limits.deployment_circuit_breaker),
         )
 
     def _group(self, properties: ServiceProperties) -> Group | None:
@@ -211,6 +222,11 @@ class EcsService:
                 f"The container {task.container} did not have a container port {wanted.container_port} defined."
             )
         return wanted.container_port
+
+
+def _threshold(breaker: CircuitBreaker | None) -> int | str | None:
+    counted = breaker.threshold_configuration if breaker else ThresholdConfiguration()
+    return threshold(enable=bool(breaker and breaker.enable), kind=counted.type, value=counted.value)
 
 
 def _only(load_balancers: list[ServiceLoadBalancer]) -> ServiceLoadBalancer:

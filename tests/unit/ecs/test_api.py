@@ -21,6 +21,7 @@ from tests.support.aws import aws_server, refusal
 from tests.support.ecs_home import OWNER, EcsHome
 
 CONTEXT = StackContext("arn:…:stack/lab/1", "lab", OWNER, "eu-west-1", "000000000000")
+BREAKER = {"enable": True, "rollback": True}
 FAST = {"Delay": 0.02, "MaxAttempts": 3}
 WEB = {"cluster": "default", "service": "web"}
 
@@ -233,6 +234,20 @@ def test_a_forced_deployment_changes_the_containers_only(account: Account) -> No
     assert len(account.home.runs(account.service)) == runs + 2
 
 
+def test_a_circuit_breaker_is_set_and_described(account: Account) -> None:
+    """Half of the tasks by default. A later update that does not name it leaves it."""
+    assert account.service.wanted.circuit_breaker is None
+    breaker = {"enable": True, "rollback": True}
+    account.aws.update_service(**WEB, deploymentConfiguration={"deploymentCircuitBreaker": breaker})
+    assert account.service.wanted.circuit_breaker == "50%"
+    counted = {**breaker, "thresholdConfiguration": {"type": "COUNT", "value": 7}}
+    account.aws.update_service(**WEB, deploymentConfiguration={"deploymentCircuitBreaker": counted})
+    account.aws.update_service(**WEB, desiredCount=4)
+    assert account.service.wanted.circuit_breaker == 7
+    found = account.describe()["deploymentConfiguration"]["deploymentCircuitBreaker"]
+    assert found == {**counted, "resetOnHealthyTask": False}
+
+
 @pytest.mark.parametrize(
     ("given", "code", "message"),
     [
@@ -252,6 +267,33 @@ def test_a_forced_deployment_changes_the_containers_only(account: Account) -> No
             {"deploymentConfiguration": {"deploymentCircuitBreaker": {"enable": False, "rollback": False}}},
             "InvalidParameterException",
             "is always rolled back here",
+        ),
+        (
+            {"deploymentConfiguration": {"deploymentCircuitBreaker": {**BREAKER, "resetOnHealthyTask": True}}},
+            "InvalidParameterException",
+            "deploymentCircuitBreaker.resetOnHealthyTask: a healthy task does not reset the count here.",
+        ),
+        (
+            {
+                "deploymentConfiguration": {
+                    "deploymentCircuitBreaker": {
+                        **BREAKER,
+                        "thresholdConfiguration": {"type": "UNBOUNDED_PERCENT", "value": 50},
+                    }
+                }
+            },
+            "InvalidParameterException",
+            "deploymentCircuitBreaker.ThresholdConfiguration: Type must be BOUNDED_PERCENT or COUNT here, got "
+            "UNBOUNDED_PERCENT",
+        ),
+        (
+            {
+                "deploymentConfiguration": {
+                    "deploymentCircuitBreaker": {**BREAKER, "thresholdConfiguration": {"type": "COUNT", "value": 0}}
+                }
+            },
+            "InvalidParameterException",
+            "deploymentCircuitBreaker.ThresholdConfiguration: Value must be at least 1, got 0",
         ),
         ({"service": "none"}, "ServiceNotFoundException", "Service not found."),
     ],

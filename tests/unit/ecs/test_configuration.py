@@ -55,6 +55,18 @@ def test_scaling_alone_makes_no_release(few: int, many: int) -> None:
     assert [each.pipeline.deploy.replicas for each in found] == [few, many]
 
 
+@pytest.mark.parametrize(("threshold", "limit"), [(None, None), ("50%", 3), ("80%", 4), (7, 7)])
+def test_the_circuit_breaker_of_a_service_is_that_of_its_pipeline(
+    threshold: int | str | None, limit: int | None
+) -> None:
+    """Without one, the first task that fails ends the deployment."""
+    wanted = Wanted(TASK.arn, 5, circuit_breaker=threshold)
+    found = service_configuration(
+        Path("ecs.json"), replace(SERVICE, wanted=wanted), TASK
+    ).pipeline.deploy.circuit_breaker
+    assert (found.limit(5) if found else None) == limit
+
+
 @given(st.text(min_size=1, max_size=255), st.text(min_size=1))
 def test_a_name_of_a_pipeline_is_valid_and_its_own(name: str, cluster: str) -> None:
     """Whatever a service is called, its pipeline has a valid name, and another cluster gives another one."""

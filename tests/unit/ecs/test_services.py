@@ -284,3 +284,13 @@ def test_a_file_of_another_program_is_an_error_of_the_store(ecs: EcsHome) -> Non
     with pytest.raises(StoreFault):
         ecs.ecs.store.drop(OWNER, "arn")
     assert ecs.ecs.store.file.read_text() == "[]"
+
+
+def test_a_circuit_breaker_of_a_template_counts_tasks(ecs: EcsHome) -> None:
+    """Enabled, it is that of the service, and one that is disabled counts none."""
+    create(ecs)
+    counted = {"Enable": True, "Rollback": True, "ThresholdConfiguration": {"Type": "COUNT", "Value": 4}}
+    for breaker, threshold in (({"Enable": True}, "50%"), (counted, 4), ({"Enable": False}, None)):
+        settled(ecs, DeploymentConfiguration={"DeploymentCircuitBreaker": breaker})
+        (service,) = ecs.ecs.store.read().services
+        assert service.wanted.circuit_breaker == threshold

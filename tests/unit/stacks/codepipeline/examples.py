@@ -73,7 +73,8 @@ Resources:
       TaskDefinition: !Ref Task
       DesiredCount: !If [InProduction, 4, 2]
       HealthCheckGracePeriodSeconds: 90
-      DeploymentConfiguration: {MaximumPercent: 150, MinimumHealthyPercent: 75}
+      DeploymentConfiguration:
+        {MaximumPercent: 150, MinimumHealthyPercent: 75, DeploymentCircuitBreaker: {Enable: true, Rollback: true}}
       LoadBalancers:
         - {ContainerName: shop, ContainerPort: 5000, TargetGroupArn: !Ref ShopTargets}
   ShopTargets:

@@ -46,6 +46,7 @@ def test_a_pipeline_with_a_source_of_github(tmp_path: Path) -> None:
         "approval": {},
         "replicas": 4,
         "rolling": {"max_surge": "50%", "max_unavailable": "25%"},
+        "circuit_breaker": True,
         "command": ["gunicorn", "app:app"],
         "entrypoint": ["/entry"],
         "environment": {
