@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Protocol
 
+from pipeline.config.hooks import LifecycleEvent as LifecycleEvent
 from pipeline.config.service_spec import ServiceSpec
-
-
-class LifecycleEvent(StrEnum):
-    """A moment of a deployment, under CodeDeploy's names for ECS."""
-
-    BEFORE_INSTALL = "BeforeInstall"
-    AFTER_INSTALL = "AfterInstall"
-    AFTER_ALLOW_TEST_TRAFFIC = "AfterAllowTestTraffic"
-    BEFORE_ALLOW_TRAFFIC = "BeforeAllowTraffic"
-    AFTER_ALLOW_TRAFFIC = "AfterAllowTraffic"
 
 
 class Lifecycle(Protocol):

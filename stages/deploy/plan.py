@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from pipeline.api import StageContext
 from pipeline.balancer.model import TargetState, Undeclared
+from pipeline.config.hooks import OF_ROLLING
 from pipeline.config.job import describe_schedule
 from pipeline.config.logging_driver import unreadable
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.service_spec import ServiceSpec
 from stages.deploy.decision import DesiredState, Observation, Replica
 from stages.deploy.desired import declared_replicas, desired
+from stages.deploy.hook_plan import planned_hooks
 from stages.deploy.release_rollout import ReleaseRollout
 from stages.deploy.shift_plan import shift_steps
 from stages.deploy.simulation import RolloutPlan, simulate
@@ -33,7 +35,10 @@ def plan_release(context: StageContext, rollout: ReleaseRollout, spec: ReleaseSp
     missing = dict.fromkeys(image.name for image in spec.images.values() if not image.id and image.name != given)
     before = [f"pull {name}" for name in missing]
     before += _command(spec) if is_new else []
-    parts = [_ServicePlan.of(context, rollout, spec, service, dead=dead) for service in spec.replicated_services()]
+    parts = [
+        _ServicePlan.of(context, rollout, spec, service, dead=dead, is_new=is_new)
+        for service in spec.replicated_services()
+    ]
     steps = [step for part in parts for step in part.steps]
     steps += [f"remove the service {other}" for other in rollout.others(spec)]
     # A release that changes only a job replaces nothing.
@@ -54,7 +59,14 @@ class _ServicePlan(NamedTuple):
 
     @classmethod
     def of(
-        cls, context: StageContext, rollout: ReleaseRollout, spec: ReleaseSpec, service: ServiceSpec, *, dead: bool
+        cls,
+        context: StageContext,
+        rollout: ReleaseRollout,
+        spec: ReleaseSpec,
+        service: ServiceSpec,
+        *,
+        dead: bool,
+        is_new: bool,
     ) -> _ServicePlan:
         replicas = declared_replicas(context)[service.name]
         wanted = desired(service, replicas, context.configuration.secrets)
@@ -69,7 +81,11 @@ class _ServicePlan(NamedTuple):
             steps, limits = shift_steps(service, strategy, sum(r.is_running for r in seen), replicas)
             return cls([f"{prefix}{step}" for step in steps], f"{prefix}{limits}")
         plan = simulate(now, replace(wanted, zones=zones), one.strategy)
-        return cls([f"{prefix}{step}" for step in plan.steps], f"{prefix}{_limits(now, wanted, plan)}")
+        rolled = [*plan.steps]
+        if is_new:
+            before, after = (planned_hooks(service, event) for event in OF_ROLLING)
+            rolled = [*before, *rolled, *after]
+        return cls([f"{prefix}{step}" for step in rolled], f"{prefix}{_limits(now, wanted, plan)}")
 
 
 def _command(spec: ReleaseSpec) -> list[str]:

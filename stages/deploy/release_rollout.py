@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 
 from pipeline.api import StageContext
 from pipeline.balancer.alternate import alternate_name, shares
@@ -21,10 +22,11 @@ from pipeline.engine.labels import ROLE_ACCESSORY
 from pipeline.event_kinds import EventKind
 from pipeline.jobs.stop import stop_all
 from stages.deploy.alternate_group import AlternateChange, AlternateGroup, with_current_alternates
+from stages.deploy.hooks import lifecycle_hooks
 from stages.deploy.judge import JudgeFactory
 from stages.deploy.judging import AlarmJudges
 from stages.deploy.leaving_replicas import LeavingReplicas
-from stages.deploy.lifecycle import HooksFactory, no_hooks
+from stages.deploy.lifecycle import HooksFactory
 from stages.deploy.service_rollout import ServiceRollout
 from stages.deploy.service_targets import Place
 from stages.deploy.stored_progress import StoredProgress
@@ -33,7 +35,8 @@ from stages.deploy.stored_progress import StoredProgress
 class ReleaseRollout:
     """Puts a release into service, or takes everything out of it.
 
-    `hooks` and `judge` make those of each service. By default, its `rollback_on` judges a new release.
+    `hooks` and `judge` make those of each service. By default, they are those of the release, and its `rollback_on`
+    judges it.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class ReleaseRollout:
         engine: Engine,
         balancer: Balancer,
         *,
-        hooks: HooksFactory = no_hooks,
+        hooks: HooksFactory | None = None,
         judge: JudgeFactory | None = None,
     ) -> None:
         self._context = context
@@ -52,7 +55,7 @@ class ReleaseRollout:
         self.balancer = balancer
         self._is_shared = isinstance(context.configuration.pipeline.balancer, SharedGroup)
         self._leaving = LeavingReplicas(context, engine)
-        self._hooks = hooks
+        self._hooks = hooks or partial(lifecycle_hooks, context, engine)
         self._judge = judge or AlarmJudges(context, balancer, self.runtime)
         self._services: dict[tuple[str, Place, timedelta], ServiceRollout] = {}
 

@@ -7,17 +7,28 @@ from collections.abc import Iterator
 from pipeline.balancer.alternate import alternate_name
 from pipeline.balancer.model.alternate_group import TestTraffic
 from pipeline.base.quantity import format_duration
+from pipeline.config.hooks import LifecycleEvent
 from pipeline.config.service_spec import ServiceSpec
 from pipeline.config.strategy import AnyStrategy
+from stages.deploy.hook_plan import planned_hooks
+
+_BEFORE_TRAFFIC = (
+    LifecycleEvent.AFTER_INSTALL,
+    LifecycleEvent.AFTER_ALLOW_TEST_TRAFFIC,
+    LifecycleEvent.BEFORE_ALLOW_TRAFFIC,
+)
 
 
 def shift_steps(service: ServiceSpec, strategy: AnyStrategy, present: int, wanted: int) -> tuple[list[str], str]:
     """Return the steps from `present` containers to `wanted` new ones, and the limits."""
     home = service.settings.target_group or ""
     steps = [
+        *planned_hooks(service, LifecycleEvent.BEFORE_INSTALL),
         f"declare the target group {alternate_name(home)} beside {home}; it gets no requests{_test(strategy)}",
         f"start {_containers(wanted)} in {alternate_name(home)}, and wait until all are healthy",
+        *planned_hooks(service, *_BEFORE_TRAFFIC),
         *_shares(strategy),
+        *planned_hooks(service, LifecycleEvent.AFTER_ALLOW_TRAFFIC),
         f"drain and stop the {_containers(present, 'previous ')}",
         f"move the new targets to {home}, and remove {alternate_name(home)}",
     ]

@@ -103,6 +103,7 @@ def test_a_plan_shows_what_comes_before_the_rollout(world: World, machine: Machi
     assert plain["build"] == []
     assert plain["deploy"][0] == "start the balancer"
     before = "approval: {timeout: 1h}, release_command: {command: [./migrate, --all]}, "
+    before += "hooks: {BeforeInstall: [{command: [check]}], AfterAllowTraffic: [{pause: true}]}, "
     world.file.write_text(world.file.read_text().replace("target_group: web", f"{before}target_group: web"))
     world.store.transitions.disable(NAME, "build", "audit")
     planned = world.runner().plan("a")
@@ -110,5 +111,9 @@ def test_a_plan_shows_what_comes_before_the_rollout(world: World, machine: Machi
     assert planned["deploy"] == [
         "wait up to 1h for `pipeline approve RUN`",
         "run the release command in the new image: ./migrate --all",
-        *plain["deploy"],
+        plain["deploy"][0],
+        "BeforeInstall: run check",
+        *plain["deploy"][1:-1],
+        "AfterAllowTraffic: wait up to 1d for `pipeline promote`, then roll back",
+        plain["deploy"][-1],
     ]
