@@ -39,6 +39,8 @@ GROUPS = {
         "approve": "Approve a run that waits for approval.",
         "reject": "Reject a run that waits for approval.",
         "scaling": "Show, suspend and resume auto scaling, and try a policy on an access log.",
+        "promote": "Continue a deployment that waits.",
+        "abort": "Roll the deployment in progress back.",
         "transition": "Disable or enable the transition into a stage.",
     },
     "Inspect": {

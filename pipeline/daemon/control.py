@@ -8,7 +8,7 @@ from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
 from pipeline.config.accessory import Accessory
 from pipeline.daemon.supervisor import PipelineSupervisor
-from pipeline.runner import gates
+from pipeline.runner import deployment_answer, gates
 from pipeline.runner.submission import emit_run_state, submit
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import ApprovalDecision, Run, RunKind, RunState, Trigger
@@ -97,6 +97,16 @@ class Control:
         """Store the decision about a run that waits for approval."""
         now = self.supervisor(name).served_file.pipeline_context.clock.now().wall
         return gates.answer(self.store, name, number, ApprovalDecision(granted, by, comment, now))
+
+    def promote(self, name: str, *, by: str, service: str | None) -> str:
+        """End what the deployment in progress waits for, and return the effect."""
+        self.supervisor(name)
+        return deployment_answer.promote(self.store, name, by, service)
+
+    def abort(self, name: str, *, by: str, comment: str, service: str | None) -> str:
+        """Roll the deployment in progress back, and return the effect."""
+        self.supervisor(name)
+        return deployment_answer.abort(self.store, name, by, comment, service)
 
     def disable_transition(self, name: str, stage: str, reason: str) -> None:
         """Disable the transition into a stage."""

@@ -23,9 +23,10 @@ from pipeline.http.event_stream import stream_events
 from pipeline.http.metrics import CONTENT_TYPE, DaemonMetrics
 from pipeline.http.openapi import describe
 from pipeline.http.parameters import events_after, number_in_query, read_body, run_in_path, transition_in_path
-from pipeline.http.requests import DecideApproval, DisableTransition, SubmitRun
+from pipeline.http.requests import AnswerDeployment, DecideApproval, DisableTransition, SubmitRun
 from pipeline.http.responses import (
     DaemonResponse,
+    DeploymentAnswerResponse,
     ErrorResponse,
     EventResponse,
     PipelineResponse,
@@ -97,6 +98,7 @@ class ControlApi:
     def _actions(self) -> Sequence[Endpoint]:
         runs = "/v1/pipelines/{pipeline}/runs"
         run = f"{runs}/{{number}}"
+        deployment = "/v1/pipelines/{pipeline}/deployment"
         stage = "/v1/pipelines/{pipeline}/transitions/{stage}"
         return (
             Endpoint("POST", runs, "Queue a run.", self._submit, SubmitRun, RunResponse, 201),
@@ -116,6 +118,23 @@ class ControlApi:
                 self._decide,
                 DecideApproval,
                 RunResponse,
+            ),
+            Endpoint(
+                "POST",
+                f"{deployment}/promote",
+                "Continue the deployment that waits: end its pause or its present bake time.",
+                self._promote,
+                AnswerDeployment,
+                DeploymentAnswerResponse,
+            ),
+            Endpoint(
+                "POST",
+                f"{deployment}/abort",
+                "Roll the deployment in progress back.",
+                self._abort,
+                AnswerDeployment,
+                DeploymentAnswerResponse,
+                202,
             ),
             Endpoint("PUT", stage, "Disable the transition into a stage.", self._disable, DisableTransition, code=204),
             Endpoint("DELETE", stage, "Enable the transition into a stage.", self._enable, code=204),
@@ -251,6 +270,18 @@ class ControlApi:
             return self._control.decide(pipeline, number, granted=body.granted, by=body.by, comment=body.comment)
 
         return await self._respond_with_run(await run_in_threadpool(decide))
+
+    async def _promote(self, request: Request) -> Response:
+        body, name = await read_body(request, AnswerDeployment), request.path_params["pipeline"]
+        effect = await run_in_threadpool(self._control.promote, name, by=body.by, service=body.service)
+        return json_response(DeploymentAnswerResponse(effect=effect))
+
+    async def _abort(self, request: Request) -> Response:
+        body, name = await read_body(request, AnswerDeployment), request.path_params["pipeline"]
+        effect = await run_in_threadpool(
+            self._control.abort, name, by=body.by, comment=body.comment, service=body.service
+        )
+        return json_response(DeploymentAnswerResponse(effect=effect), 202)
 
     async def _disable(self, request: Request) -> Response:
         body = await read_body(request, DisableTransition)

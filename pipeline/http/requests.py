@@ -65,6 +65,14 @@ class DecideApproval(Body):
     comment: Line = Field("", max_length=1000, description="The reason.")
 
 
+class AnswerDeployment(Body):
+    """An answer to the deployment in progress."""
+
+    by: Line = Field(min_length=1, max_length=200, description="The person who answers.")
+    service: Line | None = Field(None, max_length=100, description="The service. Required only if several wait.")
+    comment: Line = Field("", max_length=1000, description="The reason of an abort.")
+
+
 class DisableTransition(Body):
     """A request to disable the transition into a stage."""
 

@@ -127,6 +127,12 @@ class DetailedReleaseResponse(ReleaseResponse):
         return cls.model_validate({**vars(release), "spec": json.loads(release.spec)})
 
 
+class DeploymentAnswerResponse(Body):
+    """The effect of an answer to the deployment in progress."""
+
+    effect: str = Field(description="What the deployment does now.")
+
+
 class PipelineResponse(Body):
     """A pipeline of the daemon."""
 

@@ -309,7 +309,7 @@ def _unfinished_runs(status: PipelineStatus) -> list[UnfinishedRunResponse]:
             state=run.state,
             sha=run.sha,
             stage=status.stages.get(run.number),
-            waits_for=run.waits_for,
+            waits_for=run.waits_for or status.waits.get(run.number),
         )
         for run in status.runs
     ]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from pipeline.api import StageContext
-from pipeline.base.errors import ConfigError, StageFailed
+from pipeline.base.errors import ConfigError, ExitCode, StageFailed
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
+from pipeline.runner.outcome import emit_outcome
 from pipeline.runner.stages import load_deployer
 from pipeline.runner.status import has_abandoned_work, is_held
 from pipeline.runner.submission import emit_run_state
+from pipeline.store.deployment_answers import Abort
 from pipeline.store.deployment_progress import ShiftPhase
 from pipeline.store.records import Deployment, Run, RunState, StageState
 from pipeline.store.store import Store
@@ -52,12 +54,27 @@ def recover(pipeline_context: PipelineContext, working: Collection[int] = (), *,
         else:
             events.emit(EventKind.RECOVERY_FINISHED, f"recovered: {done}")
     for run in abandoned:
-        _close(pipeline_context, run, f"interrupted{_where(context, run)}")
+        reason = f"interrupted{_where(context, run)}"
+        if abort := store.deployment_answers.abort_of_run(pipeline, run.number):
+            _close_aborted(pipeline_context, run, reason, abort)
+        else:
+            _close(pipeline_context, run, reason)
+
+
+def _close_aborted(pipeline_context: PipelineContext, run: Run, reason: str, abort: Abort) -> None:
+    """Close a run whose deployment a user has aborted. In the queue, it would deploy again what was not wanted."""
+    events, store = pipeline_context.events(run.number), pipeline_context.store
+    events.emit(EventKind.RUN_INTERRUPTED, f"run {run.number} was {reason}")
+    state, code = RunState.ROLLED_BACK, ExitCode.ROLLED_BACK
+    if store.releases.active(run.pipeline) is None:
+        state, code = RunState.FAILED, ExitCode.FAILED
+    store.runs.finish(run.pipeline, run.number, state, abort.reason)
+    emit_outcome(events, run.number, state, abort.reason, code=int(code))
 
 
 def _is_held(store: Store, deployment: Deployment, abandoned: Collection[Run], *, holds: bool | None) -> bool:
     """Return whether a deployment stays as it is, because a run will continue or undo it."""
-    if not store.progress.can_continue(deployment):
+    if not store.progress.can_continue(deployment) or store.deployment_answers.aborted(deployment.id):
         return False
     if holds is not None:
         return holds

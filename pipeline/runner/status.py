@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.base.home import Home
@@ -42,7 +42,7 @@ class PipelineStatus:
     `disabled` maps disabled stages to their reasons. `drift` was found by the daemon and is not repaired yet.
     `interrupted` means that a process died and its work is not recovered yet. `deployment` is the open one, and
     `progress` how far each of its services is. `held` means that a process died in it, and a queued run continues it.
-    `alarms` are those of the open deployment.
+    `waits` has what a run in Deploy waits for, until `pipeline promote`. `alarms` are those of the open deployment.
     """
 
     daemon: LockHolder | None
@@ -56,6 +56,7 @@ class PipelineStatus:
     progress: Sequence[ServiceProgress] = ()
     held: bool = False
     alarms: Sequence[AlarmStatus] = ()
+    waits: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, home: Home, store: Store, pipeline: str) -> PipelineStatus:
@@ -76,6 +77,7 @@ class PipelineStatus:
             progress=store.progress.all(deployment) if deployment else (),
             held=deployment is not None and is_held(store, deployment),
             alarms=_alarms(store, pipeline),
+            waits=_waits(store, pipeline),
         )
 
     @property
@@ -89,6 +91,8 @@ class PipelineStatus:
             return "waits in the queue" if self.served else "waits in the queue, for `pipeline serve`"
         if run.waits_for == "approval":
             return f"waits for approval: pipeline approve {run.number}, or pipeline reject {run.number}"
+        if run.number in self.waits:
+            return f"waits in Deploy: {self.waits[run.number]}: pipeline promote, or pipeline abort"
         if run.waits_for:
             return f"waits for {run.waits_for}"
         return f"is in {self.stages[run.number].capitalize()}" if run.number in self.stages else "is starting"
@@ -111,6 +115,13 @@ def is_held(store: Store, deployment: Deployment) -> bool:
     """Return whether a deployment that has moved traffic stays as it is until its queued run continues it."""
     run = store.runs.get(deployment.pipeline, deployment.run)
     return run is not None and run.state is RunState.QUEUED and store.progress.can_continue(deployment)
+
+
+def _waits(store: Store, pipeline: str) -> dict[int, str]:
+    deployment, waits = store.deployments.open(pipeline), store.deployment_answers.waiting(pipeline)
+    if deployment is None or not waits:
+        return {}
+    return {deployment.run: "; ".join(f"{wait.service}: {wait.description}" for wait in waits)}
 
 
 def _drift(store: Store, pipeline: str) -> Sequence[str]:

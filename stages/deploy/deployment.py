@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import NoReturn, Protocol, Self
 
@@ -22,6 +23,7 @@ from pipeline.event_kinds import EventKind
 from pipeline.store import records
 from pipeline.store.records import DeploymentState, Release
 from stages.deploy.desired import active_replicas
+from stages.deploy.interruption import Interruption
 from stages.deploy.stored_progress import StoredProgress
 
 
@@ -64,6 +66,7 @@ class Deployment:
         is_resumed: bool = False,
     ) -> None:
         self._context = context
+        self._interruption = Interruption.of(context, row)
         self._row = row
         self._active = active
         self._replicas = replicas
@@ -78,7 +81,7 @@ class Deployment:
     @property
     def stored(self) -> StoredProgress:
         """How far its services are, from which a process that continues it goes on."""
-        return StoredProgress(self._context.store.progress, self._row)
+        return StoredProgress(self._context.store.progress, self._row, self._context.store.deployment_answers)
 
     @classmethod
     def begin(
@@ -118,6 +121,18 @@ class Deployment:
     def resume(cls, context: StageContext, row: records.Deployment) -> Self:
         """Take over the open row of a process that died, to undo or complete its deployment."""
         return cls(context, row, context.store.releases.active(row.pipeline))
+
+    @property
+    def context(self) -> StageContext:
+        """The context of its steps, which `pipeline abort` ends as a cancellation does."""
+        return replace(self._context, cancelled=self._interruption)
+
+    def explain(self, failure: PenstockError) -> PenstockError:
+        """Return the reason of a failure: the user's order if the deployment was aborted."""
+        abort = self._interruption.abort
+        if abort is None or self._interruption.is_cancelled or not isinstance(failure, Cancelled):
+            return failure
+        return StageFailed(abort.reason)
 
     def __enter__(self) -> Self:
         return self
@@ -179,6 +194,7 @@ class Deployment:
     def undo(self) -> None:
         """Store that it is being undone, before anything goes back. No process continues it from here on."""
         self._context.store.progress.undo(self._row)
+        self._context.store.deployment_answers.end_all(self._row.id)
 
     def _changes_nothing(self) -> bool:
         """Return whether it deploys what is already active, so a rollback would change nothing."""

@@ -46,7 +46,7 @@ class RollingBake:
         found = stored.of(service)
         is_known = found is not None and found.phase is ShiftPhase.BAKE
         progress = found if found and is_known else self._begun(service, bake_time)
-        self._watch = StepWatch(clock, judge, progress, stored.set)
+        self._watch = StepWatch(clock, judge, progress, stored.set, stored.bake_wait(progress, events, clock))
         if not is_known:
             stored.set(progress)
             name, bakes = f"{service} of release {release}", format_duration(bake_time)
@@ -74,6 +74,7 @@ class RollingBake:
     def finish(self) -> None:
         """End the bake time. Raises `ReleaseFailed` if the judge does not let the release pass."""
         self._watch.check_end()
+        self._watch.end()
         progress = self._watch.progress
         self._stored.set(ServiceProgress(progress.service, "rolling", ShiftPhase.DONE, self._clock.now()))
         text = f"the bake time of {progress.service} is over"

@@ -230,11 +230,13 @@ class ShiftRollout:
         progress = self._at(phase, step)
         self._store(progress)
         self._entered_at = self._clock.monotonic()
+        self._watch.end()
         self._watch = self._watched(progress)
         self._report.began(progress)
 
     def _watched(self, progress: ServiceProgress) -> StepWatch:
-        return StepWatch(self._clock, self._judge, progress, self._store)
+        wait = self._stored.bake_wait(progress, self._events, self._clock) if self._stored else None
+        return StepWatch(self._clock, self._judge, progress, self._store, wait)
 
     def _at(self, phase: ShiftPhase, step: int) -> ServiceProgress:
         steps = self._plan.steps

@@ -37,6 +37,7 @@ from stages.deploy.desired import (
 )
 from stages.deploy.engine_needs import check_engine
 from stages.deploy.held_deployment import continued_release, held_steps, undo_first
+from stages.deploy.hooks import HookFailed
 from stages.deploy.image_retention import prune
 from stages.deploy.plan import plan_release
 from stages.deploy.release_command import run_release_command
@@ -244,6 +245,7 @@ class DockerDeploy:
         `is_new`: the release comes from a run, so it moves by its strategies, and its accessories are started.
         """
         spec = ReleaseSpec.parse(release.spec)
+        context = deployment.context
         with deployment, _rollout(context) as rollout:
             _announce(context, deployment, release, active, replicas)
             for waiting in rollout.balancer.waiting_after(context.configuration.pipeline.name, spec.balancer):
@@ -253,7 +255,8 @@ class DockerDeploy:
                     start_accessories(context, rollout.engine)
                 if not deployment.is_resumed:
                     run_release_command(context, rollout.engine, release, spec)
-            except PenstockError as failure:
+            except PenstockError as error:
+                failure = deployment.explain(error)
                 _report_failure(context, release, failure)
                 if active is not None and not deployment.is_resumed:
                     deployment.fail(failure)
@@ -263,9 +266,11 @@ class DockerDeploy:
                 rollout.roll_out(
                     spec, release.number, replicas, cancelled=context.cancelled, restarts=restarts, stored=stored
                 )
-            except PenstockError as failure:
+            except PenstockError as error:
+                failure = deployment.explain(error)
                 _report_failure(context, release, failure)
-                for line in failure.tail:
+                # The lines of a hook are in the log already.
+                for line in () if isinstance(failure, HookFailed) else failure.tail:
                     context.log.line("deploy", line)
                 deployment.roll_back(failure, rollout)
             deployment.succeed()

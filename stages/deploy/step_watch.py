@@ -9,6 +9,7 @@ from datetime import timedelta
 from pipeline.alarms.decision import decide
 from pipeline.base.clock import Clock
 from pipeline.store.deployment_progress import ServiceProgress
+from stages.deploy.bake_wait import BakeWait
 from stages.deploy.executor import ReleaseFailed
 from stages.deploy.judge import Judge
 
@@ -25,7 +26,7 @@ class StepWatch:
 
     Only time between two looks at both of which the release served counts. That leaves out the time before this process
     continued, while it was stopped, and while the machine slept. So a release bakes for at least the time that was
-    asked for. `judge` is called at the first look.
+    asked for. `judge` is called at the first look. `wait` lets a user end the bake time.
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class StepWatch:
         judge: Callable[[], Judge],
         progress: ServiceProgress,
         store: Callable[[ServiceProgress], None],
+        wait: BakeWait | None = None,
     ) -> None:
         self._clock = clock
         self._judge = judge
         self._store = store
+        self._wait = wait
         self.progress = progress
         """The step, with the time that it has served until now."""
         self._last: float | None = None
@@ -61,13 +64,30 @@ class StepWatch:
             self._store(self.progress)
         if now - self._judged_at >= LOOK_INTERVAL.total_seconds():
             self._judged_at, self._alarm = now, self._judge().look().alarm
+            self._promote()
         return self._alarm
 
+    def _promote(self) -> None:
+        """Count the whole bake time as served once a user has ended it."""
+        if self.left and self._wait is not None and self._wait.is_promoted():
+            self.progress = replace(self.progress, baked=self.progress.bake_time)
+            self._store(self.progress)
+
+    def end(self) -> None:
+        """End the wait for the bake time."""
+        if self._wait is not None:
+            self._wait.end()
+
     def check_end(self) -> None:
-        """Raise `ReleaseFailed` if the judge does not let the release pass at the end of its last bake time."""
+        """Raise `ReleaseFailed` if the judge does not let the release pass at the end of its last bake time.
+
+        A user who has ended it does not wait for more requests.
+        """
         found = self._judge().look()
         if found.alarm:
             raise ReleaseFailed(found.alarm)
+        if self._wait is not None and self._wait.is_promoted():
+            return
         outcome = decide(found.verdicts, found.insufficient_data, bake_time_over=True)
         if outcome.action == "rollback":
             raise ReleaseFailed("; ".join(outcome.reasons))

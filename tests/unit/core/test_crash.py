@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.base.errors import LockHeld, PenstockError, RollbackFailed, RolledBack, StageFailed
 from pipeline.daemon.trigger_loop import TriggerLoop
+from pipeline.runner.deployment_answer import abort
 from pipeline.runner.queue_worker import QueueWorker
 from pipeline.store.queue import STAGES, RunRequest
 from pipeline.store.records import LAST_EVENTS, RunState, Trigger
@@ -94,6 +95,27 @@ def test_a_worker_that_dies_in_a_stage_is_recovered(world: World, stage: str) ->
     world.until_idle()
     assert_recovered(world, 1)
     assert world.stages.recovered == ([1] if opened else [])
+
+
+def test_an_aborted_deployment_of_a_dead_worker_is_not_repeated(world: World) -> None:
+    """The order is in the store: the next process restores the previous release and closes the run."""
+    first = world.serve()
+    first.commit("a")
+    world.until_idle()
+    hold = world.stages.hold("deploy", 2)
+    first.commit("b")
+    hold.wait_until_entered()
+    assert abort(world.store, NAME, "ann", "wrong prices") == "run 2 is rolled back to release 1"
+    first.kill()
+    hold.release()
+    world.serve()
+    world.until_idle()
+    world.until(lambda: "run.finished" in world.kinds(2), "the last event")
+    run = world.run(2)
+    assert (run.state, run.reason, run.attempts) == (RunState.ROLLED_BACK, "aborted by ann: wrong prices", 1)
+    assert world.stages.recovered == [2]
+    assert world.stages.deployed == [1]
+    world.assert_consistent()
 
 
 def test_a_superseded_run_of_a_dead_worker_is_not_queued_again(world: World) -> None:

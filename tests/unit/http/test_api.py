@@ -122,6 +122,24 @@ def test_an_answered_approval_is_shown(daemon: Daemon) -> None:
     assert {key: approval[key] for key in answer} == answer
 
 
+def test_a_deployment_is_answered(daemon: Daemon) -> None:
+    """A wait is promoted once, and the deployment aborted. The answers say what follows."""
+    place = "/v1/pipelines/shop/deployment"
+    with pytest.raises(ConfigError, match="shop has no deployment in progress"):
+        daemon.client.ask("POST", f"{place}/promote", {"by": "ann"})
+    row = daemon.store.deployments.begin("shop", 1, None, 1)
+    answers = daemon.store.deployment_answers
+    wait = answers.begin(row.id, "web", "AfterInstall[0]", "the pause in AfterInstall", FakeClock().now())
+    effect = daemon.client.ask("POST", f"{place}/promote", {"by": "ann"})
+    assert effect == {"effect": "web: the pause in AfterInstall ends, and the deployment continues"}
+    assert answers.promoted_by(wait) == "ann"
+    effect = daemon.client.ask("POST", f"{place}/abort", {"by": "bob", "comment": "slow"})
+    assert effect == {"effect": "run 1 is rolled back to nothing, because no release was active before"}
+    found = answers.aborted(row.id)
+    assert found is not None
+    assert (found.by, found.comment) == ("bob", "slow")
+
+
 def test_the_pipeline_and_the_daemon(daemon: Daemon) -> None:
     """The responses for the daemon and a pipeline have their keys, and a release has no configuration."""
     assert daemon.client.ask("GET", "/v1")["pipelines"] == ["shop"]
@@ -266,6 +284,8 @@ def test_every_endpoint_is_described(daemon: Daemon) -> None:
         ("POST", "runs", b'{"requested": "a\\nrun 2: succeeded"}', {}),
         ("POST", "runs", b'{"requested": "\\u001b]0;owned\\u0007"}', {}),
         ("POST", "runs/1/approval", b'{"granted": true, "by": "ann\\u202e"}', {}),
+        ("POST", "deployment/promote", b'{"by": "ann\\u202e"}', {}),
+        ("POST", "deployment/abort", b'{"by": "ann", "comment": "a\\u009bb"}', {}),
         ("PUT", "transitions/deploy", b'{"reason": "a\\u009bb"}', {}),
     ],
 )
