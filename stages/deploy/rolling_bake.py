@@ -64,7 +64,7 @@ class RollingBake:
         alarm = self._watch.look(serves=healthy >= max(1, desired.min_healthy))
         if alarm:
             raise ReleaseFailed(alarm)
-        return found if not self._watch.left else Decision(found.actions, found.failure)
+        return found if not self._watch.left else Decision(found.actions, found.failure, counted=found.counted)
 
     def wait(self, seconds: float) -> None:
         """Wait until the next look, or until the deployment is cancelled."""

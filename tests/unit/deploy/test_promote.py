@@ -138,6 +138,25 @@ def test_the_bake_time_of_a_rolling_deployment_is_promoted(shops: Shops, store: 
     shop.assert_at_home("b")
 
 
+def test_the_circuit_breaker_counts_in_a_bake_time(shops: Shops, store: Store) -> None:
+    """Containers that exit while the release bakes are replaced, until there are too many."""
+    shop = shops(ROLLING)
+    shop.settings = ', restart: "no", circuit_breaker: {threshold: 2}'
+
+    def crash() -> None:
+        running = [name for name in shop.runtime.running if shop.runtime.specs[name].image == "sha256:b"]
+        if len(running) == shop.replicas:
+            shop.runtime.exit(running[0], 3)
+        if running:
+            shop.clock.call_at(timedelta(seconds=1), crash)
+
+    when_waiting(shop, store, crash)
+    with pytest.raises(RolledBack, match="the circuit breaker ended it: 2 of 2 containers failed"):
+        shop.deploy("b")
+    assert len(messages(shop, "target.failed")) == 2
+    shop.assert_at_home("a")
+
+
 @pytest.mark.parametrize("strategy", [CANARY, BLUE_GREEN, ROLLING])
 def test_an_abort_in_a_bake_time_rolls_back(strategy: str, shops: Shops, store: Store) -> None:
     """The requests go back before any container is touched."""
