@@ -12,8 +12,9 @@ from pipeline.base.home import Home
 from pipeline.engine.container import Container
 from pipeline.engine.labels import DEFAULT_SERVICE, LABEL_SERVICE, ROLE_ACCESSORY
 
-# In seconds. A command that only reads must not hang with the engine, and waits two seconds for the daemon's report.
-_TIMEOUT = 1.0
+
+TIMEOUT = 1.0
+"""Seconds for the engine. A command that only reads must not hang with it, and waits two for the daemon's report."""
 _LOOKING: dict[tuple[str, str], threading.Thread] = {}
 
 
@@ -50,7 +51,7 @@ class EngineView:
             target=found.collect, args=(home, pipeline), name="engine view", daemon=True
         )
         looking.start()
-        looking.join(_TIMEOUT)
+        looking.join(TIMEOUT)
         return cls(list(found.containers), found.accessories, list(found.restarts))
 
     def collect(self, home: Home, pipeline: str) -> None:

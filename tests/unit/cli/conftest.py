@@ -10,6 +10,13 @@ import pytest
 from pipeline.base.home import Home
 from pipeline.store.store import Store
 from tests.support.pipeline_yaml import MINIMAL
+from tests.support.waiting import DEADLINE
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a busy machine take more than a second to look at the containers."""
+    monkeypatch.setattr("pipeline.runner.engine_view.TIMEOUT", DEADLINE)
 
 
 @pytest.fixture

@@ -253,6 +253,7 @@ def test_an_engine_that_does_not_answer(store: Store, monkeypatch: pytest.Monkey
         raise EngineFault("cannot reach Docker")
 
     monkeypatch.setattr(hosts, "local_engine", connect)
+    monkeypatch.setattr("pipeline.runner.engine_view.TIMEOUT", 0.5)
     began = time.monotonic()
     assert "web-1" in output_of(status.command)
     assert time.monotonic() - began < SOON
