@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from contextlib import suppress
@@ -179,6 +180,8 @@ def test_a_hook_knows_the_test_traffic(shop: Shop, strategy: object, variables: 
 
 def test_a_program_on_the_host_gets_the_same_variables(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside the environment of the process, in the folder of pipeline.yaml."""
+    for name in [name for name in os.environ if name.startswith("PENSTOCK_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("PENSTOCK_HOME", "/somewhere")
     shop.run({"host_command": [sys.executable, "-c", f"{PRINT}; print(os.getcwd())"]})
     (_, printed), (_, folder) = shop.log.lines
