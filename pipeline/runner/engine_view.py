@@ -12,7 +12,6 @@ from pipeline.base.home import Home
 from pipeline.engine.container import Container
 from pipeline.engine.labels import DEFAULT_SERVICE, LABEL_SERVICE, ROLE_ACCESSORY
 
-
 TIMEOUT = 1.0
 """Seconds for the engine. A command that only reads must not hang with it, and waits two for the daemon's report."""
 _LOOKING: dict[tuple[str, str], threading.Thread] = {}

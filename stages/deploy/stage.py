@@ -247,7 +247,7 @@ class DockerDeploy:
         spec = ReleaseSpec.parse(release.spec)
         context = deployment.context
         with deployment, _rollout(context) as rollout:
-            _announce(context, deployment, release, active, replicas)
+            _announce(context, deployment, release, active, replicas, is_new=is_new)
             for waiting in rollout.balancer.waiting_after(context.configuration.pipeline.name, spec.balancer):
                 context.events.emit(EventKind.DEPLOYMENT_WARNING, str(waiting))
             try:
@@ -322,8 +322,11 @@ def _announce(
     release: Release,
     active: Release | None,
     replicas: Mapping[str, int],
+    *,
+    is_new: bool,
 ) -> None:
-    text = announcement(release.number, active.number if active else None, ReleaseSpec.parse(release.spec), replicas)
+    spec, number = ReleaseSpec.parse(release.spec), active.number if active else None
+    text = announcement(release.number, number, spec, replicas, is_new=is_new)
     if deployment.is_resumed:
         context.events.emit(EventKind.DEPLOYMENT_RESUMED, f"continuing the deployment {text}")
     else:

@@ -10,11 +10,16 @@ from pipeline.config.release import ReleaseSpec
 from pipeline.config.service import ServiceSettings
 
 
-def announcement(release: int, active: int | None, spec: ReleaseSpec, replicas: Mapping[str, int]) -> str:
-    """Return what a deployment is about to do. `active` is the number of the active release."""
+def announcement(
+    release: int, active: int | None, spec: ReleaseSpec, replicas: Mapping[str, int], *, is_new: bool
+) -> str:
+    """Return what a deployment is about to do. `active` is the number of the active release.
+
+    `is_new`: its services move by their strategies, not one replica after the other.
+    """
     origin = f"from release {active} " if active and active != release else ""
     parts = [
-        _job(settings) if settings.is_job else _wanted(settings, replicas[name], is_first=active is None)
+        _job(settings) if settings.is_job else _wanted(settings, replicas[name], is_first=active is None, is_new=is_new)
         for name, settings in spec.services.items()
     ]
     if not spec.shared:
@@ -52,10 +57,10 @@ def _job(settings: ServiceSettings) -> str:
     return f"runs {describe_schedule(settings.schedule, settings.timezone)}"
 
 
-def _wanted(settings: ServiceSettings, replicas: int, *, is_first: bool) -> str:
+def _wanted(settings: ServiceSettings, replicas: int, *, is_first: bool, is_new: bool) -> str:
     max_surge, max_unavailable = settings.rolling.limits(replicas)
     # Before the first release, there is nothing to keep.
-    if settings.strategy and settings.strategy.is_shifting and not is_first:
+    if settings.strategy and settings.strategy.is_shifting and is_new and not is_first:
         return (
             f"{replicas} wanted by {settings.strategy.type}, and all previous ones are kept until the last step is over"
         )

@@ -247,13 +247,16 @@ def test_other_commands_undo_a_killed_deployment(command: str, shops: Shops) -> 
 
 
 def test_rollback_scale_and_restart_replace_in_the_home_group(shops: Shops) -> None:
-    """They shift no traffic."""
+    """They shift no traffic, and say so."""
     shop = shops()
     shop.deploy("b")
     shop.events.clear()
     for command in ("rollback", "restart", "scale"):
         shop.command(command)
     assert shop.kinds("shift.") == []
+    began = [event.message for event in shop.events if event.kind == "deployment.started"]
+    assert len(began) == 3
+    assert all("never lowered below" in message for message in began)
     shop.assert_at_home("a")
 
 
