@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
@@ -23,6 +24,10 @@ _TAIL = 20
 _BLOCK = 65536
 # A longer line is cut into several.
 _MAX_LINE = 65536
+# For the output that is left when the program has exited.
+_LAST_OUTPUT_SECONDS = 2.0
+# A program that is killed is gone within this time, unless it may not be killed.
+_KILL_SECONDS = 5.0
 
 
 class HostCommand:
@@ -59,8 +64,7 @@ class HostCommand:
             if not in_time or cancelled.is_set():
                 self._stop(process, grace)
         except BaseException:
-            _signal(process, signal.SIGKILL)
-            process.wait()
+            _kill(process)
             raise
         finally:
             self._end_output(process)
@@ -101,39 +105,42 @@ class HostCommand:
         _signal(process, signal.SIGTERM)
         self._follow(process, time.monotonic() + grace.total_seconds(), threading.Event())
         # Also for what the program has started and not ended.
-        _signal(process, signal.SIGKILL)
-        process.wait()
+        _kill(process)
 
-    def _read(self, process: subprocess.Popen[bytes], milliseconds: int) -> bool:
-        """Wait for output, and pass on what there is. Return whether there was some."""
+    def _read(self, process: subprocess.Popen[bytes], milliseconds: int) -> int:
+        """Wait for output, and pass on what there is. Return how many bytes there were."""
         assert process.stdout is not None
         poll = select.poll()
         poll.register(process.stdout, select.POLLIN)
         if not poll.poll(milliseconds):
-            return False
+            return 0
         try:
             block = os.read(process.stdout.fileno(), _BLOCK)
         except BlockingIOError:
-            return False
+            return 0
         if not block:
             # The program has closed its output and still runs.
             with suppress(subprocess.TimeoutExpired):
                 process.wait(milliseconds / 1000)
-            return False
+            return 0
         *lines, self._rest = (self._rest + block).split(b"\n")
         if len(self._rest) > _MAX_LINE:
             lines, self._rest = [*lines, self._rest], b""
         for line in lines:
             self._pass_on(line)
-        return True
+        return len(block)
 
     def _end_output(self, process: subprocess.Popen[bytes]) -> None:
-        """Pass on the last output, without a wait: a process in the background may hold the other end open."""
-        while self._read(process, 0):
-            pass
+        """Pass on the last output, without a wait: a process in the background may hold the other end open.
+
+        What the program itself has written fits in the pipe. A process in the background may write without end.
+        """
+        assert process.stdout is not None
+        left, end = fcntl.fcntl(process.stdout, fcntl.F_GETPIPE_SZ), time.monotonic() + _LAST_OUTPUT_SECONDS
+        while left > 0 and time.monotonic() < end and (count := self._read(process, 0)):
+            left -= count
         if self._rest:
             self._pass_on(self._rest)
-        assert process.stdout is not None
         process.stdout.close()
 
     def _pass_on(self, line: bytes) -> None:
@@ -141,10 +148,13 @@ class HostCommand:
         self._tail.append(text)
         self._on_output(text)
 
-    def _judge(self, code: int, timeout: timedelta, *, in_time: bool, was_cancelled: bool) -> None:
+    def _judge(self, code: int | None, timeout: timedelta, *, in_time: bool, was_cancelled: bool) -> None:
         if was_cancelled:
             raise Cancelled("cancelled")
         tail = tuple(self._tail)
+        if code is None:
+            text = f"{self._noun} was still running after {format_duration(timeout)} and cannot be stopped"
+            raise StageFailed(text, hint="end it yourself: it may run as another user", tail=tail)
         if not in_time:
             raise StageFailed(f"{self._noun} was still running after {format_duration(timeout)}: stopped", tail=tail)
         if code < 0:
@@ -153,6 +163,13 @@ class HostCommand:
             raise StageFailed(f"{self._noun} failed with exit code {code}", tail=tail)
 
 
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    _signal(process, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_KILL_SECONDS)
+
+
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
+    # A program that runs as another user, such as by sudo, may not be sent a signal.
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)

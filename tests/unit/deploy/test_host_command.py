@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.errors import Cancelled, StageFailed
+from stages.deploy import host_command
 from stages.deploy.host_command import HostCommand
 from tests.support.waiting import DEADLINE, until
 
@@ -161,6 +162,41 @@ def test_a_process_in_the_background_is_not_waited_for(tmp_path: Path) -> None:
     assert "done" in run.lines
     assert is_alive(child)
     os.kill(child, 9)
+
+
+def test_a_process_in_the_background_that_writes_without_end(tmp_path: Path) -> None:
+    """What it writes after its program has exited is left, and the hook ends."""
+    line = "y" * 999
+    child_code = f"while True: print({line!r})"
+    code = (
+        "import subprocess, sys\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {child_code!r}])\n"
+        f"open({str(tmp_path / 'child')!r}, 'w').write(str(child.pid))\n"
+    )
+    run = Run()
+    thread = threading.Thread(target=run.python, args=(code,), daemon=True)
+    thread.start()
+    thread.join(DEADLINE)
+    try:
+        assert not thread.is_alive()
+    finally:
+        os.kill(int((tmp_path / "child").read_text()), 9)
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_a_program_that_may_not_be_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of another user, such as one that `sudo` starts, is no fault of Penstock."""
+
+    def refuse(_group: int, _signal: int) -> None:
+        raise PermissionError
+
+    run = Run()
+    monkeypatch.setattr(host_command, "_KILL_SECONDS", 0.1)
+    monkeypatch.setattr(os, "killpg", refuse)
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(1000)"
+    with pytest.raises(StageFailed, match="the hook was still running after 2s and cannot be stopped"):
+        run.python(code, timeout=timedelta(seconds=2), grace=timedelta(milliseconds=100))
+    os.kill(int(run.lines[0]), 9)
 
 
 def test_a_program_that_closes_its_output_is_waited_for() -> None:
