@@ -64,11 +64,13 @@ class HookCall:
             self._on_output(f"{self._wanted.method} {self._host}: {failure or 'succeeded'}")
             if failure is None:
                 return
-            if attempt < attempts and clock.wait(cancelled, self._wanted.interval):
-                raise Cancelled("cancelled")
-            if clock.monotonic() >= end:
+            interval = self._wanted.interval if attempt < attempts else timedelta(0)
+            if clock.monotonic() + interval.total_seconds() >= end:
+                # Also if the next attempt would be due later than that.
                 limit_text = format_duration(timeout)
                 raise StageFailed(f"{self._noun} did not succeed within {limit_text}: {self._host} {failure}")
+            if interval and clock.wait(cancelled, interval):
+                raise Cancelled("cancelled")
         times = f" {attempts} times" if attempts > 1 else ""
         raise StageFailed(f"{self._noun} failed{times}: {self._host} {failure}")
 

@@ -153,6 +153,17 @@ def test_the_timeout_ends_the_retries(server: Server) -> None:
     assert len(server.requests) == 3
 
 
+def test_no_wait_is_longer_than_the_timeout(server: Server) -> None:
+    """A hook fails at once if its next attempt would be due after its time-out."""
+    server.statuses = [500]
+    clock = FakeClock(auto_advance=True)
+    begin = clock.monotonic()
+    with pytest.raises(StageFailed, match=r"^the hook did not succeed within 10m: "):
+        call({"url": server.url, "retries": 3, "interval": "1h"}, timeout=timedelta(minutes=10), clock=clock)
+    assert clock.monotonic() - begin < 600
+    assert len(server.requests) == 1
+
+
 def test_a_call_without_a_response_fails(server: Server) -> None:
     """After the time of an attempt, and the next attempt may succeed."""
     server.statuses = [0, 200]
