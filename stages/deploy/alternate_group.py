@@ -76,17 +76,18 @@ def with_current_alternates(
     alternates = {
         home: Alternate(share, _test_traffic(spec, home))
         for home, share in found.items()
-        if share is not None and home in wanted.target_groups
+        # A release that is undone by halves may have left one for a group that this one does not use.
+        if share is not None and home in wanted.target_groups and wanted.uses(home)
     }
     return with_alternates(wanted, alternates)
 
 
-def with_test_traffic(declared: Declaration, services: Mapping[str, ServiceSettings]) -> Declaration:
-    """Return what the deployments of services will declare for their test traffic, as far as it may be refused."""
+def with_coming_alternates(declared: Declaration, services: Mapping[str, ServiceSettings]) -> Declaration:
+    """Return what the deployments of services will declare before they move traffic."""
     alternates = {
         each.target_group: Alternate(0.0, each.strategy.test_traffic)
         for each in services.values()
-        if each.target_group and each.strategy and each.strategy.test_traffic
+        if each.target_group and each.strategy and each.strategy.is_shifting
     }
     return with_alternates(declared, alternates) if alternates else declared
 

@@ -26,7 +26,7 @@ from stages.deploy.accessories import (
     start_accessories,
     unused_data,
 )
-from stages.deploy.alternate_group import with_test_traffic
+from stages.deploy.alternate_group import with_coming_alternates
 from stages.deploy.deployment import Deployment
 from stages.deploy.desired import (
     active_replicas,
@@ -63,8 +63,8 @@ class DockerDeploy:
             if isinstance(configuration.balancer, SharedGroup):
                 _check_shared(configuration.balancer, rollout.balancer)
             elif not isinstance(configuration.balancer, Undeclared):
-                # With the listeners of test traffic, whose ports may be in use.
-                rollout.balancer.check(configuration.name, with_test_traffic(configuration.balancer, wanted))
+                # The ports of test traffic may be in use, and another client's rule may use a group that is divided.
+                rollout.balancer.check(configuration.name, with_coming_alternates(configuration.balancer, wanted))
             for name, settings in wanted.items():
                 section = f"deploy.services.{name}" if configuration.deploy.services else "deploy"
                 check_engine(section, settings, configuration.name, rollout.engine)
