@@ -10,6 +10,7 @@ from pipeline.store.changes import StoreChanges
 from pipeline.store.database import Database
 from pipeline.store.deliveries import Deliveries
 from pipeline.store.deployment_answers import DeploymentAnswers
+from pipeline.store.deployment_evidence import DeploymentEvidence
 from pipeline.store.deployment_progress import DeploymentProgress
 from pipeline.store.deployments import Deployments
 from pipeline.store.events import EventLog
@@ -43,6 +44,7 @@ class Store:
         self.deployments = Deployments(self._db)
         self.progress = DeploymentProgress(self._db)
         self.deployment_answers = DeploymentAnswers(self._db)
+        self.deployment_evidence = DeploymentEvidence(self._db)
         self.services = Services(self._db)
         self.scaling = Scaling(self._db)
         self.events = EventLog(self._db)

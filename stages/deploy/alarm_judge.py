@@ -57,7 +57,11 @@ class AlarmJudge:
 
     def look(self) -> Judgement:
         """Take all records since the last call, and return the verdicts."""
-        windows = self._windows = self._windows or self._begin()
+        try:
+            windows = self._windows = self._windows or self._begin()
+        except (BalancerFault, EngineFault):
+            # The next look tries again. A lasting fault ends the deployment elsewhere.
+            return Judgement(self._verdicts, self._alarm, self._settings.insufficient_data)
         requests, now = self._log.forwarded(self._traffic.groups), self._clock.now().wall
         found = [*windows.add(requests), *windows.advance(now)]
         if found:

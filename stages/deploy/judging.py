@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from pipeline.alarms.condition import CountCondition
 from pipeline.alarms.rollback_on import RollbackOn
@@ -18,15 +17,13 @@ from pipeline.config.service import ServiceSettings
 from pipeline.config.service_spec import ServiceSpec
 from pipeline.engine.runtime import Replica, Runtime
 from pipeline.event_kinds import EventKind
+from pipeline.store.deployment_evidence import EvidenceStart
 from stages.deploy.alarm_events import AlarmEvents
 from stages.deploy.alarm_judge import AlarmJudge
 from stages.deploy.judge import Judge, NoJudge
 from stages.deploy.probes import Probes
 from stages.deploy.release_windows import ReleaseTraffic
 from stages.deploy.restart_count import RestartCount
-
-# A deployment has fewer events than this until its traffic moves.
-_MAX_EVENTS = 5000
 
 
 class AlarmJudges:
@@ -46,20 +43,22 @@ class AlarmJudges:
     def _judge(self, service: str, release: int, settings: ServiceSettings, rollback_on: RollbackOn) -> AlarmJudge:
         context, clock = self._context, self._context.clock
         new = _NewRelease.of(context, self._balancer, release, service, settings)
-        restarts = RestartCount(self._runtime, context.configuration.pipeline.name, new.replicas)
         counted = {each.metric for each in rollback_on.conditions if isinstance(each, CountCondition)}
+        # Each costs a question to HAProxy or Docker every second.
+        unhealthy = new.unhealthy if "unhealthy_targets" in counted else _zero
+        pipeline = context.configuration.pipeline.name
+        restarts = RestartCount(self._runtime, pipeline, new.replicas) if "restarts" in counted else None
         variables = self._variables(service, release)
         return AlarmJudge(
             rollback_on,
             new.traffic,
             self._balancer.access_log(),
-            start=partial(_start, context, release, service),
+            start=_Start(context, release, service, restarts).find,
             clock=clock,
             probes=Probes(rollback_on.conditions, clock, context.configuration.directory, variables),
             events=AlarmEvents(context.events, clock, service, release),
-            # Each costs a question to HAProxy or Docker every second.
-            unhealthy=new.unhealthy if "unhealthy_targets" in counted else _zero,
-            restarts=restarts.value if "restarts" in counted else _zero,
+            unhealthy=unhealthy,
+            restarts=restarts.value if restarts else _zero,
         )
 
     def _variables(self, service: str, release: int) -> dict[str, str]:
@@ -131,16 +130,29 @@ class _NewRelease:
         return [health for health in found if health.target.id.startswith(named)]
 
 
-def _start(context: StageContext, release: int, service: str) -> datetime:
-    """Return when the release first received traffic in this deployment: before a kill, or now."""
-    deployment = context.store.deployments.open(context.configuration.pipeline.name)
-    if deployment is not None:
-        for run in dict.fromkeys((deployment.run, context.run)):
-            for event in context.store.events.latest(deployment.pipeline, run, _MAX_EVENTS):
-                is_same = (event.fields.get("service"), event.fields.get("release")) == (service, release)
-                if event.kind == EventKind.ALARM_STARTED and is_same and event.at >= deployment.started_at:
-                    return datetime.fromisoformat(str(event.fields["since"]))
-    now = context.clock.now().wall
-    text = f"{service}: release {release} receives traffic, its alarms are evaluated"
-    context.events.emit(EventKind.ALARM_STARTED, text, service=service, release=release, since=now.isoformat())
-    return now
+@dataclass(frozen=True)
+class _Start:
+    """The start of the evidence of a service: when the release first received traffic in this deployment."""
+
+    context: StageContext
+    release: int
+    service: str
+    restarts: RestartCount | None
+
+    def find(self) -> datetime:
+        """Return the start, which is before a kill, or now. Restarts count from it. Raises system faults."""
+        store = self.context.store
+        deployment = store.deployments.open(self.context.configuration.pipeline.name)
+        found = store.deployment_evidence.start(deployment.id, self.service) if deployment else None
+        if found is None:
+            found = EvidenceStart(self.context.clock.now().wall, self.restarts.exits() if self.restarts else {})
+            if deployment:
+                store.deployment_evidence.begin(deployment.id, self.service, found)
+            text = f"{self.service}: release {self.release} receives traffic, its alarms are evaluated"
+            since = found.since.isoformat()
+            self.context.events.emit(
+                EventKind.ALARM_STARTED, text, service=self.service, release=self.release, since=since
+            )
+        if self.restarts:
+            self.restarts.start_after(found.exits)
+        return found.since

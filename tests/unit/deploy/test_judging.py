@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
 
 from pipeline.alarms.verdict import Verdict
 from pipeline.api import StageContext
@@ -13,6 +16,7 @@ from pipeline.balancer.alternate import Alternate, with_alternates
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.data_plane import CheckFact
 from pipeline.balancer.model import Target
+from pipeline.base.errors import EngineFault
 from pipeline.config.load import load
 from pipeline.config.service_spec import ServiceSpec
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
@@ -127,6 +131,49 @@ def test_the_start_is_that_of_the_traffic(context: StageContext) -> None:
     assert "(0 of 1)" in second.look().verdicts[0].text
     started = [event.message for event in world.events if event.kind == "alarm.started"]
     assert started == ["web: release 5 receives traffic, its alarms are evaluated"]
+
+
+def test_the_start_outlives_a_kill(context: StageContext) -> None:
+    """Also if another run continues the deployment. Restarts from before the start do not count."""
+    world = World(context, "canary", f"{RATIO}, {{metric: restarts, above: 0}}")
+    world.start(NEW, 5)
+    world.runtime.exit(NEW[1], 1)
+    found = world.judge()
+    found.look()
+    world.serve(request(0.5, status=500))
+    world.clock.advance(timedelta(seconds=2))
+    assert found.look().verdicts[1].state == "OK"
+    world.runtime.exit(NEW[1], 1)
+    row = context.store.deployments.open("shop")
+    assert row is not None
+    context.store.deployments.adopt(row, 7)
+    world.context = replace(world.context, run=7)
+    found = world.judge()
+    world.clock.advance(timedelta(seconds=2))
+    judgement = found.look()
+    assert "(1 of 1)" in judgement.verdicts[0].text
+    assert judgement.alarm == "restarts 1 > 0"
+    assert [event.kind for event in world.events].count("alarm.started") == 1
+
+
+def test_an_engine_that_is_away_at_the_start(context: StageContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look after it begins, and earlier restarts do not count then either."""
+    world = World(context, "canary", "{metric: restarts, above: 0}")
+    world.start(NEW, 5)
+    world.runtime.exit(NEW[1], 1)
+    found = world.judge()
+    with monkeypatch.context() as away:
+
+        def refuse(pipeline: str) -> NoReturn:
+            raise EngineFault(f"the engine does not list {pipeline}")
+
+        away.setattr(world.runtime, "list", refuse)
+        assert found.look().alarm is None
+    world.clock.advance(timedelta(seconds=2))
+    found.look()
+    world.clock.advance(timedelta(seconds=2))
+    (verdict,) = found.look().verdicts
+    assert verdict.text == "restarts 0 of at most 0"
 
 
 def test_another_deployment_starts_anew(context: StageContext) -> None:

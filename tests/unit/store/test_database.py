@@ -113,6 +113,7 @@ def test_every_key_of_rows_has_the_pipeline(store: Store, tmp_path: Path) -> Non
         ("pipelines", ("name",)),
         ("deliveries", ("digest",)),
         ("deployment_waits", ("deployment", "service", "name")),
+        ("deployment_evidence", ("deployment", "service")),
     }
 
 

@@ -92,7 +92,7 @@ def test_a_migration_of_version_3_changes_no_existing_table(tmp_path: Path) -> N
     }
     jobs = {"job_runs", "job_schedules"}
     accessories = {"accessories", "deployed_accessories"}
-    deployments = {f"deployment_{noun}" for noun in ("progress", "strategies", "waits", "aborts")}
+    deployments = {f"deployment_{noun}" for noun in ("progress", "strategies", "waits", "evidence", "aborts")}
     others = {"services", "scales", "scalable_targets", "webhook_deliveries", "run_times"}
     assert new == {*others, *accessories, *deployments, *jobs, *stacks}
 
