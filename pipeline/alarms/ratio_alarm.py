@@ -22,6 +22,9 @@ class RatioAlarm:
     def add(self, new: ReleaseWindow, previous: ReleaseWindow) -> None:
         """Take a window of both releases."""
         bad, previously_bad = self._count(new), self._count(previous)
+        if not bad.total:
+            # A bet on nothing would use up the stake during a night without requests.
+            return
         if self._condition.above is not None:
             self._wealth.bet(against_limit(bad, self._condition.above))
         elif self._condition.worse_by is not None:

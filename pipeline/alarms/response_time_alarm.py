@@ -29,6 +29,9 @@ class PercentileAlarm:
 
     def add(self, new: ReleaseWindow, previous: ReleaseWindow) -> None:  # noqa: ARG002
         """Take a window."""
+        if not new.response_times.total:
+            # A bet on nothing would use up the stake during a night without requests.
+            return
         (slow,) = new.response_times.above([bucket_of(self._seconds)])
         self._wealth.bet(against_limit(Count(slow, new.response_times.total), self._share_above))
         self._times += new.response_times

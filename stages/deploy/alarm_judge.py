@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 
 from pipeline.alarms.alarms import Alarms
 from pipeline.alarms.decision import decide
@@ -14,7 +16,7 @@ from pipeline.alarms.rollback_on import RollbackOn
 from pipeline.alarms.window import ReleaseWindow
 from pipeline.balancer.access import AccessLog
 from pipeline.base.clock import Clock
-from pipeline.base.errors import BalancerFault, EngineFault
+from pipeline.base.errors import BalancerFault, Cancelled, EngineFault
 from stages.deploy.alarm_events import AlarmEvents
 from stages.deploy.judge import Judgement
 from stages.deploy.probes import Probes
@@ -25,7 +27,8 @@ class AlarmJudge:
     """Evaluates the conditions of `rollback_on` since the new release first received traffic.
 
     The first look calls `start`, which returns that time. `unhealthy` returns the number of its targets that fail their
-    health check now, and `restarts` how often its containers have exited so far. For one thread at a time.
+    health check now, and `restarts` how often its containers have exited so far. `cancelled` ends a look,
+    which raises `Cancelled`. For one thread at a time.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class AlarmJudge:
         events: AlarmEvents,
         unhealthy: Callable[[], int] = lambda: 0,
         restarts: Callable[[], int] = lambda: 0,
+        cancelled: threading.Event | None = None,
     ) -> None:
         self._settings = settings
         self._traffic = traffic
@@ -47,6 +51,7 @@ class AlarmJudge:
         self._clock = clock
         self._probes = probes
         self._events = events
+        self._cancelled = cancelled or threading.Event()
         self._unhealthy, self._restarts = _Latest(unhealthy), _Latest(restarts)
         self._alarms = Alarms(settings)
         self._start = start
@@ -63,11 +68,16 @@ class AlarmJudge:
             # The next look tries again. A lasting fault ends the deployment elsewhere.
             return Judgement(self._verdicts, self._alarm, self._settings.insufficient_data)
         requests, now = self._log.forwarded(self._traffic.groups), self._clock.now().wall
-        found = [*windows.add(requests), *windows.advance(now)]
-        if found:
-            *earlier, (new, previous) = found
-            for pair in earlier:
-                self._take(pair)
+        latest: WindowPair | None = None
+        # One by one: a process that continues after a kill reads those of a whole day.
+        for pair in chain(windows.add(requests), windows.advance(now)):
+            if latest:
+                self._take(latest)
+            if self._cancelled.is_set():
+                raise Cancelled("cancelled")
+            latest = pair
+        if latest:
+            new, previous = latest
             self._take((self._with_counts(new), previous), self._probes.take())
             self._events.on_verdicts(self._verdicts, self._log.unreadable)
         return Judgement(self._verdicts, self._alarm, self._settings.insufficient_data)

@@ -57,6 +57,7 @@ class AlarmJudges:
             clock=clock,
             probes=Probes(rollback_on.conditions, clock, context.configuration.directory, variables),
             events=AlarmEvents(context.events, clock, service, release),
+            cancelled=context.cancelled,
             unhealthy=unhealthy,
             restarts=restarts.value if restarts else _zero,
         )

@@ -19,6 +19,8 @@ _GRACE = 1_000
 # A record that is older than this shows that the wall clock was set back, one that is later that it was set forward.
 _MAX_LATE, _MAX_GAP = 60_000, 86_400_000
 _SECOND = 1_000
+# After so many windows without requests, another one changes no alarm (`pipeline/alarms/stratum.py` joins ten).
+_MAX_EMPTY = 20
 _SWITCHING, _CLIENT_CLOSED = 101, 460
 # The balancer closed it because its target left for too long.
 _ENDED_BY_DRAIN = "DeregistrationDelayElapsed"
@@ -57,6 +59,9 @@ class ReleaseTraffic:
 class ReleaseWindows:
     """Sorts finished requests into windows of one second. For one thread at a time.
 
+    Of many seconds in a row without requests, as after a night, only some have a window. The others would not change
+    the evidence.
+
     A request is in the window of the second in which it ended, or in the current one if its record comes late. So the
     windows depend on the order of the records, and not on when they are read. Requests that arrived before `start`
     count for neither release: the previous one has some that take long, and the new one cannot. Response times of
@@ -93,6 +98,7 @@ class ReleaseWindows:
             self._second += 1
             yield self._new.window(), self._previous.window()
             self._new, self._previous = _Counts(), _Counts()
+            self._second = max(self._second, second - _MAX_EMPTY)
 
 
 class _Counts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from pipeline.alarms.rollback_on import RollbackOn
 from pipeline.balancer.access import AccessLog, ForwardedRequest
 from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
 from pipeline.balancer.haproxy.log_rotation import rotate
-from pipeline.base.errors import BalancerFault
+from pipeline.base.errors import BalancerFault, Cancelled
 from pipeline.events import Event, Events
 from pipeline.testing.fakes.access_log import FakeAccessLog
 from pipeline.testing.fakes.clock import FakeClock
@@ -43,6 +44,7 @@ class World:
         self.requests: list[ForwardedRequest] = []
         self.clock = FakeClock(START)
         self.unhealthy, self.restarts = 0, 0
+        self.cancelled = threading.Event()
         self.fault: BalancerFault | None = None
         self.events: list[Event] = []
         self._log = log or FakeAccessLog([], self.requests)
@@ -62,6 +64,7 @@ class World:
             clock=self.clock,
             probes=Probes(self._settings.conditions, self.clock, self._folder, {}),
             events=AlarmEvents(events, self.clock, "web", 5),
+            cancelled=self.cancelled,
             unhealthy=lambda: self._read(self.unhealthy),
             restarts=lambda: self._read(self.restarts),
         )
@@ -211,6 +214,49 @@ def test_evidence_from_before_a_kill(world: Worlds) -> None:
     found.judge = found.new_judge()
     assert found.look(0) == before
     assert before.verdicts[0].e_value != 1
+
+
+def test_a_cancellation_ends_the_first_look_after_a_kill(world: Worlds) -> None:
+    """The evidence of a whole day takes a while, and is read one window after the other."""
+    found = world()
+    read: list[int] = []
+
+    def day() -> Iterator[ForwardedRequest]:
+        for second in range(80_000):
+            if second == 3:
+                found.cancelled.set()
+            read.append(second)
+            yield request(second + 0.5)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeAccessLog, "forwarded", lambda *_: day())
+        with pytest.raises(Cancelled):
+            found.look(80_000)
+    assert len(read) < 10
+
+
+@pytest.mark.parametrize("before", [0, 1, 3, 40])
+def test_a_night_without_requests(world: Worlds, before: int) -> None:
+    """One look over it has the same verdicts as one in each second, whatever was before and comes after it."""
+    conditions: list[dict[str, Any]] = [
+        *CONDITIONS,
+        {"metric": "http_5xx_ratio", "above": "5%"},
+        {"metric": "http_5xx_ratio", "worse_by": "1%"},
+        {"metric": "response_time", "worse_than_previous": True},
+        {"metric": "p99", "above": "300ms"},
+    ]
+    evening, morning = list(traffic(1, rate=before, seed=7)), list(traffic(20, rate=9, bad=0.1, slower=1.5))
+    night = 900
+    later = [each._replace(arrived=each.arrived + night * 1000, ended=each.ended + night * 1000) for each in morning]
+    found = []
+    for steps in (1, night):
+        judged = world(*conditions, min_requests=2)
+        judged.requests += sorted(evening, key=lambda each: each.ended)
+        for _ in range(steps):
+            judged.look(night / steps)
+        judged.requests += sorted(later, key=lambda each: each.ended)
+        found.append(judged.look(40).verdicts)
+    assert found[0] == found[1]
 
 
 def test_events(world: Worlds) -> None:

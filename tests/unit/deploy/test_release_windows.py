@@ -39,6 +39,12 @@ def test_a_window_a_second() -> None:
     assert [(new.requests, previous.requests) for new, previous in found] == [(1, 1), (0, 0), (0, 1)]
 
 
+def test_many_seconds_without_requests() -> None:
+    """They have a few windows, and the requests after them have theirs."""
+    found = windows(request(0.5), request(80_000.5), until=80_002)
+    assert [new.requests for new, _ in found] == [1, *[0] * 20, 1]
+
+
 def test_the_last_second_waits_for_its_records() -> None:
     """A window ends a second after its own second."""
     assert len(windows(request(0.5), until=1.9)) == 0
