@@ -9,10 +9,11 @@ from datetime import timedelta
 
 from pipeline.api import Wanted
 from pipeline.base.clock import Clock, SystemClock
-from pipeline.base.errors import ConfigError, LockHeld
+from pipeline.base.errors import ConfigError, LockHeld, SystemFault
 from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
 from pipeline.config.load import Configuration
+from pipeline.event_kinds import EventKind
 from pipeline.events import Listener
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.gates import planned_waits
@@ -124,9 +125,30 @@ class Runner:
                     hint="start `pipeline serve` to run them, or cancel them with `pipeline cancel`",
                 )
             emit_overtaken(self._pipeline_context, run)
-            Execution(self._pipeline_context, run, self._cancelled).execute()
+            try:
+                Execution(self._pipeline_context, run, self._cancelled).execute()
+            except Exception:
+                self._undo_held(run.number)
+                raise
+            self._undo_held(run.number)
             prune(self._pipeline_context)
             return queue.run(self._name, run.number)
+
+    def _undo_held(self, run: int) -> None:
+        """Undo an interrupted deployment that was held for a run, if the run has ended before Deploy.
+
+        Nobody would judge it until the next command.
+        """
+        store = self._pipeline_context.store
+        if store.deployments.open(self._name) is None or any(
+            s.name == "deploy" for s in store.runs.stages(self._name, run)
+        ):
+            return
+        try:
+            recover(self._pipeline_context, holds=False)
+        except SystemFault as fault:
+            # The run has its own error.
+            self._pipeline_context.events(run).emit(EventKind.RECOVERY_FAILED, fault.message)
 
     @contextmanager
     def _holding(self, purpose: str, wait: timedelta, *, take_over: bool, holds: bool | None) -> Iterator[None]:

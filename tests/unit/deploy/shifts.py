@@ -15,7 +15,7 @@ from pipeline.balancer.alternate import shares
 from pipeline.balancer.balancer import Balancer
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import EngineFault, PenstockError, StageFailed
-from pipeline.config.load import load
+from pipeline.config.load import Configuration, load
 from pipeline.config.service_spec import ServiceSpec
 from pipeline.engine.runtime import Replica
 from pipeline.events import Event, Events
@@ -138,11 +138,16 @@ class Shop:
         """Recover after a kill, as a command does before its own work."""
         recover(self._pipeline_context(), holds=holds)
 
-    def _pipeline_context(self) -> PipelineContext:
+    def configuration(self) -> Configuration:
+        """Return the configuration of a new process."""
         file = self._context.home.root / "pipeline.yaml"
         file.write_text(self._text())
+        return load(file)
+
+    def _pipeline_context(self) -> PipelineContext:
+        listeners = [self.events.append, self._die]
         return PipelineContext(
-            self._context.home, load(file), self._context.store, [self.events.append, self._die], clock=self.clock
+            self._context.home, self.configuration(), self._context.store, listeners, clock=self.clock
         )
 
     def _text(self) -> str:

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.api import StageContext
+from pipeline.base.errors import PenstockError
+from pipeline.events import Event
+from pipeline.runner.local import Runner
 from pipeline.runner.status import PipelineStatus, has_abandoned_work
 from pipeline.store.records import RunState
 from tests.unit.deploy.shifts import Shop
@@ -87,3 +90,27 @@ def test_the_active_commit_is_deployed_again(shop: Shop, context: StageContext) 
     shop.deploy("a")
     shop.assert_at_home("a")
     assert shop.is_current()
+
+
+def test_a_run_that_fails_before_deploy_undoes_it(context: StageContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command holds the canary for its run. If the run does not come to Deploy, nobody would judge the canary."""
+    shop = Shop(context, monkeypatch)
+    shop.strategy = "{type: canary, percent: 10, bake_time: 30s}"
+    with shop.running():
+        shop.deploy("a")
+        shop.kill("b", "shift.step")
+        assert shop.shares() == {"web": 10.0}
+        shares: list[object] = []
+
+        def note(event: Event) -> None:
+            if event.kind == "run.started":
+                shares.append(shop.shares())
+
+        runner = Runner(context.home, shop.configuration(), context.store, [note, shop.events.append], clock=shop.clock)
+        with pytest.raises(PenstockError) as caught:
+            runner.run()
+        (run,) = context.store.runs.latest("shop", 1)
+        assert (run.state, run.reason) == (RunState.FAILED, caught.value.message)
+        assert [stage.name for stage in context.store.runs.stages("shop", run.number)] == ["source"]
+        assert shares == [{"web": 10.0}]
+        shop.assert_at_home("a")
