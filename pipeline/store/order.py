@@ -21,7 +21,8 @@ class Entry:
     """The fields of a run that decide its order.
 
     `sha` is None until the commit is known. `direct` is True for a run that a command executes without the daemon.
-    `waits` is True at a gate, and `deploys` after the gate of Deploy.
+    `waits` is True at a gate, and `deploys` after the gate of Deploy. `continues` is True for a run that was
+    interrupted in a deployment and continues it.
     """
 
     number: int
@@ -31,6 +32,7 @@ class Entry:
     direct: bool
     waits: bool
     deploys: bool
+    continues: bool = False
 
 
 def supersedes(newer: Entry, older: Entry) -> bool:
@@ -38,13 +40,14 @@ def supersedes(newer: Entry, older: Entry) -> bool:
 
     `newer` may have succeeded already. `older` is queued, or running and not yet in Deploy. A run replaces runs of
     other commits only. Otherwise a schedule whose interval is shorter than a run would replace each run by the next
-    one, and nothing would be deployed. Commits count as different only if both are known and unequal.
+    one, and nothing would be deployed. A run that continues a deployment is replaced by a direct run only, which starts
+    first and undoes or continues that deployment itself. Commits count as different only if both are known and unequal.
     """
     return (
         older.number < newer.number
         and older.kind is newer.kind is RunKind.RUN
         and newer.state in (RunState.QUEUED, RunState.RUNNING, RunState.SUCCEEDED)
-        and not (older.state.over or older.deploys)
+        and not (older.state.over or older.deploys or (older.continues and not newer.direct))
         and older.sha is not None
         and newer.sha is not None
         and older.sha != newer.sha

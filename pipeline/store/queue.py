@@ -210,7 +210,7 @@ class RunQueue:
     def requeue(self, pipeline: str, number: int, mode: Mode, *, counted: bool = True) -> Run:
         """Queue a run again whose worker died or stopped. Only after a death the attempt is `counted`.
 
-        If a newer run has replaced it meanwhile, the run is superseded.
+        If a newer run has replaced it meanwhile, the run is superseded, unless it continues an interrupted deployment.
         """
         with self._db.transaction() as db:
             db.execute("DELETE FROM stages WHERE pipeline=? AND run=?", (pipeline, number))

@@ -13,11 +13,21 @@ from pipeline.store.rows import now, run_from_row
 _UNFINISHED = "state IN ('queued', 'running')"
 _DEPLOYS = "EXISTS (SELECT 1 FROM stages s WHERE s.pipeline=runs.pipeline AND s.run=runs.number AND s.name='deploy')"
 
+# A process died while the run moved traffic, and the run continues its deployment.
+_CONTINUES = """
+EXISTS (
+  SELECT 1 FROM deployments d JOIN deployment_progress p ON p.pipeline=d.pipeline AND p.deployment=d.id
+  WHERE d.pipeline=runs.pipeline AND d.run=runs.number AND d.state='running'
+  GROUP BY d.id HAVING sum(p.phase='undo')=0
+)
+"""
+
 
 def entries(db: sqlite3.Connection, pipeline: str, condition: str = _UNFINISHED) -> list[Entry]:
     """Return the runs that are not over, or those that meet `condition`, oldest first."""
+    columns = f"*, {_DEPLOYS} AS deploys, {_CONTINUES} AS continues"
     rows = db.execute(
-        f"SELECT *, {_DEPLOYS} AS deploys FROM runs WHERE pipeline=? AND {condition} ORDER BY number",  # noqa: S608
+        f"SELECT {columns} FROM runs WHERE pipeline=? AND {condition} ORDER BY number",  # noqa: S608
         (pipeline,),
     )
     return [_entry(row) for row in rows]
@@ -32,6 +42,7 @@ def _entry(row: sqlite3.Row) -> Entry:
         direct=row["queued_at"] is None,
         waits=bool(row["waits_for"]),
         deploys=bool(row["deploys"]),
+        continues=bool(row["continues"]),
     )
 
 

@@ -11,7 +11,8 @@ from pipeline.base.errors import PenstockError
 from pipeline.events import Event
 from pipeline.runner.local import Runner
 from pipeline.runner.status import PipelineStatus, has_abandoned_work
-from pipeline.store.records import RunState
+from pipeline.store.queue import RunRequest
+from pipeline.store.records import RunState, Trigger
 from tests.unit.deploy.shifts import Shop
 
 
@@ -114,3 +115,39 @@ def test_a_run_that_fails_before_deploy_undoes_it(context: StageContext, monkeyp
         assert [stage.name for stage in context.store.runs.stages("shop", run.number)] == ["source"]
         assert shares == [{"web": 10.0}]
         shop.assert_at_home("a")
+
+
+def test_a_newer_commit_does_not_interrupt_it(shop: Shop, context: StageContext) -> None:
+    """A commit that comes while the daemon is away, or before the run continues, waits for the end of the canary."""
+    queue = context.store.queue
+    queue.put("shop", [RunRequest(Trigger.HOOK, sha="c" * 40)])
+    shop.recover()
+    queue.put("shop", [RunRequest(Trigger.HOOK, sha="d" * 40)])
+    assert [(run.number, run.state) for run in queue.unfinished("shop")] == [(2, "queued"), (4, "queued")]
+    shop.recover()
+    assert shop.shares() == {"web": 10.0}
+    claimed = queue.claim("shop", "superseded")
+    assert claimed is not None
+    assert claimed.number == 2
+    queue.enter("shop", 2, "source")
+    queue.put("shop", [RunRequest(Trigger.HOOK, sha="e" * 40)])
+    assert queue.run("shop", 2).superseded_by is None
+
+
+def test_a_command_that_overtakes_it_replaces_its_run(shop: Shop, context: StageContext) -> None:
+    """Without a daemon, a command runs the newest commit. The interrupted run would deploy an older one after it."""
+    shop.recover()
+    run = context.store.queue.begin("shop", RunRequest(Trigger.COMMAND), "superseded")
+    assert run is not None
+    context.store.queue.set_commit(
+        "shop", run.number, sha="c" * 40, ref="main", author="Ann", subject="Say", mode="superseded"
+    )
+    assert (state(context), context.store.queue.run("shop", 2).superseded_by) == (RunState.SUPERSEDED, run.number)
+
+
+def test_a_run_whose_deployment_was_undone_is_superseded(shop: Shop, context: StageContext) -> None:
+    """It has nothing to continue."""
+    shop.recover()
+    shop.recover(holds=False)
+    context.store.queue.put("shop", [RunRequest(Trigger.HOOK, sha="c" * 40)])
+    assert state(context) is RunState.SUPERSEDED
