@@ -60,6 +60,18 @@ def _url(value: str) -> str:
     return value
 
 
+def _shown(url: str) -> str:
+    parts = urlsplit(url)
+    if not parts.netloc:
+        # The whole URL is a secret, of which the name is shown.
+        return url
+    fields = (
+        f"{name}=…" if is_pair else "…" for name, is_pair, _ in (f.partition("=") for f in parts.query.split("&"))
+    )
+    query = f"?{'&'.join(fields)}" if parts.query else ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
+
+
 def _true(value: object) -> object:
     if value is not True:
         raise ValueError(f"must be true, or left out with its hook, got {value!r}")
@@ -185,9 +197,12 @@ class Hook(Model):
         return PAUSE_TIMEOUT if self.pause else DEFAULT_TIMEOUT
 
     def describe(self) -> str:
-        """Return what the hook does, without secrets: `./smoke.sh --fast`, `GET http://127.0.0.1/`, `pause`."""
+        """Return what the hook does: `./smoke.sh --fast`, `GET http://127.0.0.1/check?key=…`, `pause`.
+
+        Without secrets, and without the user, the password and the values of the query in a URL.
+        """
         if self.http is not None:
-            return f"{self.http.method} {self.http.url}"
+            return f"{self.http.method} {_shown(self.http.url)}"
         return " ".join(self.command or self.host_command or ("pause",))
 
 

@@ -17,9 +17,10 @@ from pipeline.base.errors import Cancelled, StageFailed
 from pipeline.base.quantity import format_duration
 from pipeline.config.hooks import HttpCall
 from pipeline.config.secrets import Secrets
+from stages.deploy.request_auth import auth_of
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest, Response
+    from requests import Response
 
 # A call in progress is left this soon after a cancellation.
 _POLL_SECONDS = 0.1
@@ -106,7 +107,7 @@ class HookCall:
                 headers=self._headers,
                 timeout=seconds,
                 allow_redirects=False,
-                auth=_no_netrc,
+                auth=auth_of(self._url),
                 stream=True,
             ) as response:
                 if self._wanted.expects(response.status_code):
@@ -125,11 +126,6 @@ def _host(url: str) -> str:
     with suppress(ValueError):
         return urlsplit(url).netloc.rpartition("@")[2] or "the URL"
     return "the URL"
-
-
-def _no_netrc(request: PreparedRequest) -> PreparedRequest:
-    """Return the request unchanged. Without an auth handler, requests would replace a token by ~/.netrc."""
-    return request
 
 
 def _detail(response: Response) -> str:

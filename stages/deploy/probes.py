@@ -17,6 +17,7 @@ from pipeline.balancer.environment import child_environment
 from pipeline.base.clock import Clock
 from pipeline.base.deadline import within
 from pipeline.base.program import ProgramStopped, run_program
+from stages.deploy.request_auth import auth_of
 
 _MAX_RESPONSE = 2**20
 # A program that is killed is gone within this time.
@@ -144,7 +145,14 @@ def _response(condition: PromqlCondition, timeout: float) -> tuple[int, bytes]:
     import requests
 
     url = f"{condition.server.rstrip('/')}/api/v1/query"
-    with requests.post(url, data={"query": condition.promql}, timeout=timeout, stream=True) as response:
+    with requests.post(
+        url,
+        data={"query": condition.promql},
+        timeout=timeout,
+        allow_redirects=False,
+        auth=auth_of(url),
+        stream=True,
+    ) as response:
         return response.status_code, response.raw.read(_MAX_RESPONSE + 1, decode_content=True)
 
 

@@ -79,6 +79,21 @@ BeforeInstall:
     assert configuration.secret_names == {"TOKEN"}
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://ann:geheim@h:8443/x", "https://h:8443/x"),
+        ("https://ann:${secret:KEY}@[::1]/x", "https://[::1]/x"),
+        ("https://h/x?token=geheim&is=a=b&geheim#geheim", "https://h/x?token=…&is=…&…"),
+        ("https://h", "https://h"),
+        ("${secret:URL}", "${secret:URL}"),
+    ],
+)
+def test_a_url_is_shown_without_what_may_be_secret(url: str, shown: str) -> None:
+    """Events, the plan and errors have no user, no password and no value of the query."""
+    assert Hook.model_validate({"http": url}).describe() == f"GET {shown}"
+
+
 def test_variables_of_files(tmp_path: Path) -> None:
     """As for the release command. The variables of `environment` go before them."""
     (tmp_path / "hook.env").write_text("A=file\nB=file\n")

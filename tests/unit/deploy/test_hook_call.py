@@ -179,6 +179,14 @@ def test_a_server_that_is_not_there() -> None:
         call({"url": "http://user:${secret:KEY}@127.0.0.1:1/${secret:KEY}"}, secrets={"KEY": "s3cret"})
 
 
+def test_the_password_of_a_url_is_sent(server: Server) -> None:
+    """As other clients send it. No output shows it."""
+    lines = call({"url": f"http://ann:${{secret:KEY}}@{server.host}/x"}, secrets={"KEY": "p%40ss"})
+    ((_, path, headers, _),) = server.requests
+    assert (path, headers["authorization"]) == ("/x", "Basic YW5uOnBAc3M=")
+    assert lines == [f"GET {server.host}: succeeded"]
+
+
 def test_an_invalid_secret_is_not_shown(server: Server) -> None:
     """A header with a line break is refused before anything is sent."""
     with pytest.raises(StageFailed) as error:

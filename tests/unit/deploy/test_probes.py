@@ -91,12 +91,21 @@ def prometheus(answer: Callable[[str], tuple[int, bytes]]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with serving(Handler) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    """Run a server. Yields its port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def success(kind: str, result: object) -> tuple[int, bytes]:
@@ -143,6 +152,31 @@ def test_what_is_asked() -> None:
     with prometheus(lambda text: asked.append(text) or success("scalar", [1, "1"])) as server:
         query(promql(f"{server}/prefix/"))
     assert asked == ["/prefix/api/v1/query up{a='b'}"]
+
+
+def test_a_query_is_sent_to_its_server_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the password of the URL and no other, and not to where a redirect leads."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login other password other\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    seen: list[tuple[str, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append((self.path, self.headers["Authorization"]))
+            self.send_response(307)
+            self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with serving(Handler) as port:
+        for server in (f"127.0.0.1:{port}", f"ann:p%40ss@127.0.0.1:{port}"):
+            reason = "the response with status 307 is not one of Prometheus"
+            assert query(promql(f"http://{server}")) == Measurement(error=reason)
+    assert seen == [("/api/v1/query", None), ("/api/v1/query", "Basic YW5uOnBAc3M=")]
 
 
 def test_not_a_number() -> None:
