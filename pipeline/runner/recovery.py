@@ -14,7 +14,7 @@ from pipeline.runner.status import has_abandoned_work, is_held
 from pipeline.runner.submission import emit_run_state
 from pipeline.store.deployment_answers import Abort
 from pipeline.store.deployment_progress import ShiftPhase
-from pipeline.store.records import Deployment, Run, RunState, StageState
+from pipeline.store.records import Deployment, DeploymentState, Run, RunState, StageState
 from pipeline.store.store import Store
 
 # A run whose process has died this often is not queued again.
@@ -64,12 +64,21 @@ def recover(pipeline_context: PipelineContext, working: Collection[int] = (), *,
 def _close_aborted(pipeline_context: PipelineContext, run: Run, reason: str, abort: Abort) -> None:
     """Close a run whose deployment a user has aborted. In the queue, it would deploy again what was not wanted."""
     events, store = pipeline_context.events(run.number), pipeline_context.store
+    deployment = store.deployments.of_run(run.pipeline, run.number)
+    if deployment is None or deployment.state is DeploymentState.SUCCEEDED:
+        # The order came too late.
+        _close(pipeline_context, run, reason)
+        return
     events.emit(EventKind.RUN_INTERRUPTED, f"run {run.number} was {reason}")
-    state, code = RunState.ROLLED_BACK, ExitCode.ROLLED_BACK
-    if store.releases.active(run.pipeline) is None:
+    state, code, text = RunState.ROLLED_BACK, ExitCode.ROLLED_BACK, abort.reason
+    if deployment.state is DeploymentState.FAILED and deployment.reason != abort.reason:
+        state, code = RunState.ROLLBACK_FAILED, ExitCode.ROLLBACK_FAILED
+        text = f"{abort.reason}; the rollback failed: {deployment.reason}"
+    elif deployment.state is DeploymentState.FAILED or store.releases.active(run.pipeline) is None:
+        # Nothing had moved, or no release was there to return to.
         state, code = RunState.FAILED, ExitCode.FAILED
-    store.runs.finish(run.pipeline, run.number, state, abort.reason)
-    emit_outcome(events, run.number, state, abort.reason, code=int(code))
+    store.runs.finish(run.pipeline, run.number, state, text)
+    emit_outcome(events, run.number, state, text, code=int(code))
 
 
 def _is_held(store: Store, deployment: Deployment, abandoned: Collection[Run], *, holds: bool | None) -> bool:

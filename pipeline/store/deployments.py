@@ -64,6 +64,15 @@ class Deployments:
         row = self._db.row(_OPEN, pipeline)
         return deployment_from_row(row) if row else None
 
+    def of_run(self, pipeline: str, run: int) -> Deployment | None:
+        """Return the latest deployment of a run, open or over, or None."""
+        row = self._db.row(
+            "SELECT deployments.*, strategy FROM deployments LEFT JOIN deployment_strategies USING (pipeline, run) "
+            "WHERE pipeline=? AND run=? ORDER BY id DESC",
+            *(pipeline, run),
+        )
+        return deployment_from_row(row) if row else None
+
     def finish(
         self,
         deployment: Deployment,

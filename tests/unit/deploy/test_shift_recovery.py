@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 
 from pipeline.api import StageContext
-from pipeline.base.errors import PenstockError
+from pipeline.base.errors import PenstockError, StageFailed
 from pipeline.events import Event
+from pipeline.runner.deployment_answer import abort
 from pipeline.runner.local import Runner
 from pipeline.runner.status import PipelineStatus, has_abandoned_work
 from pipeline.store.queue import RunRequest
-from pipeline.store.records import RunState, Trigger
+from pipeline.store.records import DeploymentState, RunState, Trigger
+from stages.deploy.release_rollout import ReleaseRollout
 from tests.unit.deploy.shifts import Shop
 
 
@@ -115,6 +118,46 @@ def test_a_run_that_fails_before_deploy_undoes_it(context: StageContext, monkeyp
         assert [stage.name for stage in context.store.runs.stages("shop", run.number)] == ["source"]
         assert shares == [{"web": 10.0}]
         shop.assert_at_home("a")
+
+
+def test_an_aborted_deployment_that_cannot_be_undone(
+    shop: Shop, context: StageContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its run is recorded as one whose rollback has failed, and not as rolled back."""
+
+    def fail(*_: object) -> NoReturn:
+        raise StageFailed("the disk is full")
+
+    abort(context.store, "shop", "ann")
+    with monkeypatch.context() as patch:
+        patch.setattr(ReleaseRollout, "roll_out", fail)
+        shop.recover()
+    found = context.store.queue.run("shop", 2)
+    reason = "aborted by ann; the rollback failed: the disk is full"
+    assert (found.state, found.reason) == (RunState.ROLLBACK_FAILED, reason)
+    (finished,) = [event for event in shop.events if event.kind == "run.finished"]
+    assert (finished.fields["state"], finished.fields["code"]) == ("rollback_failed", 5)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "state"),
+    [
+        (DeploymentState.ROLLED_BACK, "aborted by ann", RunState.ROLLED_BACK),
+        (DeploymentState.FAILED, "aborted by ann", RunState.FAILED),
+        (DeploymentState.FAILED, "the disk is full", RunState.ROLLBACK_FAILED),
+        (DeploymentState.SUCCEEDED, "", RunState.QUEUED),
+    ],
+)
+def test_a_process_that_died_after_an_aborted_deployment(
+    shop: Shop, context: StageContext, outcome: DeploymentState, reason: str, state: RunState
+) -> None:
+    """Its run gets the outcome of the deployment. One that had succeeded before the order is no failure."""
+    abort(context.store, "shop", "ann")
+    row = context.store.deployments.open("shop")
+    assert row is not None
+    context.store.deployments.finish(row, outcome, reason)
+    shop.recover()
+    assert context.store.queue.run("shop", 2).state is state
 
 
 def test_a_newer_commit_does_not_interrupt_it(shop: Shop, context: StageContext) -> None:
