@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from pipeline.base.clock import Clock
 from pipeline.base.quantity import format_duration
@@ -46,7 +47,8 @@ class RollingBake:
         found = stored.of(service)
         is_known = found is not None and found.phase is ShiftPhase.BAKE
         progress = found if found and is_known else self._begun(service, bake_time)
-        self._watch = StepWatch(clock, judge, progress, stored.set, stored.bake_wait(progress, events, clock))
+        wait = stored.bake_wait(progress, events, clock)
+        self._watch = StepWatch(clock, judge, progress, stored.set, wait, partial(stored.was_promoted, service))
         if not is_known:
             stored.set(progress)
             name, bakes = f"{service} of release {release}", format_duration(bake_time)

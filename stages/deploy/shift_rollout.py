@@ -235,8 +235,11 @@ class ShiftRollout:
         self._report.began(progress)
 
     def _watched(self, progress: ServiceProgress) -> StepWatch:
-        wait = self._stored.bake_wait(progress, self._events, self._clock) if self._stored else None
-        return StepWatch(self._clock, self._judge, progress, self._store, wait)
+        if self._stored is None:
+            return StepWatch(self._clock, self._judge, progress, self._store)
+        wait = self._stored.bake_wait(progress, self._events, self._clock)
+        was_promoted = partial(self._stored.was_promoted, progress.service)
+        return StepWatch(self._clock, self._judge, progress, self._store, wait, was_promoted)
 
     def _at(self, phase: ShiftPhase, step: int) -> ServiceProgress:
         steps = self._plan.steps

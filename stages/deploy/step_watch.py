@@ -26,7 +26,8 @@ class StepWatch:
 
     Only time between two looks at both of which the release served counts. That leaves out the time before this process
     continued, while it was stopped, and while the machine slept. So a release bakes for at least the time that was
-    asked for. `judge` is called at the first look. `wait` lets a user end the bake time.
+    asked for. `judge` is called at the first look. `wait` lets a user end the bake time. `was_promoted` says whether
+    one has ended it in this step or an earlier one.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class StepWatch:
         progress: ServiceProgress,
         store: Callable[[ServiceProgress], None],
         wait: BakeWait | None = None,
+        was_promoted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._clock = clock
         self._judge = judge
         self._store = store
         self._wait = wait
+        self._was_promoted = was_promoted
         self.progress = progress
         """The step, with the time that it has served until now."""
         self._last: float | None = None
@@ -81,12 +84,12 @@ class StepWatch:
     def check_end(self) -> None:
         """Raise `ReleaseFailed` if the judge does not let the release pass at the end of its last bake time.
 
-        A user who has ended it does not wait for more requests.
+        A user who has ended a bake time does not wait for more requests.
         """
         found = self._judge().look()
         if found.alarm:
             raise ReleaseFailed(found.alarm)
-        if self._wait is not None and self._wait.is_promoted():
+        if self._was_promoted():
             return
         outcome = decide(found.verdicts, found.insufficient_data, bake_time_over=True)
         if outcome.action == "rollback":

@@ -28,6 +28,10 @@ class StoredProgress:
         """Store the progress of a service. On disk when this returns."""
         self._progress.set(self._deployment, progress)
 
+    def was_promoted(self, service: str) -> bool:
+        """Return whether a user has ended a bake time of a service, in this step or an earlier one."""
+        return self._answers is not None and self._answers.has_promoted_bake(self._deployment.id, service)
+
     def bake_wait(self, progress: ServiceProgress, events: Events, clock: Clock) -> BakeWait | None:
         """Return what lets a user end the bake time of a step. None without a bake time."""
         if self._answers is None or not progress.bake_time:

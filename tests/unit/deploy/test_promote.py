@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from pipeline.alarms.verdict import Verdict
 from pipeline.api import StageContext
 from pipeline.base.errors import ConfigError, RolledBack
 from pipeline.runner.deployment_answer import abort, promote
@@ -120,10 +121,11 @@ def test_a_promotion_without_a_process_is_found(shops: Shops, store: Store) -> N
     shop.assert_at_home("b")
 
 
-def test_a_promoted_release_needs_no_more_requests(shops: Shops, store: Store) -> None:
-    """With `insufficient_data: rollback`, the user has decided in place of the alarms."""
-    shop = shops(BLUE_GREEN)
-    shop.judgement = Judgement(insufficient_data="rollback")
+@pytest.mark.parametrize("strategy", [CANARY, BLUE_GREEN, ROLLING])
+def test_a_promoted_release_needs_no_more_requests(strategy: str, shops: Shops, store: Store) -> None:
+    """With `insufficient_data: rollback`, the user has decided in place of the alarms. The last step may be another."""
+    shop = shops(strategy)
+    shop.judgement = Judgement((Verdict("INSUFFICIENT_DATA", "few requests"),), insufficient_data="rollback")
     when_waiting(shop, store, lambda: promote(store, "shop", "ann"))
     assert took(shop, "b") <= LONG
     shop.assert_at_home("b")

@@ -56,6 +56,20 @@ def test_a_wait_that_is_over_is_not_promoted(store: Store, deployment: Deploymen
     assert store.deployment_answers.waiting("shop") == [later]
 
 
+def test_a_promoted_bake_time_is_remembered(store: Store, deployment: Deployment) -> None:
+    """It counts for the later steps of its service. A pause before the traffic does not."""
+    answers = store.deployment_answers
+    answers.promote(begin(store, deployment), "ann")
+    assert not answers.has_promoted_bake(deployment.id, "web")
+    bake = answers.begin(deployment.id, "web", "shift[0]", "the bake time at 10 %", FakeClock().now())
+    assert not answers.has_promoted_bake(deployment.id, "web")
+    answers.promote(bake, "ann")
+    answers.end(bake)
+    assert answers.has_promoted_bake(deployment.id, "web")
+    assert not answers.has_promoted_bake(deployment.id, "api")
+    assert not answers.has_promoted_bake(deployment.id + 1, "web")
+
+
 def test_another_process_finds_the_wait(tmp_path: Path) -> None:
     """A process that continues a deployment gets the start of the wait and the answer that was given meanwhile."""
     with Store(tmp_path / "db") as store:
