@@ -90,6 +90,21 @@ def shares(declaration: Declaration) -> Mapping[str, float]:
     return {group: alternate.share for group, alternate in _alternates(declaration)}
 
 
+def with_shares(declaration: Declaration, wanted: Mapping[str, float]) -> Declaration:
+    """Return a declaration whose alternate groups have other shares, by their target groups. Nothing else changes."""
+    return _with_actions(declaration, partial(_weighed, wanted=wanted))
+
+
+def _weighed(forward: Forward, *, wanted: Mapping[str, float]) -> Forward:
+    groups = tuple(
+        group.model_copy(update={"alternate": group.alternate.model_copy(update={"share": wanted[group.target_group]})})
+        if group.alternate and group.target_group in wanted
+        else group
+        for group in forward.target_groups
+    )
+    return forward.model_copy(update={"target_groups": groups})
+
+
 def _alternates(declaration: Declaration) -> Iterator[tuple[str, AlternateGroup]]:
     for _, _, listener in declaration.listeners():
         for action in _actions(listener):

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import NoReturn, Protocol, Self
 
 from pipeline.api import StageContext
+from pipeline.balancer.balancer import Balancer
 from pipeline.base.errors import (
     Cancelled,
     PenstockError,
@@ -25,6 +26,7 @@ from pipeline.store.records import DeploymentState, Release
 from stages.deploy.desired import active_replicas
 from stages.deploy.interruption import Interruption
 from stages.deploy.stored_progress import StoredProgress
+from stages.deploy.traffic_return import return_traffic
 
 
 class Rollout(Protocol):
@@ -75,6 +77,7 @@ class Deployment:
         self._restarts = restarts
         self._previous_replicas = active_replicas(context, active)
         self._decided = False
+        self._returned: tuple[str, ...] = ()
         self.is_resumed = is_resumed
         """Whether a process that died has begun it, and this one continues it."""
 
@@ -191,10 +194,22 @@ class Deployment:
         self._finish(DeploymentState.ROLLED_BACK, failure.message)
         raise _error_after(failure, self._active)
 
+    def return_traffic(self, balancer: Balancer) -> None:
+        """Give the previous release all requests again if it is all there. See `traffic_return`.
+
+        Call it as soon as the deployment has failed: reporting and storing that may fail too.
+        """
+        if self._active is not None:
+            spec = ReleaseSpec.parse(self._active.spec)
+            self._returned = return_traffic(balancer, self._row.pipeline, spec, self._previous_replicas)
+
     def undo(self) -> None:
-        """Store that it is being undone, before anything goes back. No process continues it from here on."""
+        """Store that it is being undone, before any container goes. No process continues it from here on."""
         self._context.store.progress.undo(self._row)
         self._context.store.deployment_answers.end_all(self._row.id)
+        for service in self._returned:
+            text = f"{service}: the previous target group gets all requests again"
+            self._context.events.emit(EventKind.SHIFT_RETURNED, text, service=service, share=0.0)
 
     def _changes_nothing(self) -> bool:
         """Return whether it deploys what is already active, so a rollback would change nothing."""

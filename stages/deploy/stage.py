@@ -256,6 +256,7 @@ class DockerDeploy:
                 if not deployment.is_resumed:
                     run_release_command(context, rollout.engine, release, spec)
             except PenstockError as error:
+                deployment.return_traffic(rollout.balancer)
                 failure = deployment.explain(error)
                 _report_failure(context, release, failure)
                 if active is not None and not deployment.is_resumed:
@@ -267,6 +268,7 @@ class DockerDeploy:
                     spec, release.number, replicas, cancelled=context.cancelled, restarts=restarts, stored=stored
                 )
             except PenstockError as error:
+                deployment.return_traffic(rollout.balancer)
                 failure = deployment.explain(error)
                 _report_failure(context, release, failure)
                 # The lines of a hook are in the log already.
@@ -305,6 +307,7 @@ def _taken_down(count: int, accessories: Collection[str]) -> str:
 def _undo(context: StageContext, deployment: Deployment) -> str:
     """Replace an interrupted release by the last good one."""
     active = context.store.releases.active(context.configuration.pipeline.name)
+    deployment.return_traffic(open_balancer(context.home.balancer))
     deployment.undo()
     with _rollout(context) as rollout:
         if active is None:

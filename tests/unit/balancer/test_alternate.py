@@ -10,7 +10,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.balancer import alternate as transform
-from pipeline.balancer.alternate import Alternate, alternate_name, shares, with_alternates, without_alternates
+from pipeline.balancer.alternate import (
+    Alternate,
+    alternate_name,
+    shares,
+    with_alternates,
+    with_shares,
+    without_alternates,
+)
 from pipeline.balancer.model import Declaration, SharedGroup
 from pipeline.balancer.model import alternate_group as model
 from pipeline.balancer.model.application.action import Action
@@ -125,6 +132,15 @@ def test_several_groups_are_divided_at_a_time(before: Declaration, one: float, o
     assert found == with_alternates(before, dict(reversed(both.items())))
     assert shares(found) == {"web": one, "api": other}
     assert with_alternates(found, {"api": Alternate(other)}) == with_alternates(before, {"api": Alternate(other)})
+
+
+@given(declarations(), tenths, tenths, tenths)
+def test_a_share_changes_alone(before: Declaration, one: float, other: float, later: float) -> None:
+    """It is what a new declaration would have, and a group without an alternate one gets none."""
+    assume(before.uses("web") and before.uses("api"))
+    found = with_shares(with_alternates(before, {"web": Alternate(one), "api": Alternate(other)}), {"web": later})
+    assert found == with_alternates(before, {"web": Alternate(later), "api": Alternate(other)})
+    assert with_shares(before, {"web": later}) == before
 
 
 def test_a_declaration_at_rest_is_the_same_object() -> None:

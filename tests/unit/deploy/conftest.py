@@ -23,7 +23,11 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     service = Service()
     monkeypatch.setattr(stage, "ReleaseRollout", lambda *_: service)
     monkeypatch.setattr(stage, "local_engine", lambda _: service.engine)
-    balancer = SimpleNamespace(check_deletion_protection=lambda _: None, waiting_after=lambda *_: service.waiting)
+    balancer = SimpleNamespace(
+        check_deletion_protection=lambda _: None,
+        waiting_after=lambda *_: service.waiting,
+        declaration=lambda _: None,
+    )
     monkeypatch.setattr(stage, "open_balancer", lambda _: balancer)
     monkeypatch.setattr(stage, "run_release_command", lambda *_: service.step("release command"))
     monkeypatch.setattr(stage, "prune", lambda *_, keep: service.step("prune"))

@@ -46,7 +46,10 @@ class Service:
         self.secrets = SimpleNamespace(resolve_all=dict)
         self.engine = FakeEngine()
         self.balancer = SimpleNamespace(
-            waiting_after=lambda *_: self.waiting, waiting_listeners=lambda _: self.waiting, check=lambda *_: None
+            waiting_after=lambda *_: self.waiting,
+            waiting_listeners=lambda _: self.waiting,
+            check=lambda *_: None,
+            declaration=lambda _: None,
         )
         self.waiting: list[WaitingListener] = []
 

@@ -11,8 +11,9 @@ import pytest
 
 from pipeline.alarms.verdict import Verdict
 from pipeline.api import StageContext
-from pipeline.base.errors import EngineFault, RolledBack
-from pipeline.store.deployment_progress import ShiftPhase
+from pipeline.base.errors import EngineFault, RolledBack, StoreFault
+from pipeline.events import Event
+from pipeline.store.deployment_progress import DeploymentProgress, ShiftPhase
 from stages.deploy.judge import Judgement
 from tests.unit.deploy.deployments import Killed
 from tests.unit.deploy.shifts import Shop
@@ -133,8 +134,7 @@ def test_an_alarm_rolls_back(shops: Shops) -> None:
     shop.assert_at_home("a")
     assert shop.shown_shares() == [10.0]
     kinds = [event.kind for event in shop.events]
-    after = kinds[kinds.index("rollback.started") :]
-    assert after.index("shift.returned") < after.index("target.draining")
+    assert kinds.index("shift.returned") < kinds.index("rollback.started") < kinds.index("target.draining")
 
 
 def test_too_few_requests_may_roll_back(shops: Shops) -> None:
@@ -191,6 +191,58 @@ def test_a_long_fault_of_the_engine_ends_the_deployment(shops: Shops) -> None:
         shop.deploy("b")
     shop.clock.advance(timedelta(minutes=1))
     shop.recover(holds=True)
+    shop.assert_at_home("a")
+
+
+def test_a_lasting_fault_takes_the_requests_back(shops: Shops) -> None:
+    """They need nothing but the balancer, so the new release has none while Docker is away."""
+    shop = shops()
+    shop.settings = ", deploy_timeout: 20s"
+    shop.at_look[5] = lambda: shop.engine_away(4000)
+    with pytest.raises(EngineFault, match="the engine is away"):
+        shop.deploy("b")
+    assert shop.shares() == {"web": 0.0}
+    shop.clock.advance(timedelta(hours=2))
+    shop.recover(holds=True)
+    shop.assert_at_home("a")
+
+
+@pytest.mark.parametrize("fault", ["undo", "event"])
+def test_a_failing_store_keeps_no_requests_away(fault: str, shops: Shops, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The requests are back at the previous release before the rollback is stored, and before it is reported."""
+    shop = shops()
+    shop.alarms["b"] = "http_5xx_ratio 12 %"
+
+    def full(*_: object) -> None:
+        raise StoreFault("the disk is full")
+
+    def is_full(event: Event) -> None:
+        if event.kind == "deployment.failed":
+            full()
+
+    with monkeypatch.context() as patched:
+        if fault == "undo":
+            patched.setattr(DeploymentProgress, "undo", full)
+        else:
+            patched.setattr(shop, "_die", is_full)
+        with pytest.raises(StoreFault, match="the disk is full"):
+            shop.deploy("b")
+    assert shop.shares() == {"web": 0.0}
+    shop.recover(holds=False)
+    shop.assert_at_home("a")
+
+
+def test_an_undo_by_recovery_takes_the_requests_back_first(shops: Shops) -> None:
+    """Also where no container can be listed yet, as while Docker starts with the machine."""
+    shop = shops()
+    shop.kill("b", "shift.step")
+    assert shop.shares() == {"web": 10.0}
+    shop.engine_away(3600)
+    with pytest.raises(EngineFault):
+        shop.recover(holds=False)
+    assert shop.shares() == {"web": 0.0}
+    shop.clock.advance(timedelta(hours=2))
+    shop.recover(holds=False)
     shop.assert_at_home("a")
 
 
