@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
 from pipeline.base.clock import Clock
-from pipeline.base.errors import Cancelled, SystemFault
+from pipeline.base.errors import Cancelled, StoreFault, SystemFault
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.events import Events
 from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
@@ -131,7 +132,9 @@ class ShiftRollout:
             return False
         if self._blind_since is None:
             self._blind_since = now
-            self._report.blind(fault.message, timeout)
+            # The fault may be a full disk, on which no event is stored.
+            with suppress(StoreFault):
+                self._report.blind(fault.message, timeout)
         return now - self._blind_since <= timeout.total_seconds()
 
     def _act(self) -> Move:
@@ -153,7 +156,6 @@ class ShiftRollout:
 
     def decide(self, seen: Observation) -> ShiftDecision:
         """Return what follows from an observation of the replicas."""
-        self._blind_since = None
         health, progress = self._targets.seen, self._watch.progress
         running = {replica.name for replica in seen.replicas if replica.is_running}
         observed = ShiftObservation(
@@ -168,6 +170,8 @@ class ShiftRollout:
             in_phase_for=timedelta(seconds=self._clock.monotonic() - self._entered_at),
         )
         observed = replace(observed, alarm=self._look(observed), baked=self._watch.progress.baked)
+        # Only now: a store that fails at each look of the watch is a fault that lasts.
+        self._blind_since = None
         return decide(observed, self._plan.steps, self._plan.desired)
 
     def _look(self, seen: ShiftObservation) -> str | None:

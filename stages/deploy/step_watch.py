@@ -62,13 +62,20 @@ class StepWatch:
             passed = min(timedelta(seconds=now - self._last), _LONGEST_GAP)
             self.progress = replace(self.progress, baked=self.progress.baked + passed)
         self._last = now if serves else None
-        if now - self._stored_at >= _STORE_INTERVAL.total_seconds():
-            self._stored_at = now
-            self._store(self.progress)
         if now - self._judged_at >= LOOK_INTERVAL.total_seconds():
             self._judged_at, self._alarm = now, self._judge().look().alarm
-            self._promote()
+        if self._alarm is None:
+            # A store that fails must hide no alarm, so it comes last.
+            self._keep(now)
         return self._alarm
+
+    def _keep(self, now: float) -> None:
+        """Store the served time now and then, and find out whether a user has ended the bake time."""
+        if now - self._stored_at >= _STORE_INTERVAL.total_seconds():
+            self._store(self.progress)
+            self._stored_at = now
+        if now == self._judged_at:
+            self._promote()
 
     def _promote(self) -> None:
         """Count the whole bake time as served once a user has ended it."""

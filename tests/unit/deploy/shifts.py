@@ -288,7 +288,8 @@ class _Judge:
         self._shop.at_look.get(self._shop.looks, lambda: None)()
         if self._shop.looks == self._shop.die_after_looks:
             raise Killed
-        return replace(self._shop.judgement, alarm=self._alarm)
+        found = self._shop.judgement
+        return replace(found, alarm=self._alarm or found.alarm)
 
 
 class _Hooks:

@@ -13,7 +13,8 @@ from pipeline.alarms.verdict import Verdict
 from pipeline.api import StageContext
 from pipeline.base.errors import EngineFault, RolledBack, StoreFault
 from pipeline.events import Event
-from pipeline.store.deployment_progress import DeploymentProgress, ShiftPhase
+from pipeline.store.deployment_progress import DeploymentProgress, ServiceProgress, ShiftPhase
+from pipeline.store.records import Deployment
 from stages.deploy.judge import Judgement
 from tests.unit.deploy.deployments import Killed
 from tests.unit.deploy.shifts import Shop
@@ -191,6 +192,63 @@ def test_a_long_fault_of_the_engine_ends_the_deployment(shops: Shops) -> None:
         shop.deploy("b")
     shop.clock.advance(timedelta(minutes=1))
     shop.recover(holds=True)
+    shop.assert_at_home("a")
+
+
+def test_a_warning_that_cannot_be_stored_ends_no_bake(shops: Shops, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full for a moment, in which Docker is away."""
+    shop = shops()
+    shop.at_look[5] = lambda: shop.engine_away(10)
+
+    def full(event: Event) -> None:
+        if event.kind == "deployment.warning":
+            raise StoreFault("the disk is full")
+
+    monkeypatch.setattr(shop, "_die", full)
+    shop.deploy("b")
+    shop.assert_at_home("b")
+
+
+def test_a_lasting_fault_of_the_store_ends_the_deployment(shops: Shops, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is one fault that lasts, with one warning, although the looks between two writes succeed."""
+    shop = shops(strategy="{type: canary, percent: 10, bake_time: 20h}")
+    shop.settings = ", deploy_timeout: 60s"
+    usual = DeploymentProgress.set
+    full: list[float] = []
+
+    def store(progress: DeploymentProgress, deployment: Deployment, value: ServiceProgress) -> None:
+        if full:
+            raise StoreFault("the disk is full")
+        usual(progress, deployment, value)
+
+    monkeypatch.setattr(DeploymentProgress, "set", store)
+    shop.at_look[3] = lambda: full.append(shop.clock.monotonic())
+    with pytest.raises(StoreFault, match="the disk is full"):
+        shop.deploy("b")
+    assert 60 <= shop.clock.monotonic() - full[0] <= 3600
+    warnings = [event.message for event in shop.events if "cannot be watched" in event.message]
+    assert warnings == ["web of release 2 cannot be watched, trying again for 1m: the disk is full"]
+    shop.assert_at_home("a")
+
+
+def test_an_alarm_counts_while_the_store_fails(shops: Shops, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The judge is asked although the served time cannot be stored."""
+    shop = shops(strategy="{type: canary, percent: 10, bake_time: 20h}")
+    usual = DeploymentProgress.set
+    faults: list[int] = []
+
+    def store(progress: DeploymentProgress, deployment: Deployment, value: ServiceProgress) -> None:
+        if shop.looks >= 3:
+            faults.append(shop.looks)
+            raise StoreFault("the disk is full")
+        usual(progress, deployment, value)
+
+    monkeypatch.setattr(DeploymentProgress, "set", store)
+    alarm = Judgement(alarm="http_5xx_ratio 12 %")
+    shop.at_look = dict.fromkeys(range(20, 40), lambda: setattr(shop, "judgement", alarm))
+    with pytest.raises(RolledBack, match="http_5xx_ratio 12 %"):
+        shop.deploy("b")
+    assert faults
     shop.assert_at_home("a")
 
 
