@@ -194,6 +194,8 @@ class ServiceRollout:
     ) -> ShiftRollout:
         strategy = spec.settings.strategy
         targets = self._targets.paired(alternate)
+        # A circuit breaker is for replicas that are replaced one for one. Nothing here counts its failures.
+        wanted = replace(wanted, failure_threshold=None)
         plan = ShiftPlan(
             service=self._name,
             strategy=strategy.type if strategy else "rolling",

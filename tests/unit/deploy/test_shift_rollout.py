@@ -304,6 +304,29 @@ def test_an_undo_by_recovery_takes_the_requests_back_first(shops: Shops) -> None
     shop.assert_at_home("a")
 
 
+def test_a_rollback_to_containers_that_exit_ends(shops: Shops, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also to a release with a circuit breaker. After the point of no return its containers have to start again."""
+    shop = shops(strategy="rolling")
+    shop.settings = ', restart: "no", circuit_breaker: {threshold: 3}'
+    shop.deploy("c")
+    shop.strategy, shop.settings = CANARY, ""
+    shop.kill("b", "shift.homing")
+    shop.events.clear()
+
+    def crash(event: Event) -> None:
+        if event.kind == "container.started":
+            shop.runtime.exit(str(event.fields["target"]), 3)
+            if len(shop.kinds("container.started")) > 20:
+                raise Killed
+
+    monkeypatch.setattr(shop, "_die", crash)
+    shop.recover(holds=False)
+    assert "exited with code 3" in next(e.message for e in shop.events if e.kind == "recovery.failed")
+    assert len(shop.kinds("container.started")) <= shop.replicas
+    assert shop.images() == ["sha256:b"] * shop.replicas
+    assert shop.shares() == {"web": 100.0}
+
+
 def test_hooks_run_in_their_order(shops: Shops) -> None:
     """Each hook runs at its moment, with the share of that moment."""
     shop = shops(strategy="{type: blue_green, bake_time: 5s, test_traffic: {header: {name: X-Release, value: next}}}")
