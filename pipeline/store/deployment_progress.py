@@ -35,6 +35,7 @@ class ServiceProgress:
 
     `step` counts the steps of its strategy from 0, of `steps`. `share` is the percentage of requests that the new
     release gets in this step, for `bake_time`, of which `baked` is over. `since` is the start of the step.
+    `hooks_done` is the last event of the life cycle whose hooks have all succeeded, empty before the first.
     """
 
     service: str
@@ -46,6 +47,7 @@ class ServiceProgress:
     share: float = 0.0
     bake_time: timedelta = timedelta(0)
     baked: timedelta = timedelta(0)
+    hooks_done: str = ""
 
     def describe(self) -> str:
         """Return where the deployment is, as the predicate of a sentence about the service."""
@@ -117,6 +119,7 @@ class DeploymentProgress:
             "share": progress.share,
             "bake_time": progress.bake_time.total_seconds(),
             "baked": progress.baked.total_seconds(),
+            "hooks_done": progress.hooks_done,
         }
         columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
         changes = ", ".join(f"{name}=:{name}" for name in list(values)[3:])
@@ -160,4 +163,5 @@ def _from_row(row: sqlite3.Row) -> ServiceProgress:
         share=row["share"],
         bake_time=timedelta(seconds=row["bake_time"]),
         baked=timedelta(seconds=row["baked"]),
+        hooks_done=row["hooks_done"],
     )

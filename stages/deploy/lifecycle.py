@@ -11,11 +11,17 @@ from pipeline.config.service_spec import ServiceSpec
 class Lifecycle(Protocol):
     """Runs the hooks of one deployment of a service.
 
-    A deployment that continues after a kill comes to the last moment again.
+    A deployment that continues after a kill comes to the moment again in which the process died.
     """
 
     def run(self, event: LifecycleEvent) -> None:
         """Run the hook of a moment. Raises `StageFailed`, which rolls back, and `Cancelled`."""
+
+
+def is_done(event: LifecycleEvent, last: str) -> bool:
+    """Return whether the hooks of an event have run, when those of `last` were the last ones, or none if empty."""
+    order = list(LifecycleEvent)
+    return bool(last) and order.index(event) <= order.index(LifecycleEvent(last))
 
 
 class NoHooks:

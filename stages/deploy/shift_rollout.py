@@ -18,7 +18,7 @@ from stages.deploy.alternate_group import AlternateGroup
 from stages.deploy.decision import Decision, DesiredState, Observation
 from stages.deploy.executor import ReleaseFailed, RolloutExecutor
 from stages.deploy.judge import Judge, NoJudge
-from stages.deploy.lifecycle import Lifecycle, LifecycleEvent, NoHooks
+from stages.deploy.lifecycle import Lifecycle, LifecycleEvent, NoHooks, is_done
 from stages.deploy.paired_targets import PairedTargets
 from stages.deploy.replicas import ReplicaSet
 from stages.deploy.shift_report import ShiftReport
@@ -76,6 +76,7 @@ class ShiftRollout:
         self._judge = judge
         self._hooks = hooks or NoHooks()
         self._report = ShiftReport(events, plan.service, plan.spec.release, alternate.name, plan.steps)
+        self._hooks_done = ""
         self._blind_since: float | None = None
         self._entered_at = clock.monotonic()
         self._watch = self._watched(self._at(ShiftPhase.UNDO, 0))
@@ -85,6 +86,7 @@ class ShiftRollout:
         found = self._stored.of(self._plan.service) if self._stored else None
         if found is None:
             self._hooks.run(LifecycleEvent.BEFORE_INSTALL)
+            self._hooks_done = LifecycleEvent.BEFORE_INSTALL
             self._begin(ShiftPhase.INSTALL, 0)
         else:
             self._resume(found)
@@ -101,11 +103,12 @@ class ShiftRollout:
             self._carry_out(self._next_move())
 
     def _resume(self, found: ServiceProgress) -> None:
+        self._hooks_done = found.hooks_done
         self._watch = self._watched(found)
         self._report.resumed(found)
         # The process may have died in the hook.
         if found.phase is ShiftPhase.SHIFT and self._alternate.share == found.share == _ALL:
-            self._hooks.run(LifecycleEvent.AFTER_ALLOW_TRAFFIC)
+            self._run_hooks(LifecycleEvent.AFTER_ALLOW_TRAFFIC)
 
     def _until_finished(self) -> None:
         while (move := self._next_move()).type is not MoveType.FINISH:
@@ -215,19 +218,27 @@ class ShiftRollout:
         self._alternate.set_share(share)
         self._report.shifted(self._watch.progress, share)
         if self._watch.progress.phase is ShiftPhase.SHIFT and share == _ALL:
-            self._hooks.run(LifecycleEvent.AFTER_ALLOW_TRAFFIC)
+            self._run_hooks(LifecycleEvent.AFTER_ALLOW_TRAFFIC)
 
     def _end_phase(self, move: Move) -> None:
         """Do what ends a phase, before the next one is stored."""
         if self._watch.progress.phase is ShiftPhase.INSTALL:
             self._report.installed()
-            self._hooks.run(LifecycleEvent.AFTER_INSTALL)
+            self._run_hooks(LifecycleEvent.AFTER_INSTALL)
             if self._plan.has_test_traffic:
-                self._hooks.run(LifecycleEvent.AFTER_ALLOW_TEST_TRAFFIC)
+                self._run_hooks(LifecycleEvent.AFTER_ALLOW_TEST_TRAFFIC)
             # Before the health of the release is decided about, because a hook may take hours.
-            self._hooks.run(LifecycleEvent.BEFORE_ALLOW_TRAFFIC)
+            self._run_hooks(LifecycleEvent.BEFORE_ALLOW_TRAFFIC)
         if move.phase is ShiftPhase.RETIRE:
             self._watch.check_end()
+
+    def _run_hooks(self, event: LifecycleEvent) -> None:
+        """Run the hooks of an event, unless a process that has died has done so."""
+        if not is_done(event, self._hooks_done):
+            self._hooks.run(event)
+            self._hooks_done = event
+            self._watch.progress = replace(self._watch.progress, hooks_done=event)
+            self._store(self._watch.progress)
 
     def _begin(self, phase: ShiftPhase, step: int) -> None:
         """Store the next phase or step, before anything is done for it."""
@@ -257,6 +268,7 @@ class ShiftRollout:
             steps=len(steps),
             share=baking.percent if baking else 0.0 if phase is ShiftPhase.INSTALL else _ALL,
             bake_time=baking.bake_time if baking else timedelta(0),
+            hooks_done=self._hooks_done,
         )
 
     def _store(self, progress: ServiceProgress) -> None:

@@ -14,6 +14,7 @@ CREATE TABLE deployment_progress (
   share REAL NOT NULL,
   bake_time REAL NOT NULL,
   baked REAL NOT NULL,
+  hooks_done TEXT NOT NULL,
   PRIMARY KEY (pipeline, deployment, service)
 ) WITHOUT ROWID;
 

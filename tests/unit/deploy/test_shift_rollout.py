@@ -363,6 +363,24 @@ def test_a_hook_in_which_a_process_dies_runs_again(shops: Shops) -> None:
     shop.assert_at_home("b")
 
 
+def test_hooks_that_have_succeeded_do_not_run_again(shops: Shops) -> None:
+    """Only the event in which the process died is repeated, and none if it died in a bake time."""
+    shop = shops(strategy="{type: blue_green, bake_time: 600s}")
+    shop.dying_hook = "BeforeAllowTraffic"
+    with pytest.raises(Killed):
+        shop.deploy("b")
+    shop.hooked.clear()
+    shop.die_after_looks = 20
+    with pytest.raises(Killed):
+        shop.deploy("b")
+    assert [event for event, _ in shop.hooked] == ["BeforeAllowTraffic", "AfterAllowTraffic"]
+    shop.hooked.clear()
+    shop.die_after_looks = None
+    shop.deploy("b")
+    assert shop.hooked == []
+    shop.assert_at_home("b")
+
+
 @pytest.mark.parametrize("command", ["rollback", "scale", "restart", "down"])
 def test_other_commands_undo_a_killed_deployment(command: str, shops: Shops) -> None:
     """They start from the active release."""
