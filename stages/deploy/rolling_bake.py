@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -15,6 +16,7 @@ from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
 from stages.deploy.decision import Decision, DesiredState, Observation, Strategy
 from stages.deploy.executor import ReleaseFailed
 from stages.deploy.judge import Judge
+from stages.deploy.lifecycle import Lifecycle, LifecycleEvent, is_done
 from stages.deploy.step_watch import LOOK_INTERVAL, StepWatch
 from stages.deploy.stored_progress import StoredProgress
 
@@ -22,7 +24,8 @@ from stages.deploy.stored_progress import StoredProgress
 class RollingBake:
     """A strategy that keeps the replicas of another one, and converges when the bake time is over.
 
-    Its progress is stored, so a process that continues waits for what is left.
+    Its progress is stored when it is made, so a process that continues knows of it, and waits for what is left. `begin`
+    runs the last hooks.
     """
 
     def __init__(
@@ -51,13 +54,30 @@ class RollingBake:
         self._watch = StepWatch(clock, judge, progress, stored.set, wait, partial(stored.was_promoted, service))
         if not is_known:
             stored.set(progress)
-            name, bakes = f"{service} of release {release}", format_duration(bake_time)
-            text = f"{name} has replaced all containers, and bakes for {bakes}"
-            events.emit(EventKind.BAKE_STARTED, text, service=service, release=release)
 
     def _begun(self, service: str, bake_time: timedelta) -> ServiceProgress:
-        since = self._clock.now()
-        return ServiceProgress(service, "rolling", ShiftPhase.BAKE, since, steps=1, share=100.0, bake_time=bake_time)
+        return ServiceProgress(
+            service,
+            "rolling",
+            ShiftPhase.BAKE,
+            self._clock.now(),
+            steps=1,
+            share=100.0,
+            bake_time=bake_time,
+            hooks_done=LifecycleEvent.BEFORE_INSTALL,
+        )
+
+    def begin(self, hooks: Lifecycle) -> None:
+        """Run the hooks after all replicas are replaced, unless a process that has died has done so."""
+        progress, event = self._watch.progress, LifecycleEvent.AFTER_ALLOW_TRAFFIC
+        if is_done(event, progress.hooks_done):
+            return
+        hooks.run(event)
+        self._watch.progress = replace(progress, hooks_done=event)
+        self._stored.set(self._watch.progress)
+        name, bakes = f"{progress.service} of release {self._release}", format_duration(progress.bake_time)
+        text = f"{name} has replaced all containers, and bakes for {bakes}"
+        self._events.emit(EventKind.BAKE_STARTED, text, service=progress.service, release=self._release)
 
     def decide(self, seen: Observation, desired: DesiredState) -> Decision:
         """Return the next actions. Raises `ReleaseFailed` if the judge has found an alarm."""

@@ -139,7 +139,8 @@ class ServiceRollout:
         # Those of a service that was done before a kill have run.
         is_new = stored is not None and (found is None or found.phase is not ShiftPhase.DONE)
         hooks = self._hooks(spec, release) if is_new else NoHooks()
-        hooks.run(LifecycleEvent.BEFORE_INSTALL)
+        if found is None:
+            hooks.run(LifecycleEvent.BEFORE_INSTALL)
         if moving:
             moving.join(self._pipeline)
         replica_set = self._replica_set(moving or self._targets.present)
@@ -158,9 +159,11 @@ class ServiceRollout:
         executor(strategy=self.strategy).run()
         if moving:
             moving.leave(self._pipeline, partial(_pause, cancelled))
-        hooks.run(LifecycleEvent.AFTER_ALLOW_TRAFFIC)
         bake = None if stored is None else self._bake(spec, release, stored, cancelled, was_current=was_current)
-        if bake is not None:
+        if bake is None:
+            hooks.run(LifecycleEvent.AFTER_ALLOW_TRAFFIC)
+        else:
+            bake.begin(hooks)
             executor(strategy=bake, wait=bake.wait).run()
             bake.finish()
 

@@ -517,6 +517,29 @@ def test_a_rolling_deployment_bakes(shops: Shops) -> None:
     shop.assert_at_home("c")
 
 
+def test_a_rolling_deployment_that_dies_in_a_hook_bakes(shops: Shops) -> None:
+    """The next process finds all containers replaced, and watches them nevertheless. No other hook runs again."""
+    shop = shops(strategy="{type: rolling, bake_time: 60s}")
+    shop.hooked.clear()
+    shop.dying_hook = "AfterAllowTraffic"
+    with pytest.raises(Killed):
+        shop.deploy("b")
+    assert [event for event, _ in shop.hooked] == ["BeforeInstall", "AfterAllowTraffic"]
+    shop.hooked.clear()
+    shop.recover(holds=True)
+    shop.die_after_looks = shop.looks + 20
+    with pytest.raises(Killed):
+        shop.deploy("b")
+    assert [event for event, _ in shop.hooked] == ["AfterAllowTraffic"]
+    assert shop.kinds("bake.") == ["bake.started"]
+    shop.die_after_looks = None
+    shop.recover(holds=True)
+    shop.deploy("b")
+    assert [event for event, _ in shop.hooked] == ["AfterAllowTraffic"]
+    assert shop.kinds("bake.") == ["bake.started", "bake.finished"]
+    shop.assert_at_home("b")
+
+
 def test_a_killed_bake_of_a_rolling_deployment_is_undone(shops: Shops) -> None:
     """`pipeline recover` rolls back to the previous release."""
     shop = shops(strategy="{type: rolling, bake_time: 60s}")
