@@ -9,12 +9,14 @@ from datetime import timedelta
 from functools import partial
 
 from pipeline.base.clock import Clock
+from pipeline.base.errors import SystemFault
 from pipeline.base.quantity import format_duration
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
 from stages.deploy.decision import Decision, DesiredState, Observation, Strategy
 from stages.deploy.executor import ReleaseFailed
+from stages.deploy.fault_wait import FaultWait
 from stages.deploy.judge import Judge
 from stages.deploy.lifecycle import Lifecycle, LifecycleEvent, is_done
 from stages.deploy.step_watch import LOOK_INTERVAL, StepWatch
@@ -34,6 +36,7 @@ class RollingBake:
         service: str,
         release: int,
         bake_time: timedelta,
+        fault_timeout: timedelta,
         *,
         clock: Clock,
         cancelled: threading.Event,
@@ -52,6 +55,7 @@ class RollingBake:
         progress = found if found and is_known else self._begun(service, bake_time)
         wait = stored.bake_wait(progress, events, clock)
         self._watch = StepWatch(clock, judge, progress, stored.set, wait, partial(stored.was_promoted, service))
+        self._faults = FaultWait(f"{service} of release {release}", fault_timeout, events, clock)
         if not is_known:
             stored.set(progress)
 
@@ -79,11 +83,22 @@ class RollingBake:
         text = f"{name} has replaced all containers, and bakes for {bakes}"
         self._events.emit(EventKind.BAKE_STARTED, text, service=progress.service, release=self._release)
 
+    def run(self, execute: Callable[[], None]) -> None:
+        """Execute the rollout of this strategy until the bake time is over. A short fault does not end it."""
+        while True:
+            try:
+                return execute()
+            except SystemFault as fault:
+                if not self._faults.continues(fault):
+                    raise
+            self._clock.wait(self._cancelled, LOOK_INTERVAL)
+
     def decide(self, seen: Observation, desired: DesiredState) -> Decision:
         """Return the next actions. Raises `ReleaseFailed` if the judge has found an alarm."""
         found = self._rolling.decide(seen, desired)
         healthy = sum(replica.healthy and replica.template == desired.template for replica in seen.replicas)
         alarm = self._watch.look(serves=healthy >= max(1, desired.min_healthy))
+        self._faults.is_over()
         if alarm:
             raise ReleaseFailed(alarm)
         return found if not self._watch.left else Decision(found.actions, found.failure, counted=found.counted)

@@ -164,7 +164,8 @@ class ServiceRollout:
             hooks.run(LifecycleEvent.AFTER_ALLOW_TRAFFIC)
         else:
             bake.begin(hooks)
-            executor(strategy=bake, wait=bake.wait).run()
+            # One executor for the whole time, because it counts failures for the circuit breaker.
+            bake.run(executor(strategy=bake, wait=bake.wait).run)
             bake.finish()
 
     def _bake(
@@ -179,6 +180,7 @@ class ServiceRollout:
             self._name,
             release,
             strategy.bake_time,
+            spec.settings.deploy_timeout,
             clock=self._context.clock,
             cancelled=cancelled,
             events=self._context.events,

@@ -60,11 +60,6 @@ class ShiftReport:
             text = f"{self._name} gets {share:g} % of the requests, step {progress.step + 1} of {progress.steps}"
             self._emit(EventKind.SHIFT_STEP, text + _baking(progress.bake_time), progress)
 
-    def blind(self, reason: str, timeout: timedelta) -> None:
-        """Report a fault while a step bakes, which may end by itself."""
-        text = f"{self._name} cannot be watched, trying again for {format_duration(timeout)}: {reason}"
-        self._events.emit(EventKind.DEPLOYMENT_WARNING, text)
-
     def dropped(self) -> None:
         """Report that nothing is left of the alternate group."""
         self._emit(EventKind.SHIFT_REMOVED, f"target group {self._alternate} is removed")

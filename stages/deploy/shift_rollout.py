@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
 from pipeline.base.clock import Clock
-from pipeline.base.errors import Cancelled, StoreFault, SystemFault
+from pipeline.base.errors import Cancelled, SystemFault
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.events import Events
 from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
 from stages.deploy.alternate_group import AlternateGroup
 from stages.deploy.decision import Decision, DesiredState, Observation
 from stages.deploy.executor import ReleaseFailed, RolloutExecutor
+from stages.deploy.fault_wait import FaultWait
 from stages.deploy.judge import Judge, NoJudge
 from stages.deploy.lifecycle import Lifecycle, LifecycleEvent, NoHooks, is_done
 from stages.deploy.paired_targets import PairedTargets
@@ -77,7 +77,8 @@ class ShiftRollout:
         self._hooks = hooks or NoHooks()
         self._report = ShiftReport(events, plan.service, plan.spec.release, alternate.name, plan.steps)
         self._hooks_done = ""
-        self._blind_since: float | None = None
+        name = f"{plan.service} of release {plan.spec.release}"
+        self._faults = FaultWait(name, plan.desired.deploy_timeout, events, clock)
         self._entered_at = clock.monotonic()
         self._watch = self._watched(self._at(ShiftPhase.UNDO, 0))
 
@@ -115,30 +116,14 @@ class ShiftRollout:
             self._carry_out(move)
 
     def _next_move(self) -> Move:
-        """Act on replicas until a move is due.
-
-        While a step bakes, nothing has to be done. So a fault of Docker or of the balancer, such as a restart of
-        `dockerd`, ends it only if it lasts for `deploy_timeout`.
-        """
+        """Act on replicas until a move is due. A short fault ends no step that bakes."""
         while True:
             try:
                 return self._act()
             except SystemFault as fault:
-                if not self._may_wait(fault):
+                if not self._is_baking or not self._faults.continues(fault):
                     raise
             self._clock.wait(self._cancelled, LOOK_INTERVAL)
-
-    def _may_wait(self, fault: SystemFault) -> bool:
-        """Return whether a fault may end by itself. Reports it when it begins."""
-        now, timeout = self._clock.monotonic(), self._plan.desired.deploy_timeout
-        if not self._is_baking:
-            return False
-        if self._blind_since is None:
-            self._blind_since = now
-            # The fault may be a full disk, on which no event is stored.
-            with suppress(StoreFault):
-                self._report.blind(fault.message, timeout)
-        return now - self._blind_since <= timeout.total_seconds()
 
     def _act(self) -> Move:
         self._targets.is_shifting = self._watch.progress.phase not in (ShiftPhase.HOME, ShiftPhase.UNDO)
@@ -174,7 +159,7 @@ class ShiftRollout:
         )
         observed = replace(observed, alarm=self._look(observed), baked=self._watch.progress.baked)
         # Only now: a store that fails at each look of the watch is a fault that lasts.
-        self._blind_since = None
+        self._faults.is_over()
         return decide(observed, self._plan.steps, self._plan.desired)
 
     def _look(self, seen: ShiftObservation) -> str | None:

@@ -170,11 +170,12 @@ def test_a_bake_time_lasts_over_kills(shops: Shops) -> None:
     shop.assert_at_home("b")
 
 
-def test_a_short_fault_of_the_engine_ends_no_bake(shops: Shops) -> None:
-    """Docker is away for a moment while a canary bakes. Nothing has to be done, so the deployment waits."""
-    shop = shops()
+@pytest.mark.parametrize("strategy", [CANARY, "{type: rolling, bake_time: 30s}"])
+def test_a_short_fault_of_the_engine_ends_no_bake(strategy: str, shops: Shops) -> None:
+    """Docker is away for a moment while a release bakes. Nothing has to be done, so the deployment waits."""
+    shop = shops(strategy=strategy)
     shop.settings = ", deploy_timeout: 20s"
-    shop.at_look[5] = lambda: shop.engine_away(15)
+    shop.at_look[shop.looks + 5] = lambda: shop.engine_away(15)
     shop.deploy("b")
     shop.assert_at_home("b")
     warnings = [event.message for event in shop.events if event.kind == "deployment.warning"]
@@ -183,11 +184,12 @@ def test_a_short_fault_of_the_engine_ends_no_bake(shops: Shops) -> None:
     ]
 
 
-def test_a_long_fault_of_the_engine_ends_the_deployment(shops: Shops) -> None:
+@pytest.mark.parametrize("strategy", [CANARY, "{type: rolling, bake_time: 30s}"])
+def test_a_long_fault_of_the_engine_ends_the_deployment(strategy: str, shops: Shops) -> None:
     """After deploy_timeout it is rolled back, which the next command completes if the fault lasts."""
-    shop = shops()
+    shop = shops(strategy=strategy)
     shop.settings = ", deploy_timeout: 20s"
-    shop.at_look[5] = lambda: shop.engine_away(40)
+    shop.at_look[shop.looks + 5] = lambda: shop.engine_away(40)
     with pytest.raises(EngineFault, match="the engine is away"):
         shop.deploy("b")
     shop.clock.advance(timedelta(minutes=1))
