@@ -214,8 +214,17 @@ class ShiftRollout:
                 self._run_hooks(LifecycleEvent.AFTER_ALLOW_TEST_TRAFFIC)
             # Before the health of the release is decided about, because a hook may take hours.
             self._run_hooks(LifecycleEvent.BEFORE_ALLOW_TRAFFIC)
-        if move.phase is ShiftPhase.RETIRE:
+        if self._watch.progress.phase is ShiftPhase.SHIFT:
+            self._judge_step(is_last=move.phase is ShiftPhase.RETIRE)
+
+    def _judge_step(self, *, is_last: bool) -> None:
+        """Let the judge end a step. It wants enough requests at the end of the last bake time, before more may come."""
+        steps = self._plan.steps
+        deciding = max((number for number, step in enumerate(steps) if step.bake_time), default=len(steps) - 1)
+        if self._watch.progress.step == deciding:
             self._watch.check_end()
+        elif is_last:
+            self._watch.check_alarm()
 
     def _run_hooks(self, event: LifecycleEvent) -> None:
         """Run the hooks of an event, unless a process that has died has done so."""

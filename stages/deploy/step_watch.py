@@ -88,6 +88,11 @@ class StepWatch:
         if self._wait is not None:
             self._wait.end()
 
+    def check_alarm(self) -> None:
+        """Raise `ReleaseFailed` if the judge has found an alarm by now."""
+        if alarm := self._judge().look().alarm:
+            raise ReleaseFailed(alarm)
+
     def check_end(self) -> None:
         """Raise `ReleaseFailed` if the judge does not let the release pass at the end of its last bake time.
 

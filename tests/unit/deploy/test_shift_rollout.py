@@ -139,12 +139,12 @@ def test_an_alarm_rolls_back(shops: Shops) -> None:
 
 
 def test_too_few_requests_may_roll_back(shops: Shops) -> None:
-    """At the end of the last bake time the judge may want more requests than there were."""
+    """At the end of the last bake time the judge may want more requests. The share is not raised then."""
     shop = shops()
     shop.judgement = Judgement((Verdict("INSUFFICIENT_DATA", "3 requests"),), insufficient_data="rollback")
     with pytest.raises(RolledBack, match="3 requests; release 1"):
         shop.deploy("b")
-    assert shop.shown_shares() == [10.0, 100.0]
+    assert shop.shown_shares() == [10.0]
     shop.assert_at_home("a")
 
 
