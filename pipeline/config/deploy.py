@@ -98,8 +98,13 @@ class Deploy(ServiceSettings):
     def all_replicas(self) -> dict[str, int]:
         """Return the declared number of replicas of each service: with `scaling`, `min` by default. Jobs have none."""
         scaling = self.all_scaling()
-        defaults = {name: scaling[name].min if name in scaling else 1 for name in self._replicated()}
-        return {name: self._set_replicas(name) or default for name, default in defaults.items()}
+        found = {}
+        for name in self._replicated():
+            replicas = self._set_replicas(name)
+            default = scaling[name].min if name in scaling else 1
+            # A service of ECS may have 0.
+            found[name] = default if replicas is None else replicas
+        return found
 
     def all_scaling(self) -> dict[str, ScalingPolicy]:
         """Return the policy of each service whose number of replicas is scaled automatically."""

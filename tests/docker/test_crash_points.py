@@ -29,7 +29,7 @@ SAMPLE = {
         Point("before", "worker.sock set server", 9),
     ),
     "rollback": (
-        Point("after", "commit insert deployments", 1),
+        Point("after", "commit insert deployments insert deployment_strategies", 1),
         Point("before", "fsync balancer/registry.json", 3),
     ),
     "renewal": (

@@ -52,7 +52,7 @@ def test_scaling_alone_makes_no_release(few: int, many: int) -> None:
     ]
     specs = [ReleaseSpec.of(each, image_id="i", image_tag="t", sha="s", subject="") for each in found]
     assert specs[0] == specs[1]
-    assert [each.pipeline.deploy.replicas for each in found] == [few, many]
+    assert [each.pipeline.deploy.all_replicas() for each in found] == [{"web": few}, {"web": many}]
 
 
 @pytest.mark.parametrize(("threshold", "limit"), [(None, None), ("50%", 3), ("80%", 4), (7, 7)])
