@@ -26,8 +26,8 @@ _BLOCK = 65536
 _MAX_LINE = 65536
 # For the output that is left when the program has exited.
 _LAST_OUTPUT_SECONDS = 2.0
-# A program that is killed is gone within this time, unless it may not be killed.
-_KILL_SECONDS = 5.0
+KILL_SECONDS = 5.0
+"""A program that is killed is gone within this time, unless it may not be killed."""
 
 
 class HostCommand:
@@ -166,7 +166,7 @@ class HostCommand:
 def _kill(process: subprocess.Popen[bytes]) -> None:
     _signal(process, signal.SIGKILL)
     with suppress(subprocess.TimeoutExpired):
-        process.wait(_KILL_SECONDS)
+        process.wait(KILL_SECONDS)
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -145,7 +145,7 @@ class Shop:
         return load(file)
 
     def _pipeline_context(self) -> PipelineContext:
-        listeners = [self.events.append, self._die]
+        listeners = [self.events.append, self.die]
         return PipelineContext(
             self._context.home, self.configuration(), self._context.store, listeners, clock=self.clock
         )
@@ -164,10 +164,11 @@ class Shop:
     def _new_events(self) -> Events:
         events = Events("shop", 1)
         events.subscribe(self.events.append)
-        events.subscribe(self._die)
+        events.subscribe(self.die)
         return events
 
-    def _die(self, event: Event) -> None:
+    def die(self, event: Event) -> None:
+        """Raise `Killed` at the event at which the process is to die."""
         if self.kill_at and event.kind == self.kill_at[0]:
             kind, left = self.kill_at
             self.kill_at = (kind, left - 1)

@@ -191,7 +191,7 @@ def test_a_program_that_may_not_be_killed(monkeypatch: pytest.MonkeyPatch) -> No
         raise PermissionError
 
     run = Run()
-    monkeypatch.setattr(host_command, "_KILL_SECONDS", 0.1)
+    monkeypatch.setattr(host_command, "KILL_SECONDS", 0.1)
     monkeypatch.setattr(os, "killpg", refuse)
     code = "import os, time; print(os.getpid(), flush=True); time.sleep(1000)"
     with pytest.raises(StageFailed, match="the hook was still running after 2s and cannot be stopped"):

@@ -206,7 +206,7 @@ def test_a_warning_that_cannot_be_stored_ends_no_bake(shops: Shops, monkeypatch:
         if event.kind == "deployment.warning":
             raise StoreFault("the disk is full")
 
-    monkeypatch.setattr(shop, "_die", full)
+    monkeypatch.setattr(shop, "die", full)
     shop.deploy("b")
     shop.assert_at_home("b")
 
@@ -284,7 +284,7 @@ def test_a_failing_store_keeps_no_requests_away(fault: str, shops: Shops, monkey
         if fault == "undo":
             patched.setattr(DeploymentProgress, "undo", full)
         else:
-            patched.setattr(shop, "_die", is_full)
+            patched.setattr(shop, "die", is_full)
         with pytest.raises(StoreFault, match="the disk is full"):
             shop.deploy("b")
     assert shop.shares() == {"web": 0.0}
@@ -321,7 +321,7 @@ def test_a_rollback_to_containers_that_exit_ends(shops: Shops, monkeypatch: pyte
             if len(shop.kinds("container.started")) > 20:
                 raise Killed
 
-    monkeypatch.setattr(shop, "_die", crash)
+    monkeypatch.setattr(shop, "die", crash)
     shop.recover(holds=False)
     assert "exited with code 3" in next(e.message for e in shop.events if e.kind == "recovery.failed")
     assert len(shop.kinds("container.started")) <= shop.replicas
