@@ -32,10 +32,12 @@ from pipeline.http.scaling_report import scaling_responses
 from pipeline.http.status_text import StatusText, Text
 from pipeline.runner.engine_view import EngineView, Restarts
 from pipeline.runner.status import PipelineStatus
+from pipeline.store.deployment_progress import ShiftPhase
 from pipeline.store.records import Release, Run
 from pipeline.store.store import Store
 
 # Of a longer queue, the first runs and the last one are shown.
+_INTERRUPTED = "a run or a deployment was interrupted"
 _MAX_SHOWN = 10
 
 
@@ -163,7 +165,7 @@ class StatusReport:
         yield from map(_describe_restarts, self._restarts)
         if self._accessories:
             yield from ((text,) for text in self._accessories.text)
-        yield from ((text if status.served else f"{text}: run `pipeline recover`",) for text in self._broken)
+        yield from ((text if status.served else f"{text}: {_remedy(text, status)}",) for text in self._broken)
         yield from ((text,) for text in self._blocked)
         yield from (_describe_certificate(state, status) for state in self._certificates)
         yield from (_describe_job(job, status) for job in self._jobs)
@@ -181,12 +183,20 @@ class StatusReport:
 
 def _broken(balancer: Balancer, status: PipelineStatus) -> list[str]:
     """Return one line per damage of a crash."""
-    found = ["a run or a deployment was interrupted"] if status.interrupted else []
+    found = [_INTERRUPTED] if status.interrupted else []
     if not balancer.registry().is_empty and balancer.pid() is None:
         found.append("the balancer is not running")
     elif stopped := balancer.stopped():
         found.append(f"the balancer is stopped by a signal (pid {', '.join(map(str, stopped))}): nothing is served")
     return found
+
+
+def _remedy(text: str, status: PipelineStatus) -> str:
+    """Return what a user does about a damage without the daemon."""
+    phases = {found.phase for found in status.progress}
+    if text != _INTERRUPTED or not phases or ShiftPhase.UNDO in phases:
+        return "run `pipeline recover`"
+    return "`pipeline run` of the same commit continues the deployment, and `pipeline recover` undoes it"
 
 
 def _blocked(balancer: Balancer) -> list[str]:

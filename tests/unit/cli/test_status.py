@@ -482,6 +482,10 @@ def test_a_deployment_shows_its_step(store: Store) -> None:
     store.progress.set(row, web)
     shown = output_of(status.command)
     assert "deploying release 5 by canary\n" in shown
+    assert (
+        "a run or a deployment was interrupted: `pipeline run` of the same commit continues the deployment, and "
+        "`pipeline recover` undoes it\n"
+    ) in shown
     assert "api is done\n" in shown
     assert (
         "web is in step 1 of 2 of canary, with 10 % of the requests: waits for its bake time, 0:01:30 of 0:10:00\n"
