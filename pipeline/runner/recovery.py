@@ -13,7 +13,7 @@ from pipeline.runner.stages import load_deployer
 from pipeline.runner.status import has_abandoned_work, is_held
 from pipeline.runner.submission import emit_run_state
 from pipeline.store.deployment_answers import Abort
-from pipeline.store.deployment_progress import ShiftPhase
+from pipeline.store.deployment_progress import describe_moving
 from pipeline.store.records import Deployment, DeploymentState, Run, RunState, StageState
 from pipeline.store.store import Store
 
@@ -92,9 +92,8 @@ def _is_held(store: Store, deployment: Deployment, abandoned: Collection[Run], *
 
 
 def _held_text(store: Store, deployment: Deployment) -> str:
-    moving = [found for found in store.progress.all(deployment) if found.phase is not ShiftPhase.DONE]
-    where = "; ".join(f"{found.service} {found.describe()}" for found in moving)
-    return f"the deployment of release {deployment.to_release} stays as it is{f': {where}' if where else ''}"
+    moving = describe_moving(store.progress.all(deployment))
+    return f"the deployment of release {deployment.to_release} stays as it is{moving}"
 
 
 def _is_requeued(run: Run) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -62,6 +63,12 @@ class ServiceProgress:
             baked = timedelta(seconds=int(self.baked.total_seconds()))
             return f"its bake time, {baked} of {self.bake_time}"
         return _WAITS_FOR[self.phase]
+
+
+def describe_moving(services: Iterable[ServiceProgress]) -> str:
+    """Return where the services are that are not done, after a colon. Empty if there are none."""
+    moving = [f"{found.service} {found.describe()}" for found in services if found.phase is not ShiftPhase.DONE]
+    return f": {'; '.join(moving)}" if moving else ""
 
 
 _PREDICATES = {

@@ -9,7 +9,7 @@ from pipeline.base.errors import ConfigError, StageFailed
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.run_variables import RunVariables
 from pipeline.event_kinds import EventKind
-from pipeline.store.deployment_progress import ShiftPhase
+from pipeline.store.deployment_progress import describe_moving
 from pipeline.store.records import Deployment, Release
 
 
@@ -54,6 +54,5 @@ def held_steps(context: StageContext, spec: ReleaseSpec) -> list[str]:
         return []
     if continued_release(context, spec) is None:
         return ["undo the interrupted deployment first"]
-    moving = [found for found in store.progress.all(row) if found.phase is not ShiftPhase.DONE]
-    where = "; ".join(f"{found.service} {found.describe()}" for found in moving)
-    return [f"continue the interrupted deployment of release {row.to_release}{f': {where}' if where else ''}"]
+    moving = describe_moving(store.progress.all(row))
+    return [f"continue the interrupted deployment of release {row.to_release}{moving}"]
