@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.balancer.model import Target, TargetHealth, TargetState
+from pipeline.base.errors import Cancelled
 from stages.deploy.replicas import Targets
 
 # Seconds that a service waits, at the end of its move, for the listeners that still forward to the former group.
@@ -167,6 +169,12 @@ class MovingTargets:
         """Yield all groups. A target that is not registered in one is ignored there."""
         yield self._joined.targets, self._joined.name
         yield from ((former.targets, former.name) for former in self._former)
+
+
+def wait_unless_cancelled(cancelled: threading.Event, seconds: float) -> None:
+    """Wait as the `pause` of `leave`. Raises `Cancelled`."""
+    if cancelled.wait(seconds):
+        raise Cancelled("cancelled while deploying")
 
 
 def _merged(joined: TargetHealth, former: TargetHealth, *, decides: bool) -> TargetHealth:

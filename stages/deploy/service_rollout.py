@@ -9,7 +9,6 @@ from functools import cache, partial
 
 from pipeline.api import StageContext
 from pipeline.balancer.balancer import Balancer
-from pipeline.base.errors import Cancelled
 from pipeline.config.mounts import resolved_mounts
 from pipeline.config.service_spec import ServiceSpec
 from pipeline.config.strategy import RollingStrategy as RollingSettings
@@ -22,7 +21,7 @@ from stages.deploy.executor import RolloutExecutor
 from stages.deploy.judge import JudgeFactory, no_judge
 from stages.deploy.leaving_replicas import LeavingReplicas
 from stages.deploy.lifecycle import HooksFactory, LifecycleEvent, NoHooks, no_hooks
-from stages.deploy.moving_targets import MovingTargets
+from stages.deploy.moving_targets import MovingTargets, wait_unless_cancelled
 from stages.deploy.replicas import ReplicaSet, Targets, replica_spec
 from stages.deploy.rolling import RollingStrategy
 from stages.deploy.rolling_bake import RollingBake
@@ -158,7 +157,7 @@ class ServiceRollout:
         )
         executor(strategy=self.strategy).run()
         if moving:
-            moving.leave(self._pipeline, partial(_pause, cancelled))
+            moving.leave(self._pipeline, partial(wait_unless_cancelled, cancelled))
         bake = None if stored is None else self._bake(spec, release, stored, cancelled, was_current=was_current)
         if bake is None:
             hooks.run(LifecycleEvent.AFTER_ALLOW_TRAFFIC)
@@ -268,8 +267,3 @@ class ServiceRollout:
 def _is_current(replica_set: ReplicaSet, wanted: DesiredState) -> bool:
     seen = replica_set.observe().replicas
     return len(seen) == wanted.replicas and all(r.template == wanted.template and r.healthy for r in seen)
-
-
-def _pause(cancelled: threading.Event, seconds: float) -> None:
-    if cancelled.wait(seconds):
-        raise Cancelled("cancelled while deploying")

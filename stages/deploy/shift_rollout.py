@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 
 from pipeline.base.clock import Clock
-from pipeline.base.errors import Cancelled, SystemFault
+from pipeline.base.errors import SystemFault
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.events import Events
 from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
@@ -19,6 +19,7 @@ from stages.deploy.executor import ReleaseFailed, RolloutExecutor
 from stages.deploy.fault_wait import FaultWait
 from stages.deploy.judge import Judge, NoJudge
 from stages.deploy.lifecycle import Lifecycle, LifecycleEvent, NoHooks, is_done
+from stages.deploy.moving_targets import wait_unless_cancelled
 from stages.deploy.paired_targets import PairedTargets
 from stages.deploy.replicas import ReplicaSet
 from stages.deploy.shift_report import ShiftReport
@@ -194,7 +195,7 @@ class ShiftRollout:
             case MoveType.JOIN:
                 self._targets.join(self._owner, move.names)
             case MoveType.LEAVE:
-                self._targets.leave(self._owner, partial(_pause, self._cancelled))
+                self._targets.leave(self._owner, partial(wait_unless_cancelled, self._cancelled))
             case MoveType.DROP:
                 self._alternate.drop()
                 self._report.dropped()
@@ -284,8 +285,3 @@ class _PhaseStrategy:
             raise ReleaseFailed(found.alarm)
         self.move = found.move
         return Decision(found.actions, found.failure, converged=found.move is not None)
-
-
-def _pause(cancelled: threading.Event, seconds: float) -> None:
-    if cancelled.wait(seconds):
-        raise Cancelled("cancelled while deploying")
