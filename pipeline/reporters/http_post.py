@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from pipeline import __version__
+from pipeline.base.connection_error import cause_of
 from pipeline.base.deadline import within
 from pipeline.reporters.rate_limit import requested_pause
 from pipeline.reporters.reporter import DeliveryFailed
@@ -66,7 +67,7 @@ def _send(url: str, host: str, content: bytes, headers: Mapping[str, str], timeo
         # The text of the error shows the URL or the header, which may contain a secret.
         raise DeliveryFailed(f"{host}: the URL or a header is not valid", retryable=False) from None
     except requests.RequestException as error:
-        raise DeliveryFailed(f"cannot reach {host}: {_cause(error)}", retryable=True) from None
+        raise DeliveryFailed(f"cannot reach {host}: {cause_of(error)}", retryable=True) from None
 
 
 def _followed(url: str, response: Response) -> str | None:
@@ -118,15 +119,3 @@ def _detail(content: bytes) -> str:
     except ValueError:
         message = "" if text.lstrip().startswith("<") else text
     return "".join(c for c in " ".join(str(message or "").split()) if c.isprintable())[:_MAX_SHOWN]
-
-
-def _cause(error: BaseException) -> str:
-    """Return the operating system's message at the end of the chain of exceptions."""
-    messages = [e.strerror for e in _chain(error) if isinstance(e, OSError) and e.strerror]
-    return messages[-1] if messages else "the connection was closed"
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

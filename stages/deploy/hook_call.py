@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pipeline import __version__
 from pipeline.base.clock import Clock
+from pipeline.base.connection_error import cause_of
 from pipeline.base.errors import Cancelled, StageFailed
 from pipeline.base.quantity import format_duration
 from pipeline.config.hooks import HttpCall
@@ -119,7 +120,7 @@ class HookCall:
             # The text of the error shows the URL or the header, which may contain a secret.
             return "cannot be called: the URL or a header is not valid"
         except requests.RequestException as error:
-            return f"cannot be reached: {_cause(error)}"
+            return f"cannot be reached: {cause_of(error)}"
 
 
 def _host(url: str) -> str:
@@ -137,13 +138,3 @@ def _detail(response: Response) -> str:
         shown = "".join(c for c in " ".join(text.split()) if c.isprintable())[:_MAX_SHOWN]
         return f": {shown}" if shown else ""
     return ""
-
-
-def _cause(error: BaseException | None) -> str:
-    """Return the operating system's message at the end of the chain of exceptions."""
-    found = "the connection was closed"
-    while error is not None:
-        if isinstance(error, OSError) and error.strerror:
-            found = error.strerror
-        error = error.__cause__ or error.__context__
-    return found
