@@ -253,7 +253,8 @@ def table(report: DemoReport) -> Sequence[tuple[str, ...]]:
 def _kill(engine: Engine, victim: Container) -> bool:
     """Kill a container like a crash. Return True if Docker will restart it, which it does not after its own `kill`."""
     if os.geteuid() == 0 and victim.pid:
-        os.kill(victim.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(victim.pid, signal.SIGKILL)
         return True
     engine.containers.kill(victim.id)
     return False

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,9 @@ def run_program(
         try:
             code = process.wait(timeout) if stopped is None else _wait(process, timeout, stopped)
         except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)
+            # It may have ended at the same moment.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             if isinstance(error, subprocess.TimeoutExpired):
                 raise TimeoutError(f"it did not exit within {timeout:g} s") from None

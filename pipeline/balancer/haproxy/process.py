@@ -121,7 +121,7 @@ def running(directory: Path) -> int | None:
     if pid > 0 and _is_ours(directory, pid):
         return pid
     # The master leads the session that its workers are in.
-    return next((found for found in _search(directory) if os.getsid(found) == found), None)
+    return next(filter(_leads_session, _search(directory)), None)
 
 
 def processes(directory: Path) -> tuple[int, ...]:
@@ -186,6 +186,14 @@ def _is_ours(directory: Path, pid: int) -> bool:
         name, _, rest = read_small_file(f"/proc/{pid}/stat").rpartition(b")")
         return name.partition(b"(")[2].startswith(b"haproxy") and rest.split()[0] not in (b"Z", b"X")
     except (OSError, IndexError):
+        return False
+
+
+def _leads_session(pid: int) -> bool:
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        # It has ended since it was found.
         return False
 
 
