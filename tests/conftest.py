@@ -12,6 +12,7 @@ import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from hypothesis import settings
 from pipeline.base.logging import write_through_logging
 from tests.support.collected import COUNTS
 from tests.support.kept import PREFIX, PROPERTY
+from tests.support.measured import MEASURED, measured, unmeasured
 from tests.support.paths import ROOT
 from tests.support.ports import WORKERS
 from tests.support.sample import FULL, sampled
@@ -85,6 +87,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Count the tests before -k and -m leave some out, and put the others into the order of the workers."""
     config.stash[COUNTS] = Counter(item.nodeid.partition("::")[0] for item in items)
+    config.stash[MEASURED] = measured(items)
     yield
     _arrange(config, items)
 
@@ -108,6 +111,13 @@ def _arrange(config: pytest.Config, items: list[pytest.Item]) -> None:
         pytest.exit("no Docker Engine answers, and in CI its tests must run", returncode=3)
     for item in needing:
         item.add_marker(pytest.mark.skip(reason=NO_ENGINE))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let coverage measure some of the tests."""
+    with nullcontext() if item.nodeid in item.config.stash[MEASURED] else unmeasured():
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,0 +1,41 @@
+"""The tests that coverage measures: a sample, because it makes them more than twice as slow, or with `FULL=1` all."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.support.sample import FULL
+
+MEASURED = pytest.StashKey[frozenset[str]]()
+_SHARE = 8
+
+
+def measured(items: Iterable[pytest.Item]) -> frozenset[str]:
+    """Return the ids of the first case of each test function, which reaches most lines, and of a part of the rest."""
+    functions: set[str] = set()
+    chosen = set()
+    for item in items:
+        function = item.nodeid.partition("[")[0]
+        if FULL or function not in functions or zlib.crc32(item.nodeid.encode()) % _SHARE == 0:
+            chosen.add(item.nodeid)
+        functions.add(function)
+    return frozenset(chosen)
+
+
+@contextmanager
+def unmeasured() -> Iterator[None]:
+    """Suspend what coverage has installed in this thread, and in those that start meanwhile."""
+    here, threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(here)
+        threading.settrace(threads)
