@@ -10,7 +10,7 @@ from pipeline.alarms.verdict import Verdict
 
 
 @dataclass(frozen=True)
-class Decision:
+class AlarmDecision:
     """`wait`: the bake time is not over. `reasons` are the texts of the verdicts that decided."""
 
     action: Literal["wait", "promote", "rollback"]
@@ -19,13 +19,13 @@ class Decision:
 
 def decide(
     verdicts: Sequence[Verdict], insufficient_data: Literal["promote", "rollback"], *, bake_time_over: bool
-) -> Decision:
+) -> AlarmDecision:
     """Return the decision. An alarm rolls back at any time. All else waits for the end of the bake time."""
     if alarms := tuple(verdict.text for verdict in verdicts if verdict.state == "ALARM"):
-        return Decision("rollback", alarms)
+        return AlarmDecision("rollback", alarms)
     if not bake_time_over:
-        return Decision("wait")
+        return AlarmDecision("wait")
     undecided = tuple(verdict.text for verdict in verdicts if verdict.state == "INSUFFICIENT_DATA")
     if undecided and insufficient_data == "rollback":
-        return Decision("rollback", undecided)
-    return Decision("promote", tuple(verdict.text for verdict in verdicts))
+        return AlarmDecision("rollback", undecided)
+    return AlarmDecision("promote", tuple(verdict.text for verdict in verdicts))

@@ -1,7 +1,7 @@
 """Alternate groups: a second target group that gets a share of the requests of the first one. Pure.
 
 A deployment declares them while it moves traffic from one release to the next. The share is kept in the forwards
-themselves (`AlternateGroup`), so the registry is the truth of it, and removing the alternate groups gives back the
+themselves (`AlternateForward`), so the registry is the truth of it, and removing the alternate groups gives back the
 declaration as it was, with the user's own weights.
 """
 
@@ -25,7 +25,7 @@ from pipeline.balancer.model import (
     SharedGroup,
     TargetGroup,
 )
-from pipeline.balancer.model.alternate_group import AlternateGroup, TestTraffic
+from pipeline.balancer.model.alternate_group import AlternateForward, TestTraffic
 from pipeline.balancer.model.application.action import MAX_GROUPS, Forward, WeightedTargetGroup
 from pipeline.base.errors import ConfigError
 from pipeline.base.suggestion import not_declared
@@ -105,7 +105,7 @@ def _weighed(forward: Forward, *, wanted: Mapping[str, float]) -> Forward:
     return forward.model_copy(update={"target_groups": groups})
 
 
-def _alternates(declaration: Declaration) -> Iterator[tuple[str, AlternateGroup]]:
+def _alternates(declaration: Declaration) -> Iterator[tuple[str, AlternateForward]]:
     for _, _, listener in declaration.listeners():
         for action in _actions(listener):
             for group in action.forward.target_groups if action.forward else ():
@@ -122,7 +122,7 @@ def _with_alternate(declaration: Declaration, name: str, alternate: Alternate) -
             hint="use test_traffic.port",
         )
     try:
-        added = AlternateGroup(
+        added = AlternateForward(
             target_group=alternate_name(name),
             share=alternate.share,
             sticky_for=_sticky_for(group),
@@ -175,7 +175,7 @@ def _sticky_for(group: TargetGroup) -> timedelta | None:
     return timedelta(seconds=attributes.app_cookie_duration if is_app else attributes.lb_cookie_duration)
 
 
-def _split(forward: Forward, *, name: str, added: AlternateGroup) -> Forward:
+def _split(forward: Forward, *, name: str, added: AlternateForward) -> Forward:
     if all(group.target_group != name for group in forward.target_groups):
         return forward
     # Among groups that clients change all the time, they have no target to stay with.

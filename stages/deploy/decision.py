@@ -128,7 +128,7 @@ class RolloutAction:
 
 
 @dataclass(frozen=True)
-class Decision:
+class RolloutDecision:
     """The next actions. `converged` if everything is as desired and no action is pending.
 
     `counted` are failures that the next observations must have, whose replicas are replaced. `failure` ends the
@@ -155,5 +155,5 @@ class Strategy(Protocol):
     - an unhealthy replica never replaces a healthy one of the previous release beyond that minimum.
     """
 
-    def decide(self, seen: Observation, desired: DesiredState) -> Decision:
+    def decide(self, seen: Observation, desired: DesiredState) -> RolloutDecision:
         """Return the next actions. A `failure` starts the rollback. `converged` ends the rollout."""

@@ -8,12 +8,12 @@ from itertools import islice
 from pipeline.balancer.model import TargetState
 from stages.deploy.decision import (
     ActionType,
-    Decision,
     DesiredState,
     Observation,
     Replica,
     ReplicaFailure,
     RolloutAction,
+    RolloutDecision,
 )
 from stages.deploy.zones import most_crowded_first, spread, without_emptying
 
@@ -24,7 +24,7 @@ _AFTER_ABORT = timedelta(seconds=2)
 class RollingStrategy:
     """Replaces replicas one for one."""
 
-    def decide(self, seen: Observation, desired: DesiredState) -> Decision:
+    def decide(self, seen: Observation, desired: DesiredState) -> RolloutDecision:
         """Return the next actions."""
         return decide(seen.replicas, seen.starting, desired, seen.starting_zones, seen.failures)
 
@@ -35,7 +35,7 @@ def decide(
     desired: DesiredState,
     starting_zones: tuple[str | None, ...] = (),
     failures: tuple[ReplicaFailure, ...] = (),
-) -> Decision:
+) -> RolloutDecision:
     """Return the next actions towards `desired`.
 
     `starting` counts starts that have not returned yet. `starting_zones` are their zones. `failures` were counted.
@@ -44,7 +44,7 @@ def decide(
     kept = [r for r in replicas if r.name not in failed and _is_kept(r, desired)]
     counted = tuple(f for r in kept if (f := _failure(r, desired)))
     if counted and len(failed) + len(counted) >= (desired.failure_threshold or 1):
-        return Decision(failure=counted[0], counted=counted)
+        return RolloutDecision(failure=counted[0], counted=counted)
     failed |= {failure.name for failure in counted}
     kept = [r for r in kept if r.name not in failed]
     others = [r for r in replicas if r not in kept]
@@ -58,7 +58,7 @@ def decide(
     actions = [*own_steps, *_retirements(kept, others, desired, is_moving=is_moving), *starts]
     done = not actions and not others and not starting and len(kept) == desired.replicas
     converged = done and all(r.healthy and not r.action_pending for r in kept)
-    return Decision(tuple(actions), converged=converged, counted=counted)
+    return RolloutDecision(tuple(actions), converged=converged, counted=counted)
 
 
 def _is_kept(replica: Replica, desired: DesiredState) -> bool:

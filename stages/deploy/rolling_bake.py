@@ -14,7 +14,7 @@ from pipeline.base.quantity import format_duration
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
-from stages.deploy.decision import Decision, DesiredState, Observation, Strategy
+from stages.deploy.decision import DesiredState, Observation, RolloutDecision, Strategy
 from stages.deploy.executor import ReleaseFailed
 from stages.deploy.fault_wait import FaultWait
 from stages.deploy.judge import Judge
@@ -93,7 +93,7 @@ class RollingBake:
                     raise
             self._clock.wait(self._cancelled, LOOK_INTERVAL)
 
-    def decide(self, seen: Observation, desired: DesiredState) -> Decision:
+    def decide(self, seen: Observation, desired: DesiredState) -> RolloutDecision:
         """Return the next actions. Raises `ReleaseFailed` if the judge has found an alarm."""
         found = self._rolling.decide(seen, desired)
         healthy = sum(replica.healthy and replica.template == desired.template for replica in seen.replicas)
@@ -101,7 +101,7 @@ class RollingBake:
         self._faults.is_over()
         if alarm:
             raise ReleaseFailed(alarm)
-        return found if not self._watch.left else Decision(found.actions, found.failure, counted=found.counted)
+        return found if not self._watch.left else RolloutDecision(found.actions, found.failure, counted=found.counted)
 
     def wait(self, seconds: float) -> None:
         """Wait until the next look, or until the deployment is cancelled."""

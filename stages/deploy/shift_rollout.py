@@ -14,7 +14,7 @@ from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.events import Events
 from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
 from stages.deploy.alternate_group import AlternateGroup
-from stages.deploy.decision import Decision, DesiredState, Observation
+from stages.deploy.decision import DesiredState, Observation, RolloutDecision
 from stages.deploy.executor import ReleaseFailed, RolloutExecutor
 from stages.deploy.fault_wait import FaultWait
 from stages.deploy.judge import Judge, NoJudge
@@ -278,10 +278,10 @@ class _PhaseStrategy:
         self._rollout = rollout
         self.move: Move | None = None
 
-    def decide(self, seen: Observation, _desired: DesiredState) -> Decision:
+    def decide(self, seen: Observation, _desired: DesiredState) -> RolloutDecision:
         """Return the next actions. Raises `ReleaseFailed` if the judge has found an alarm."""
         found = self._rollout.decide(seen)
         if found.alarm:
             raise ReleaseFailed(found.alarm)
         self.move = found.move
-        return Decision(found.actions, found.failure, converged=found.move is not None)
+        return RolloutDecision(found.actions, found.failure, converged=found.move is not None)

@@ -10,12 +10,12 @@ from typing import Protocol
 
 from pipeline.store.deployment_progress import ShiftPhase
 from stages.deploy.decision import (
-    Decision,
     DesiredState,
     Observation,
     Replica,
     ReplicaFailure,
     RolloutAction,
+    RolloutDecision,
 )
 from stages.deploy.rolling import decide as decide_rolling
 
@@ -222,31 +222,31 @@ def _outage(seen: ShiftObservation, desired: DesiredState) -> ReplicaFailure | N
     )
 
 
-def _beside(seen: ShiftObservation, desired: DesiredState) -> Decision:
+def _beside(seen: ShiftObservation, desired: DesiredState) -> RolloutDecision:
     """Keep the new release at its number. What is in the home group is not touched."""
     own = tuple(r for r in seen.replicas.replicas if r.name not in seen.home)
     return _rolling(seen, own, desired)
 
 
-def _only_wanted(seen: ShiftObservation, desired: DesiredState) -> Decision:
+def _only_wanted(seen: ShiftObservation, desired: DesiredState) -> RolloutDecision:
     """Bring the wanted replicas into the home group. Others may still get requests and are not touched."""
     own = tuple(r for r in seen.replicas.replicas if r.template == desired.template)
     return _rolling(seen, own, desired)
 
 
-def _at_home(seen: ShiftObservation, desired: DesiredState) -> Decision:
+def _at_home(seen: ShiftObservation, desired: DesiredState) -> RolloutDecision:
     """Make the home group have the wanted replicas and no others. Those of the alternate group alone do not count."""
     own = tuple(r for r in seen.replicas.replicas if not _is_alternate_only(r, seen))
     return _rolling(seen, own, desired)
 
 
-def _drain_alternate(seen: ShiftObservation, desired: DesiredState) -> Decision:
+def _drain_alternate(seen: ShiftObservation, desired: DesiredState) -> RolloutDecision:
     """Drain and remove the replicas that are in the alternate group only, which gets no requests."""
     gone = tuple(r for r in seen.replicas.replicas if _is_alternate_only(r, seen))
     return decide_rolling(gone, 0, replace(desired, template=_NO_TEMPLATE, replicas=0, max_surge=0))
 
 
-def _rolling(seen: ShiftObservation, replicas: tuple[Replica, ...], desired: DesiredState) -> Decision:
+def _rolling(seen: ShiftObservation, replicas: tuple[Replica, ...], desired: DesiredState) -> RolloutDecision:
     return decide_rolling(replicas, seen.replicas.starting, desired, seen.replicas.starting_zones)
 
 
@@ -259,13 +259,13 @@ def _is_alternate_only(replica: Replica, seen: ShiftObservation) -> bool:
     return replica.name in seen.alternate and replica.name not in seen.home
 
 
-def _both(first: Decision, second: Decision) -> Decision:
+def _both(first: RolloutDecision, second: RolloutDecision) -> RolloutDecision:
     if failure := first.failure or second.failure:
-        return Decision(failure=failure)
-    return Decision((*first.actions, *second.actions), converged=first.converged and second.converged)
+        return RolloutDecision(failure=failure)
+    return RolloutDecision((*first.actions, *second.actions), converged=first.converged and second.converged)
 
 
-def _then(found: Decision, move: Move) -> ShiftDecision:
+def _then(found: RolloutDecision, move: Move) -> ShiftDecision:
     """Return the move once the replicas are as wanted, and what brings them there until then."""
     if found.converged:
         return ShiftDecision(move=move)

@@ -54,7 +54,7 @@ class TestTraffic(Model):
         return self
 
 
-class AlternateGroup(Model):
+class AlternateForward(Model):
     """The target group that gets a `share` of the requests of another one, in percent.
 
     `sticky_for` keeps a client with the group that it was given first. `header`: requests that get the alternate group

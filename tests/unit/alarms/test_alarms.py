@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.alarms.alarms import Alarms
-from pipeline.alarms.decision import Decision, decide
+from pipeline.alarms.decision import AlarmDecision, decide
 from pipeline.alarms.histogram import Histogram
 from pipeline.alarms.probe_alarm import Measurement
 from pipeline.alarms.rollback_on import RollbackOn
@@ -261,14 +261,14 @@ OK, ALARM, UNDECIDED = Verdict("OK", "fine"), Verdict("ALARM", "bad"), Verdict("
 @pytest.mark.parametrize(
     ("verdicts", "setting", "over", "decision"),
     [
-        ((OK, ALARM), "promote", False, Decision("rollback", ("bad",))),
-        ((ALARM, UNDECIDED, ALARM), "promote", True, Decision("rollback", ("bad", "bad"))),
-        ((OK, UNDECIDED), "rollback", False, Decision("wait")),
-        ((OK, UNDECIDED), "rollback", True, Decision("rollback", ("few",))),
-        ((OK, UNDECIDED), "promote", True, Decision("promote", ("fine", "few"))),
-        ((OK,), "rollback", True, Decision("promote", ("fine",))),
+        ((OK, ALARM), "promote", False, AlarmDecision("rollback", ("bad",))),
+        ((ALARM, UNDECIDED, ALARM), "promote", True, AlarmDecision("rollback", ("bad", "bad"))),
+        ((OK, UNDECIDED), "rollback", False, AlarmDecision("wait")),
+        ((OK, UNDECIDED), "rollback", True, AlarmDecision("rollback", ("few",))),
+        ((OK, UNDECIDED), "promote", True, AlarmDecision("promote", ("fine", "few"))),
+        ((OK,), "rollback", True, AlarmDecision("promote", ("fine",))),
     ],
 )
-def test_the_decision(verdicts: tuple[Verdict, ...], setting: Any, over: bool, decision: Decision) -> None:
+def test_the_decision(verdicts: tuple[Verdict, ...], setting: Any, over: bool, decision: AlarmDecision) -> None:
     """An alarm rolls back at once, and the rest is decided when the bake time is over."""
     assert decide(verdicts, setting, bake_time_over=over) == decision

@@ -17,7 +17,7 @@ from pipeline.balancer.model import Target, TargetState
 from pipeline.base.errors import BalancerFault, Cancelled, EngineFault, StageFailed, SystemFault
 from pipeline.engine.runtime import RestartPolicy
 from pipeline.testing.fakes.program import Program
-from stages.deploy.decision import Decision, DesiredState, Observation, ReplicaFailure
+from stages.deploy.decision import DesiredState, Observation, ReplicaFailure, RolloutDecision
 from stages.deploy.executor import ReleaseFailed
 from tests.support.sample import sampled
 from tests.support.waiting import DEADLINE, until
@@ -535,9 +535,9 @@ def test_whatever_fails_no_request_is_lost_and_the_next_rollout_succeeds(
 class RefusingStrategy:
     """A strategy that finds every release broken."""
 
-    def decide(self, seen: Observation, desired: DesiredState) -> Decision:
+    def decide(self, seen: Observation, desired: DesiredState) -> RolloutDecision:
         """Blame the first replica."""
-        return Decision(failure=ReplicaFailure(seen.replicas[0].name, "refused by the strategy"))
+        return RolloutDecision(failure=ReplicaFailure(seen.replicas[0].name, "refused by the strategy"))
 
 
 def test_the_executor_carries_out_what_the_strategy_decides(web: Rollouts) -> None:

@@ -14,12 +14,12 @@ from pipeline.balancer.model import TargetState
 from stages.deploy.decision import (
     ActionType,
     ContainerState,
-    Decision,
     DesiredState,
     Observation,
     Replica,
     ReplicaFailure,
     RolloutAction,
+    RolloutDecision,
     Strategy,
 )
 from stages.deploy.rolling import RollingStrategy, decide
@@ -43,7 +43,7 @@ def olds(count: int = 3) -> tuple[Replica, ...]:
     return tuple(healthy(f"old{n}") for n in range(count))
 
 
-def verbs(decision: Decision) -> list[str]:
+def verbs(decision: RolloutDecision) -> list[str]:
     return [f"{a.verb} {a.name}".strip() for a in decision.actions]
 
 
@@ -156,7 +156,7 @@ def test_nothing_wanted_drains_all() -> None:
 def test_converged() -> None:
     """Exactly what is wanted, settled and healthy: nothing to do, and it says so."""
     wanted = tuple(healthy(f"new{n}", "new") for n in range(3))
-    assert decide(wanted, 0, desired()) == Decision(converged=True)
+    assert decide(wanted, 0, desired()) == RolloutDecision(converged=True)
     assert not decide((*wanted[:2], replace(wanted[2], restart_policy_set=False)), 0, desired()).converged
 
 
@@ -223,7 +223,7 @@ class Rollout(RuleBasedStateMachine):
         for action in decision.actions:
             self.check_and_do(action)
 
-    def look(self) -> Decision:
+    def look(self) -> RolloutDecision:
         """Return the decision about the world as it is, and keep the failures that it counts."""
         seen = Observation(self.replicas(), self.starting, failures=self.failures)
         decision = self.strategy.decide(seen, self.want)

@@ -9,11 +9,11 @@ from pipeline.balancer.model import TargetState
 from stages.deploy.decision import (
     ActionType,
     ContainerState,
-    Decision,
     DesiredState,
     Observation,
     Replica,
     RolloutAction,
+    RolloutDecision,
 )
 from stages.deploy.rolling import RollingStrategy
 from stages.deploy.simulation import simulate
@@ -30,9 +30,9 @@ WANTED = DesiredState("new", 2, 1, 0, timedelta(seconds=30), timedelta(seconds=6
 class DownFirst:
     """A strategy that takes everything out of service, and ends."""
 
-    def decide(self, seen: Observation, desired: DesiredState) -> Decision:
+    def decide(self, seen: Observation, desired: DesiredState) -> RolloutDecision:
         left = [r for r in seen.replicas if r.target is TargetState.HEALTHY]
-        return Decision(tuple(RolloutAction(ActionType.DEREGISTER, r.name) for r in left), converged=not left)
+        return RolloutDecision(tuple(RolloutAction(ActionType.DEREGISTER, r.name) for r in left), converged=not left)
 
 
 def test_a_rolling_plan_names_each_step_and_its_limits() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from pipeline.balancer.model.alternate_group import PARTS, AlternateGroup
+from pipeline.balancer.model.alternate_group import PARTS, AlternateForward
 from pipeline.balancer.model.application.jwt import JwtValidation
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration, Whole
@@ -42,7 +42,7 @@ class WeightedTargetGroup(Shorthand):
         1, ge=0, le=999, description="Share of the requests, relative to the sum of the weights. 0: none."
     )
     # Only a deployment sets it. Left out of what is stored otherwise.
-    alternate: SkipJsonSchema[AlternateGroup | None] = Field(None, exclude_if=lambda value: value is None)
+    alternate: SkipJsonSchema[AlternateForward | None] = Field(None, exclude_if=lambda value: value is None)
 
     def split(self) -> tuple[WeightedTargetGroup, ...]:
         """Return the group and its alternate, with weights in parts of the group's own weight."""
@@ -82,7 +82,7 @@ class Forward(Shorthand):
 
     @property
     def weighted_groups(self) -> tuple[WeightedTargetGroup, ...]:
-        """All target groups with their weights, which may exceed 999 during a deployment: see `AlternateGroup`."""
+        """All target groups with their weights, which may exceed 999 during a deployment: see `AlternateForward`."""
         if all(group.alternate is None for group in self.target_groups):
             return self.target_groups
         return tuple(part for group in self.target_groups for part in group.split())
