@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from pipeline.balancer.model import TargetState
 from pipeline.base.errors import Cancelled, StageFailed
@@ -14,7 +16,15 @@ from pipeline.engine.denial import denial_hint, hint_at_denials
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
-from stages.deploy.decision import ActionType, DesiredState, Replica, ReplicaFailure, RolloutAction, Strategy
+from stages.deploy.decision import (
+    ActionType,
+    DesiredState,
+    Replica,
+    ReplicaFailure,
+    RolloutAction,
+    RolloutDecision,
+    Strategy,
+)
 from stages.deploy.replicas import ReplicaSet
 from stages.deploy.running_targets import PROBE_RESULTS
 
@@ -90,27 +100,40 @@ class RolloutExecutor:
 
     def run(self) -> None:
         """Return when everything is as desired. Raises `ReleaseFailed`, `Cancelled` or a `SystemFault`."""
-        with ThreadPoolExecutor(_MAX_PARALLEL_ACTIONS, thread_name_prefix="deploy") as pool:
-            while True:
-                self._reap()
-                if self._cancelled.is_set():
-                    raise Cancelled("cancelled while deploying")
-                found = self._replicas.observe(frozenset(self._pending.values()), reconcile=True)
-                seen = replace(found, failures=tuple(self._failures))
-                self._emit_changes(seen.replicas)
-                self._notify(seen.replicas)
-                decision = self._strategy.decide(seen, self._desired)
-                for failure in decision.counted:
-                    self._count(failure)
-                if decision.failure:
-                    self._fail(decision.failure)
-                if decision.converged:
-                    return
-                for action in decision.actions:
-                    self._execute(action, pool)
+        with self.rounds() as next_round:
+            while (decision := next_round()) and not decision.converged:
                 # A target that was just deregistered usually has nothing in flight, and can be stopped immediately.
                 if not any(action.verb is ActionType.DEREGISTER for action in decision.actions):
                     self._wait()
+
+    @contextmanager
+    def rounds(self) -> Iterator[Callable[[], RolloutDecision]]:
+        """Yield what observes, decides and acts once, and returns the decision. It raises as `run`.
+
+        The end of the block waits for actions in progress.
+        """
+        with ThreadPoolExecutor(_MAX_PARALLEL_ACTIONS, thread_name_prefix="deploy") as pool:
+            yield partial(self._round, pool)
+        # The next round finds what one of them has not done.
+        self._pending.clear()
+
+    def _round(self, pool: ThreadPoolExecutor) -> RolloutDecision:
+        self._reap()
+        if self._cancelled.is_set():
+            raise Cancelled("cancelled while deploying")
+        found = self._replicas.observe(frozenset(self._pending.values()), reconcile=True)
+        seen = replace(found, failures=tuple(self._failures))
+        self._emit_changes(seen.replicas)
+        self._notify(seen.replicas)
+        decision = self._strategy.decide(seen, self._desired)
+        for failure in decision.counted:
+            self._count(failure)
+        if decision.failure:
+            self._fail(decision.failure)
+        if not decision.converged:
+            for action in decision.actions:
+                self._execute(action, pool)
+        return decision
 
     def _wait(self) -> None:
         if self._pending:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -85,53 +86,58 @@ class LifecycleHooks:
         self._spec = spec
         self._variables = variables
 
-    def run(self, event: LifecycleEvent) -> None:
+    def run(self, event: LifecycleEvent, interrupted: threading.Event | None = None) -> None:
         """Run the hooks of an event. Raises `HookFailed` for the first one that fails, and `Cancelled`."""
+        context = self._context if interrupted is None else replace(self._context, cancelled=interrupted)
         for index, hook in enumerate(self._spec.settings.hooks.of(event)):
             try:
-                self._run(event, index, hook)
+                self._run(context, event, index, hook)
             except StageFailed as failure:
                 raise HookFailed(failure.message, hint=failure.hint, tail=failure.tail) from failure
 
-    def _run(self, event: LifecycleEvent, index: int, hook: Hook) -> None:
-        self._context.check_cancelled()
+    def _run(self, context: StageContext, event: LifecycleEvent, index: int, hook: Hook) -> None:
+        context.check_cancelled()
         if hook.pause:
-            wait_for_promotion(self._context, self._deployment, self._spec.name, f"{event}[{index}]", hook)
+            wait_for_promotion(context, self._deployment, self._spec.name, f"{event}[{index}]", hook)
             return
         fields = {"service": self._spec.name, "hook": str(event)}
         text = f"{event} of {self._spec.name}: {hook.describe()}"
-        self._context.events.emit(EventKind.HOOK_STARTED, text, **fields)
-        started = self._context.clock.monotonic()
-        self._execute(event, hook, f"the hook {text}")
-        seconds = round(self._context.clock.monotonic() - started, 3)
-        self._context.events.emit(
+        context.events.emit(EventKind.HOOK_STARTED, text, **fields)
+        started = context.clock.monotonic()
+        self._execute(context, event, hook, f"the hook {text}")
+        seconds = round(context.clock.monotonic() - started, 3)
+        context.events.emit(
             EventKind.HOOK_FINISHED, f"{event} of {self._spec.name} took {seconds:.1f} s", seconds=seconds, **fields
         )
 
-    def _execute(self, event: LifecycleEvent, hook: Hook, noun: str) -> None:
+    def _execute(self, context: StageContext, event: LifecycleEvent, hook: Hook, noun: str) -> None:
         if hook.http is not None:
-            self._call(event, hook, hook.http, noun)
+            self._call(context, event, hook, hook.http, noun)
         elif hook.host_command is not None:
-            self._run_on_host(event, hook, hook.host_command, noun)
+            self._run_on_host(context, event, hook, hook.host_command, noun)
         elif hook.command is not None:
-            self._run_in_image(event, hook, hook.command, noun)
+            self._run_in_image(context, event, hook, hook.command, noun)
 
-    def _call(self, event: LifecycleEvent, hook: Hook, wanted: HttpCall, noun: str) -> None:
-        secrets, data = self._context.configuration.secrets, self._variables.data(event)
-        call = HookCall(noun, wanted, secrets, data, partial(self._context.log.line, _STEP))
-        call.run(hook.limit, self._context.clock, self._context.cancelled)
+    def _call(self, context: StageContext, event: LifecycleEvent, hook: Hook, wanted: HttpCall, noun: str) -> None:
+        secrets, data = context.configuration.secrets, self._variables.data(event)
+        call = HookCall(noun, wanted, secrets, data, partial(context.log.line, _STEP))
+        call.run(hook.limit, context.clock, context.cancelled)
 
-    def _run_on_host(self, event: LifecycleEvent, hook: Hook, command: tuple[str, ...], noun: str) -> None:
+    def _run_on_host(
+        self, context: StageContext, event: LifecycleEvent, hook: Hook, command: tuple[str, ...], noun: str
+    ) -> None:
         program = HostCommand(
             noun,
             command,
-            self._context.configuration.directory,
+            context.configuration.directory,
             {**os.environ, **self._variables.environment(event)},
-            partial(self._context.log.line, _STEP),
+            partial(context.log.line, _STEP),
         )
-        program.run(hook.limit, hook.stop_grace, self._context.cancelled)
+        program.run(hook.limit, hook.stop_grace, context.cancelled)
 
-    def _run_in_image(self, event: LifecycleEvent, hook: Hook, command: tuple[str, ...], noun: str) -> None:
+    def _run_in_image(
+        self, context: StageContext, event: LifecycleEvent, hook: Hook, command: tuple[str, ...], noun: str
+    ) -> None:
         environment = {**self._spec.settings.environment, **hook.environment}
         wanted = ImageCommand(
             noun=noun,
@@ -141,13 +147,13 @@ class LifecycleHooks:
             command=command,
             entrypoint=hook.entrypoint,
             environment={
-                **self._context.configuration.secrets.resolve_all(environment),
+                **context.configuration.secrets.resolve_all(environment),
                 **self._variables.environment(event),
             },
             timeout=hook.limit,
             stop_grace=hook.stop_grace,
         )
-        run_image_command(self._context, self._engine, self._variables.release, wanted)
+        run_image_command(context, self._engine, self._variables.release, wanted)
 
 
 def lifecycle_hooks(context: StageContext, engine: Engine, spec: ServiceSpec, release: int) -> Lifecycle:

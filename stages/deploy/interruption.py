@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import suppress
 
 from pipeline.api import StageContext
@@ -11,11 +10,12 @@ from pipeline.base.clock import Clock
 from pipeline.base.errors import StoreFault
 from pipeline.store.deployment_answers import Abort, DeploymentAnswers
 from pipeline.store.records import Deployment
+from stages.deploy.polled_event import PolledEvent
 
 _POLL_SECONDS = 0.5
 
 
-class Interruption(threading.Event):
+class Interruption(PolledEvent):
     """Is set once the run of a deployment is cancelled, or the deployment is aborted in the store.
 
     Everything that waits for the event of its context stops in both cases. Safe from any thread.
@@ -24,8 +24,7 @@ class Interruption(threading.Event):
     def __init__(
         self, cancelled: threading.Event, answers: DeploymentAnswers, deployment: Deployment, clock: Clock
     ) -> None:
-        super().__init__()
-        self._cancelled = cancelled
+        super().__init__(cancelled)
         self._answers = answers
         self._deployment = deployment
         self._clock = clock
@@ -41,25 +40,11 @@ class Interruption(threading.Event):
     @property
     def is_cancelled(self) -> bool:
         """True if the run was cancelled, which goes before an abort."""
-        return self._cancelled.is_set()
+        return self._inner.is_set()
 
     def is_set(self) -> bool:
         """Return whether the deployment must end. Cheap enough to call all the time."""
-        return self._cancelled.is_set() or self._is_aborted()
-
-    def set(self) -> None:
-        """Cancel the run."""
-        self._cancelled.set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the deployment must end, or for `timeout` seconds. Return whether it must."""
-        end = None if timeout is None else time.monotonic() + timeout
-        while not self.is_set():
-            left = _POLL_SECONDS if end is None else min(_POLL_SECONDS, end - time.monotonic())
-            if left <= 0:
-                return False
-            self._cancelled.wait(left)
-        return True
+        return self._inner.is_set() or self._is_aborted()
 
     def _is_aborted(self) -> bool:
         now = self._clock.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Protocol
 
 from pipeline.config.hooks import LifecycleEvent as LifecycleEvent
@@ -14,8 +15,12 @@ class Lifecycle(Protocol):
     A deployment that continues after a kill comes to the moment again in which the process died.
     """
 
-    def run(self, event: LifecycleEvent) -> None:
-        """Run the hook of a moment. Raises `StageFailed`, which rolls back, and `Cancelled`."""
+    def run(self, event: LifecycleEvent, interrupted: threading.Event | None = None) -> None:
+        """Run the hooks of a moment. Raises `StageFailed`, which rolls back, and `Cancelled`.
+
+        Once `interrupted` is set, the hook that runs is ended, and it raises `Cancelled`. Without it, the event of the
+        deployment does that. It is polled at least once a second, by this thread.
+        """
 
 
 def is_done(event: LifecycleEvent, last: str) -> bool:
@@ -27,7 +32,7 @@ def is_done(event: LifecycleEvent, last: str) -> bool:
 class NoHooks:
     """The life cycle of a service without hooks."""
 
-    def run(self, event: LifecycleEvent) -> None:
+    def run(self, event: LifecycleEvent, interrupted: threading.Event | None = None) -> None:
         """Do nothing."""
 
 

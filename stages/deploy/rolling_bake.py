@@ -9,25 +9,26 @@ from datetime import timedelta
 from functools import partial
 
 from pipeline.base.clock import Clock
-from pipeline.base.errors import SystemFault
 from pipeline.base.quantity import format_duration
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
 from stages.deploy.decision import DesiredState, Observation, RolloutDecision, Strategy
-from stages.deploy.executor import ReleaseFailed
+from stages.deploy.executor import ReleaseFailed, RolloutExecutor
 from stages.deploy.fault_wait import FaultWait
+from stages.deploy.hook_watch import run_watched
 from stages.deploy.judge import Judge
 from stages.deploy.lifecycle import Lifecycle, LifecycleEvent, is_done
 from stages.deploy.step_watch import LOOK_INTERVAL, StepWatch
 from stages.deploy.stored_progress import StoredProgress
 
+_HOOKS = LifecycleEvent.AFTER_ALLOW_TRAFFIC
+
 
 class RollingBake:
     """A strategy that keeps the replicas of another one, and converges when the bake time is over.
 
-    Its progress is stored when it is made, so a process that continues knows of it, and waits for what is left. `begin`
-    runs the last hooks.
+    Its progress is stored when it is made, so a process that continues knows of it, and waits for what is left.
     """
 
     def __init__(
@@ -71,33 +72,35 @@ class RollingBake:
             hooks_done=LifecycleEvent.BEFORE_INSTALL,
         )
 
-    def begin(self, hooks: Lifecycle) -> None:
-        """Run the hooks after all replicas are replaced, unless a process that has died has done so."""
-        progress, event = self._watch.progress, LifecycleEvent.AFTER_ALLOW_TRAFFIC
-        if is_done(event, progress.hooks_done):
-            return
-        hooks.run(event)
-        self._watch.progress = replace(progress, hooks_done=event)
-        self._stored.set(self._watch.progress)
+    def run(self, executor: RolloutExecutor, hooks: Lifecycle) -> None:
+        """Run the last hooks, and let the release bake, with the executor of this strategy.
+
+        One executor for the whole time, because it counts failures for the circuit breaker. A short fault ends nothing.
+        Raises `ReleaseFailed` if the judge does not let the release pass, and what a hook raises.
+        """
+        if not self._are_hooks_done:
+            run_watched(hooks, _HOOKS, executor, self._faults, self._cancelled, self._clock)
+            self._begin()
+        self._faults.run(executor.run, self._cancelled, lambda: True)
+        self._finish()
+
+    @property
+    def _are_hooks_done(self) -> bool:
+        return is_done(_HOOKS, self._watch.progress.hooks_done)
+
+    def _begin(self) -> None:
+        self._watch.progress = progress = replace(self._watch.progress, hooks_done=_HOOKS)
+        self._stored.set(progress)
         name, bakes = f"{progress.service} of release {self._release}", format_duration(progress.bake_time)
         text = f"{name} has replaced all containers, and bakes for {bakes}"
         self._events.emit(EventKind.BAKE_STARTED, text, service=progress.service, release=self._release)
-
-    def run(self, execute: Callable[[], None]) -> None:
-        """Execute the rollout of this strategy until the bake time is over. A short fault does not end it."""
-        while True:
-            try:
-                return execute()
-            except SystemFault as fault:
-                if not self._faults.continues(fault):
-                    raise
-            self._clock.wait(self._cancelled, LOOK_INTERVAL)
 
     def decide(self, seen: Observation, desired: DesiredState) -> RolloutDecision:
         """Return the next actions. Raises `ReleaseFailed` if the judge has found an alarm."""
         found = self._rolling.decide(seen, desired)
         healthy = sum(replica.healthy and replica.template == desired.template for replica in seen.replicas)
-        alarm = self._watch.look(serves=healthy >= max(1, desired.min_healthy))
+        is_enough = healthy >= max(1, desired.min_healthy)
+        alarm = self._watch.look(serves=is_enough) if self._are_hooks_done else self._watch.alarm()
         self._faults.is_over()
         if alarm:
             raise ReleaseFailed(alarm)
@@ -108,8 +111,7 @@ class RollingBake:
         left = min(self._watch.left, LOOK_INTERVAL)
         self._clock.wait(self._cancelled, max(timedelta(seconds=seconds), left))
 
-    def finish(self) -> None:
-        """End the bake time. Raises `ReleaseFailed` if the judge does not let the release pass."""
+    def _finish(self) -> None:
         self._watch.check_end()
         self._watch.end()
         progress = self._watch.progress

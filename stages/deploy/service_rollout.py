@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache, partial
@@ -18,6 +19,8 @@ from stages.deploy.alternate_group import AlternateGroup
 from stages.deploy.decision import DesiredState, Strategy
 from stages.deploy.desired import desired
 from stages.deploy.executor import RolloutExecutor
+from stages.deploy.fault_wait import FaultWait
+from stages.deploy.hook_watch import run_watched
 from stages.deploy.judge import JudgeFactory, no_judge
 from stages.deploy.leaving_replicas import LeavingReplicas
 from stages.deploy.lifecycle import HooksFactory, LifecycleEvent, NoHooks, no_hooks
@@ -146,7 +149,28 @@ class ServiceRollout:
         if restarts:
             replica_set.outdate()
         was_current = _is_current(replica_set, wanted)
-        executor = partial(
+        executor = self._executors(replica_set, spec, release, wanted, cancelled)
+        executor(strategy=self.strategy).run()
+        if moving:
+            moving.leave(self._pipeline, partial(wait_unless_cancelled, cancelled))
+        if stored and (bake := self._bake(spec, release, stored, cancelled, was_current=was_current)):
+            bake.run(executor(strategy=bake, wait=bake.wait), hooks)
+            return
+        name, clock = f"{self._name} of release {release}", self._context.clock
+        faults = FaultWait(name, spec.settings.deploy_timeout, self._context.events, clock)
+        watching = executor(strategy=self.strategy)
+        run_watched(hooks, LifecycleEvent.AFTER_ALLOW_TRAFFIC, watching, faults, cancelled, clock)
+
+    def _executors(
+        self,
+        replica_set: ReplicaSet,
+        spec: ServiceSpec,
+        release: int,
+        wanted: DesiredState,
+        cancelled: threading.Event,
+    ) -> Callable[..., RolloutExecutor]:
+        """Return what makes the executors of a rollout in one group, each for a strategy."""
+        return partial(
             RolloutExecutor,
             replica_set,
             wanted,
@@ -155,17 +179,6 @@ class ServiceRollout:
             restart=RestartPolicy(spec.settings.restart),
             cancelled=cancelled,
         )
-        executor(strategy=self.strategy).run()
-        if moving:
-            moving.leave(self._pipeline, partial(wait_unless_cancelled, cancelled))
-        bake = None if stored is None else self._bake(spec, release, stored, cancelled, was_current=was_current)
-        if bake is None:
-            hooks.run(LifecycleEvent.AFTER_ALLOW_TRAFFIC)
-        else:
-            bake.begin(hooks)
-            # One executor for the whole time, because it counts failures for the circuit breaker.
-            bake.run(executor(strategy=bake, wait=bake.wait).run)
-            bake.finish()
 
     def _bake(
         self, spec: ServiceSpec, release: int, stored: StoredProgress, cancelled: threading.Event, *, was_current: bool

@@ -9,14 +9,14 @@ from datetime import timedelta
 from functools import partial
 
 from pipeline.base.clock import Clock
-from pipeline.base.errors import SystemFault
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.events import Events
 from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
 from stages.deploy.alternate_group import AlternateGroup
-from stages.deploy.decision import DesiredState, Observation, RolloutDecision
+from stages.deploy.decision import DesiredState, Observation, RolloutDecision, Strategy
 from stages.deploy.executor import ReleaseFailed, RolloutExecutor
 from stages.deploy.fault_wait import FaultWait
+from stages.deploy.hook_watch import run_watched
 from stages.deploy.judge import Judge, NoJudge
 from stages.deploy.lifecycle import Lifecycle, LifecycleEvent, NoHooks, is_done
 from stages.deploy.moving_targets import wait_unless_cancelled
@@ -118,33 +118,30 @@ class ShiftRollout:
 
     def _next_move(self) -> Move:
         """Act on replicas until a move is due. A short fault ends no step that bakes."""
-        while True:
-            try:
-                return self._act()
-            except SystemFault as fault:
-                if not self._is_baking or not self._faults.continues(fault):
-                    raise
-            self._clock.wait(self._cancelled, LOOK_INTERVAL)
+        return self._faults.run(self._act, self._cancelled, lambda: self._is_baking)
 
     def _act(self) -> Move:
-        self._targets.is_shifting = self._watch.progress.phase not in (ShiftPhase.HOME, ShiftPhase.UNDO)
         phase = _PhaseStrategy(self)
-        RolloutExecutor(
+        self._executor(phase).run()
+        assert phase.move is not None
+        return phase.move
+
+    def _executor(self, strategy: Strategy) -> RolloutExecutor:
+        self._targets.is_shifting = self._watch.progress.phase not in (ShiftPhase.HOME, ShiftPhase.UNDO)
+        return RolloutExecutor(
             self._replicas,
             self._plan.desired,
-            phase,
+            strategy,
             self._events,
             spec=self._plan.spec,
             restart=self._plan.restart,
             cancelled=self._cancelled,
             wait=self._wait,
             healthy_text="is healthy",
-        ).run()
-        assert phase.move is not None
-        return phase.move
+        )
 
-    def decide(self, seen: Observation) -> ShiftDecision:
-        """Return what follows from an observation of the replicas."""
+    def decide(self, seen: Observation, *, is_in_hook: bool = False) -> ShiftDecision:
+        """Return what follows from an observation of the replicas. The time of a hook is no bake time."""
         health, progress = self._targets.seen, self._watch.progress
         running = {replica.name for replica in seen.replicas if replica.is_running}
         observed = ShiftObservation(
@@ -158,15 +155,18 @@ class ShiftRollout:
             is_declared=self._alternate.is_declared,
             in_phase_for=timedelta(seconds=self._clock.monotonic() - self._entered_at),
         )
-        observed = replace(observed, alarm=self._look(observed), baked=self._watch.progress.baked)
+        alarm = self._look(observed, is_in_hook=is_in_hook)
+        observed = replace(observed, alarm=alarm, baked=self._watch.progress.baked)
         # Only now: a store that fails at each look of the watch is a fault that lasts.
         self._faults.is_over()
         return decide(observed, self._plan.steps, self._plan.desired)
 
-    def _look(self, seen: ShiftObservation) -> str | None:
+    def _look(self, seen: ShiftObservation, *, is_in_hook: bool) -> str | None:
         """Watch a step that gets requests, and return the alarm of its judge."""
         if seen.phase is not ShiftPhase.SHIFT or not seen.share:
             return None
+        if is_in_hook:
+            return self._watch.alarm()
         new = [r for r in seen.replicas.replicas if r.name in seen.alternate and r.healthy]
         is_enough = len(new) >= max(1, self._plan.desired.min_healthy)
         return self._watch.look(serves=is_enough and seen.share == self._watch.progress.share)
@@ -229,11 +229,16 @@ class ShiftRollout:
 
     def _run_hooks(self, event: LifecycleEvent) -> None:
         """Run the hooks of an event, unless a process that has died has done so."""
-        if not is_done(event, self._hooks_done):
+        if is_done(event, self._hooks_done):
+            return
+        if self._alternate.share:
+            watching = self._executor(_PhaseStrategy(self, is_in_hook=True))
+            run_watched(self._hooks, event, watching, self._faults, self._cancelled, self._clock)
+        else:
             self._hooks.run(event)
-            self._hooks_done = event
-            self._watch.progress = replace(self._watch.progress, hooks_done=event)
-            self._store(self._watch.progress)
+        self._hooks_done = event
+        self._watch.progress = replace(self._watch.progress, hooks_done=event)
+        self._store(self._watch.progress)
 
     def _begin(self, phase: ShiftPhase, step: int) -> None:
         """Store the next phase or step, before anything is done for it."""
@@ -274,13 +279,14 @@ class ShiftRollout:
 class _PhaseStrategy:
     """Lets a `RolloutExecutor` act on replicas until a move is due."""
 
-    def __init__(self, rollout: ShiftRollout) -> None:
+    def __init__(self, rollout: ShiftRollout, *, is_in_hook: bool = False) -> None:
         self._rollout = rollout
+        self._is_in_hook = is_in_hook
         self.move: Move | None = None
 
     def decide(self, seen: Observation, _desired: DesiredState) -> RolloutDecision:
         """Return the next actions. Raises `ReleaseFailed` if the judge has found an alarm."""
-        found = self._rollout.decide(seen)
+        found = self._rollout.decide(seen, is_in_hook=self._is_in_hook)
         if found.alarm:
             raise ReleaseFailed(found.alarm)
         self.move = found.move

@@ -62,12 +62,20 @@ class StepWatch:
             passed = min(timedelta(seconds=now - self._last), _LONGEST_GAP)
             self.progress = replace(self.progress, baked=self.progress.baked + passed)
         self._last = now if serves else None
-        if now - self._judged_at >= LOOK_INTERVAL.total_seconds():
-            self._judged_at, self._alarm = now, self._judge().look().alarm
+        self._judge_at(now)
         if self._alarm is None:
             # A store that fails must hide no alarm, so it comes last.
             self._keep(now)
         return self._alarm
+
+    def alarm(self) -> str | None:
+        """Return the alarm of the judge, or None. The bake time has not begun, so none is counted or promoted."""
+        self._judge_at(self._clock.monotonic())
+        return self._alarm
+
+    def _judge_at(self, now: float) -> None:
+        if now - self._judged_at >= LOOK_INTERVAL.total_seconds():
+            self._judged_at, self._alarm = now, self._judge().look().alarm
 
     def _keep(self, now: float) -> None:
         """Store the served time now and then, and find out whether a user has ended the bake time."""

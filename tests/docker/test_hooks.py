@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.engine.labels import ROLE_RELEASE
 from pipeline.store.records import RunState
 from tests.docker.project import Project, until
 from tests.docker.serving import serving
@@ -69,6 +70,24 @@ def test_hooks_run_and_a_pause_is_promoted(project: Project) -> None:
         assert "wrong prices; release 2 is active again" in project.finish(command, code=4).err
         project.assert_serving(2)
         assert load.stop().failed == 0
+
+
+def test_an_alarm_ends_a_hook(project: Project) -> None:
+    """A command that would run for an hour is stopped, its container is removed, and the release is rolled back."""
+    project.pipeline("run")
+    alarms = [{"command": ["test", "!", "-e", "bad"], "interval": "1s"}]
+    hooks = {"AfterAllowTraffic": [{"command": ["sleep", "3600"], "timeout": "2h", "stop_grace": "1s"}]}
+    settings = f"  hooks: {json.dumps(hooks)}\n  rollback_on: {json.dumps(alarms)}\n"
+    project.configure(("deploy:\n", f"deploy:\n  strategy: {{type: blue_green, bake_time: 1h}}\n{settings}"))
+    project.commit("2")
+    command = project.start("run")
+    wait_for(project, "alarm.evaluated")
+    assert events(project, "hook.finished") == []
+    project.write("bad", "")
+    assert "release 1 is active again" in (ended := project.finish(command, code=4).err)
+    assert "test ! -e bad" in ended
+    assert project.containers(ROLE_RELEASE) == []
+    project.assert_serving(1)
 
 
 @pytest.mark.long

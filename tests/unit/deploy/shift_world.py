@@ -86,6 +86,7 @@ class ShiftWorld:
         self.share, self.is_declared = 0.0, False
         self.in_phase_for = timedelta(0)
         self.alarm: str | None = None
+        self.has_hook = self.is_in_hook = False
         self.starting = 0
         self.serial = 0
         self.finished = False
@@ -174,7 +175,10 @@ class ShiftWorld:
     # What the deployment does
 
     def decide(self) -> ShiftDecision:
-        """Decide once, and do what was decided, unless the release has failed: then the rollback begins."""
+        """Decide once, and do what was decided, unless the release has failed: then the rollback begins.
+
+        While a hook runs, the replicas are kept and the release is watched, and nothing moves.
+        """
         found = decide(self.observe(), self.steps, self.desired)
         assert bool(found.actions) + bool(found.move) + bool(found.failure) + bool(found.alarm) <= 1
         if found.failure or found.alarm:
@@ -184,7 +188,7 @@ class ShiftWorld:
             self.undo()
         for action in found.actions:
             self.act(action)
-        if found.move:
+        if found.move and not self.is_in_hook:
             self.move(found.move)
         return found
 
@@ -192,6 +196,7 @@ class ShiftWorld:
         """Begin a rollback."""
         if not self.finished:
             self.phase, self.alarm, self.in_phase_for = ShiftPhase.UNDO, None, timedelta(0)
+            self.is_in_hook = False
 
     def move(self, move: Move) -> None:
         """Carry out a move."""
@@ -240,6 +245,8 @@ class ShiftWorld:
             assert home >= minimum or home >= max(1, alternate), "the home group gets more requests than it can take"
         self.share = share
         self.served.append(share)
+        # A hook of AfterAllowTraffic, before the bake time of this step.
+        self.is_in_hook = self.has_hook and self.phase is ShiftPhase.SHIFT and share == 100
 
     def _begin(self, move: Move) -> None:
         assert self.phase in FORWARD
@@ -355,7 +362,8 @@ class ShiftWorld:
     def pass_time(self, seconds: int) -> None:
         """Let time pass. The deployment counts it as served, as a process does that looks all the time."""
         self.time += timedelta(seconds=seconds)
-        if self.phase is ShiftPhase.SHIFT and self.share == self.steps[self.step].percent:
+        is_baking = self.phase is ShiftPhase.SHIFT and not self.is_in_hook
+        if is_baking and self.share == self.steps[self.step].percent:
             self.baked += timedelta(seconds=seconds)
         self.in_phase_for += timedelta(seconds=seconds)
 
@@ -383,6 +391,7 @@ class ShiftWorld:
                 member.in_flight = 0
             self.check(name, passes=True)
         self.pass_time(10)
+        self.is_in_hook = False
 
 
 _UNWELL = (TargetState.INITIAL, TargetState.UNHEALTHY)

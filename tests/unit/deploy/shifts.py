@@ -297,7 +297,7 @@ class _Hooks:
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
 
-    def run(self, event: LifecycleEvent) -> None:
+    def run(self, event: LifecycleEvent, interrupted: threading.Event | None = None) -> None:
         self._shop.hooked.append((event, self._shop.shares().get("web")))
         if event == self._shop.dying_hook:
             self._shop.dying_hook = ""

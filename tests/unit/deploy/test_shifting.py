@@ -115,6 +115,23 @@ def test_an_alarm_sends_everything_back_at_once() -> None:
     assert sorted(made.containers) == ["old0", "old1"]
 
 
+def test_a_hook_holds_the_step_and_its_replicas() -> None:
+    """While it runs, no time is counted and nothing moves. A container that is lost is replaced."""
+    made = world(BLUE_GREEN)
+    made.has_hook = True
+    run(made, until=MoveType.SET_SHARE)
+    assert made.is_in_hook
+    made.pass_time(3600)
+    assert made.decide() == ShiftDecision()
+    assert made.baked == NONE
+    made.containers["new1"].template, made.containers["new1"].running = "", False
+    made.check("new1", passes=False)
+    assert [str(action.verb) for action in made.decide().actions][-1] == "start"
+    made.alarm = "http_5xx_ratio 12 %"
+    assert made.decide().alarm
+    assert moves(run(made))[0] == "set_share 0"
+
+
 def test_an_exit_fails_the_release_in_each_step() -> None:
     """A new container that exits while its release bakes fails it."""
     made = world()
@@ -236,9 +253,13 @@ class Shift(RuleBasedStateMachine):
         surge=st.integers(0, 3),
         unavailable=st.integers(0, 3),
         good=st.sampled_from([True, True, False]),
+        has_hook=st.booleans(),
     )
-    def begin(self, strategy: str, old: int, new: int, surge: int, unavailable: int, good: bool) -> None:
+    def begin(
+        self, strategy: str, old: int, new: int, surge: int, unavailable: int, good: bool, has_hook: bool
+    ) -> None:
         self.world = ShiftWorld(STRATEGIES[strategy], old, new, surge, unavailable if surge else 1, good=good)
+        self.world.has_hook = has_hook
 
     @rule(times=st.integers(1, 6))
     def decide(self, times: int) -> None:
@@ -304,6 +325,20 @@ class Shift(RuleBasedStateMachine):
     @rule()
     def the_judge_raises_an_alarm(self) -> None:
         self.world.alarm = "http_5xx_ratio 12 %"
+
+    @precondition(lambda self: self.world.is_in_hook)
+    @rule()
+    def an_alarm_ends_the_hook(self) -> None:
+        """The rollback begins at the next look, and no request reaches the new release after its first move."""
+        self.world.alarm = "http_5xx_ratio 12 %"
+        assert self.world.decide().alarm
+        assert self.world.phase is ShiftPhase.UNDO
+        assert not self.world.is_in_hook
+
+    @precondition(lambda self: self.world.is_in_hook)
+    @rule()
+    def the_hook_ends(self) -> None:
+        self.world.is_in_hook = False
 
     @rule()
     def cancelled(self) -> None:
