@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -21,6 +21,9 @@ from stages.deploy.alarm_events import AlarmEvents
 from stages.deploy.judge import Judgement
 from stages.deploy.probes import Probes
 from stages.deploy.release_windows import ReleaseTraffic, ReleaseWindows, WindowPair
+
+# A process that continues after a kill reads the records of hours. Meanwhile its deployment watches nothing else.
+_MAX_LOOK_SECONDS = 0.5
 
 
 class AlarmJudge:
@@ -56,31 +59,51 @@ class AlarmJudge:
         self._alarms = Alarms(settings)
         self._start = start
         self._windows: ReleaseWindows | None = None
+        self._unread: Iterator[WindowPair] | None = None
+        self._latest: WindowPair | None = None
         self._counted_restarts = 0
         self._alarm: str | None = None
         self._verdicts = self._alarms.verdicts()
 
     def look(self) -> Judgement:
-        """Take all records since the last call, and return the verdicts."""
+        """Take the records since the last call, or as many as half a second allows, and return the verdicts."""
         try:
             windows = self._windows = self._windows or self._begin()
         except (BalancerFault, EngineFault):
             # The next look tries again. A lasting fault ends the deployment elsewhere.
-            return Judgement(self._verdicts, self._alarm, self._settings.insufficient_data)
-        requests, now = self._log.forwarded(self._traffic.groups), self._clock.now().wall
-        latest: WindowPair | None = None
-        # One by one: a process that continues after a kill reads those of a whole day.
-        for pair in chain(windows.add(requests), windows.advance(now)):
-            if latest:
-                self._take(latest)
+            return self._judgement()
+        if self._unread is None:
+            requests, now = self._log.forwarded(self._traffic.groups), self._clock.now().wall
+            self._unread = chain(windows.add(requests), windows.advance(now))
+        if self._take_all(self._unread):
+            self._unread = None
+            self._take_latest()
+        self._events.on_verdicts(self._verdicts, self._log.unreadable)
+        return self._judgement()
+
+    def _judgement(self) -> Judgement:
+        settings = self._settings.insufficient_data
+        return Judgement(self._verdicts, self._alarm, settings, is_complete=self._unread is None)
+
+    def _take_all(self, pairs: Iterator[WindowPair]) -> bool:
+        """Take windows but for the latest one. Return False if the time of this look was over before."""
+        end = self._clock.monotonic() + _MAX_LOOK_SECONDS
+        for pair in pairs:
+            if self._latest:
+                self._take(self._latest)
+            self._latest = pair
             if self._cancelled.is_set():
                 raise Cancelled("cancelled")
-            latest = pair
-        if latest:
-            new, previous = latest
+            if self._clock.monotonic() >= end:
+                return False
+        return True
+
+    def _take_latest(self) -> None:
+        """Take the latest window, with what no record tells."""
+        if self._latest:
+            new, previous = self._latest
+            self._latest = None
             self._take((self._with_counts(new), previous), self._probes.take())
-            self._events.on_verdicts(self._verdicts, self._log.unreadable)
-        return Judgement(self._verdicts, self._alarm, self._settings.insufficient_data)
 
     def _begin(self) -> ReleaseWindows:
         start = self._start()

@@ -14,11 +14,13 @@ class Judgement:
     """The verdicts on a new release at one moment. `alarm` is the text that rolls it back, or None.
 
     `insufficient_data` says what follows at the end of the last bake time if a condition had too few requests.
+    `is_complete` is False if there were more records than one look takes. The next looks take the rest.
     """
 
     verdicts: tuple[Verdict, ...] = ()
     alarm: str | None = None
     insufficient_data: Literal["promote", "rollback"] = "promote"
+    is_complete: bool = True
 
 
 class Judge(Protocol):

@@ -224,7 +224,7 @@ class ShiftRollout:
         deciding = max((number for number, step in enumerate(steps) if step.bake_time), default=len(steps) - 1)
         if self._watch.progress.step == deciding:
             self._watch.check_end()
-        elif is_last:
+        elif is_last or self._watch.is_behind:
             self._watch.check_alarm()
 
     def _run_hooks(self, event: LifecycleEvent) -> None:

@@ -11,7 +11,7 @@ from pipeline.base.clock import Clock
 from pipeline.store.deployment_progress import ServiceProgress
 from stages.deploy.bake_wait import BakeWait
 from stages.deploy.executor import ReleaseFailed
-from stages.deploy.judge import Judge
+from stages.deploy.judge import Judge, Judgement
 
 LOOK_INTERVAL = timedelta(seconds=1)
 """Time between two looks of the judge."""
@@ -49,6 +49,8 @@ class StepWatch:
         self._last: float | None = None
         self._judged_at = self._stored_at = float("-inf")
         self._alarm: str | None = None
+        self.is_behind = False
+        """Whether the judge has more records to take, as after a kill some hours ago."""
 
     @property
     def left(self) -> timedelta:
@@ -75,7 +77,8 @@ class StepWatch:
 
     def _judge_at(self, now: float) -> None:
         if now - self._judged_at >= LOOK_INTERVAL.total_seconds():
-            self._judged_at, self._alarm = now, self._judge().look().alarm
+            found = self._judge().look()
+            self._judged_at, self._alarm, self.is_behind = now, found.alarm, not found.is_complete
 
     def _keep(self, now: float) -> None:
         """Store the served time now and then, and find out whether a user has ended the bake time."""
@@ -97,20 +100,26 @@ class StepWatch:
             self._wait.end()
 
     def check_alarm(self) -> None:
-        """Raise `ReleaseFailed` if the judge has found an alarm by now."""
-        if alarm := self._judge().look().alarm:
-            raise ReleaseFailed(alarm)
+        """Raise `ReleaseFailed` if the judge finds an alarm in the records so far."""
+        self._judge_rest()
 
     def check_end(self) -> None:
         """Raise `ReleaseFailed` if the judge does not let the release pass at the end of its last bake time.
 
         A user who has ended a bake time does not wait for more requests.
         """
-        found = self._judge().look()
-        if found.alarm:
-            raise ReleaseFailed(found.alarm)
+        found = self._judge_rest()
         if self._was_promoted():
             return
         outcome = decide(found.verdicts, found.insufficient_data, bake_time_over=True)
         if outcome.action == "rollback":
             raise ReleaseFailed("; ".join(outcome.reasons))
+
+    def _judge_rest(self) -> Judgement:
+        """Return the judgement on all records so far. A judge ends its look if the deployment is cancelled."""
+        while not (found := self._judge().look()).is_complete and not found.alarm:
+            pass
+        if found.alarm:
+            raise ReleaseFailed(found.alarm)
+        self.is_behind = False
+        return found

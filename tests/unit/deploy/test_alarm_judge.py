@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,53 @@ def test_a_cancellation_ends_the_first_look_after_a_kill(world: Worlds) -> None:
         with pytest.raises(Cancelled):
             found.look(80_000)
     assert len(read) < 10
+
+
+def slow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each question for the time take a tenth of a second."""
+    ticks = count()
+    monkeypatch.setattr(world.clock, "monotonic", lambda: next(ticks) / 10)
+
+
+def test_a_look_after_a_long_time_is_short(world: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The records of a long time take several looks, whose result is that of a single one."""
+    found = []
+    for is_slow in (False, True):
+        made = world({"metric": "http_5xx_ratio", "worse_than_previous": True}, {"metric": "restarts", "above": 5})
+        made.requests += sorted(traffic(40, seed=3), key=lambda each: each.ended)
+        made.restarts = 2
+        if is_slow:
+            slow(made, monkeypatch)
+        looks = [made.look(40)]
+        while not looks[-1].is_complete:
+            looks.append(made.look(0))
+        assert (len(looks) > 5) == is_slow
+        assert made.look(0).is_complete
+        found.append(looks[-1].verdicts)
+    assert found[0] == found[1]
+    assert found[0][1].text.startswith("restarts 2")
+
+
+def test_an_alarm_does_not_wait_for_the_last_record(world: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look that finds it has it, although others have to follow."""
+    made = world({"metric": "http_5xx_ratio", "above": "1%"})
+    made.requests += sorted(traffic(60, bad=0.5), key=lambda each: each.ended)
+    slow(made, monkeypatch)
+    looks = [made.look(60)]
+    while not looks[-1].alarm:
+        looks.append(made.look(0))
+    assert not looks[-1].is_complete
+
+
+def test_a_look_in_slices_can_be_cancelled(world: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a whole one."""
+    made = world()
+    made.requests += traffic(40)
+    slow(made, monkeypatch)
+    assert not made.look(40).is_complete
+    made.cancelled.set()
+    with pytest.raises(Cancelled):
+        made.look(0)
 
 
 @pytest.mark.parametrize("before", [0, 1, 3, 40])
