@@ -148,7 +148,7 @@ class ServiceRollout:
         replica_set = self._replica_set(moving or self._targets.present)
         if restarts:
             replica_set.outdate()
-        was_current = _is_current(replica_set, wanted)
+        was_current = self._was_current(replica_set, wanted, release)
         executor = self._executors(replica_set, spec, release, wanted, cancelled)
         executor(strategy=self.strategy).run()
         if moving:
@@ -160,6 +160,18 @@ class ServiceRollout:
         faults = FaultWait(name, spec.settings.deploy_timeout, self._context.events, clock)
         watching = executor(strategy=self.strategy)
         run_watched(hooks, LifecycleEvent.AFTER_ALLOW_TRAFFIC, watching, faults, cancelled, clock)
+
+    def _was_current(self, replica_set: ReplicaSet, wanted: DesiredState, release: int) -> bool:
+        """Return whether the replicas were as wanted before this deployment.
+
+        Those of a new release are of a process that has died after it had replaced them, and before it stored that.
+        """
+        seen = replica_set.observe().replicas
+        if len(seen) != wanted.replicas or not all(r.template == wanted.template and r.healthy for r in seen):
+            return False
+        active = self._context.store.releases.active(self._pipeline)
+        is_new = active is None or active.number != release
+        return not (is_new and any(replica_set.release_of(replica.name) == release for replica in seen))
 
     def _executors(
         self,
@@ -184,8 +196,9 @@ class ServiceRollout:
         self, spec: ServiceSpec, release: int, stored: StoredProgress, cancelled: threading.Event, *, was_current: bool
     ) -> RollingBake | None:
         strategy, found = spec.settings.strategy, stored.of(self._name)
-        is_baking = found is not None and found.phase is ShiftPhase.BAKE
-        if not isinstance(strategy, RollingSettings) or not strategy.bake_time or (was_current and not is_baking):
+        # Of a rolling deployment, only its bake time and its end are stored.
+        is_over = was_current if found is None else found.phase is ShiftPhase.DONE
+        if not isinstance(strategy, RollingSettings) or not strategy.bake_time or is_over:
             return None
         return RollingBake(
             self.strategy,
@@ -275,8 +288,3 @@ class ServiceRollout:
             template=template,
             environment=self._context.configuration.secrets.resolve_all(spec.settings.environment),
         )
-
-
-def _is_current(replica_set: ReplicaSet, wanted: DesiredState) -> bool:
-    seen = replica_set.observe().replicas
-    return len(seen) == wanted.replicas and all(r.template == wanted.template and r.healthy for r in seen)

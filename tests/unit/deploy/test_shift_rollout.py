@@ -548,3 +548,35 @@ def test_a_killed_bake_of_a_rolling_deployment_is_undone(shops: Shops) -> None:
     shop.kill("b", "bake.started")
     shop.recover(holds=False)
     shop.assert_at_home("a")
+
+
+@pytest.mark.parametrize("at", ["container.removed", "hook"])
+def test_a_kill_before_a_bake_is_stored(at: str, shops: Shops) -> None:
+    """The service whose containers were all replaced bakes in the next process. That of an earlier one is over."""
+    shop = shops("web", "api", strategy="{type: rolling, bake_time: 600s}")
+    if at == "hook":
+        shop.kill("b", "bake.finished")
+        assert [found.phase for found in shop.progress()] == [ShiftPhase.DONE]
+        shop.dying_hook = "AfterAllowTraffic"
+        with pytest.raises(Killed):
+            shop.deploy("b")
+    else:
+        # The last one of both services.
+        shop.kill("b", at, 2 * shop.replicas - 1)
+        assert [found.phase for found in shop.progress()] == [ShiftPhase.DONE]
+        assert shop.images("api") == ["sha256:b"] * shop.replicas
+    shop.recover(holds=True)
+    before = shop.clock.monotonic()
+    shop.deploy("b")
+    assert 600 <= shop.clock.monotonic() - before < 1200
+    assert shop.kinds("bake.finished") == ["bake.finished"] * 2
+    shop.assert_at_home("b")
+
+
+def test_a_deployment_that_replaces_nothing_does_not_bake(shops: Shops) -> None:
+    """Neither of a new release with the same containers, nor of the active one."""
+    shop = shops(strategy="{type: rolling, bake_time: 600s}")
+    shop.deploy("b")
+    before = shop.clock.monotonic()
+    shop.deploy("b")
+    assert shop.clock.monotonic() - before < 600
