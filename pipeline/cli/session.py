@@ -98,7 +98,7 @@ class Session:
         """Return a runner of the pipeline."""
         from pipeline.runner.local import Runner
 
-        return Runner(self.home, self.configuration, self.store, listeners, cancelled)
+        return Runner(self.home, self.configuration, self.store, listeners, cancelled, parameters=self.parameters)
 
 
 @contextmanager

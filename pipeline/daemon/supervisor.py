@@ -224,7 +224,7 @@ class PipelineSupervisor:
         context = self._context()
         emit_missing_outcomes(context)
         if needs_recovery(context.stage_context()):
-            recover(context)
+            recover(context, serves=True)
 
     def _until_done(self, work: Callable[[], None], then: Step) -> Step:
         """Return a step that repeats `work` until it succeeds, then does `then`. Emits each reason once."""

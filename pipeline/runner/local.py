@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -23,6 +23,7 @@ from pipeline.runner.ownership import check_owner, set_owner
 from pipeline.runner.recovery import needs_recovery, recover
 from pipeline.runner.run import Execution
 from pipeline.runner.stages import check_deployer, load_builder, load_deployer, load_source
+from pipeline.runner.status import is_held
 from pipeline.runner.submission import emit_overtaken
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import Run, RunKind, RunOptions, Trigger
@@ -30,7 +31,10 @@ from pipeline.store.store import Store
 
 
 class Runner:
-    """Executes a pipeline. Listeners get every event. Setting `cancelled` stops the run in order."""
+    """Executes a pipeline. Listeners get every event. Setting `cancelled` stops the run in order.
+
+    `parameters` are those of the command line, with which `configuration` was loaded.
+    """
 
     def __init__(
         self,
@@ -40,8 +44,11 @@ class Runner:
         listeners: Sequence[Listener] = (),
         cancelled: threading.Event | None = None,
         clock: Clock | None = None,
+        parameters: Mapping[str, str] | None = None,
     ) -> None:
-        self._pipeline_context = PipelineContext(home, configuration, store, listeners, clock=clock or SystemClock())
+        self._pipeline_context = PipelineContext(
+            home, configuration, store, listeners, parameters or {}, clock=clock or SystemClock()
+        )
         self._cancelled = cancelled or threading.Event()
         self._name = configuration.pipeline.name
 
@@ -60,7 +67,9 @@ class Runner:
         `pull` and `no_cache` are those of `RunOptions`. `take_over` takes over the pipeline of this name if another
         file declares it.
         """
-        options = RunOptions(force=force, pull=pull, no_cache=no_cache)
+        # Stored with the parameters of the command line, because the daemon may have to continue its deployment.
+        given = self._pipeline_context.parameters or None
+        options = RunOptions(parameters=given, force=force, pull=pull, no_cache=no_cache)
         request = RunRequest(Trigger.COMMAND, requested, options=options)
         return self._work(request, wait, take_over=take_over)
 
@@ -120,10 +129,7 @@ class Runner:
             )
             run = queue.begin(self._name, request, mode)
             if run is None:
-                raise ConfigError(
-                    "earlier runs are still queued",
-                    hint="start `pipeline serve` to run them, or cancel them with `pipeline cancel`",
-                )
+                raise self._refused()
             emit_overtaken(self._pipeline_context, run)
             try:
                 Execution(self._pipeline_context, run, self._cancelled).execute()
@@ -133,6 +139,22 @@ class Runner:
             self._undo_held(run.number)
             prune(self._pipeline_context)
             return queue.run(self._name, run.number)
+
+    def _refused(self) -> ConfigError:
+        """Return the error of a run that has to wait for queued ones, which no process executes now.
+
+        An interrupted deployment stays as it is only if one of them continues it.
+        """
+        store, text = self._pipeline_context.store, "earlier runs are still queued"
+        hint = "start `pipeline serve` to run them, or cancel them with `pipeline cancel`"
+        deployment = store.deployments.open(self._name)
+        if deployment is None:
+            return ConfigError(text, hint=hint)
+        if is_held(store, deployment):
+            continued = f"run {deployment.run} continues the interrupted deployment of release {deployment.to_release}"
+            return ConfigError(f"{text}, and {continued}", hint=hint)
+        recover(self._pipeline_context, holds=False)
+        return ConfigError(f"{text}; the interrupted deployment was undone", hint=hint)
 
     def _undo_held(self, run: int) -> None:
         """Undo an interrupted deployment that was held for a run, if the run has ended before Deploy.

@@ -26,12 +26,19 @@ def needs_recovery(context: StageContext, working: Collection[int] = ()) -> bool
     return has_abandoned_work(context.store, context.configuration.pipeline.name, working)
 
 
-def recover(pipeline_context: PipelineContext, working: Collection[int] = (), *, holds: bool | None = None) -> None:
+def recover(
+    pipeline_context: PipelineContext,
+    working: Collection[int] = (),
+    *,
+    holds: bool | None = None,
+    serves: bool = False,
+) -> None:
     """Undo the deployment of a dead process, and close or requeue its runs. The caller holds the pipeline's lock.
 
     The runs in `working` are the caller's own, and are left alone. A deployment that has moved traffic is held instead
     of undone if its run is queued again. With `holds` True it is held in any case, for a run that the caller begins and
-    that continues or undoes it. With False it is undone in any case.
+    that continues or undoes it. With False it is undone in any case. With `serves` the caller executes queued runs, so
+    the run of a command is queued again too if a user has promoted its deployment.
     """
     from pipeline.engine.hosts import local_engine
 
@@ -42,7 +49,8 @@ def recover(pipeline_context: PipelineContext, working: Collection[int] = (), *,
         engine.containers.remove_leftovers(pipeline, lambda: working)
     context.home.remove_contexts(pipeline, lambda: working)
     deployment = store.deployments.open(pipeline)
-    if deployment is not None and _is_held(store, deployment, abandoned, holds=holds):
+    requeued = [run for run in abandoned if _is_requeued(run) or (serves and _is_promoted(store, deployment, run))]
+    if deployment is not None and _is_held(store, deployment, requeued, holds=holds):
         events.emit(EventKind.DEPLOYMENT_HELD, _held_text(store, deployment))
     elif deployment is not None and deployment.run not in working:
         events.emit(EventKind.RECOVERY_STARTED, "restoring the last good release")
@@ -58,7 +66,7 @@ def recover(pipeline_context: PipelineContext, working: Collection[int] = (), *,
         if abort := store.deployment_answers.abort_of_run(pipeline, run.number):
             _close_aborted(pipeline_context, run, reason, abort)
         else:
-            _close(pipeline_context, run, reason)
+            _close(pipeline_context, run, reason, is_requeued=run in requeued)
 
 
 def _close_aborted(pipeline_context: PipelineContext, run: Run, reason: str, abort: Abort) -> None:
@@ -67,7 +75,7 @@ def _close_aborted(pipeline_context: PipelineContext, run: Run, reason: str, abo
     deployment = store.deployments.of_run(run.pipeline, run.number)
     if deployment is None or deployment.state is DeploymentState.SUCCEEDED:
         # The order came too late.
-        _close(pipeline_context, run, reason)
+        _close(pipeline_context, run, reason, is_requeued=_is_requeued(run))
         return
     events.emit(EventKind.RUN_INTERRUPTED, f"run {run.number} was {reason}")
     state, code, text = RunState.ROLLED_BACK, ExitCode.ROLLED_BACK, abort.reason
@@ -81,14 +89,13 @@ def _close_aborted(pipeline_context: PipelineContext, run: Run, reason: str, abo
     emit_outcome(events, run.number, state, text, code=int(code))
 
 
-def _is_held(store: Store, deployment: Deployment, abandoned: Collection[Run], *, holds: bool | None) -> bool:
+def _is_held(store: Store, deployment: Deployment, requeued: Collection[Run], *, holds: bool | None) -> bool:
     """Return whether a deployment stays as it is, because a run will continue or undo it."""
     if not store.progress.can_continue(deployment) or store.deployment_answers.aborted(deployment.id):
         return False
     if holds is not None:
         return holds
-    run = next((run for run in abandoned if run.number == deployment.run), None)
-    return (run is not None and _is_requeued(run)) or is_held(store, deployment)
+    return deployment.run in {run.number for run in requeued} or is_held(store, deployment)
 
 
 def _held_text(store: Store, deployment: Deployment) -> str:
@@ -101,12 +108,19 @@ def _is_requeued(run: Run) -> bool:
     return run.queued_at is not None and run.attempts < _ATTEMPTS
 
 
-def _close(pipeline_context: PipelineContext, run: Run, reason: str) -> None:
-    """Put a run back into the queue if it came from there. A run of a command that died is closed."""
+def _is_promoted(store: Store, deployment: Deployment | None, run: Run) -> bool:
+    """Return whether a deployment waits with the answer of a user, whom nothing else would obey."""
+    if deployment is None or deployment.run != run.number or run.attempts >= _ATTEMPTS:
+        return False
+    return store.progress.can_continue(deployment) and store.deployment_answers.is_promoted(deployment.id)
+
+
+def _close(pipeline_context: PipelineContext, run: Run, reason: str, *, is_requeued: bool) -> None:
+    """Close a run, or put it into the queue again."""
     mode = pipeline_context.configuration.pipeline.execution_mode
     # Emitted once, after the deployment was undone: Docker may be away for hours before that.
     pipeline_context.events(run.number).emit(EventKind.RUN_INTERRUPTED, f"run {run.number} was {reason}")
-    if not _is_requeued(run):
+    if not is_requeued:
         pipeline_context.store.runs.finish(run.pipeline, run.number, RunState.INTERRUPTED, reason)
         return
     emit_run_state(pipeline_context, pipeline_context.store.queue.requeue(run.pipeline, run.number, mode))

@@ -94,6 +94,13 @@ class DeploymentAnswers:
         )
         return row is not None
 
+    def is_promoted(self, deployment: int) -> bool:
+        """Return whether a user has ended a wait of a deployment, and its process has not continued yet."""
+        row = self._db.row(
+            "SELECT 1 FROM deployment_waits WHERE deployment=? AND promoted_by IS NOT NULL AND NOT over", deployment
+        )
+        return row is not None
+
     def end(self, wait: DeploymentWait) -> None:
         """Store that the deployment continues. It cannot be promoted any more."""
         with self._db.transaction() as db:

@@ -210,13 +210,15 @@ class RunQueue:
     def requeue(self, pipeline: str, number: int, mode: Mode, *, counted: bool = True) -> Run:
         """Queue a run again whose worker died or stopped. Only after a death the attempt is `counted`.
 
+        From now on, a run that a command has executed itself is as one from the queue.
         If a newer run has replaced it meanwhile, the run is superseded, unless it continues an interrupted deployment.
         """
         with self._db.transaction() as db:
             db.execute("DELETE FROM stages WHERE pipeline=? AND run=?", (pipeline, number))
             db.execute(
-                "UPDATE runs SET state='queued', waits_for=NULL, attempts=attempts-? WHERE pipeline=? AND number=?",
-                (0 if counted else 1, pipeline, number),
+                "UPDATE runs SET state='queued', waits_for=NULL, attempts=attempts-?, queued_at=coalesce(queued_at, ?) "
+                "WHERE pipeline=? AND number=?",
+                (0 if counted else 1, now(), pipeline, number),
             )
             if mode == "superseded":
                 supersede_by_newer(db, pipeline, number)

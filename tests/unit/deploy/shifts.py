@@ -39,6 +39,7 @@ from tests.unit.deploy.deployments import Killed
 
 PIPELINE = """\
 name: shop
+execution_mode: {mode}
 deploy:
 {services}
 balancer:
@@ -72,6 +73,7 @@ class Shop:
         self.is_queued = False
         """Runs come from the queue, as those of the daemon do. One that is queued goes on."""
         self.settings = ""
+        self.mode = "superseded"
         self.alarms: dict[str, str] = {}
         self.judgement = Judgement()
         self.looks = 0
@@ -134,9 +136,9 @@ class Shop:
             self._pipeline_context().stage_context(self._new_events()), run=self._begin_run(), clock=self.clock
         )
 
-    def recover(self, *, holds: bool | None = None) -> None:
-        """Recover after a kill, as a command does before its own work."""
-        recover(self._pipeline_context(), holds=holds)
+    def recover(self, *, holds: bool | None = None, serves: bool = False) -> None:
+        """Recover after a kill, as a command does before its own work, or as the daemon if it `serves`."""
+        recover(self._pipeline_context(), holds=holds, serves=serves)
 
     def configuration(self) -> Configuration:
         """Return the configuration of a new process."""
@@ -159,7 +161,7 @@ class Shop:
         else:
             parts = (f"{name}: {{target_group: {name}, {settings}}}" for name in self.names)
             services = f"  services: {{{', '.join(parts)}}}"
-        return PIPELINE.format(services=services, groups=groups, listeners=listeners)
+        return PIPELINE.format(mode=self.mode, services=services, groups=groups, listeners=listeners)
 
     def _new_events(self) -> Events:
         events = Events("shop", 1)

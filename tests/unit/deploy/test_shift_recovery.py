@@ -8,14 +8,15 @@ from typing import NoReturn
 import pytest
 
 from pipeline.api import StageContext
-from pipeline.base.errors import PenstockError, StageFailed
+from pipeline.base.errors import ConfigError, PenstockError, StageFailed
 from pipeline.events import Event
-from pipeline.runner.deployment_answer import abort
+from pipeline.runner.deployment_answer import abort, promote
 from pipeline.runner.local import Runner
 from pipeline.runner.status import PipelineStatus, has_abandoned_work
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import DeploymentState, RunState, Trigger
 from stages.deploy.release_rollout import ReleaseRollout
+from tests.unit.deploy.deployments import Killed
 from tests.unit.deploy.shifts import Shop
 
 
@@ -194,3 +195,90 @@ def test_a_run_whose_deployment_was_undone_is_superseded(shop: Shop, context: St
     shop.recover(holds=False)
     context.store.queue.put("shop", [RunRequest(Trigger.HOOK, sha="c" * 40)])
     assert state(context) is RunState.SUPERSEDED
+
+
+@pytest.fixture
+def command(context: StageContext, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    """The shop with an active release, and a canary of a command whose process has died in its first bake time."""
+    shop = Shop(context, monkeypatch)
+    shop.strategy = "{type: canary, percent: 10, bake_time: 20h}"
+    with shop.running():
+        shop.deploy("a")
+        shop.die_after_looks = 5
+        with pytest.raises(Killed):
+            shop.deploy("b")
+        shop.die_after_looks = None
+        shop.events.clear()
+        yield shop
+
+
+def test_the_daemon_continues_what_was_promoted(command: Shop, context: StageContext) -> None:
+    """The answer to a command that has died is kept until its deployment has ended. It is that of one wait only."""
+    promote(context.store, "shop", "ann")
+    command.recover(serves=True)
+    run = context.store.queue.run("shop", 2)
+    assert (run.state, run.attempts, run.queued_at is not None) == (RunState.QUEUED, 1, True)
+    assert command.shares() == {"web": 10.0}
+    assert not has_abandoned_work(context.store, "shop")
+    command.is_queued = True
+    before = command.clock.monotonic()
+    command.deploy("b")
+    assert command.clock.monotonic() - before < 10 * 3600
+    command.assert_at_home("b")
+
+
+def test_the_daemon_undoes_what_was_not_promoted(command: Shop, context: StageContext) -> None:
+    """Nobody has asked for the rest of the deployment of a command that has died."""
+    command.recover(serves=True)
+    assert state(context) is RunState.INTERRUPTED
+    command.assert_at_home("a")
+
+
+def test_another_command_undoes_what_was_promoted(command: Shop, context: StageContext) -> None:
+    """Only the daemon executes queued runs."""
+    promote(context.store, "shop", "ann")
+    command.recover()
+    assert state(context) is RunState.INTERRUPTED
+    command.assert_at_home("a")
+
+
+def test_an_abort_goes_before_a_promotion(command: Shop, context: StageContext) -> None:
+    """Nothing is queued again."""
+    promote(context.store, "shop", "ann")
+    abort(context.store, "shop", "ann")
+    command.recover(serves=True)
+    assert state(context) is RunState.ROLLED_BACK
+    command.assert_at_home("a")
+
+
+def refused(shop: Shop, context: StageContext) -> str:
+    """Run a command that is refused because other runs are queued, and return its error."""
+    shop.mode = "queued"
+    runner = Runner(context.home, shop.configuration(), context.store, [shop.events.append], clock=shop.clock)
+    with pytest.raises(ConfigError) as error:
+        runner.run()
+    assert error.value.hint == "start `pipeline serve` to run them, or cancel them with `pipeline cancel`"
+    return error.value.message
+
+
+def test_a_refused_run_undoes_what_nothing_continues(command: Shop, context: StageContext) -> None:
+    """The canary of a command that has died gets no requests any more, and the user is told."""
+    context.store.queue.put("shop", [RunRequest(Trigger.HOOK, sha="c" * 40)], mode="queued")
+    assert refused(command, context) == "earlier runs are still queued; the interrupted deployment was undone"
+    command.assert_at_home("a")
+    assert state(context) is RunState.INTERRUPTED
+
+
+def test_a_refused_run_leaves_what_a_queued_one_continues(shop: Shop, context: StageContext) -> None:
+    """It names the run."""
+    expected = "earlier runs are still queued, and run 2 continues the interrupted deployment of release 2"
+    assert refused(shop, context) == expected
+    assert shop.shares() == {"web": 10.0}
+    assert state(context) is RunState.QUEUED
+
+
+def test_a_refused_run_without_a_deployment(command: Shop, context: StageContext) -> None:
+    """Nothing is undone."""
+    command.recover(holds=False)
+    context.store.queue.put("shop", [RunRequest(Trigger.HOOK, sha="c" * 40)], mode="queued")
+    assert refused(command, context) == "earlier runs are still queued"
