@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
@@ -203,7 +204,7 @@ class Hook(Model):
         """
         if self.http is not None:
             return f"{self.http.method} {_shown(self.http.url)}"
-        return " ".join(self.command or self.host_command or ("pause",))
+        return shlex.join(self.command or self.host_command or ("pause",))
 
 
 class Hooks(Model):

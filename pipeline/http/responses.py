@@ -309,8 +309,8 @@ class ServiceProgressResponse(Body):
     waits_for: str = Field(description="What the deployment of the service waits for, in words.")
 
     @classmethod
-    def from_progress(cls, progress: ServiceProgress) -> Self:
-        """Return the stored progress as it is shown."""
+    def from_progress(cls, progress: ServiceProgress, waits_for: str) -> Self:
+        """Return the stored progress as it is shown. `waits_for` is what the service waits for now."""
         return cls(
             service=progress.service,
             strategy=progress.strategy,
@@ -320,7 +320,7 @@ class ServiceProgressResponse(Body):
             share=progress.share,
             bake_time=progress.bake_time.total_seconds(),
             baked=progress.baked.total_seconds(),
-            waits_for=progress.waits_for,
+            waits_for=waits_for,
         )
 
 

@@ -220,8 +220,8 @@ def _describe_deployment(status: PipelineStatus) -> Iterator[str]:
     held = "; it is held until its run continues" if status.held else ""
     yield f"deploying release {status.deployment.to_release} by {status.deployment.strategy}{held}"
     for found in status.progress:
-        waits = f": waits for {found.waits_for}" if found.waits_for else ""
-        yield f"{found.service} {found.describe()}{waits}"
+        waits = status.waits_for(found)
+        yield f"{found.service} {found.describe()}{f': waits for {waits}' if waits else ''}"
 
 
 def _deployment(status: PipelineStatus) -> DeploymentResponse | None:
@@ -234,7 +234,7 @@ def _deployment(status: PipelineStatus) -> DeploymentResponse | None:
         to_release=found.to_release,
         strategy=found.strategy,
         held=status.held,
-        services=[ServiceProgressResponse.from_progress(progress) for progress in status.progress],
+        services=[ServiceProgressResponse.from_progress(each, status.waits_for(each)) for each in status.progress],
     )
 
 
@@ -319,7 +319,7 @@ def _unfinished_runs(status: PipelineStatus) -> list[UnfinishedRunResponse]:
             state=run.state,
             sha=run.sha,
             stage=status.stages.get(run.number),
-            waits_for=run.waits_for or status.waits.get(run.number),
+            waits_for=run.waits_for or status.waits_of(run),
         )
         for run in status.runs
     ]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.base.home import Home
 from pipeline.base.lock import LockHolder, holder
 from pipeline.event_kinds import EventKind
+from pipeline.store.deployment_answers import DeploymentWait
 from pipeline.store.deployment_progress import ServiceProgress
 from pipeline.store.records import Deployment, Run, RunState
 from pipeline.store.store import Store
 
+_ANSWERS = "pipeline promote, or pipeline abort"
 # The latest events that are searched for drift.
 _MAX_EVENTS = 500
 
@@ -42,7 +44,7 @@ class PipelineStatus:
     `disabled` maps disabled stages to their reasons. `drift` was found by the daemon and is not repaired yet.
     `interrupted` means that a process died and its work is not recovered yet. `deployment` is the open one, and
     `progress` how far each of its services is. `held` means that a process died in it, and a queued run continues it.
-    `waits` has what a run in Deploy waits for, until `pipeline promote`. `alarms` are those of the open deployment.
+    `waits` are what the deployment waits for until `pipeline promote`. `alarms` are those of the open deployment.
     """
 
     daemon: LockHolder | None
@@ -56,7 +58,7 @@ class PipelineStatus:
     progress: Sequence[ServiceProgress] = ()
     held: bool = False
     alarms: Sequence[AlarmStatus] = ()
-    waits: Mapping[int, str] = field(default_factory=dict)
+    waits: Sequence[DeploymentWait] = ()
 
     @classmethod
     def of(cls, home: Home, store: Store, pipeline: str) -> PipelineStatus:
@@ -77,7 +79,7 @@ class PipelineStatus:
             progress=store.progress.all(deployment) if deployment else (),
             held=deployment is not None and is_held(store, deployment),
             alarms=_alarms(store, pipeline),
-            waits=_waits(store, pipeline),
+            waits=store.deployment_answers.waiting(pipeline),
         )
 
     @property
@@ -91,11 +93,27 @@ class PipelineStatus:
             return "waits in the queue" if self.served else "waits in the queue, for `pipeline serve`"
         if run.waits_for == "approval":
             return f"waits for approval: pipeline approve {run.number}, or pipeline reject {run.number}"
-        if run.number in self.waits:
-            return f"waits in Deploy: {self.waits[run.number]}: pipeline promote, or pipeline abort"
+        if found := self.waits_of(run):
+            return f"waits in Deploy: {found}: {_ANSWERS}"
         if run.waits_for:
             return f"waits for {run.waits_for}"
         return f"is in {self.stages[run.number].capitalize()}" if run.number in self.stages else "is starting"
+
+    def waits_of(self, run: Run) -> str | None:
+        """Return what the deployment of a run waits for until a user answers, None without that."""
+        if self.deployment is None or self.deployment.run != run.number:
+            return None
+        return "; ".join(f"{wait.service}: {_described(wait)}" for wait in self.waits) or None
+
+    def waits_for(self, progress: ServiceProgress) -> str:
+        """Return what the deployment of a service waits for, in words, and what a user does about it."""
+        pause = next((wait for wait in self.waits if wait.service == progress.service and wait.is_pause), None)
+        return f"{_described(pause)}: {_ANSWERS}" if pause else progress.waits_for
+
+
+def _described(wait: DeploymentWait) -> str:
+    by = f", promoted by {wait.promoted_by}" if wait.promoted_by else ""
+    return f"{wait.description}{by}"
 
 
 def has_abandoned_work(store: Store, pipeline: str, working: Collection[int] = ()) -> bool:
@@ -115,13 +133,6 @@ def is_held(store: Store, deployment: Deployment) -> bool:
     """Return whether a deployment that has moved traffic stays as it is until its queued run continues it."""
     run = store.runs.get(deployment.pipeline, deployment.run)
     return run is not None and run.state is RunState.QUEUED and store.progress.can_continue(deployment)
-
-
-def _waits(store: Store, pipeline: str) -> dict[int, str]:
-    deployment, waits = store.deployments.open(pipeline), store.deployment_answers.waiting(pipeline)
-    if deployment is None or not waits:
-        return {}
-    return {deployment.run: "; ".join(f"{wait.service}: {wait.description}" for wait in waits)}
 
 
 def _drift(store: Store, pipeline: str) -> Sequence[str]:

@@ -27,6 +27,11 @@ class DeploymentWait:
     timeout: timedelta | None
     promoted_by: str | None = None
 
+    @property
+    def is_pause(self) -> bool:
+        """True for the pause of a hook. A bake time has no time-out."""
+        return self.timeout is not None
+
 
 @dataclass(frozen=True)
 class Abort:

@@ -104,7 +104,8 @@ class LifecycleHooks:
         text = f"{event} of {self._spec.name}: {hook.describe()}"
         context.events.emit(EventKind.HOOK_STARTED, text, **fields)
         started = context.clock.monotonic()
-        self._execute(context, event, hook, f"the hook {text}")
+        noun = f"the hook {event} of {self._spec.name} (`{hook.describe()}`)"
+        self._execute(context, event, hook, noun)
         seconds = round(context.clock.monotonic() - started, 3)
         context.events.emit(
             EventKind.HOOK_FINISHED, f"{event} of {self._spec.name} took {seconds:.1f} s", seconds=seconds, **fields

@@ -113,7 +113,8 @@ class StepWatch:
             return
         outcome = decide(found.verdicts, found.insufficient_data, bake_time_over=True)
         if outcome.action == "rollback":
-            raise ReleaseFailed("; ".join(outcome.reasons))
+            text = "too little data at the end of the bake time, with insufficient_data: rollback"
+            raise ReleaseFailed(f"{text}: {'; '.join(outcome.reasons)}")
 
     def _judge_rest(self) -> Judgement:
         """Return the judgement on all records so far. A judge ends its look if the deployment is cancelled."""

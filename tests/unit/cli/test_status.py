@@ -512,6 +512,42 @@ def test_a_deployment_shows_its_step(store: Store) -> None:
     }
 
 
+def test_a_pause_is_what_a_deployment_waits_for(store: Store) -> None:
+    """The status names it, and the commands that end it, whatever else the phase waits for. So do programs learn it."""
+    begin_run(store, "shop")
+    row = store.deployments.begin("shop", 1, 4, 5, "canary")
+    since, answers = SYSTEM.now(), store.deployment_answers
+    store.progress.set(row, ServiceProgress("api", "canary", ShiftPhase.INSTALL, since))
+    store.progress.set(row, ServiceProgress("web", "canary", ShiftPhase.INSTALL, since))
+    pause, hour = "the pause in BeforeAllowTraffic", timedelta(hours=1)
+    wait = answers.begin(row.id, "web", "BeforeAllowTraffic[0]", pause, since, hour)
+    commands = "pipeline promote, or pipeline abort"
+    waits = "starts beside the previous release and gets no requests yet: waits for"
+    shown = output_of(status.command)
+    assert f"web {waits} {pause}: {commands}\n" in shown
+    assert f"api {waits} healthy containers of the new release\n" in shown
+    assert f"run 1 waits in Deploy: web: {pause}: {commands}" in shown
+    found = json.loads(output_of(status.command, "--json"))
+    assert found["deployment"]["services"][1]["waits_for"] == f"{pause}: {commands}"
+    assert found["unfinished"][0]["waits_for"] == f"web: {pause}"
+    answers.promote(wait, "ann")
+    assert f"web {waits} {pause}, promoted by ann: {commands}\n" in output_of(status.command)
+    answers.end(wait)
+    assert "pause" not in output_of(status.command)
+
+
+def test_a_bake_time_shows_how_much_is_over(store: Store) -> None:
+    """It can be promoted too, as the line of its run says."""
+    begin_run(store, "shop")
+    row = store.deployments.begin("shop", 1, 4, 5, "canary")
+    since, minutes = SYSTEM.now(), timedelta(minutes=10)
+    store.progress.set(row, ServiceProgress("web", "canary", ShiftPhase.SHIFT, since, 0, 2, 10.0, minutes))
+    store.deployment_answers.begin(row.id, "web", "shift[0]", "the bake time at 10 %", since)
+    shown = output_of(status.command)
+    assert "with 10 % of the requests: waits for its bake time, 0:00:00 of 0:10:00\n" in shown
+    assert "run 1 waits in Deploy: web: the bake time at 10 %: pipeline promote, or pipeline abort" in shown
+
+
 def test_a_held_deployment_is_shown(store: Store) -> None:
     """A deployment whose run is queued again is held, and is no interrupted work."""
     put(store)

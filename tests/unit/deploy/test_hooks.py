@@ -217,12 +217,12 @@ def test_the_first_release_has_no_previous_one(shop: Shop) -> None:
         (
             {"command": ["check", "--fast"]},
             Program(lines=("no", "table"), exit_code=3),
-            "the hook BeforeInstall of web: check --fast failed with exit code 3",
+            "the hook BeforeInstall of web (`check --fast`) failed with exit code 3",
         ),
         (
             {"host_command": ["/bin/sh", "-c", "echo no; echo table; exit 4"]},
             None,
-            "the hook BeforeInstall of web: /bin/sh -c echo no; echo table; exit 4 failed with exit code 4",
+            "the hook BeforeInstall of web (`/bin/sh -c 'echo no; echo table; exit 4'`) failed with exit code 4",
         ),
     ],
 )
