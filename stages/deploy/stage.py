@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
 from pipeline.api import Image, Revision, StageContext
-from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import SharedGroup, Undeclared
 from pipeline.balancer.planes import open_balancer
-from pipeline.base.errors import ConfigError, PenstockError, SystemFault
+from pipeline.base.errors import ConfigError, SystemFault
 from pipeline.config.release import ReleaseSpec, ServiceImage
 from pipeline.config.run_variables import RunVariables
-from pipeline.config.service import ServiceSettings
 from pipeline.engine.hosts import local_engine
 from pipeline.event_kinds import EventKind
 from pipeline.store import records
 from pipeline.store.records import Release
 from stages.deploy.accessories import (
     are_current,
-    finish_accessories,
     plan_accessories,
     remove_accessories,
-    start_accessories,
     unused_data,
 )
 from stages.deploy.alternate_group import with_coming_alternates
@@ -37,15 +33,15 @@ from stages.deploy.desired import (
 )
 from stages.deploy.engine_needs import check_engine
 from stages.deploy.held_deployment import continued_release, held_steps, undo_first
-from stages.deploy.hooks import HookFailed
 from stages.deploy.image_retention import prune
 from stages.deploy.plan import plan_release
-from stages.deploy.release_command import run_release_command
+from stages.deploy.release_checks import active_release, check_groups, check_limits, check_service, check_shared
+from stages.deploy.release_deployment import ReleaseDeployment
 from stages.deploy.release_drift import ReleaseDrift
 from stages.deploy.release_rollout import ReleaseRollout
 from stages.deploy.scaling_bounds import check_bounds
 from stages.deploy.service_images import check_images, found_images, names_of, pulled_images
-from stages.deploy.summary import announcement, reached, strategies
+from stages.deploy.summary import reached, strategies, taken_down
 
 # Of a deployment that is no new release.
 _ROLLING = "rolling"
@@ -59,9 +55,9 @@ class DockerDeploy:
         configuration = context.configuration.pipeline
         with _rollout(context) as rollout:
             wanted = configuration.deploy.all_services()
-            _check_groups(context, wanted)
+            check_groups(context, wanted)
             if isinstance(configuration.balancer, SharedGroup):
-                _check_shared(configuration.balancer, rollout.balancer)
+                check_shared(configuration.balancer, rollout.balancer)
             elif not isinstance(configuration.balancer, Undeclared):
                 # The ports of test traffic may be in use, and another client's rule may use a group that is divided.
                 rollout.balancer.check(configuration.name, with_coming_alternates(configuration.balancer, wanted))
@@ -131,7 +127,7 @@ class DockerDeploy:
         deployment = Deployment.begin(
             context, active, release, replicas, declared, scaling=scaling, strategy=strategies(spec)
         )
-        self._deploy(context, deployment, release, active, replicas, is_new=True)
+        self._deploy(ReleaseDeployment(deployment, release, active, replicas, is_new=True))
         return store.releases.active(pipeline) or release
 
     def _continue(self, context: StageContext, held: Release, active: Release | None) -> None:
@@ -141,15 +137,15 @@ class DockerDeploy:
         context.store.runs.set_release(held.pipeline, context.run, held.number)
         declared, scaling = _declared(context, active), declared_policies(context)
         deployment = Deployment.adopt(context, row, replicas, declared, scaling=scaling)
-        self._deploy(context, deployment, held, active, replicas, is_new=True)
+        self._deploy(ReleaseDeployment(deployment, held, active, replicas, is_new=True))
 
     def rollback(self, context: StageContext, release: Release) -> None:
         """Roll back to an earlier release. Its replicas replace the present ones, and keep their number."""
         spec = ReleaseSpec.parse(release.spec)
         services = spec.services
         replicas = wanted_replicas(context, spec.replicated)
-        _check_groups(context, services)
-        _check_limits(release, services, replicas)
+        check_groups(context, services)
+        check_limits(release, services, replicas)
         with _rollout(context) as rollout:
             check_images(rollout.engine, release.number, spec)
             if rollout.engine.images.id(release.image_id) is None:
@@ -165,32 +161,32 @@ class DockerDeploy:
         self._undo_held(context)
         active = context.store.releases.active(pipeline)
         deployment = Deployment.begin(context, active, release, replicas, strategy=_ROLLING)
-        self._deploy(context, deployment, release, active, replicas)
+        self._deploy(ReleaseDeployment(deployment, release, active, replicas))
 
     def scale(self, context: StageContext, service: str, replicas: int) -> None:
         """Change the number of replicas of a service of the active release, until pipeline.yaml changes it."""
-        release = _active_release(context)
-        _check_service(release, service)
+        release = active_release(context)
+        check_service(release, service)
         spec = ReleaseSpec.parse(release.spec)
-        _check_limits(release, {service: spec.services[service]}, {service: replicas})
+        check_limits(release, {service: spec.services[service]}, {service: replicas})
         check_bounds(context, service, replicas)
         self._undo_held(context)
         wanted = {**wanted_replicas(context, spec.replicated), service: replicas}
         declared = {service: lasting_replicas(context).get(service)}
         deployment = Deployment.begin(context, release, release, wanted, declared, strategy=_ROLLING)
-        self._deploy(context, deployment, release, release, wanted)
+        self._deploy(ReleaseDeployment(deployment, release, release, wanted))
 
     def restart(self, context: StageContext, service: str | None) -> None:
         """Replace the replicas of a service of the active release, or of all, by the steps of a deployment."""
-        release = _active_release(context)
+        release = active_release(context)
         if service is not None:
-            _check_service(release, service)
+            check_service(release, service)
         services = ReleaseSpec.parse(release.spec).replicated
         restarts = services if service is None else (service,)
         self._undo_held(context)
         wanted = wanted_replicas(context, services)
         deployment = Deployment.begin(context, release, release, wanted, restarts=restarts, strategy=_ROLLING)
-        self._deploy(context, deployment, release, release, wanted, restarts=restarts)
+        self._deploy(ReleaseDeployment(deployment, release, release, wanted, restarts=restarts))
 
     def down(self, context: StageContext) -> None:
         """Drain and remove every replica of the pipeline, and remove its images.
@@ -208,7 +204,7 @@ class DockerDeploy:
                 count, accessories = _take_down(context, deployment)
             except SystemFault as fault:
                 deployment.leave_open(fault)
-        context.report(_taken_down(count, accessories))
+        context.report(taken_down(count, accessories))
 
     def recover(self, context: StageContext, deployment: records.Deployment) -> str:
         """Complete an interrupted `down`, or restore the last good release."""
@@ -229,60 +225,14 @@ class DockerDeploy:
         """Return what finds and repairs differences from the active release."""
         return ReleaseDrift(context)
 
-    def _deploy(
-        self,
-        context: StageContext,
-        deployment: Deployment,
-        release: Release,
-        active: Release | None,
-        replicas: Mapping[str, int],
-        *,
-        restarts: Collection[str] = (),
-        is_new: bool = False,
-    ) -> None:
-        """Move from the active release to another, to other numbers of replicas, or to new replicas of it.
-
-        `is_new`: the release comes from a run, so it moves by its strategies, and its accessories are started.
-        """
-        spec = ReleaseSpec.parse(release.spec)
-        context = deployment.context
-        with deployment, _rollout(context) as rollout:
-            _announce(context, deployment, release, active, replicas, is_new=is_new)
-            for waiting in rollout.balancer.waiting_after(context.configuration.pipeline.name, spec.balancer):
-                context.events.emit(EventKind.DEPLOYMENT_WARNING, str(waiting))
-            try:
-                if is_new:
-                    start_accessories(context, rollout.engine)
-                if not deployment.is_resumed:
-                    run_release_command(context, rollout.engine, release, spec)
-            except PenstockError as error:
-                deployment.return_traffic(rollout.balancer)
-                failure = deployment.explain(error)
-                _report_failure(context, release, failure)
-                if active is not None and not deployment.is_resumed:
-                    deployment.fail(failure)
-                deployment.roll_back(failure, rollout)
-            try:
-                stored = deployment.stored if is_new else None
-                rollout.roll_out(
-                    spec, release.number, replicas, cancelled=context.cancelled, restarts=restarts, stored=stored
-                )
-            except PenstockError as error:
-                deployment.return_traffic(rollout.balancer)
-                failure = deployment.explain(error)
-                _report_failure(context, release, failure)
-                # The lines of a hook are in the log already.
-                for line in () if isinstance(failure, HookFailed) else failure.tail:
-                    context.log.line("deploy", line)
-                deployment.roll_back(failure, rollout)
-            deployment.succeed()
-            if is_new:
-                finish_accessories(context)
+    def _deploy(self, move: ReleaseDeployment) -> None:
+        context, spec = move.deployment.context, move.spec
+        with move.deployment, _rollout(context) as rollout:
+            move.run(rollout)
             prune(context, rollout.engine, keep=spec.settings.retain)
-            waiting_ports = {
-                found.port for found in rollout.balancer.waiting_listeners(context.configuration.pipeline.name)
-            }
-        context.report(f"release {release.number} is active with {reached(spec, replicas, waiting_ports)}")
+            waiting = rollout.balancer.waiting_listeners(context.configuration.pipeline.name)
+        text = reached(spec, move.replicas, {found.port for found in waiting})
+        context.report(f"release {move.release.number} is active with {text}")
 
 
 def _take_down(context: StageContext, deployment: Deployment) -> tuple[int, list[str]]:
@@ -294,14 +244,6 @@ def _take_down(context: StageContext, deployment: Deployment) -> tuple[int, list
         deployment.succeed()
         prune(context, rollout.engine, keep=0)
     return count, accessories
-
-
-def _taken_down(count: int, accessories: Collection[str]) -> str:
-    containers = "1 container" if count == 1 else f"{count} containers"
-    done = [f"{containers} drained and removed"] if count else []
-    if accessories:
-        done.append(f"accessories {', '.join(accessories)} removed; their named volumes and backups are kept")
-    return "; ".join(done) or "nothing was running"
 
 
 def _undo(context: StageContext, deployment: Deployment) -> str:
@@ -319,43 +261,9 @@ def _undo(context: StageContext, deployment: Deployment) -> str:
     return f"release {active.number} is active"
 
 
-def _announce(
-    context: StageContext,
-    deployment: Deployment,
-    release: Release,
-    active: Release | None,
-    replicas: Mapping[str, int],
-    *,
-    is_new: bool,
-) -> None:
-    spec, number = ReleaseSpec.parse(release.spec), active.number if active else None
-    text = announcement(release.number, number, spec, replicas, is_new=is_new)
-    if deployment.is_resumed:
-        context.events.emit(EventKind.DEPLOYMENT_RESUMED, f"continuing the deployment {text}")
-    else:
-        context.events.emit(EventKind.DEPLOYMENT_STARTED, text)
-
-
 def _declared(context: StageContext, active: Release | None) -> dict[str, int | None]:
     """Return the number of each service in pipeline.yaml. One that is taken out does not get its number back."""
     return {**dict.fromkeys(active_replicas(context, active)), **lasting_replicas(context)}
-
-
-def _active_release(context: StageContext) -> Release:
-    """Return the active release. Raises `ConfigError` if there is none."""
-    active = context.store.releases.active(context.configuration.pipeline.name)
-    if active is None:
-        raise ConfigError("no release is active", hint="`pipeline run` deploys one")
-    return active
-
-
-def _check_service(release: Release, name: str) -> None:
-    services = ReleaseSpec.parse(release.spec).services
-    if name not in services:
-        hint = f"its {'service is' if len(services) == 1 else 'services are'} {', '.join(services)}"
-        raise ConfigError(f"release {release.number} has no service {name}", hint=hint)
-    if services[name].is_job:
-        raise ConfigError(f"{name} is a job, which has no replicas", hint=f"`pipeline job run {name}` runs it now")
 
 
 def _pulled_images(context: StageContext, image: Image) -> dict[str, ServiceImage]:
@@ -368,54 +276,6 @@ def _pulled_images(context: StageContext, image: Image) -> dict[str, ServiceImag
 def _numbered(spec: ReleaseSpec, number: int) -> ReleaseSpec:
     """Return a release with its number where its variables have it."""
     return spec.with_variables(RunVariables(release=number))
-
-
-def _check_groups(context: StageContext, wanted: Mapping[str, ServiceSettings]) -> None:
-    """Refuse a service with another target group than its targets have now, and a group with another service's.
-
-    A service moves between groups of another owner.
-    """
-    pipeline = context.configuration.pipeline
-    active = context.store.releases.active(pipeline.name)
-    if active is None:
-        return
-    current = ReleaseSpec.parse(active.spec)
-    if isinstance(current.balancer, SharedGroup) and isinstance(pipeline.balancer, SharedGroup):
-        return
-    for name, settings in wanted.items():
-        key = f"deploy.services.{name}.target_group" if pipeline.deploy.services else "deploy.target_group"
-        group = settings.target_group
-        if name in current.services and (before := current.services[name].target_group) != group:
-            raise ConfigError(
-                f"{key} was {before or 'not set'} and is {group or 'not set'} now: targets cannot change their group "
-                "while they receive traffic",
-                hint="keep the name, or run `pipeline down` first",
-            )
-        if group and (owner := current.service_of(group)) not in (None, name):
-            raise ConfigError(
-                f"{key}: {group} has the targets of the service {owner}, which cannot change their service while they "
-                "receive traffic",
-                hint=f"keep the name {owner}, or run `pipeline down` first",
-            )
-
-
-def _check_limits(release: Release, services: Mapping[str, ServiceSettings], replicas: Mapping[str, int]) -> None:
-    """Refuse a release whose limits are 0 for these numbers of replicas. They were checked for others."""
-    for name, settings in services.items():
-        if settings.is_job:
-            continue
-        rolling, count = settings.rolling, replicas[name]
-        if not any(rolling.limits(count)):
-            of_service = f" of {name}" if len(services) > 1 else ""
-            raise ConfigError(
-                f"release {release.number} cannot be rolled out to {count} replicas{of_service}: its max_surge "
-                f"{rolling.max_surge} and max_unavailable {rolling.max_unavailable} of {count} are both 0",
-                hint="change deploy.replicas and deploy that first: a rollback keeps the number of replicas",
-            )
-
-
-def _report_failure(context: StageContext, release: Release, failure: PenstockError) -> None:
-    context.events.emit(EventKind.DEPLOYMENT_FAILED, f"release {release.number}: {failure.message}")
 
 
 def _spec(context: StageContext, revision: Revision, image: Image, images: Mapping[str, ServiceImage]) -> ReleaseSpec:
@@ -436,11 +296,3 @@ def _spec(context: StageContext, revision: Revision, image: Image, images: Mappi
 def _rollout(context: StageContext) -> Iterator[ReleaseRollout]:
     with local_engine(context.home.id) as engine:
         yield ReleaseRollout(context, engine, open_balancer(context.home.balancer))
-
-
-def _check_shared(shared: SharedGroup, balancer: Balancer) -> None:
-    """Refuse a group of another owner that is gone, or in which no target would get a health check."""
-    owner = shared.group_owner
-    for group in shared.target_groups:
-        if owner is not None and not balancer.registry().uses(owner, group):
-            raise ConfigError(f"no listener forwards to target group {group} of {owner}")

@@ -91,3 +91,12 @@ def _addresses(spec: ReleaseSpec, group: str, waiting: Collection[int]) -> Itera
 
 def _count(number: int, noun: str) -> str:
     return f"1 {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def taken_down(count: int, accessories: Collection[str]) -> str:
+    """Return what `pipeline down` has removed: a number of containers, and accessories."""
+    containers = "1 container" if count == 1 else f"{count} containers"
+    done = [f"{containers} drained and removed"] if count else []
+    if accessories:
+        done.append(f"accessories {', '.join(accessories)} removed; their named volumes and backups are kept")
+    return "; ".join(done) or "nothing was running"

@@ -13,7 +13,7 @@ from pipeline.base.home import Home
 from pipeline.config.load import load
 from pipeline.runner.context import PipelineContext
 from pipeline.store.store import Store
-from stages.deploy import stage
+from stages.deploy import release_deployment, stage
 from tests.unit.deploy.deployments import PIPELINE, Service
 
 
@@ -29,7 +29,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
         declaration=lambda _: None,
     )
     monkeypatch.setattr(stage, "open_balancer", lambda _: balancer)
-    monkeypatch.setattr(stage, "run_release_command", lambda *_: service.step("release command"))
+    monkeypatch.setattr(release_deployment, "run_release_command", lambda *_: service.step("release command"))
     monkeypatch.setattr(stage, "prune", lambda *_, keep: service.step("prune"))
     return service
 
