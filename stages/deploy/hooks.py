@@ -20,7 +20,7 @@ from stages.deploy.hook_call import HookCall
 from stages.deploy.host_command import HostCommand
 from stages.deploy.image_command import ImageCommand, run_image_command
 from stages.deploy.lifecycle import Lifecycle, NoHooks
-from stages.deploy.pause import wait_for_promotion
+from stages.deploy.pause import Pause
 
 _STEP = "hook"
 
@@ -98,7 +98,7 @@ class LifecycleHooks:
     def _run(self, context: StageContext, event: LifecycleEvent, index: int, hook: Hook) -> None:
         context.check_cancelled()
         if hook.pause:
-            wait_for_promotion(context, self._deployment, self._spec.name, f"{event}[{index}]", hook)
+            Pause(context, self._deployment, self._spec.name, f"{event}[{index}]", hook).run()
             return
         fields = {"service": self._spec.name, "hook": str(event)}
         text = f"{event} of {self._spec.name}: {hook.describe()}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache, partial
@@ -12,22 +11,19 @@ from pipeline.api import StageContext
 from pipeline.balancer.balancer import Balancer
 from pipeline.config.mounts import resolved_mounts
 from pipeline.config.service_spec import ServiceSpec
-from pipeline.config.strategy import RollingStrategy as RollingSettings
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy, Runtime
 from pipeline.store.deployment_progress import ShiftPhase
 from stages.deploy.alternate_group import AlternateGroup
 from stages.deploy.decision import DesiredState, Strategy
 from stages.deploy.desired import desired
 from stages.deploy.executor import RolloutExecutor
-from stages.deploy.fault_wait import FaultWait
-from stages.deploy.hook_watch import run_watched
 from stages.deploy.judge import JudgeFactory, no_judge
 from stages.deploy.leaving_replicas import LeavingReplicas
 from stages.deploy.lifecycle import HooksFactory, LifecycleEvent, NoHooks, no_hooks
 from stages.deploy.moving_targets import MovingTargets, wait_unless_cancelled
 from stages.deploy.replicas import ReplicaSet, Targets, replica_spec
 from stages.deploy.rolling import RollingStrategy
-from stages.deploy.rolling_bake import RollingBake
+from stages.deploy.rolling_rollout import RollingRollout
 from stages.deploy.service_targets import Place, ServiceTargets
 from stages.deploy.shift_rollout import ShiftPlan, ShiftRollout
 from stages.deploy.stored_progress import StoredProgress
@@ -148,70 +144,13 @@ class ServiceRollout:
         replica_set = self._replica_set(moving or self._targets.present)
         if restarts:
             replica_set.outdate()
-        was_current = self._was_current(replica_set, wanted, release)
-        executor = self._executors(replica_set, spec, release, wanted, cancelled)
-        executor(strategy=self.strategy).run()
+        made_from = self._replica_spec(spec, release, wanted.template)
+        rolling = RollingRollout(self._context, spec, replica_set, wanted, made_from, self.strategy, cancelled)
+        was_current = rolling.was_current()
+        rolling.replace()
         if moving:
             moving.leave(self._pipeline, partial(wait_unless_cancelled, cancelled))
-        if stored and (bake := self._bake(spec, release, stored, cancelled, was_current=was_current)):
-            bake.run(executor(strategy=bake, wait=bake.wait), hooks)
-            return
-        name, clock = f"{self._name} of release {release}", self._context.clock
-        faults = FaultWait(name, spec.settings.deploy_timeout, self._context.events, clock)
-        watching = executor(strategy=self.strategy)
-        run_watched(hooks, LifecycleEvent.AFTER_ALLOW_TRAFFIC, watching, faults, cancelled, clock)
-
-    def _was_current(self, replica_set: ReplicaSet, wanted: DesiredState, release: int) -> bool:
-        """Return whether the replicas were as wanted before this deployment.
-
-        Those of a new release are of a process that has died after it had replaced them, and before it stored that.
-        """
-        seen = replica_set.observe().replicas
-        if len(seen) != wanted.replicas or not all(r.template == wanted.template and r.healthy for r in seen):
-            return False
-        active = self._context.store.releases.active(self._pipeline)
-        is_new = active is None or active.number != release
-        return not (is_new and any(replica_set.release_of(replica.name) == release for replica in seen))
-
-    def _executors(
-        self,
-        replica_set: ReplicaSet,
-        spec: ServiceSpec,
-        release: int,
-        wanted: DesiredState,
-        cancelled: threading.Event,
-    ) -> Callable[..., RolloutExecutor]:
-        """Return what makes the executors of a rollout in one group, each for a strategy."""
-        return partial(
-            RolloutExecutor,
-            replica_set,
-            wanted,
-            events=self._context.events,
-            spec=self._replica_spec(spec, release, wanted.template),
-            restart=RestartPolicy(spec.settings.restart),
-            cancelled=cancelled,
-        )
-
-    def _bake(
-        self, spec: ServiceSpec, release: int, stored: StoredProgress, cancelled: threading.Event, *, was_current: bool
-    ) -> RollingBake | None:
-        strategy, found = spec.settings.strategy, stored.of(self._name)
-        # Of a rolling deployment, only its bake time and its end are stored.
-        is_over = was_current if found is None else found.phase is ShiftPhase.DONE
-        if not isinstance(strategy, RollingSettings) or not strategy.bake_time or is_over:
-            return None
-        return RollingBake(
-            self.strategy,
-            self._name,
-            release,
-            strategy.bake_time,
-            spec.settings.deploy_timeout,
-            clock=self._context.clock,
-            cancelled=cancelled,
-            events=self._context.events,
-            stored=stored,
-            judge=cache(partial(self._judge, spec, release)),
-        )
+        rolling.complete(hooks, cache(partial(self._judge, spec, release)), stored, was_current=was_current)
 
     def _shift(
         self,
@@ -222,22 +161,9 @@ class ServiceRollout:
         stored: StoredProgress | None,
         cancelled: threading.Event,
     ) -> ShiftRollout:
-        strategy = spec.settings.strategy
         targets = self._targets.paired(alternate)
-        # A circuit breaker is for replicas that are replaced one for one. Nothing here counts its failures.
-        wanted = replace(wanted, failure_threshold=None)
-        plan = ShiftPlan(
-            service=self._name,
-            strategy=strategy.type if strategy else "rolling",
-            steps=strategy.steps() if strategy else (),
-            # After a restart of the machine, the targets of a step that continues are unhealthy for a moment.
-            desired=replace(wanted, unhealthy_timeout=spec.settings.unhealthy_timeout) if stored else wanted,
-            spec=self._replica_spec(spec, release, wanted.template),
-            restart=RestartPolicy(spec.settings.restart),
-            has_test_traffic=strategy is not None and strategy.test_traffic is not None,
-        )
         return ShiftRollout(
-            plan,
+            self._shift_plan(spec, release, wanted, is_deployment=stored is not None),
             self._replica_set(targets),
             targets,
             alternate,
@@ -248,6 +174,22 @@ class ServiceRollout:
             stored=stored,
             judge=cache(partial(self._judge, spec, release)),
             hooks=self._hooks(spec, release) if stored else NoHooks(),
+        )
+
+    def _shift_plan(self, spec: ServiceSpec, release: int, wanted: DesiredState, *, is_deployment: bool) -> ShiftPlan:
+        strategy = spec.settings.strategy
+        # A circuit breaker is for replicas that are replaced one for one. Nothing here counts its failures.
+        wanted = replace(wanted, failure_threshold=None)
+        # After a restart of the machine, the targets of a step that continues are unhealthy for a moment.
+        lenient = replace(wanted, unhealthy_timeout=spec.settings.unhealthy_timeout)
+        return ShiftPlan(
+            service=self._name,
+            strategy=strategy.type if strategy else "rolling",
+            steps=strategy.steps() if strategy else (),
+            desired=lenient if is_deployment else wanted,
+            spec=self._replica_spec(spec, release, wanted.template),
+            restart=RestartPolicy(spec.settings.restart),
+            has_test_traffic=strategy is not None and strategy.test_traffic is not None,
         )
 
     def remove(self, alternate: AlternateGroup | None = None) -> int:
