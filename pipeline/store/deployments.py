@@ -99,20 +99,31 @@ class Deployments:
             if state is DeploymentState.SUCCEEDED:
                 _mark(db, deployment.pipeline, deployment.from_release, ReleaseState.RETIRED)
                 _mark(db, deployment.pipeline, deployment.to_release, ReleaseState.ACTIVE)
-                for service, count in (wanted or {}).items():
-                    set_wanted(db, deployment.pipeline, service, count)
-                if deployment.to_release is None:
-                    forget_scales(db, deployment.pipeline)
-                    set_policies(db, deployment.pipeline, {})
-                for service, number in (declared or {}).items():
-                    set_scale(db, deployment.pipeline, service, number, (wanted or {}).get(service, 0))
-                if scaling is not None:
-                    set_policies(db, deployment.pipeline, scaling)
+                _set_numbers(db, deployment, wanted or {}, declared or {}, scaling)
             elif deployment.to_release != deployment.from_release:
                 db.execute(
                     "UPDATE releases SET state='failed' WHERE pipeline=? AND number=? AND state='pending'",
                     (deployment.pipeline, deployment.to_release),
                 )
+
+
+def _set_numbers(
+    db: sqlite3.Connection,
+    deployment: Deployment,
+    wanted: Mapping[str, int],
+    declared: Mapping[str, int | None],
+    scaling: Mapping[str, str] | None,
+) -> None:
+    """Store the numbers of replicas and the policies of auto scaling after a success. See `finish`."""
+    for service, count in wanted.items():
+        set_wanted(db, deployment.pipeline, service, count)
+    if deployment.to_release is None:
+        forget_scales(db, deployment.pipeline)
+        set_policies(db, deployment.pipeline, {})
+    for service, number in declared.items():
+        set_scale(db, deployment.pipeline, service, number, wanted.get(service, 0))
+    if scaling is not None:
+        set_policies(db, deployment.pipeline, scaling)
 
 
 def _set_strategy(db: sqlite3.Connection, pipeline: str, run: int, strategy: str) -> None:
