@@ -75,9 +75,8 @@ class AccessRecord:
 class ForwardedRequest(NamedTuple):
     """A finished request that a rule forwarded to a target group, with what alarms need to know of it.
 
-    `arrived` and `ended` are milliseconds since 1970. `listener` is the port. `rule` is the priority of the rule, None
-    for the default action. `target` is the target's ID, None if no target could be chosen. `status` is what the client
-    got, and 460 if it left before the response. `is_from_target` is True if a target sent it. `response_time` is the
+    `arrived` and `ended` are milliseconds since 1970. `listener` is the port. `target` is the target's ID, None if no
+    target could be chosen. `status` is what the client got, and 460 if it left before the response. `is_from_target` is True if a target sent it. `response_time` is the
     milliseconds from sending the request to its target until the response headers arrived, or until the client left.
     None if neither happened. `error` is an ELB-style code.
     """
@@ -85,7 +84,6 @@ class ForwardedRequest(NamedTuple):
     arrived: int
     ended: int
     listener: int
-    rule: int | None
     group: str
     target: str | None
     status: int | None

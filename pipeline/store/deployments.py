@@ -97,24 +97,21 @@ class Deployments:
                 (state, reason, now(), deployment.id),
             )
             if state is DeploymentState.SUCCEEDED:
-                _mark(db, deployment.pipeline, deployment.from_release, ReleaseState.RETIRED)
-                _mark(db, deployment.pipeline, deployment.to_release, ReleaseState.ACTIVE)
-                _set_numbers(db, deployment, wanted or {}, declared or {}, scaling)
+                _succeed(db, deployment, wanted or {}, declared or {}, scaling)
             elif deployment.to_release != deployment.from_release:
-                db.execute(
-                    "UPDATE releases SET state='failed' WHERE pipeline=? AND number=? AND state='pending'",
-                    (deployment.pipeline, deployment.to_release),
-                )
+                _fail(db, deployment)
 
 
-def _set_numbers(
+def _succeed(
     db: sqlite3.Connection,
     deployment: Deployment,
     wanted: Mapping[str, int],
     declared: Mapping[str, int | None],
     scaling: Mapping[str, str] | None,
 ) -> None:
-    """Store the numbers of replicas and the policies of auto scaling after a success. See `finish`."""
+    """Make the new release the active one, and store its numbers of replicas and policies. See `finish`."""
+    _mark(db, deployment.pipeline, deployment.from_release, ReleaseState.RETIRED)
+    _mark(db, deployment.pipeline, deployment.to_release, ReleaseState.ACTIVE)
     for service, count in wanted.items():
         set_wanted(db, deployment.pipeline, service, count)
     if deployment.to_release is None:
@@ -124,6 +121,14 @@ def _set_numbers(
         set_scale(db, deployment.pipeline, service, number, wanted.get(service, 0))
     if scaling is not None:
         set_policies(db, deployment.pipeline, scaling)
+
+
+def _fail(db: sqlite3.Connection, deployment: Deployment) -> None:
+    """Mark a release that never was active as failed."""
+    db.execute(
+        "UPDATE releases SET state='failed' WHERE pipeline=? AND number=? AND state='pending'",
+        (deployment.pipeline, deployment.to_release),
+    )
 
 
 def _set_strategy(db: sqlite3.Connection, pipeline: str, run: int, strategy: str) -> None:

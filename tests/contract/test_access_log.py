@@ -52,7 +52,6 @@ def _request(second: int, group: str) -> ForwardedRequest:
         arrived=arrived,
         ended=arrived + 546,
         listener=8080,
-        rule=10,
         group=group,
         target="web-1",
         status=200,

@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 
 from pipeline.balancer.access import ForwardedRequest
-from pipeline.balancer.haproxy.index import DEFAULT
 from pipeline.balancer.haproxy.log_format import FIELDS
 from pipeline.balancer.haproxy.log_line import AccessLogLine
 from pipeline.balancer.haproxy.log_outcome import CLIENT_CLOSED, RequestOutcome, connect_errors, group_of_backend
@@ -20,10 +19,9 @@ _AT = {name: index for index, name in enumerate(FIELDS)}
 _SECONDS, _MILLISECONDS = _AT["accepted_seconds"], _AT["accepted_milliseconds"]
 _HANDSHAKE, _IDLE, _TOTAL = _AT["handshake"], _AT["idle"], _AT["total"]
 _RESPONSE, _STATUS, _TARGET_STATUS = _AT["response"], _AT["status"], _AT["target_status"]
-_LISTENER, _BACKEND, _SERVER, _RULE = _AT["listener"], _AT["backend"], _AT["server"], _AT["rule"]
+_LISTENER, _BACKEND, _SERVER = _AT["listener"], _AT["backend"], _AT["server"]
 _TERMINATION, _RETRIES, _HEADERS = _AT["termination"], _AT["retries"], _AT["request_headers"]
 _NORMAL_END, _NO_SERVER = b"--", b"<NOSRV>"
-_NO_RULE = (-1, DEFAULT)
 _GRPC = "application/grpc"
 # HAProxy encodes a `|` that a client sent. The content type is the last of the headers.
 _GRPC_HEADER = f"|{_GRPC}".encode()
@@ -72,13 +70,12 @@ def _read(raw: bytes) -> ForwardedRequest | None:
     if group is None or fields[_BACKEND] == fields[_LISTENER]:
         return _parsed(raw)
     arrived, ended = _times(fields)
-    rule, status, response = _number(fields[_RULE]), _number(fields[_STATUS]), _number(fields[_RESPONSE])
+    status, response = _number(fields[_STATUS]), _number(fields[_RESPONSE])
     retries = _number(fields[_RETRIES])
     found = (
         arrived,
         ended,
         _port(fields[_LISTENER]),
-        None if rule in _NO_RULE else rule,
         group,
         _target(fields[_SERVER]),
         status if status > 0 else None,
@@ -88,7 +85,7 @@ def _read(raw: bytes) -> ForwardedRequest | None:
         _GRPC_HEADER in fields[_HEADERS],
         None,
     )
-    # Half the time of a call with twelve arguments.
+    # Half the time of a call with eleven arguments.
     return ForwardedRequest._make(found)
 
 
@@ -96,15 +93,14 @@ def _parsed(raw: bytes) -> ForwardedRequest | None:
     line = None if is_tls_line(raw) else AccessLogLine.read(raw)
     if line is None:
         return None
-    outcome, numbers = RequestOutcome.from_line(line), line.numbers
+    outcome = RequestOutcome.from_line(line)
     if outcome.target_group is None:
         return None
-    rule, server = numbers["rule"], line.text("server")
+    server = line.text("server")
     return ForwardedRequest(
         arrived=line.created,
         ended=line.ended,
         listener=int(line.fields["listener"].split(".")[2]),
-        rule=None if rule in _NO_RULE else rule,
         group=outcome.target_group,
         target=target_of(server) if server else None,
         status=outcome.elb_status,

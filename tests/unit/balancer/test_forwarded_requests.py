@@ -32,7 +32,6 @@ def test_a_request() -> None:
             arrived=1795522239600,
             ended=1795522240146,
             listener=8080,
-            rule=10,
             group="shop.web",
             target="shop.web.r4.0a1b2c",
             status=200,

@@ -33,7 +33,6 @@ def request(
         arrived=end - round(took * 1000),
         ended=end,
         listener=listener,
-        rule=None,
         group=place[0],
         target=place[1],
         status=status,
