@@ -76,9 +76,9 @@ class ForwardedRequest(NamedTuple):
     """A finished request that a rule forwarded to a target group, with what alarms need to know of it.
 
     `arrived` and `ended` are milliseconds since 1970. `listener` is the port. `target` is the target's ID, None if no
-    target could be chosen. `status` is what the client got, and 460 if it left before the response. `is_from_target` is True if a target sent it. `response_time` is the
-    milliseconds from sending the request to its target until the response headers arrived, or until the client left.
-    None if neither happened. `error` is an ELB-style code.
+    target could be chosen. `status` is what the client got, and 460 if it left before the response. `is_from_target` is
+    True if a target sent it. `response_time` is the milliseconds from sending the request to its target until the
+    response headers arrived, or until the client left. None if neither happened. `error` is an ELB-style code.
     """
 
     arrived: int
