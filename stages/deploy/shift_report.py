@@ -54,11 +54,15 @@ class ShiftReport:
     def shifted(self, progress: ServiceProgress, share: float) -> None:
         """Report another share of the alternate group."""
         if progress.phase is ShiftPhase.UNDO:
-            text = "the previous target group gets all requests again"
-            self._events.emit(EventKind.SHIFT_RETURNED, text, service=self._service, share=share)
+            self.returned(share)
         elif progress.phase is ShiftPhase.SHIFT:
             text = f"{self._name} gets {share:g} % of the requests, step {progress.step + 1} of {progress.steps}"
             self._emit(EventKind.SHIFT_STEP, text + _baking(progress.bake_time), progress)
+
+    def returned(self, share: float = 0.0) -> None:
+        """Report that the previous release has its requests back."""
+        text = "the previous target group gets all requests again"
+        self._events.emit(EventKind.SHIFT_RETURNED, text, service=self._service, share=share)
 
     def dropped(self) -> None:
         """Report that nothing is left of the alternate group."""

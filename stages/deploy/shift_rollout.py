@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
 from pipeline.base.clock import Clock
+from pipeline.base.errors import PenstockError
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.events import Events
 from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
@@ -23,7 +25,7 @@ from stages.deploy.moving_targets import wait_unless_cancelled
 from stages.deploy.paired_targets import PairedTargets
 from stages.deploy.replicas import ReplicaSet
 from stages.deploy.shift_report import ShiftReport
-from stages.deploy.shifting import Move, MoveType, ShiftDecision, ShiftObservation, Step, decide
+from stages.deploy.shifting import Move, MoveType, ShiftDecision, ShiftObservation, Step, can_return, decide
 from stages.deploy.step_watch import LOOK_INTERVAL, StepWatch
 from stages.deploy.stored_progress import StoredProgress
 
@@ -159,7 +161,18 @@ class ShiftRollout:
         observed = replace(observed, alarm=alarm, baked=self._watch.progress.baked)
         # Only now: a store that fails at each look of the watch is a fault that lasts.
         self._faults.is_over()
-        return decide(observed, self._plan.steps, self._plan.desired)
+        found = decide(observed, self._plan.steps, self._plan.desired)
+        if is_in_hook and (found.alarm or found.failure):
+            self._return_early(observed)
+        return found
+
+    def _return_early(self, seen: ShiftObservation) -> None:
+        """Give the home group all requests before the hook has ended, which may take its `stop_grace`."""
+        # The rollback that follows meets the same fault, and reports it.
+        with suppress(PenstockError):
+            if can_return(seen, self._plan.desired):
+                self._alternate.set_share(0.0)
+                self._report.returned()
 
     def _look(self, seen: ShiftObservation, *, is_in_hook: bool) -> str | None:
         """Watch a step that gets requests, and return the alarm of its judge."""

@@ -175,7 +175,7 @@ def _take_share_back(seen: ShiftObservation, desired: DesiredState) -> ShiftDeci
     """Give the home group all requests once it can take them."""
     back = Move(MoveType.SET_SHARE, share=0.0)
     if seen.phase is ShiftPhase.UNDO:
-        return ShiftDecision(move=back) if _can_return(seen, desired) else _then(_only_wanted(seen, desired), back)
+        return ShiftDecision(move=back) if can_return(seen, desired) else _then(_only_wanted(seen, desired), back)
     found = _only_wanted(seen, desired)
     missing = [
         r.name
@@ -196,7 +196,7 @@ def _last_move(seen: ShiftObservation) -> MoveType:
     return MoveType.DROP if seen.is_declared else MoveType.FINISH
 
 
-def _can_return(seen: ShiftObservation, desired: DesiredState) -> bool:
+def can_return(seen: ShiftObservation, desired: DesiredState) -> bool:
     """Return whether the home group can take all requests at once, or at least better than the alternate one."""
     if not desired.replicas:
         return True

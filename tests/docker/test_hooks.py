@@ -59,7 +59,8 @@ def test_hooks_run_and_a_pause_is_promoted(project: Project) -> None:
         with_hooks(project, "3", {"AfterAllowTraffic": [{"host_command": ["/bin/sh", "-c", "echo too slow; exit 7"]}]})
         failed = project.pipeline("run", code=4)
         assert (
-            "the hook AfterAllowTraffic of web (`/bin/sh -c 'echo too slow; exit 7'`) failed with exit code 7" in failed.err
+            "the hook AfterAllowTraffic of web (`/bin/sh -c 'echo too slow; exit 7'`) failed with exit code 7"
+            in failed.err
         )
         assert log(project, 3, "hook") == ["too slow"]
         project.assert_serving(2)

@@ -59,6 +59,7 @@ class HookedShop(Shop):
         self.engine.images.add("sha256:b")
         self.engine.networks.ensure("shop")
         self.ready: list[str] = []
+        self.shares_at_end: list[dict[str, float]] = []
         self.listeners: dict[str, Callable[[], object]] = {}
 
     def _program(self, _: ContainerSpec) -> Program:
@@ -81,6 +82,8 @@ class HookedShop(Shop):
         if stage == "hook" and text.startswith("ready"):
             self.ready.append(text)
             self.raise_alarm()
+        if stage == "hook" and text == "ending":
+            self.shares_at_end.append(self.shares())
 
     def raise_alarm(self) -> None:
         """Let the judge find an alarm at its next look, which is due."""
@@ -195,6 +198,40 @@ def test_an_alarm_ends_the_wait_between_two_calls(shops: Shops) -> None:
     before = shop.clock.monotonic()
     assert_alarm_rolls_back(shop)
     assert shop.clock.monotonic() - before < 2 * 3600
+
+
+STUBBORN = """\
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: print("ending", flush=True) or exit())
+print("ready", flush=True)
+time.sleep(999)
+"""
+
+
+@pytest.mark.parametrize("strategy", ["canary", "linear", "blue_green", "all_at_once"])
+def test_the_requests_go_back_before_the_hook_has_ended(strategy: str, shops: Shops) -> None:
+    """A program that takes its time to end keeps no request at the new release."""
+    shop = shops(strategy)
+    shop.use({"host_command": [sys.executable, "-c", STUBBORN], "stop_grace": f"{DEADLINE}s"})
+    assert_alarm_rolls_back(shop)
+    assert shop.shares_at_end == [{"web": 0.0}]
+    kinds = [event.kind for event in shop.events]
+    assert kinds.count("shift.returned") == 1
+    assert kinds.index("shift.returned") < kinds.index("deployment.failed") < kinds.index("rollback.started")
+
+
+def test_requests_stay_where_the_previous_release_cannot_take_them(shops: Shops) -> None:
+    """Its containers are started first, as in every rollback."""
+    shop = shops("blue_green")
+    shop.use({"host_command": [sys.executable, "-c", STUBBORN], "stop_grace": f"{DEADLINE}s"})
+
+    def lose() -> None:
+        for name in shop.runtime.running - set(shop.new()):
+            shop.runtime.forget(name)
+
+    shop.listeners["hook.started"] = lose
+    assert_alarm_rolls_back(shop)
+    assert shop.shares_at_end == [{"web": 100.0}]
 
 
 def test_no_later_hook_runs(shops: Shops) -> None:
