@@ -21,6 +21,7 @@ from stages.deploy.shifting import Move, MoveType, ShiftDecision, ShiftObservati
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 DELAY = timedelta(seconds=30)
+_HOOK_TIME = timedelta(seconds=60)
 FORWARD = (ShiftPhase.INSTALL, ShiftPhase.SHIFT, ShiftPhase.RETIRE, ShiftPhase.HOME)
 
 
@@ -87,6 +88,7 @@ class ShiftWorld:
         self.in_phase_for = timedelta(0)
         self.alarm: str | None = None
         self.has_hook = self.is_in_hook = False
+        self.hook_begun = timedelta(0)
         self.starting = 0
         self.serial = 0
         self.finished = False
@@ -247,6 +249,7 @@ class ShiftWorld:
         self.served.append(share)
         # A hook of AfterAllowTraffic, before the bake time of this step.
         self.is_in_hook = self.has_hook and self.phase is ShiftPhase.SHIFT and share == 100
+        self.hook_begun = self.time
 
     def _begin(self, move: Move) -> None:
         assert self.phase in FORWARD
@@ -391,7 +394,7 @@ class ShiftWorld:
                 member.in_flight = 0
             self.check(name, passes=True)
         self.pass_time(10)
-        self.is_in_hook = False
+        self.is_in_hook &= self.time - self.hook_begun < _HOOK_TIME
 
 
 _UNWELL = (TargetState.INITIAL, TargetState.UNHEALTHY)

@@ -254,12 +254,26 @@ class Shift(RuleBasedStateMachine):
         unavailable=st.integers(0, 3),
         good=st.sampled_from([True, True, False]),
         has_hook=st.booleans(),
+        is_ahead=st.booleans(),
     )
     def begin(
-        self, strategy: str, old: int, new: int, surge: int, unavailable: int, good: bool, has_hook: bool
+        self,
+        strategy: str,
+        old: int,
+        new: int,
+        surge: int,
+        unavailable: int,
+        good: bool,
+        has_hook: bool,
+        is_ahead: bool,
     ) -> None:
         self.world = ShiftWorld(STRATEGIES[strategy], old, new, surge, unavailable if surge else 1, good=good)
         self.world.has_hook = has_hook
+        # Few orders of events come this far by themselves.
+        while has_hook and is_ahead and good and not self.world.is_in_hook:
+            self.world.decide()
+            if not self.world.is_in_hook:
+                self.world.settle()
 
     @rule(times=st.integers(1, 6))
     def decide(self, times: int) -> None:
