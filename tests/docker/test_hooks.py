@@ -114,6 +114,27 @@ def test_answers_reach_the_next_daemon(project: Project) -> None:
 
 
 @pytest.mark.long
+def test_the_daemon_continues_what_was_promoted(project: Project) -> None:
+    """A command is killed in a pause, and a user promotes it. The daemon that starts then continues its deployment."""
+    project.pipeline("run")
+    hooks = json.dumps({"BeforeAllowTraffic": [{"pause": True}]})
+    project.configure(("deploy:\n", f"deploy:\n  strategy: all_at_once\n  hooks: {hooks}\n"))
+    project.commit("2")
+    command = project.start("run")
+    wait_for(project, "deployment.waiting")
+    waits = "waits for the pause in BeforeAllowTraffic: pipeline promote, or pipeline abort"
+    assert waits in project.pipeline("status").out
+    command.kill()
+    command.communicate()
+    assert "no process works on the deployment now" in project.pipeline("promote").err
+    with serving(project) as served:
+        run = served.await_run(2)
+        assert (run.state, run.attempts) == (RunState.SUCCEEDED, 2)
+        assert len(events(project, "deployment.resumed")) == 1
+        project.assert_serving(2)
+
+
+@pytest.mark.long
 def test_the_circuit_breaker_replaces_containers_that_exit(project: Project, tmp_path: Path) -> None:
     """Two crashes of three allowed ones are survived, and a release that always crashes is rolled back at the third."""
     project.pipeline("run")

@@ -282,3 +282,12 @@ def test_a_refused_run_without_a_deployment(command: Shop, context: StageContext
     command.recover(holds=False)
     context.store.queue.put("shop", [RunRequest(Trigger.HOOK, sha="c" * 40)], mode="queued")
     assert refused(command, context) == "earlier runs are still queued"
+
+
+def test_the_parameters_of_a_command_are_those_of_its_run(command: Shop, context: StageContext) -> None:
+    """They are stored, so the daemon that continues it, or retries it, loads the same configuration."""
+    given = {"colour": "red"}
+    runner = Runner(context.home, command.configuration(), context.store, clock=command.clock, parameters=given)
+    with pytest.raises(PenstockError):
+        runner.run()
+    assert context.store.queue.run("shop", 3).options.parameters == given
