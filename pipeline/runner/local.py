@@ -26,7 +26,7 @@ from pipeline.runner.stages import check_deployer, load_builder, load_deployer, 
 from pipeline.runner.status import is_held
 from pipeline.runner.submission import emit_overtaken
 from pipeline.store.queue import RunRequest
-from pipeline.store.records import Run, RunKind, RunOptions, Trigger
+from pipeline.store.records import DeploymentState, Run, RunKind, RunOptions, Trigger
 from pipeline.store.store import Store
 
 
@@ -154,7 +154,10 @@ class Runner:
             continued = f"run {deployment.run} continues the interrupted deployment of release {deployment.to_release}"
             return ConfigError(f"{text}, and {continued}", hint=hint)
         recover(self._pipeline_context, holds=False)
-        return ConfigError(f"{text}; the interrupted deployment was undone", hint=hint)
+        ended = store.deployments.of_run(self._name, deployment.run)
+        is_undone = ended is None or ended.state is DeploymentState.INTERRUPTED
+        done = "was undone" if is_undone else "could not be undone, see `pipeline events`"
+        return ConfigError(f"{text}; the interrupted deployment {done}", hint=hint)
 
     def _undo_held(self, run: int) -> None:
         """Undo an interrupted deployment that was held for a run, if the run has ended before Deploy.

@@ -101,7 +101,7 @@ class RolloutExecutor:
     def run(self) -> None:
         """Return when everything is as desired. Raises `ReleaseFailed`, `Cancelled` or a `SystemFault`."""
         with self.rounds() as next_round:
-            while (decision := next_round()) and not decision.converged:
+            while not (decision := next_round()).converged:
                 # A target that was just deregistered usually has nothing in flight, and can be stopped immediately.
                 if not any(action.verb is ActionType.DEREGISTER for action in decision.actions):
                     self._wait()

@@ -269,6 +269,21 @@ def test_a_refused_run_undoes_what_nothing_continues(command: Shop, context: Sta
     assert state(context) is RunState.INTERRUPTED
 
 
+def test_a_refused_run_that_cannot_undo_it(
+    command: Shop, context: StageContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user learns that the previous release is not back."""
+
+    def fail(*_: object) -> NoReturn:
+        raise StageFailed("it exits")
+
+    context.store.queue.put("shop", [RunRequest(Trigger.HOOK, sha="c" * 40)], mode="queued")
+    monkeypatch.setattr(ReleaseRollout, "roll_out", fail)
+    expected = "earlier runs are still queued; the interrupted deployment could not be undone, see `pipeline events`"
+    assert refused(command, context) == expected
+    assert "recovery.failed" in command.kinds("recovery.")
+
+
 def test_a_refused_run_leaves_what_a_queued_one_continues(shop: Shop, context: StageContext) -> None:
     """It names the run."""
     expected = "earlier runs are still queued, and run 2 continues the interrupted deployment of release 2"
