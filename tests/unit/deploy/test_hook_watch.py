@@ -287,7 +287,7 @@ def test_the_time_of_a_hook_is_no_bake_time(strategy: str, shops: Shops) -> None
     before, looks = shop.clock.monotonic(), shop.looks
     shop.deploy("b")
     assert shop.clock.monotonic() - before >= 630
-    assert shop.looks - looks >= 500
+    assert shop.looks - looks >= 400
     assert waits == [["AfterAllowTraffic[0]"]]
 
 
