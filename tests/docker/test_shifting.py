@@ -175,7 +175,7 @@ def test_the_daemon_continues_a_killed_canary(service: Project) -> None:
         with serving(service):
             until(lambda: events(service, "deployment.resumed") != [], "that the daemon continues")
             until(lambda: share(service) is None, "the end of the deployment")
-            until(lambda: not events_open(service), "the end of the run")
+            until(lambda: not is_working(service), "the end of the run")
             assert_at_home(service, release=2)
         report = load.stop()
     assert_lossless(report)
@@ -183,9 +183,10 @@ def test_the_daemon_continues_a_killed_canary(service: Project) -> None:
     assert [fields["share"] for fields in events(service, "shift.step")] == [20, 100]
 
 
-def events_open(project: Project) -> bool:
+def is_working(project: Project) -> bool:
+    """Return whether a deployment or its run is not over. The run ends a moment after its deployment."""
     with project.store() as store:
-        return store.deployments.open(project.name) is not None
+        return store.deployments.open(project.name) is not None or bool(store.queue.unfinished(project.name))
 
 
 @pytest.mark.long
