@@ -74,6 +74,10 @@ class BalancerReader:
             time.sleep(_READ_PAUSE)
         return group_health(registry, owner, group, known)
 
+    def held_requests(self, owner: str, group: str) -> int:
+        """Return the number of requests that wait until a group that is scaled to zero has a target."""
+        return self._plane.held(group_id(owner, group))
+
     def zones(self, owner: str, group: str) -> tuple[str, ...]:
         """Return the zones that the load balancers of a group are enabled in, in the order of their declaration."""
         return zones_of(self.registry(), owner, group)

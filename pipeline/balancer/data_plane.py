@@ -228,6 +228,12 @@ class DataPlane(Protocol):
         Starts, changes and locks nothing. Empty if the plane does not run.
         """
 
+    def held(self, group: str) -> int:
+        """Return the number of requests of a group that wait for a target, because the group has none.
+
+        Only groups with a `hold_time` hold requests. Starts, changes and locks nothing.
+        """
+
     def abort(self, group: str, target: str) -> None:
         """Close the open requests of a target, also in replaced workers. Does nothing for an unknown target."""
 

@@ -114,6 +114,9 @@ class FlowPlane:
         merged = {id_: _merged(facts.targets[id_], found.get(id_, {})) for id_ in carried}
         return replace(facts, targets={**facts.targets, **merged})
 
+    def held(self, group: str) -> int:
+        return self._haproxy.held(group)
+
     def abort(self, group: str, target: str) -> None:
         self._haproxy.abort(group, target)
         if group in self._carried():

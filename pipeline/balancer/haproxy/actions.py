@@ -18,7 +18,7 @@ from pipeline.balancer.haproxy import tokens, weights
 from pipeline.balancer.haproxy.entries import nodes_before
 from pipeline.balancer.haproxy.error_responses import deny
 from pipeline.balancer.haproxy.index import DEFAULT
-from pipeline.balancer.haproxy.naming import THRESHOLDS, backend_name, fail_open_backend_of
+from pipeline.balancer.haproxy.naming import THRESHOLDS, backend_name, fail_open_backend_of, holding_backend_of
 from pipeline.balancer.haproxy.node_routing import NodeRouting
 from pipeline.balancer.haproxy.quoting import quote, regsub
 from pipeline.balancer.haproxy.repetition import count_lines, shared_routes
@@ -129,11 +129,23 @@ class Actions:
 
     def routes(self) -> Iterator[str]:
         """Yield lines that choose the backend. With too few healthy targets, it is the fail-open one."""
+        yield from self._holding_routes()
         for backend, all_targets in self._multi_healthy_backends():
             chosen = f"{{ var(txn.backend) -m str {backend} }} {{ nbsrv({backend}),sub(txn.least) lt 0 }}"
             yield f"use_backend {all_targets} if {chosen}"
         yield from shared_routes(self._groups.values(), self.only)
         yield f"default_backend {self.only}" if self.only else "use_backend %[var(txn.backend)]"
+
+    def _holding_routes(self) -> Iterator[str]:
+        """Yield lines that choose the activator for a group that may be scaled to zero and has no target."""
+        for backend, group in self._groups.items():
+            if group.hold_time is None:
+                continue
+            chosen = "" if self.only else f"{{ var(txn.backend) -m str {backend} }} "
+            has_none = [f"{{ nbsrv({backend}) eq 0 }}"]
+            if not group.attributes.needs_one_healthy:
+                has_none.append(f"{{ nbsrv({fail_open_backend_of(backend)}) eq 0 }}")
+            yield f"use_backend {holding_backend_of(backend)} if {chosen}{' '.join(has_none)}"
 
     def _threshold_lines(self, *before: str) -> Iterator[str]:
         """Yield lines that look up the number of healthy targets that the group needs, if some group needs several."""

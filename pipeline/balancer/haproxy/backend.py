@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 
 from pipeline.balancer.haproxy.check_lines import AGENT, CHECK_HOST, check_lines
-from pipeline.balancer.haproxy.error_responses import backend_denials
+from pipeline.balancer.haproxy.error_responses import backend_denials, holding_denials
 from pipeline.balancer.haproxy.naming import (
     COOKIE_AGE,
     FUNCTION_CHECK,
     FUNCTION_GROUP,
     FUNCTION_TARGET,
+    HOLDING_SERVER,
     fail_open_backend_of,
+    holding_backend_of,
+    holding_socket,
     shared_backend_of,
 )
 from pipeline.balancer.haproxy.quoting import argument, quote
@@ -23,6 +27,8 @@ from pipeline.base.quantity import milliseconds
 
 _ALGORITHMS = {"round_robin": "roundrobin", "least_outstanding_requests": "leastconn", "weighted_random": "random(1)"}
 _COOKIE = "AWSALB"
+# Seconds after which a client whose request could not be held any longer may try again.
+_RETRY_AFTER = 10
 # The number of application cookies that are remembered.
 _STICK_TABLE_SIZE = "100k"
 
@@ -37,7 +43,30 @@ def backends(main: str, group: ApplicationTargetGroup, idle: Sequence[int]) -> d
         found[fail_open_backend_of(main)] = _fail_open(main, group)
     if shares_connections(group):
         found[shared_backend_of(main)] = _shared(group)
-    return {backend: _section(backend, main, group, idle, lines) for backend, lines in found.items()}
+    sections = {backend: _section(backend, main, group, idle, lines) for backend, lines in found.items()}
+    if group.hold_time is not None:
+        holding = holding_backend_of(main)
+        sections[holding] = _holding(holding, main, group, group.hold_time.total_seconds(), idle)
+    return sections
+
+
+def _holding(
+    backend: str, main: str, group: ApplicationTargetGroup, hold_time: float, idle: Sequence[int]
+) -> Iterator[str]:
+    """Yield the backend that is used while the group has no target: the activator holds the request."""
+    yield f"backend {backend}"
+    # The wait for a target, and then that for its response.
+    yield f"  timeout server {math.ceil(hold_time) + max(idle)}s"
+    yield f"  timeout tunnel {max(idle)}s"
+    if len(idle) > 1:
+        yield "  http-request set-timeout tunnel var(txn.idle) if { var(txn.idle) -m found }"
+    yield from (f"  {line}" for line in holding_denials(group, _RETRY_AFTER))
+    yield "  retry-on conn-failure"
+    # Each request has a connection of its own, which the activator passes on to one target.
+    yield "  option http-server-close"
+    yield "  http-reuse never"
+    version = "" if group.protocol_version == "HTTP1" else " proto h2"
+    yield f"  server {HOLDING_SERVER} unix@{holding_socket(main)} pool-max-conn 0 max-reuse 0{version}"
 
 
 def _section(

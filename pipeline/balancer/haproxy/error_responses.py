@@ -70,6 +70,22 @@ def backend_denials(group: ApplicationTargetGroup) -> Iterator[str]:
     """Yield lines that deny requests in the wrong protocol for a group, and the status if no target is reachable."""
     here = "{ status 503 } !{ var(txn.status) -m found }"
     yield f'http-after-response set-status 502 reason "{_REASONS[502]}" if {here} {{ nbsrv gt 0 }}'
+    yield from _protocol_denials(group)
+
+
+def holding_denials(group: ApplicationTargetGroup, retry_after: int) -> Iterator[str]:
+    """Yield lines that deny requests as those of a group's backend, and respond 503 for what is held no longer.
+
+    The activator closes such a connection, which HAProxy takes for a bad gateway. `retry_after`: in seconds.
+    """
+    yield f"http-error status 502 content-type text/html file {_file(503)}"
+    own = "!{ var(txn.status) -m found }"
+    yield f'http-after-response set-header Retry-After {retry_after} if {{ status 502 503 }} {own}'
+    yield f'http-after-response set-status 503 reason "{_REASONS[503]}" if {{ status 502 }} {own}'
+    yield from _protocol_denials(group)
+
+
+def _protocol_denials(group: ApplicationTargetGroup) -> Iterator[str]:
     if group.protocol_version == "HTTP1":
         yield f"{deny(464)} if {{ req.hdr(content-type) -m beg application/grpc }}"
         return

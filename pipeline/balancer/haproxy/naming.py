@@ -21,6 +21,7 @@ FLOW_STATE_SOCKET = "flow-state.sock"
 FAIL_OPEN_SUFFIX = ":open"
 """Ends the name of the server that a target has for the case that too few targets are healthy."""
 _FAIL_OPEN_BACKEND_SUFFIX = ".open"
+_HOLDING_BACKEND_SUFFIX = ".held"
 _ZONE_PREFIX, _AWAY_PREFIX = "_", "__"
 SHARED_SUFFIX = ".shared"
 """Ends the name of the backend in which clients share connections to the targets of a group."""
@@ -38,6 +39,12 @@ FUNCTION_SOCKET = "functions.sock"
 FUNCTION_GROUP = "X-Penstock-Group"
 FUNCTION_TARGET = "X-Penstock-Target"
 FUNCTION_CHECK = "X-Penstock-Check"
+# The activator gets its commands here, and the requests of a group at a socket of the group.
+ACTIVATOR_SOCKET = "activator.sock"
+HOLDING_SERVER = "held"
+"""The name of the server by which HAProxy reaches the activator."""
+MAX_HELD = 1000
+"""The number of requests of a target group that are held at most."""
 
 
 def backend_name(owner: str, group: str) -> str:
@@ -67,6 +74,21 @@ def fail_open_backend_of(backend: str) -> str:
 def shared_backend_of(backend: str) -> str:
     """Return the backend in which clients share connections to the targets of a group's backend."""
     return f"{backend}{SHARED_SUFFIX}"
+
+
+def holding_backend_of(backend: str) -> str:
+    """Return the backend by which the activator gets the requests of a group's backend that has no target."""
+    return f"{backend}{_HOLDING_BACKEND_SUFFIX}"
+
+
+def is_holding(backend: str) -> bool:
+    """Return whether requests of a backend are held until the group has a target."""
+    return backend.endswith(_HOLDING_BACKEND_SUFFIX)
+
+
+def holding_socket(group: str) -> str:
+    """Return the socket at which the activator gets the requests of a target group."""
+    return f"held.{group}.sock"
 
 
 def group_of(backend: str) -> str:

@@ -1,4 +1,4 @@
-"""The data plane of HAProxy, with an adapter process that invokes functions."""
+"""The data plane of HAProxy, with an adapter process that invokes functions, and the activator."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pipeline.balancer.data_plane import Facts, FlowCounts, PlaneConfig, WantedG
 from pipeline.balancer.effective import EffectiveNetworkListener
 from pipeline.balancer.haproxy import process, socket_holder
 from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
+from pipeline.balancer.haproxy.activator.holding import Holding, holds
 from pipeline.balancer.haproxy.configuration import STATE_FILE, RenderedConfig, render
 from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime
 from pipeline.balancer.haproxy.directory import Directory
@@ -52,6 +53,7 @@ class HAProxyPlane:
         self._servers = LoadedServers(self._runtime, self._files, self._maps)
         self._functions = FunctionTable(path)
         self._adapter = adapter(path)
+        self._holding = Holding(path)
         self._last_rendered: tuple[PlaneConfig, str, RenderedConfig] | None = None
         self._last_valid = ""
 
@@ -79,6 +81,7 @@ class HAProxyPlane:
             self.end_if_hung()
         loaded, rendered = self._runtime.fingerprint(), self._render(wanted, self._thumbprint(wanted))
         self._update_functions(wanted)
+        self._holding.prepare(wanted.groups.values())
         # A process that was killed has written the files and has not reloaded them.
         is_pending = self._files.text(_RELOAD_PENDING) is not None
         if loaded != rendered.fingerprint or is_pending or not self._update_certificates(rendered):
@@ -89,6 +92,7 @@ class HAProxyPlane:
         if not _function_groups(wanted):
             self._adapter.stop()
             self._functions.remove()
+        self._holding.tidy(wanted.groups.values())
         self._files.remove_others({*rendered.texts(), *(file.name for file in rendered.pem), *rendered.sockets})
         return loaded is None
 
@@ -102,11 +106,12 @@ class HAProxyPlane:
     def steer(self, group: WantedGroup) -> None:
         if group.settings.is_lambda:
             self._functions.put(group)
+        self._holding.steer(group)
         self._servers.steer([group])
 
     def extend(self, group: WantedGroup) -> bool:
         # The adapter's table and the map of thresholds keep figures of the whole group.
-        if group.settings.is_lambda or not group.settings.attributes.needs_one_healthy:
+        if group.settings.is_lambda or not group.settings.attributes.needs_one_healthy or holds(group):
             return False
         return self._servers.extend(group)
 
@@ -123,13 +128,20 @@ class HAProxyPlane:
             carried -= self._functions.groups()
         servers = by_group(found.servers)
         targets = {group: group_facts(group, servers.get(group, {})) for group in carried}
-        return Facts(running=True, at=SYSTEM.now(), targets=targets)
+        return Facts(running=True, at=SYSTEM.now(), targets=self._holding.with_passed(targets))
+
+    def held(self, group: str) -> int:
+        return self._holding.held(group)
 
     def flow_counts(self) -> tuple[FlowCounts, ...]:
         tables = self._runtime.tables()
         return tuple(counts for source, table in tables.items() for counts in flow_counts(source, table.split("\n")))
 
     def abort(self, group: str, target: str) -> None:
+        if self._holding.holds(group):
+            servers = by_group(self._servers.statistics([group]).servers).get(group, {})
+            if fact := group_facts(group, servers).get(target):
+                self._holding.abort(fact.endpoint)
         self._servers.abort(group, target)
 
     def maintain(self) -> None:
@@ -143,6 +155,7 @@ class HAProxyPlane:
         socket_holder.release(self._path)
         self._adapter.stop()
         self._functions.remove()
+        self._holding.stop()
         (self._path / _RELOAD_PENDING).unlink(missing_ok=True)
         self._files.remove_others()
 
@@ -150,10 +163,10 @@ class HAProxyPlane:
         return process.running(self._path)
 
     def stopped(self) -> tuple[int, ...]:
-        return (*process.stopped(self._path), *self._adapter.stopped())
+        return (*process.stopped(self._path), *self._adapter.stopped(), *self._holding.stopped())
 
     def resume(self) -> tuple[int, ...]:
-        return (*process.resume(self._path), *self._adapter.resume())
+        return (*process.resume(self._path), *self._adapter.resume(), *self._holding.resume())
 
     def is_cut_off(self) -> bool:
         return not self._runtime.has_sockets() and process.running(self._path) is not None

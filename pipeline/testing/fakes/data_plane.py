@@ -210,6 +210,9 @@ class FakePlane:
         with self._called("flow_counts"):
             return tuple(self.flows) if self._config is not None else ()
 
+    def held(self, group: str) -> int:
+        return self.waiting[group]
+
     def abort(self, group: str, target: str) -> None:
         with self._called("abort"):
             held = self._groups.get(group, {}).get(target)

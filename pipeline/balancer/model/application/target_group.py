@@ -6,11 +6,13 @@ from datetime import timedelta
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from pipeline.balancer.model.application.attributes import ApplicationGroupAttributes
 from pipeline.balancer.model.attributes import CROSS_ZONE
 from pipeline.balancer.model.target_group import TargetGroup
 from pipeline.base.errors import FieldError
+from pipeline.base.quantity import Duration
 
 # The response of a gRPC server to an unknown method, which shows that the server runs.
 _GRPC_UNIMPLEMENTED = "12"
@@ -29,6 +31,9 @@ class ApplicationTargetGroup(TargetGroup):
     )
     protocol_version: Literal["HTTP1", "HTTP2", "GRPC"] = Field("HTTP1", description="Version of the protocol.")
     attributes: ApplicationGroupAttributes = Field(ApplicationGroupAttributes(), description="Settings by ELB's keys.")
+
+    # Only a release sets it, for a service that scales to zero. Left out of what is stored otherwise.
+    hold_time: SkipJsonSchema[Duration | None] = Field(None, exclude_if=lambda value: value is None)
 
     @field_validator("target_type", mode="before")
     @classmethod

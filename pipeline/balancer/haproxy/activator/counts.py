@@ -1,0 +1,78 @@
+"""The requests that activators hold and have passed on, in files that outlive any reader: one for each group.
+
+So a daemon that has just started sees that requests are held, and a drain counts what an activator has passed on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_FOLDER = "activator"
+
+
+@dataclass
+class HoldingCounts:
+    """The requests of one group: those that are `held`, and those that were passed on and are open, by endpoint."""
+
+    held: int = 0
+    passed: Counter[str] = field(default_factory=Counter)
+
+
+class CountWriter:
+    """The counts of one activator, which is the current process. Each change is in the file when a call returns."""
+
+    def __init__(self, directory: Path) -> None:
+        self._folder = directory / _FOLDER
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        _remove_stale(self._folder)
+
+    def write(self, group: str, counts: HoldingCounts) -> None:
+        """Store the counts of a group."""
+        path = self._folder / f"{group}.{os.getpid()}"
+        passed = {endpoint: count for endpoint, count in counts.passed.items() if count}
+        if not counts.held and not passed:
+            path.unlink(missing_ok=True)
+            return
+        # A reader may find a file that is partly written, and then reads it again.
+        path.write_text(json.dumps({"held": counts.held, "passed": passed}) + "\n")
+
+
+def read_counts(directory: Path, groups: Iterable[str]) -> dict[str, HoldingCounts]:
+    """Return the counts of these groups, over all activators that run."""
+    found = {group: HoldingCounts() for group in groups}
+    with suppress(OSError):
+        for path in (directory / _FOLDER).iterdir():
+            group, _, pid = path.name.rpartition(".")
+            if group in found and _runs(pid):
+                _add(found[group], path)
+    return found
+
+
+def _add(counts: HoldingCounts, path: Path) -> None:
+    text = ""
+    while not text.endswith("\n"):
+        try:
+            text = path.read_text()
+        except OSError:
+            return
+        if not _runs(path.name.rpartition(".")[2]):
+            return
+    entry = json.loads(text)
+    counts.held += entry["held"]
+    counts.passed.update(entry["passed"])
+
+
+def _remove_stale(folder: Path) -> None:
+    for path in folder.iterdir():
+        if not _runs(path.name.rpartition(".")[2]):
+            path.unlink(missing_ok=True)
+
+
+def _runs(pid: str) -> bool:
+    return Path(f"/proc/{pid}").exists()
