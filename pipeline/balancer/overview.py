@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.balancer.access import target_group_name
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.effective import EffectiveListener, effective_listeners
-from pipeline.balancer.model import Action, Condition, NetworkTargetGroup, TargetHealth
+from pipeline.balancer.model import Action, ApplicationTargetGroup, Condition, NetworkTargetGroup, TargetHealth
 from pipeline.balancer.nodes import NodeHealth
 from pipeline.balancer.plane_choice import PlaneChoice
 from pipeline.balancer.telemetry.traffic import Traffic, address_of
@@ -36,7 +36,7 @@ class Overview:
 
     `of_connections`: the groups of network load balancers, whose connections are not in the access log. `nodes`: those
     of each load balancer with zones, by owner and name, then by zone. `planes`: what carries each listener of a network
-    load balancer, by its number.
+    load balancer, by its number. `held`: the requests that wait for a target, of the groups that may be scaled to zero.
     """
 
     listeners: Sequence[EffectiveListener]
@@ -45,6 +45,7 @@ class Overview:
     of_connections: frozenset[str] = frozenset()
     nodes: Mapping[tuple[str, str], Mapping[str, NodeHealth]] = field(default_factory=dict)
     planes: Mapping[int, PlaneChoice] = field(default_factory=dict)
+    held: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_balancer(cls, balancer: Balancer, begin: datetime, now: datetime) -> Overview:
@@ -64,6 +65,11 @@ class Overview:
             ),
             nodes=balancer.nodes(),
             planes={effective.number: choice for effective, choice in balancer.plane_choices()},
+            held={
+                target_group_name(group.owner, group.name): balancer.held_requests(group.owner, group.name)
+                for group in registry.target_groups.values()
+                if isinstance(group.settings, ApplicationTargetGroup) and group.settings.hold_time is not None
+            },
         )
 
     def load_balancers(self) -> dict[tuple[str, str], list[EffectiveListener]]:
@@ -100,6 +106,7 @@ class Overview:
             "target_groups": {
                 group: [self._target_data(group, health) for health in found] for group, found in self.targets.items()
             },
+            "held": dict(self.held),
         }
 
     def _listener_data(self, effective: EffectiveListener) -> dict[str, Any]:

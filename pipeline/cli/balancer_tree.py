@@ -68,7 +68,7 @@ class _Forest:
         self._listed.add(group)
         branch = tree.add(_text(f"{group}{share}"))
         targets = self._overview.targets[group]
-        for label in self._targets(group, targets) if targets else [_text("no targets")]:
+        for label in self._targets(group, targets) if targets else [_text(self._without_targets(group))]:
             branch.add(label)
 
     def _targets(self, group: str, targets: Sequence[TargetHealth]) -> Iterator[Text]:
@@ -82,6 +82,10 @@ class _Forest:
                 f"  {health.target.zone}" if health.target.zone else "",
                 f"  {reason}" if reason else "",
             )
+
+    def _without_targets(self, group: str) -> str:
+        held = self._overview.held.get(group)
+        return "no targets" if held is None else f"scaled to zero: {held} requests wait for a first target"
 
     def _traffic(self, group: str, health: TargetHealth) -> str:
         if group in self._overview.of_connections:

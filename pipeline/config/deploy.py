@@ -101,7 +101,7 @@ class Deploy(ServiceSettings):
         found = {}
         for name in self._replicated():
             replicas = self._set_replicas(name)
-            default = scaling[name].min if name in scaling else 1
+            default = max(1, scaling[name].min) if name in scaling else 1
             # A service of ECS may have 0.
             found[name] = default if replicas is None else replicas
         return found

@@ -22,6 +22,7 @@ from pipeline.config.published_port import collide
 from pipeline.config.reporters import Reporters
 from pipeline.config.retention import Retention
 from pipeline.config.rollback_conditions import network_mistakes
+from pipeline.config.scale_to_zero import zero_mistake
 from pipeline.config.scaling import check_metrics
 from pipeline.config.service import OPTIONS
 from pipeline.config.steps import HostName, Tests
@@ -224,6 +225,8 @@ class Pipeline(Model):
             place = ("deploy", "services", name) if self.deploy.services else ("deploy",)
             if group := services[name].target_group:
                 check_metrics(policy, group, self.balancer, place)
+            if mistake := zero_mistake(policy, services[name], self.balancer, place):
+                raise mistake
         return self
 
     @model_validator(mode="after")

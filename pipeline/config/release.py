@@ -13,6 +13,7 @@ from pipeline.balancer.model import Declaration, Model, Name, SharedGroup, Undec
 from pipeline.config.load import Configuration
 from pipeline.config.privileges import VERSION_1_LIMITS
 from pipeline.config.run_variables import RunVariables
+from pipeline.config.scale_to_zero import with_holding_groups
 from pipeline.config.service import ServiceSettings
 from pipeline.config.service_spec import ServiceSpec
 from pipeline.config.service_variables import with_values_of, with_variables
@@ -77,7 +78,7 @@ class ReleaseSpec(Model):
             services=deploy.all_services(),
             images=dict(images or {}),
             shared=deploy.settings if deploy.services else None,
-            balancer=configuration.pipeline.balancer,
+            balancer=with_holding_groups(deploy, configuration.pipeline.balancer),
         )
 
     @classmethod

@@ -9,10 +9,6 @@ from pipeline.base.errors import FieldError
 from pipeline.config.service import ServiceSettings
 from pipeline.scaling.policy import ScalingPolicy
 
-_NO_ZERO = (
-    "must be at least 1, got 0: without containers, requests fail, because none is held until the first one has "
-    "started; only `pipeline scaling simulate` knows 0"
-)
 _OF_REQUESTS = ("requests_per_target", "response_time_p90")
 _OF_GROUP = (*_OF_REQUESTS, "connections")
 
@@ -21,15 +17,10 @@ def scaling_mistakes(
     policy: ScalingPolicy, settings: ServiceSettings, replicas: int | None, place: tuple[str | int, ...]
 ) -> Iterator[FieldError]:
     """Yield what does not fit a service. `replicas` is the number that the file sets, None if it sets none."""
-    if policy.min == 0:
-        yield FieldError((*place, "scaling", "min"), _NO_ZERO)
-    for index, action in enumerate(policy.schedule):
-        if action.min == 0:
-            yield FieldError((*place, "scaling", "schedule", index, "min"), _NO_ZERO)
-    if replicas is not None and not policy.lowest <= replicas <= policy.highest:
+    if replicas is not None and not max(1, policy.lowest) <= replicas <= policy.highest:
         yield FieldError(
             (*place, "replicas"),
-            f"must be from {policy.lowest} to {policy.highest}, the bounds of scaling, got {replicas}; it is the "
+            f"must be from {max(1, policy.lowest)} to {policy.highest}, the bounds of scaling, got {replicas}; it is the "
             "number of the first deployment",
         )
     if settings.target_group is None:

@@ -7,6 +7,7 @@ a deployment preempts it, and a killed daemon continues. So there is one mover o
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from functools import lru_cache
 
@@ -16,7 +17,7 @@ from pipeline.base.clock import Clock, Stamp
 from pipeline.base.errors import PenstockError
 from pipeline.base.local_zone import local_zone
 from pipeline.config.release import ReleaseSpec
-from pipeline.daemon.service_metrics import MetricSource, ServiceMetrics
+from pipeline.daemon.service_metrics import MetricSource, ServiceMetrics, can_be_zero
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.deploy_lock import DeployLock
@@ -74,7 +75,10 @@ class ScalingLoop:
         now, interval = self._clock.monotonic(), CONTROL_INTERVAL.total_seconds()
         is_known = all(target.service in self._observed for target in targets)
         if is_known and now < self._due:
-            return timedelta(seconds=self._due - now)
+            for target in targets:
+                if self._is_awaited(context, target):
+                    self._scale(context, target)
+            return timedelta(seconds=max(0.0, self._due - self._clock.monotonic()))
         # In step with the interval before it, unless that is long ago.
         self._due = self._due + interval if is_known and now < self._due + interval else now + interval
         for target in targets:
@@ -88,13 +92,25 @@ class ScalingLoop:
             self._metrics = None
         self._observed, self._recorded, self._blind = {}, {}, {}
 
+    def _is_awaited(self, context: PipelineContext, target: ScalableTarget) -> bool:
+        """Return whether requests wait for the first replica of a service. The next interval reports what fails."""
+        if context.store.services.wanted(context.pipeline, target.service) != 0:
+            return False
+        spec = _active_spec(context, target.service)
+        self._metrics = self._metrics or self._open_metrics()
+        with suppress(PenstockError):
+            return spec is not None and self._metrics.held(spec, target.service) > 0
+        return False
+
     def _scale(self, context: PipelineContext, target: ScalableTarget) -> None:
         store, service = context.store, target.service
-        active, count = store.releases.active(context.pipeline), store.services.wanted(context.pipeline, service)
-        spec = ReleaseSpec.parse(active.spec) if active else None
-        if spec is None or count is None or service not in spec.replicated:
+        spec, count = _active_spec(context, service), store.services.wanted(context.pipeline, service)
+        if spec is None or count is None:
             return
         policy, now = _policy(target.policy), self._clock.now()
+        if not can_be_zero(spec.service(service)):
+            # The release is from before the policy: nothing would hold its requests.
+            policy = policy.above_zero()
         zone = policy.zone(local_zone())
         bounds = bounds_at(policy, now.wall.astimezone(zone))
         state = self._state(target, now)
@@ -106,7 +122,7 @@ class ScalingLoop:
         is_first = service not in self._observed
         self._observed[service] = now
         found = self._read(context, spec, target, policy)
-        if found and is_first and bounds.limit(count) == count:
+        if found and not found.held and is_first and bounds.limit(count) == count:
             # The metrics are those of a whole interval from the next time on.
             self._remember(context, target, state, DecisionRecord.unseen(now, count, _FIRST, bounds))
             return
@@ -116,6 +132,7 @@ class ScalingLoop:
             count=count,
             serving=found.serving,
             starting=_starting(found, count, state, now, spec.services[service].deploy_timeout),
+            held=found.held,
             requests=found.requests,
             connections=found.connections,
             cpu=found.cpu,
@@ -204,6 +221,13 @@ class ScalingLoop:
         return last is None or now.since(last) >= _RECORD_INTERVAL
 
 
+def _active_spec(context: PipelineContext, service: str) -> ReleaseSpec | None:
+    """Return the active release, None if the service has no replicas in it."""
+    active = context.store.releases.active(context.pipeline)
+    spec = ReleaseSpec.parse(active.spec) if active else None
+    return spec if spec is not None and service in spec.replicated else None
+
+
 @lru_cache(maxsize=256)
 def _policy(text: str) -> ScalingPolicy:
     return ScalingPolicy.model_validate_json(text)
@@ -215,7 +239,7 @@ def _stored_state(text: str) -> ScalingState:
 
 def _interrupted(state: ScalingState) -> ScalingState:
     """Return the state after a time in which nothing was observed."""
-    return state.model_copy(update={"low_since": None, "low_peak": 0})
+    return state.model_copy(update={"low_since": None, "low_peak": 0, "idle_since": None})
 
 
 def _starting(found: ServiceMetrics, count: int, state: ScalingState, now: Stamp, limit: timedelta) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pipeline.balancer.access import target_group_name
 from pipeline.balancer.balancer_reader import BalancerReader
-from pipeline.balancer.model import NetworkTargetGroup, SharedGroup, TargetState
+from pipeline.balancer.model import ApplicationTargetGroup, NetworkTargetGroup, SharedGroup, TargetState
 from pipeline.balancer.telemetry.group_load import GroupLoads
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.service_spec import ServiceSpec
@@ -33,6 +33,7 @@ class ServiceMetrics:
 
     serving: int
     new: int = 0
+    held: int = 0
     requests: float | None = None
     connections: float | None = None
     cpu: float | None = None
@@ -47,6 +48,9 @@ class MetricSource(Protocol):
 
         Those that need an earlier call are None at the first one. Raises `BalancerFault` and `EngineFault`.
         """
+
+    def held(self, spec: ReleaseSpec, service: str) -> int:
+        """Return the number of requests that wait for the first replica of a service. Cheap. Raises as `read`."""
 
     def forget(self, service: str) -> None:
         """Let the next call for this service be the first one."""
@@ -98,11 +102,18 @@ class LocalMetrics:
         cpu = self._cpu(settings, containers, earlier) if needs_cpu else None
         if owner is None or group is None:
             return _of_containers(containers, cpu)
-        needs_requests = target is not None and (
-            target.requests_per_target is not None or target.response_time_p90 is not None
+        needs_requests = can_be_zero(settings) or (
+            target is not None and (target.requests_per_target is not None or target.response_time_p90 is not None)
         )
         is_counted = needs_requests and not isinstance(settings.group, NetworkTargetGroup)
         return self._of_group(service, owner, group, cpu, earlier, is_counted=is_counted)
+
+    def held(self, spec: ReleaseSpec, service: str) -> int:
+        """Return the number of requests that wait for the first replica of a service."""
+        settings = spec.service(service)
+        if not can_be_zero(settings) or settings.settings.target_group is None:
+            return 0
+        return self._balancer.held_requests(self._pipeline, settings.settings.target_group)
 
     def forget(self, service: str) -> None:
         """Let the next call for this service be the first one."""
@@ -127,11 +138,13 @@ class LocalMetrics:
         if is_counted:
             requests, response_time = self._load(target_group_name(owner, group), in_flight, earlier)
         earlier.in_flight = in_flight
+        held = self._balancer.held_requests(owner, group)
         return ServiceMetrics(
             serving=sum(health.state is TargetState.HEALTHY for health in found),
             new=sum(health.state is TargetState.INITIAL for health in found),
+            held=held,
             requests=requests,
-            connections=in_flight,
+            connections=in_flight + held,
             cpu=cpu,
             response_time=response_time,
         )
@@ -170,6 +183,11 @@ class LocalMetrics:
             if (then := before.get(name)) and now.read_at > then.read_at and now.seconds >= then.seconds
         ]
         return sum(shares) / len(shares) if shares else None
+
+
+def can_be_zero(service: ServiceSpec) -> bool:
+    """Return whether a release lets a service have no replica: its target group holds requests meanwhile."""
+    return isinstance(service.group, ApplicationTargetGroup) and service.group.hold_time is not None
 
 
 def _of_containers(containers: Sequence[Container], cpu: float | None) -> ServiceMetrics:

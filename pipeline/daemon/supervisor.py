@@ -110,9 +110,14 @@ class PipelineSupervisor:
         self._trigger_loop.notify(trigger)
 
     def notify_drift(self, change: ReplicaChange | None = None) -> None:
-        """Request a check for drift, because a container or a target has changed. Safe to call from any thread."""
+        """Request a check for drift, because a container or a target has changed. Safe to call from any thread.
+
+        The balancer reports requests that wait for a first container in the same way.
+        """
         self._repair_loop.notify(change)
         self._wake("repair loop")
+        if change is None:
+            self._wake("scaling loop")
 
     def git_directory(self) -> Path | None:
         """Return the pipeline's repository on this machine. None if it is remote or does not exist."""

@@ -269,10 +269,13 @@ def _describe_job(job: JobResponse, status: PipelineStatus) -> Text:
 
 
 def _describe_scaling(found: ScalingResponse, status: PipelineStatus) -> Text:
-    text = f"scaling {found.service}: {found.wanted} wanted, {found.min} to {found.max}"
+    wanted = f"{found.wanted} wanted" if found.wanted else "scaled to zero"
+    text = f"scaling {found.service}: {wanted}, {found.min} to {found.max}"
     if found.suspended_at is not None:
         return (f"{text}; suspended since ", found.suspended_at, f" (pipeline scaling resume {found.service})")
     served = "" if status.served else "; only `pipeline serve` changes the number"
+    if not (status.served or found.wanted):
+        served = "; only `pipeline serve` starts a container at the first request"
     if found.decision is None:
         return (f"{text}; no decision yet{served}",)
     return (f"{text}; decided ", found.decision.at, f": {found.decision.reason}{served}")

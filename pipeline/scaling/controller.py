@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from pipeline.base.quantity import format_duration
 from pipeline.scaling.bounds import Bounds, bounds_at
 from pipeline.scaling.observation import Observation, ScalingState
 from pipeline.scaling.policy import ScalingPolicy
@@ -31,11 +32,12 @@ def decide(policy: ScalingPolicy, state: ScalingState, seen: Observation) -> Dec
       Replicas that are starting count as if they were there.
     - In: after `scale_in_cooldown` in which all targets needed fewer in each interval, to the largest of these numbers.
       A missing metric, a deployment and an addition start that time again.
+    - To zero, if `min` is 0: after `idle_time` without a request. No target decides this.
     - A service without replicas gets one at its first request, whatever the cooldown.
     """
     bounds = bounds_at(policy, seen.at.wall.astimezone(seen.zone))
     found = tuple(needs(policy.target, seen, state.too_much)) if policy.target else ()
-    known = _learn(policy, state, seen)
+    known = _note_idle(_learn(policy, state, seen), seen)
     wanted, reason = _least(found, seen, bounds)
     if wanted > seen.count:
         return _scale_out(policy, known, seen, wanted, reason, forced=seen.count < max(1, bounds.least))
@@ -43,6 +45,8 @@ def decide(policy: ScalingPolicy, state: ScalingState, seen: Observation) -> Dec
         return _hold(known, seen, "a deployment is in progress")
     if seen.count > bounds.most:
         return Decision(bounds.most, f"max is {bounds.most}", _without_low(known))
+    if not bounds.least and _is_idle(policy, known, seen):
+        return Decision(0, f"no requests for {format_duration(policy.idle_limit)}", ScalingState(last_out=known.last_out))
     return _scale_in(policy, known, seen, found, bounds)
 
 
@@ -52,6 +56,18 @@ def _learn(policy: ScalingPolicy, state: ScalingState, seen: Observation) -> Sca
     settled = state.last_out is None or seen.at.since(state.last_out) >= policy.scale_in_cooldown
     limit = load_limit(policy.target, seen, state.too_much, settled=settled)
     return state.model_copy(update={"too_much": limit})
+
+
+def _note_idle(state: ScalingState, seen: Observation) -> ScalingState:
+    """Return the state with the time since which there is no request. A deployment is no idle time."""
+    is_idle = seen.is_idle and seen.count > 0 and not seen.deploying
+    return state.model_copy(update={"idle_since": (state.idle_since or seen.at) if is_idle else None})
+
+
+def _is_idle(policy: ScalingPolicy, state: ScalingState, seen: Observation) -> bool:
+    if policy.scale_in == "disabled" or state.idle_since is None:
+        return False
+    return seen.at.since(state.idle_since) >= policy.idle_limit
 
 
 def _least(found: tuple[Need, ...], seen: Observation, bounds: Bounds) -> tuple[int, str]:
@@ -76,12 +92,15 @@ def _scale_out(
 def _scale_in(
     policy: ScalingPolicy, state: ScalingState, seen: Observation, found: tuple[Need, ...], bounds: Bounds
 ) -> Decision:
+    if not seen.count:
+        return _hold(state, seen, "no requests")
     if policy.scale_in == "disabled" or not found:
         return _hold(state, seen, "scale-in is disabled" if found else "no target")
     if unknown := next((need for need in found if need.enough is None), None):
         return _hold(state, seen, unknown.text)
     highest = max(found, key=lambda need: need.enough or 0)
-    enough = bounds.limit(_never_zero(highest.enough or 0, seen))
+    # An idle process needs some CPU too, and `idle_time` decides about the last one.
+    enough = bounds.limit(max(1, highest.enough or 0))
     if enough >= seen.count:
         return _hold(state, seen, highest.text)
     if state.low_since is None or state.low_peak >= seen.count:
@@ -93,11 +112,6 @@ def _scale_in(
         return Decision(seen.count, f"scale-in cooldown; {highest.text}", low)
     again = {"low_since": seen.at, "low_peak": enough} if enough < peak else {"low_since": None, "low_peak": 0}
     return Decision(peak, highest.text, state.model_copy(update=again))
-
-
-def _never_zero(enough: int, seen: Observation) -> int:
-    """Return at least 1, but 0 if 1 is enough and there are no requests. An idle process needs some CPU too."""
-    return 0 if seen.is_idle and enough <= 1 else max(1, enough)
 
 
 def _hold(state: ScalingState, seen: Observation, reason: str) -> Decision:

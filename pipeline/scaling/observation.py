@@ -16,7 +16,7 @@ class Observation:
     `count` is the wanted number of replicas, of which `serving` receive requests. `starting` ones are on their way,
     within the time that they have for it. The metrics are those of the last control interval. `requests` is the total
     rate per minute. `connections` is the total number in progress, with those that wait for a replica. `cpu` is the
-    average percentage of the serving replicas. `response_time` is the 90th percentile in seconds, None also without
+    average percentage of the serving replicas. `held` requests wait for the first replica. `response_time` is the 90th percentile in seconds, None also without
     requests. `zone` is that of the scheduled actions.
     """
 
@@ -25,6 +25,7 @@ class Observation:
     serving: int
     starting: int = 0
     deploying: bool = False
+    held: int = 0
     requests: float | None = None
     connections: float | None = None
     cpu: float | None = None
@@ -34,12 +35,12 @@ class Observation:
     @property
     def has_load(self) -> bool:
         """True if there are requests, in progress or in the last interval."""
-        return bool(self.requests or self.connections)
+        return bool(self.requests or self.connections or self.held)
 
     @property
     def is_idle(self) -> bool:
         """True if it is certain that there were no requests."""
-        return self.requests == 0 and not self.connections
+        return self.requests == 0 and not self.connections and not self.held
 
 
 class ScalingState(Model):
@@ -47,10 +48,11 @@ class ScalingState(Model):
 
     `last_out` is the time of the last addition of replicas. Since `low_since`, fewer replicas than now were enough, and
     `low_peak` were needed at most. `too_much` is the smallest load, in requests per minute for each replica, at which
-    the response time was over its target.
+    the response time was over its target. Since `idle_since`, there was no request.
     """
 
     last_out: StoredStamp | None = None
     low_since: StoredStamp | None = None
     low_peak: int = 0
     too_much: float | None = None
+    idle_since: StoredStamp | None = None

@@ -21,6 +21,11 @@ _DAY, _MILLISECOND = timedelta(days=1), timedelta(milliseconds=1)
 Cooldown = Annotated[Duration, AfterValidator(lambda value: between(value, "0s", "1d", timedelta(0), _DAY))]
 ResponseTime = Annotated[Duration, AfterValidator(lambda value: between(value, "1ms", "1d", _MILLISECOND, _DAY))]
 
+_SECOND, _MAX_HOLD = timedelta(seconds=1), timedelta(minutes=10)
+IdleTime = Annotated[Duration, AfterValidator(lambda value: between(value, "1s", "1d", _SECOND, _DAY))]
+HoldTime = Annotated[Duration, AfterValidator(lambda value: between(value, "1s", "10m", _SECOND, _MAX_HOLD))]
+_DEFAULT_IDLE_TIME, _DEFAULT_HOLD_TIME = timedelta(minutes=5), timedelta(minutes=1)
+
 
 class ScalingTarget(Model):
     """The values that target tracking keeps. With several, the one that needs the most replicas decides."""
@@ -65,10 +70,12 @@ class ScheduledAction(Model):
 class ScalingPolicy(Model):
     """Bounds, targets, cooldowns and scheduled actions, with the meanings of AWS Application Auto Scaling."""
 
-    min: Capacity = Field(1, description="The smallest number of replicas. 0 is for simulations only.")
+    min: Capacity = Field(
+        1, description="The smallest number of replicas. 0: none while there are no requests, and the first one waits."
+    )
     max: Annotated[Whole, Field(ge=1, le=MAX_REPLICAS)] = Field(description="The largest number of replicas.")
     target: ScalingTarget | None = Field(
-        None, description="Values to keep. None: only the schedule changes the bounds."
+        None, description="Values to keep. None: only the schedule and `idle_time` change the number."
     )
     scale_out_cooldown: Cooldown = Field(
         timedelta(seconds=15), description="The least time between two additions of replicas."
@@ -79,6 +86,19 @@ class ScalingPolicy(Model):
     )
     scale_in: Literal["enabled", "disabled"] = Field(
         "enabled", description="disabled: the targets only add replicas, as DisableScaleIn. The bounds still apply."
+    )
+    # Both are left out of what is stored unless they are set.
+    idle_time: IdleTime | None = Field(
+        None,
+        description="With min: 0, the time without a request after which no replica is left, as KEDA's cooldownPeriod: "
+        "1s to 1d. None: 5m.",
+        exclude_if=lambda value: value is None,
+    )
+    hold_time: HoldTime | None = Field(
+        None,
+        description="With min: 0, the time for which a request waits for the first replica at most, until it gets 503: "
+        "1s to 10m. None: 1m.",
+        exclude_if=lambda value: value is None,
     )
     schedule: tuple[ScheduledAction, ...] = Field((), description="Scheduled actions, which change the bounds.")
     timezone: TimeZone | None = Field(
@@ -95,14 +115,36 @@ class ScalingPolicy(Model):
         """The largest number of replicas at any time."""
         return max([self.max, *(action.max for action in self.schedule if action.max is not None)])
 
+    @property
+    def idle_limit(self) -> timedelta:
+        """The time without a request after which a service is scaled to zero."""
+        return _DEFAULT_IDLE_TIME if self.idle_time is None else self.idle_time
+
+    @property
+    def hold_limit(self) -> timedelta:
+        """The time for which a request waits for the first replica at most."""
+        return _DEFAULT_HOLD_TIME if self.hold_time is None else self.hold_time
+
+    def above_zero(self) -> ScalingPolicy:
+        """Return the policy with at least one replica at any time. The same object if it always has one."""
+        if self.lowest:
+            return self
+        schedule = tuple(
+            action.model_copy(update={"min": 1}) if action.min == 0 else action for action in self.schedule
+        )
+        return self.model_copy(update={"min": max(1, self.min), "schedule": schedule})
+
     def zone(self, local: tzinfo) -> tzinfo:
         """Return the time zone of the schedule. `local` is that of this machine. Raises `ConfigError`."""
         return find_zone(self.timezone) if self.timezone else local
 
     @model_validator(mode="after")
     def _check(self) -> ScalingPolicy:
-        if self.target is None and not self.schedule:
+        if self.target is None and not self.schedule and self.min:
             raise FieldError("target", "is missing; without it and without schedule, the number never changes")
+        for name in ("idle_time", "hold_time") if self.lowest else ():
+            if getattr(self, name) is not None:
+                raise FieldError(name, f"requires min: 0, got min: {self.min}")
         if self.timezone and not self.schedule:
             raise FieldError("timezone", "requires schedule")
         _check_order("min", self.min, self.max)

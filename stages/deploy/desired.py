@@ -32,14 +32,15 @@ def declared_replicas(context: StageContext) -> dict[str, int]:
     """Return the number of replicas that a deployment sets for each service.
 
     It is that of pipeline.yaml, or the one scaled to since then. With auto scaling, an active service keeps its number,
-    if it is within the bounds of all times.
+    if it is within the bounds of all times. A service that is scaled to zero gets one replica, which shows that the
+    release works.
     """
     pipeline, services = context.configuration.pipeline, context.store.services
     declared, policies = pipeline.deploy.all_replicas(), pipeline.deploy.all_scaling()
     scaled = {name: services.scaled(pipeline.name, name, count) for name, count in declared.items()}
     current = active_replicas(context, context.store.releases.active(pipeline.name)) if policies else {}
     for name, policy in policies.items():
-        scaled[name] = max(policy.lowest, min(current.get(name, declared[name]), policy.highest))
+        scaled[name] = max(1, policy.lowest, min(current.get(name, declared[name]), policy.highest))
     return {name: declared[name] if count is None else count for name, count in scaled.items()}
 
 
@@ -65,6 +66,16 @@ def wanted_replicas(context: StageContext, services: Iterable[str]) -> dict[str,
     stored = {name: context.store.services.wanted(pipeline.name, name) for name in services}
     configured = pipeline.deploy.all_replicas()
     return {name: configured.get(name, 1) if count is None else count for name, count in stored.items()}
+
+
+def tested_replicas(context: StageContext, services: Iterable[str]) -> dict[str, int]:
+    """Return the wanted numbers of replicas, with one for a service that is scaled to zero.
+
+    A release is in service only if a replica of each service is healthy. Scaling may remove it again.
+    """
+    scaled = {target.service for target in context.store.scaling.targets(context.configuration.pipeline.name)}
+    found = wanted_replicas(context, services)
+    return {name: max(1, count) if name in scaled else count for name, count in found.items()}
 
 
 def active_replicas(context: StageContext, active: Release | None) -> dict[str, int]:

@@ -29,6 +29,7 @@ from stages.deploy.desired import (
     declared_policies,
     declared_replicas,
     lasting_replicas,
+    tested_replicas,
     wanted_replicas,
 )
 from stages.deploy.engine_needs import check_engine
@@ -74,7 +75,7 @@ class DockerDeploy:
             # A deployment that was interrupted moves away from the active release. A run continues or undoes it.
             return False
         active, replicas = context.store.releases.active(wanted.name), declared_replicas(context)
-        if active is None or wanted_replicas(context, replicas) != replicas or not are_current(context):
+        if active is None or tested_replicas(context, replicas) != replicas or not are_current(context):
             return False
         if context.store.scaling.policies(wanted.name) != declared_policies(context):
             return False
@@ -143,7 +144,7 @@ class DockerDeploy:
         """Roll back to an earlier release. Its replicas replace the present ones, and keep their number."""
         spec = ReleaseSpec.parse(release.spec)
         services = spec.services
-        replicas = wanted_replicas(context, spec.replicated)
+        replicas = tested_replicas(context, spec.replicated)
         check_groups(context, services)
         check_limits(release, services, replicas)
         with _rollout(context) as rollout:

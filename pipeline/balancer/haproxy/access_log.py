@@ -13,6 +13,7 @@ from pipeline.balancer.haproxy.log_entry import entry_from_line
 from pipeline.balancer.haproxy.log_file import LogFile
 from pipeline.balancer.haproxy.log_line import AccessLogLine, datetime_from_milliseconds
 from pipeline.balancer.haproxy.log_outcome import RequestOutcome, connect_errors
+from pipeline.balancer.haproxy.naming import is_holding
 from pipeline.balancer.haproxy.tls_log import is_tls_line, tls_record
 
 # HAProxy's codes for a cookie that led to no target: none, invalid, of a target that is down, expired, too old.
@@ -88,7 +89,8 @@ def _record(raw: bytes) -> LogRecord | None:
 def record_from_line(line: AccessLogLine) -> AccessRecord:
     """Return the neutral record of a line."""
     outcome, numbers, termination = RequestOutcome.from_line(line), line.numbers, line.fields["termination"]
-    response = numbers["response"]
+    # The time of a request that was held is mostly that of the start of a container.
+    response = -1 if is_holding(line.fields["backend"]) else numbers["response"]
     return AccessRecord(
         ended=datetime_from_milliseconds(line.ended),
         load_balancer=outcome.load_balancer,

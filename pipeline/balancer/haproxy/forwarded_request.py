@@ -12,7 +12,7 @@ from pipeline.balancer.access import ForwardedRequest
 from pipeline.balancer.haproxy.log_format import FIELDS
 from pipeline.balancer.haproxy.log_line import AccessLogLine
 from pipeline.balancer.haproxy.log_outcome import CLIENT_CLOSED, RequestOutcome, connect_errors, group_of_backend
-from pipeline.balancer.haproxy.naming import target_of
+from pipeline.balancer.haproxy.naming import is_holding, target_of
 from pipeline.balancer.haproxy.tls_log import is_tls_line
 
 _AT = {name: index for index, name in enumerate(FIELDS)}
@@ -93,10 +93,10 @@ def _parsed(raw: bytes) -> ForwardedRequest | None:
     line = None if is_tls_line(raw) else AccessLogLine.read(raw)
     if line is None:
         return None
-    outcome = RequestOutcome.from_line(line)
+    outcome, was_held = RequestOutcome.from_line(line), is_holding(line.fields["backend"])
     if outcome.target_group is None:
         return None
-    server = line.text("server")
+    server = None if was_held else line.text("server")
     return ForwardedRequest(
         arrived=line.created,
         ended=line.ended,
@@ -105,7 +105,8 @@ def _parsed(raw: bytes) -> ForwardedRequest | None:
         target=target_of(server) if server else None,
         status=outcome.elb_status,
         is_from_target=outcome.target_status is not None,
-        response_time=_waited(line, outcome),
+        # Most of it is the start of the container.
+        response_time=None if was_held else _waited(line, outcome),
         connect_errors=connect_errors(line),
         is_grpc=(line.text("content_type") or "").startswith(_GRPC),
         error=outcome.error_reason,
@@ -152,8 +153,8 @@ def _number(field: bytes) -> int:
 @lru_cache(maxsize=1024)
 def _group(backend: bytes) -> str | None:
     name = backend.decode()
-    # The backends of a target group have its owner and its name.
-    return group_of_backend(name) if "." in name else None
+    # The backends of a target group have its owner and its name. What was held is parsed.
+    return group_of_backend(name) if "." in name and not is_holding(name) else None
 
 
 @lru_cache(maxsize=1024)

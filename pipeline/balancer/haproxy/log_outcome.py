@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pipeline.balancer.access import ActionName, load_balancer_name, target_group_name
 from pipeline.balancer.haproxy.log_line import AccessLogLine
-from pipeline.balancer.haproxy.naming import group_of
+from pipeline.balancer.haproxy.naming import HOLDING_SERVER, group_of, is_holding
 
 # ELB's code for a client that closed the connection before the response. HAProxy has none.
 CLIENT_CLOSED = 460
@@ -47,7 +47,7 @@ _REASONS = {
 
 
 class RequestOutcome(NamedTuple):
-    """The way a request took and its end. `target` is an address and a port."""
+    """The way a request took and its end. `target` is an address and a port, or `held`: see the activator."""
 
     load_balancer: str
     target_group: str | None
@@ -69,12 +69,19 @@ class RequestOutcome(NamedTuple):
             load_balancer=_load_balancer(line.fields["listener"]),
             target_group=_target_group(line.fields["backend"]) if action == "forward" else None,
             # Without a server, HAProxy may still log an address, which is not a target's.
-            target=line.text("target") if line.text("server") else None,
+            target=_target(line),
             action=action,
             elb_status=status,
             target_status=target_status,
             error_reason=_error_reason(line, action, status, target_status),
         )
+
+
+def _target(line: AccessLogLine) -> str | None:
+    """Return the address and port of the target, or the word for a request that was held for a target."""
+    if is_holding(line.fields["backend"]):
+        return HOLDING_SERVER
+    return line.text("target") if line.text("server") else None
 
 
 def connect_errors(line: AccessLogLine) -> int:
@@ -114,6 +121,8 @@ def _error_reason(
     if termination[0] == "L" and action in ("redirect", "fixed-response"):
         return None
     if action == "forward" and line.text("server") is None and termination[0] in "Ss":
+        return "NoTarget"
+    if is_holding(line.fields["backend"]) and target_status is None and termination[0] == "S":
         return "NoTarget"
     if target_status is None and status in _DENIAL_REASONS:
         return _DENIAL_REASONS[status]

@@ -118,6 +118,11 @@ NETWORK_FAMILIES = dict(
         ),
     )
 )
+HELD = Family(
+    "penstock_held_requests",
+    "gauge",
+    "Requests that wait for the first target of a target group that is scaled to zero.",
+)
 UNREADABLE = Family(
     "penstock_access_log_unreadable_lines_total", "counter", "Damaged lines of the access log, which are not counted."
 )

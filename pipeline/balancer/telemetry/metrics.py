@@ -21,7 +21,7 @@ from pipeline.balancer.model import (
 )
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.telemetry.counters import Counters
-from pipeline.balancer.telemetry.families import FAMILIES, NETWORK_FAMILIES, UNREADABLE, Family, Sample, labels
+from pipeline.balancer.telemetry.families import FAMILIES, HELD, NETWORK_FAMILIES, UNREADABLE, Family, Sample, labels
 from pipeline.balancer.telemetry.flow_totals import FlowTotals
 from pipeline.balancer.telemetry.traffic import address_of
 
@@ -65,6 +65,7 @@ class Metrics(Collector):
             for name, family in NETWORK_FAMILIES.items():
                 counted = self._flows.samples(name, registry, users)
                 found.append(_metric(family, _network_samples(name, flows, users) or counted))
+            found.append(_metric(HELD, self._held(registry)))
             unreadable = _metric(UNREADABLE, [("", (), self._log.unreadable)])
         return [metric for metric in (*found, unreadable) if metric.samples]
 
@@ -74,6 +75,13 @@ class Metrics(Collector):
             for owner, group in sorted(registry.groups())
             if isinstance(registry.group(owner, group), kind)
         }
+
+    def _held(self, registry: Registry) -> Iterator[Sample]:
+        for owner, group in sorted(registry.groups()):
+            settings = registry.group(owner, group)
+            if isinstance(settings, ApplicationTargetGroup) and settings.hold_time is not None:
+                where = labels({"target_group": target_group_name(owner, group)})
+                yield "", where, self._balancer.held_requests(owner, group)
 
     def _samples(self, name: str, health: Health, users: Users) -> Iterator[Sample]:
         if name in _HOSTS:
