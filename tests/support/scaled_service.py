@@ -31,7 +31,7 @@ INTERVAL = CONTROL_INTERVAL
 MONDAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
 _PIPELINE = """\
 name: shop
-deploy: {target_group: web}
+deploy: {target_group: web, scaling: {min: 0, max: 500}}
 balancer:
   target_groups: {web: {port: 8080}}
   load_balancers: {edge: {listeners: [{port: 8000, default_action: {forward: web}}]}}
@@ -56,7 +56,14 @@ class FakeMetrics:
             raise self._service.fault
         requests = None if self._is_first else self._service.requests
         self._is_first = False
-        return ServiceMetrics(serving=self._service.count - self._service.missing, requests=requests)
+        serving, held = self._service.count - self._service.missing, self._service.held
+        return ServiceMetrics(serving=serving, held=held, requests=requests, connections=held)
+
+    def held(self, spec: ReleaseSpec, service: str) -> int:
+        """Return the number of requests that wait for the first replica."""
+        if self._service.fault:
+            raise self._service.fault
+        return self._service.held
 
     def forget(self, service: str) -> None:
         """Let the next call be the first one."""
@@ -67,7 +74,8 @@ class FakeMetrics:
 
 
 class ScaledService:
-    """The service `web` of `shop`. `requests` is its load in requests per minute, and `missing` replicas do not serve.
+    """The service `web` of `shop`. `requests` is its load in requests per minute, and `missing` replicas do not serve, and
+    `held` requests wait for the first one. Its release may be scaled to zero.
 
     `restart` starts another daemon. `changes` are the numbers that were stored, as its repair loop hears of them.
     """
@@ -77,6 +85,7 @@ class ScaledService:
         self.store = store
         self.requests: float | None = 0.0
         self.missing = 0
+        self.held = 0
         self.fault: PenstockError | None = None
         self.events: list[Event] = []
         self.changes: list[int] = []

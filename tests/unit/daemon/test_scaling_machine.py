@@ -20,8 +20,9 @@ from tests.support.scaled_service import INTERVAL, NAME, ScaledService, policy_t
 
 POLICIES = st.builds(
     lambda low, more, **keys: policy_text(min=low, max=low + more, **keys),
-    st.integers(1, 6),
     st.integers(0, 6),
+    st.integers(1, 6),
+    target=st.sampled_from([{"requests_per_target": 100}]),
     scale_in_cooldown=st.sampled_from(["0s", "1m"]),
     scale_out_cooldown=st.sampled_from(["0s", "1m"]),
 )
@@ -54,6 +55,30 @@ class Machine(RuleBasedStateMachine):
         """Let the load be another, or unknown."""
         self.service.requests, self.service.missing = requests, min(missing, self.service.count)
 
+    @precondition(lambda self: self.service.count == 0)
+    @rule(count=st.integers(1, 5))
+    def requests_are_held(self, count: int) -> None:
+        """Let requests arrive while there is no replica. The daemon hears of it, if there is one."""
+        self.service.held += count
+        self.daemon_hears_of_held_requests()
+
+    @precondition(lambda self: self.service.held)
+    @rule()
+    def clients_leave(self) -> None:
+        """Let all clients give up."""
+        self.service.held = 0
+
+    @precondition(lambda self: self.service.held)
+    @rule()
+    def daemon_hears_of_held_requests(self) -> None:
+        """Let the daemon look, as it does when the activator reports. A replica is wanted at once."""
+        before = self.service.count
+        self.service.loop.step()
+        self._check_interval(before)
+        if self._is_free and not self.service.fault:
+            assert self.service.count >= 1
+        self._serve_held()
+
     @rule(fails=st.booleans())
     def metrics_fail(self, fails: bool) -> None:
         """Let the balancer fail, or respond again."""
@@ -63,9 +88,13 @@ class Machine(RuleBasedStateMachine):
     def time_passes(self, count: int) -> None:
         """Let control intervals pass."""
         for _ in range(count):
-            before = self.service.count
+            before, held = self.service.count, self.service.held
             self.service.tick()
             self._check_interval(before)
+            if held and self._is_free and not self.service.fault:
+                # Also a daemon that has just started, and one that missed the report.
+                assert self.service.count >= 1
+            self._serve_held()
 
     @rule(gap=st.integers(1, 100))
     def daemon_restarts(self, gap: int) -> None:
@@ -80,7 +109,8 @@ class Machine(RuleBasedStateMachine):
         """Let a run deploy. It reads the number under the lock."""
         self._held.enter_context(self.service.lock.for_deployment())
         self._open = self.service.begin()
-        assert self._open[1] == self.service.count
+        # A release is tested with one replica.
+        assert self._open[1] == max(1, self.service.count)
 
     @precondition(lambda self: self._open is not None)
     @rule(policy=st.none() | POLICIES, succeeds=st.booleans(), by_hand=st.none() | st.integers(1, 12))
@@ -110,6 +140,16 @@ class Machine(RuleBasedStateMachine):
         assert len(self.service.heard("scaling.out", "scaling.in")) == len(self.service.changes)
         assert self.service.count == self._expected
 
+    @property
+    def _is_free(self) -> bool:
+        """True if scaling may change the number."""
+        return self._open is None and self.service.target.suspended_at is None
+
+    def _serve_held(self) -> None:
+        """Let the first replica become healthy, and get what was held."""
+        if self.service.count:
+            self.service.held = 0
+
     def _check_interval(self, before: int) -> None:
         service, changes = self.service, self.service.changes[self._seen_changes :]
         self._seen_changes += len(changes)
@@ -120,6 +160,9 @@ class Machine(RuleBasedStateMachine):
         self._expected = changes[0] if changes else before
         policy = ScalingPolicy.model_validate_json(service.target.policy)
         assert policy.min <= service.count <= policy.max
+        if service.count < before and service.count == 0:
+            assert not service.requests
+            assert not service.held
 
 
 Machine.TestCase.settings = settings(max_examples=sampled(300), stateful_step_count=30, deadline=None)

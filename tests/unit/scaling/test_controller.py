@@ -260,25 +260,56 @@ def test_a_queue_at_most_doubles_the_replicas() -> None:
 
 
 def test_scale_to_zero_and_back() -> None:
-    """With min 0, all replicas go after the cooldown without requests, and the first request starts one at once."""
+    """With min 0, all replicas go after the idle time without requests, and the first request starts one at once."""
     chosen = policy(min=0, target={"requests_per_target": 100, "cpu": 50, "response_time_p90": "1s"})
     idle = decide(chosen, FRESH, seen(1, requests=0, connections=0, cpu=0.2))
     assert idle.count == 1
     assert next_decision(idle, chosen, 300, requests=0.5, connections=0, cpu=0.2, response_time=0.1).count == 1
+    assert next_decision(idle, chosen, 299, requests=0, connections=0, cpu=0.2).count == 1
     gone = next_decision(idle, chosen, 300, requests=0, connections=0, cpu=0.2)
-    assert gone.count == 0
-    held = next_decision(gone, chosen, 301, requests=0, connections=0)
-    assert held.count == 0
-    woken = next_decision(held, chosen, 302, connections=1)
+    assert (gone.count, gone.reason) == (0, "no requests for 5m")
+    unused = next_decision(gone, chosen, 301, requests=0, connections=0)
+    assert (unused.count, unused.reason) == (0, "no requests")
+    woken = next_decision(unused, chosen, 302, held=1)
     assert (woken.count, woken.reason) == (1, "the first request")
     assert next_decision(gone, chosen, 302, requests=350).count == 4
 
 
-def test_open_connections_prevent_zero() -> None:
-    """A service with a WebSocket open is not idle, even without requests."""
-    chosen = policy(min=0, scale_in_cooldown="0s")
-    assert decide(chosen, FRESH, seen(1, requests=0, connections=1)).count == 1
-    assert decide(chosen, FRESH, seen(1, requests=0, connections=0)).count == 0
+@pytest.mark.parametrize("metrics", [{"requests": None}, {"requests": 1}, {"connections": 1}, {"held": 1}])
+def test_only_certain_idleness_leads_to_zero(metrics: dict[str, float | None]) -> None:
+    """A request, a WebSocket, a held request and an unknown metric begin the idle time anew."""
+    chosen = policy(min=0, idle_time="1m")
+    idle = decide(chosen, FRESH, seen(1, requests=0, connections=0))
+    busy = next_decision(idle, chosen, 45, **{"requests": 0, "connections": 0, **metrics})
+    again = next_decision(busy, chosen, 60, requests=0, connections=0)
+    assert (busy.count, again.count) == (1, 1)
+    assert next_decision(again, chosen, 119, requests=0, connections=0).count == 1
+    assert next_decision(again, chosen, 120, requests=0, connections=0).count == 0
+
+
+def test_idle_time_alone_decides_about_zero() -> None:
+    """A policy needs no target for it, and several replicas go at once. With scale_in disabled, none goes."""
+    chosen = policy(min=0, target=None, idle_time="15s")
+    idle = decide(chosen, FRESH, seen(3, requests=0, connections=0))
+    assert idle.count == 3
+    assert next_decision(idle, chosen, 15, requests=0, connections=0).count == 0
+    kept = policy(min=0, target=None, idle_time="15s", scale_in="disabled")
+    assert next_decision(idle, kept, 15, requests=0, connections=0).count == 3
+
+
+def test_a_schedule_holds_zero_off() -> None:
+    """While the schedule sets a higher min, the service has it without requests, too."""
+    chosen = policy(min=0, idle_time="15s", schedule=[{"cron": "0 13 * * *", "min": 2}, {"cron": "0 1 * * *", "min": 0}])
+    gone = decide(chosen, ScalingState(idle_since=at(0)), seen(1, 30, requests=0, connections=0))
+    assert gone.count == 0
+    assert next_decision(gone, chosen, 3600, requests=0, connections=0).count == 2
+
+
+def test_above_zero() -> None:
+    """A release that holds no requests always has a replica, whatever the policy says."""
+    chosen = policy(min=0, schedule=[{"cron": "0 11 * * *", "min": 0, "max": 5}]).above_zero()
+    assert (chosen.lowest, chosen.schedule[0].max) == (1, 5)
+    assert policy(min=2).above_zero() == policy(min=2)
 
 
 def test_disabled_scale_in() -> None:
