@@ -66,6 +66,8 @@ class FakePlane:
         """The requests that `AccessLog.forwarded` yields, oldest first."""
         self.flows: list[FlowCounts] = []
         """The counts of flows, while it runs."""
+        self.waiting: Counter[str] = Counter()
+        """The number of requests that are held, by the id of the target group."""
         self.calls: Counter[str] = Counter()
         self.objection: str | None = None
         self._lock = threading.RLock()
@@ -211,7 +213,8 @@ class FakePlane:
             return tuple(self.flows) if self._config is not None else ()
 
     def held(self, group: str) -> int:
-        return self.waiting[group]
+        with self._called("held"):
+            return self.waiting[group]
 
     def abort(self, group: str, target: str) -> None:
         with self._called("abort"):

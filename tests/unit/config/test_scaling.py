@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from pipeline.balancer.model import ApplicationTargetGroup
 from pipeline.base.errors import ConfigError
 from pipeline.config.release import ReleaseSpec
 from tests.unit.config.loads import Loads
@@ -19,10 +22,6 @@ TARGET = "target: {requests_per_target: 100}"
 CPU = "target: {cpu: 50}"
 ONE = "deploy: {target_group: web, %s}\n"
 WEB = "web: {target_group: web}"
-NO_ZERO = (
-    "must be at least 1, got 0: without containers, requests fail, because none is held until the first one has "
-    "started; only `pipeline scaling simulate` knows 0"
-)
 
 
 def file(deploy: str) -> str:
@@ -50,6 +49,48 @@ def test_each_service_has_its_own_policy(loads: Loads) -> None:
     assert deploy.all_replicas() == {"web": 4, "worker": 2, "tail": 4}
 
 
+def test_the_group_of_a_service_that_scales_to_zero_holds_requests(loads: Loads) -> None:
+    """For `hold_time`, as a part of the release. Other groups are as they were."""
+    specs = [
+        ReleaseSpec.of(loads(file(ONE % f"scaling: {keys}")), image_id="1", image_tag="1", sha="a" * 40, subject="")
+        for keys in ("{min: 0, max: 9}", "{min: 0, max: 9, hold_time: 5m}", "{min: 1, max: 9, target: {cpu: 50}}")
+    ]
+    groups = [ReleaseSpec.parse(spec.model_dump_json()).balancer.target_groups["web"] for spec in specs]
+    times = [group.hold_time for group in groups if isinstance(group, ApplicationTargetGroup)]
+    assert times == [timedelta(minutes=1), timedelta(minutes=5), None]
+    assert "hold_time" not in specs[2].model_dump_json()
+    tcp = specs[0].balancer.target_groups["tcp"]
+    assert tcp is specs[2].balancer.target_groups["tcp"] or tcp == specs[2].balancer.target_groups["tcp"]
+
+
+def test_a_service_that_scales_to_zero_begins_with_one(loads: Loads) -> None:
+    """By default. So the first release is tested."""
+    assert loads(file(ONE % "scaling: {min: 0, max: 9}")).pipeline.deploy.all_replicas() == {"web": 1}
+
+
+@pytest.mark.parametrize(
+    ("balancer", "reason"),
+    [
+        (
+            "balancer:\n  target_groups: {web: {port: 8080, protocol: TCP}}\n  load_balancers:\n"
+            "    net: {type: network, listeners: [{port: 80, protocol: TCP, default_action: {forward: web}}]}\n",
+            "target group web is of a network load balancer, which cannot hold connections",
+        ),
+        (
+            "balancer:\n  target_groups: {web: {port: 8080}}\n  load_balancers:\n"
+            "    edge: {zones: {a: 127.0.0.2, b: 127.0.0.3}, listeners: [{port: 80, default_action: {forward: web}}]}\n",
+            "target group web is used by a load balancer with zones, of which requests cannot be held",
+        ),
+    ],
+)
+def test_a_balancer_that_cannot_hold(loads: Loads, balancer: str, reason: str) -> None:
+    """A group of a network load balancer, and one behind several nodes, are refused with their reason."""
+    with pytest.raises(ConfigError) as caught:
+        loads(f"name: shop\n{ONE % 'scaling: {min: 0, max: 9}'}{balancer}")
+    expected = f"pipeline.yaml:2:44: deploy.scaling.min: must be at least 1, got 0: {reason}"
+    assert caught.value.message == expected
+
+
 def test_the_policy_is_not_part_of_a_release(loads: Loads) -> None:
     """So another policy replaces no container."""
     specs = [
@@ -63,10 +104,37 @@ def test_the_policy_is_not_part_of_a_release(loads: Loads) -> None:
 @pytest.mark.parametrize(
     ("deploy", "error"),
     [
-        (ONE % f"scaling: {{min: 0, max: 9, {TARGET}}}", f"2:44: deploy.scaling.min: {NO_ZERO}"),
+        (ONE % "scaling: {min: 0, max: 9, idle_time: 15m, hold_time: 90s}", None),
         (
-            ONE % f'scaling: {{max: 9, {TARGET}, schedule: [{{cron: "0 8 * * *", min: 0}}]}}',
-            f"2:119: deploy.scaling.schedule[0].min: {NO_ZERO}",
+            ONE % f"scaling: {{max: 9, {TARGET}, idle_time: 5m}}",
+            "2:94: deploy.scaling.idle_time: requires min: 0, got min: 1",
+        ),
+        (
+            ONE % f"scaling: {{min: 2, max: 9, {TARGET}, hold_time: 5m}}",
+            "2:102: deploy.scaling.hold_time: requires min: 0, got min: 2",
+        ),
+        (
+            ONE % "scaling: {min: 0, max: 9, hold_time: 11m}",
+            "2:66: deploy.scaling.hold_time: must be between 1s and 10m",
+        ),
+        (
+            ONE % "replicas: 0, scaling: {min: 0, max: 9}",
+            "2:39: deploy.replicas: must be at least 1, got 0",
+        ),
+        (
+            f"deploy: {{services: {{{WEB}, worker: {{scaling: {{min: 0, max: 9}}}}}}}}\n",
+            "2:71: deploy.services.worker.scaling.min: must be at least 1, got 0: a service without a target_group gets no request "
+            "that could start its first container again",
+        ),
+        (
+            "deploy: {target_group: tcp, scaling: {min: 0, max: 9}}\n",
+            "2:44: deploy.scaling.min: must be at least 1, got 0: target group tcp is of a network load balancer, "
+            "which cannot hold connections",
+        ),
+        (
+            ONE % f'scaling: {{max: 9, {TARGET}, schedule: [{{cron: "0 8 * * *", min: 0}}]}}, strategy: blue_green',
+            "2:119: deploy.scaling.schedule[0].min: must be at least 1, got 0: with blue_green, the previous release "
+            "must get requests until the last step; write rolling",
         ),
         (
             ONE % f"replicas: 10, scaling: {{min: 2, max: 9, {TARGET}}}",

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import resource
 import select
 import signal
 import socket
@@ -245,6 +246,9 @@ def _listener(path: Path) -> socket.socket:
 def serve(directory: Path) -> None:
     """Serve the groups of a balancer's directory until SIGTERM."""
     os.chdir(directory)
+    # Each request that is passed on has two connections.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
     async def run() -> None:
         await Activator(Path()).run()
