@@ -12,7 +12,7 @@ from itertools import count
 
 from pipeline.balancer.data_plane import TargetFact, WantedGroup, WantedTarget
 from pipeline.balancer.haproxy.checks import check_fact
-from pipeline.balancer.haproxy.naming import fail_open_backend_of, group_of, shared_backend_of, target_of
+from pipeline.balancer.haproxy.naming import fail_open_backend_of, group_of, is_holding, shared_backend_of, target_of
 from pipeline.balancer.haproxy.server_args import (
     ServerDefinition,
     closing_cuts,
@@ -47,10 +47,11 @@ def is_checked(backend: str) -> bool:
 
 
 def by_group(servers: Servers) -> dict[str, dict[ServerKey, ServerState]]:
-    """Return the servers of each group."""
+    """Return the servers of each group. The activator is none of them, because it is no target."""
     found: dict[str, dict[ServerKey, ServerState]] = {}
     for key, server in servers.items():
-        found.setdefault(group_of(key[0]), {})[key] = server
+        if not is_holding(key[0]):
+            found.setdefault(group_of(key[0]), {})[key] = server
     return found
 
 
