@@ -16,6 +16,7 @@ import click
 
 from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
+from pipeline.base.quantity import format_duration
 from pipeline.base.time_limit import time_limit
 from pipeline.cli.balancer_explain_flow import SCHEMES, explain_flow, flow_data, show_flow
 from pipeline.cli.session import json_option
@@ -72,10 +73,13 @@ def command(url: str, headers: tuple[str, ...], method: str, source: str, as_jso
             f"the rules on port {shared.port} cannot be evaluated for this request within {TIMEOUT} s",
             hint="a regular expression of a condition backtracks too much, and HAProxy gives up on it",
         ) from None
+    held = _held(balancer, explanation)
     if as_json:
-        click.echo(json.dumps(_as_data(explanation)))
-    else:
-        _show(explanation)
+        click.echo(json.dumps({**_as_data(explanation), "held": [*held]}))
+        return
+    _show(explanation)
+    for name, time in held.items():
+        click.echo(f"{name} is scaled to zero: the request waits for its first target, for at most {time}")
 
 
 def _show_flow(balancer: Balancer, split: SplitResult, *, as_json: bool) -> None:
@@ -157,6 +161,20 @@ def _explain(shared: EffectiveApplicationListener, request: HttpRequest) -> Expl
         return Explanation(shared, misses, None, shared.owner, with_test_traffic(shared.default_action, request))
     action = with_test_traffic(found.rule.action, request)
     return Explanation(shared, misses, found.rule.priority, found.owner, action)
+
+
+def _held(balancer: Balancer, found: Explanation) -> dict[str, str]:
+    """Return the target groups that would hold the request, because they have no target, and for how long."""
+    from pipeline.balancer.access import target_group_name
+    from pipeline.balancer.model import ApplicationTargetGroup
+
+    registry, held = balancer.registry(), {}
+    for part in found.action.groups():
+        group = registry.group(found.owner, part.target_group)
+        targets = registry.registrations(found.owner, part.target_group)
+        if isinstance(group, ApplicationTargetGroup) and group.hold_time and not any(one.admitted for one in targets):
+            held[target_group_name(found.owner, part.target_group)] = format_duration(group.hold_time)
+    return held
 
 
 def _show(found: Explanation) -> None:

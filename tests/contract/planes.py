@@ -41,6 +41,8 @@ class Harness(ABC):
     def __init__(self, *, network: bool = False, zones: bool = False) -> None:
         self.port = free_port()
         self._network = network
+        self.holds = False
+        """Its groups hold requests while they have no target. Only those of application load balancers without zones."""
         self.zones = {"zone-a": self.host, "zone-b": self.other_host} if zones else None
 
     # Wanted state
@@ -50,7 +52,8 @@ class Harness(ABC):
         # A target of a network load balancer is an HTTP server too, so the same clients and servers serve both kinds.
         kind, protocol = ({"type": "network"}, {"protocol": "TCP"}) if self._network else ({}, {})
         check = {**_CHECK, "protocol": "HTTP", "path": path}
-        off = {"attributes": {"load_balancing.cross_zone.enabled": False}} if self.zones else {}
+        off: dict[str, Any] = {"hold_time": "10m"} if self.holds else {}
+        off |= {"attributes": {"load_balancing.cross_zone.enabled": False}} if self.zones else {}
         listener = {**protocol, "port": self.port, "default_action": {"forward": "web"}}
         place = {"zones": self.zones} if self.zones else {"address": self.host}
         edge = {**kind, **place, "listeners": [listener]}
@@ -121,6 +124,10 @@ class Harness(ABC):
         """Send a short request and return the name of the server that responded, or None."""
 
     @abstractmethod
+    def hold(self) -> None:
+        """Send a request that no target can get yet."""
+
+    @abstractmethod
     def begin(self, name: str) -> None:
         """Send a request that stays open. It must reach this server."""
 
@@ -176,6 +183,9 @@ class FakeHarness(Harness):
         if chosen is not None:
             self.plane.finish(GROUP, chosen)
         return chosen
+
+    def hold(self) -> None:
+        assert self.plane.send(GROUP) is None
 
     def begin(self, name: str) -> None:
         assert self.plane.send(GROUP) == name
@@ -240,6 +250,9 @@ class HAProxyHarness(Harness):
             return self._get("/")
         except (OSError, http.client.HTTPException):
             return None
+
+    def hold(self) -> None:
+        threading.Thread(target=self.ask, daemon=True).start()
 
     def begin(self, name: str) -> None:
         server, answered = self._servers[name], list[bool]()

@@ -391,3 +391,21 @@ def test_standby_ends_with_its_block(harness: Harness) -> None:
             harness.crash()
             assert harness.plane.apply(harness.config(harness.target("a", admit=True))) is True
             assert harness.ask() == "a"
+
+
+def test_a_group_without_targets_holds_requests(harness: Harness) -> None:
+    """If it should. The first target that is admitted gets them."""
+    assert harness.plane.held(GROUP) == 0
+    harness.plane.apply(harness.config())
+    assert harness.plane.held(GROUP) == 0
+    if harness.zones or any(isinstance(each, EffectiveNetworkListener) for each in harness.config().listeners):
+        # They cannot.
+        return
+    harness.holds = True
+    harness.plane.apply(harness.config())
+    harness.hold()
+    until(lambda: harness.plane.held(GROUP) == 1, "the request is held")
+    assert harness.plane.held("shop.other") == 0
+    harness.serve("one")
+    until(lambda: harness.plane.held(GROUP) == 0, "the target has the request")
+    assert harness.ask() == "one"

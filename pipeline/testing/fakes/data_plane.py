@@ -21,6 +21,7 @@ from pipeline.balancer.data_plane import (
     WantedTarget,
 )
 from pipeline.balancer.effective import EffectiveNetworkListener
+from pipeline.balancer.model import ApplicationTargetGroup
 from pipeline.balancer.plane_choice import PlaneChoice
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import BalancerFault
@@ -144,6 +145,8 @@ class FakePlane:
             chosen = min(usable, key=lambda name: open_[name].in_flight, default=None)
             if chosen is not None:
                 open_[chosen].in_flight += 1
+            elif self._config is not None and _holds(self._config.groups[group]):
+                self.waiting[group] += 1
             return chosen
 
     def finish(self, group: str, target: str) -> None:
@@ -290,6 +293,7 @@ class FakePlane:
             self._sync_target(known, target)
         for name in known.keys() - {target.id for target in group.targets}:
             self._remove(known, name)
+        self._pass_held(group)
 
     def _sync_target(self, known: dict[str, _Server], target: WantedTarget) -> None:
         held = known.get(target.id)
@@ -309,6 +313,11 @@ class FakePlane:
         if target.admit:
             held.open()
 
+    def _pass_held(self, group: WantedGroup) -> None:
+        """Let an admitted target get what was held. The requests end at once."""
+        if any(target.admit for target in group.targets):
+            self.waiting[group.id] = 0
+
     def _remove(self, known: dict[str, _Server], name: str) -> None:
         """Close a server, and remove it unless it has requests in flight."""
         known[name].close()
@@ -321,6 +330,10 @@ def _is_registered_again(held: _Server, target: WantedTarget) -> bool:
     if held.endpoint != target.endpoint:
         return True
     return not target.admit and (held.admitted or held.check.outcome == "none")
+
+
+def _holds(group: WantedGroup) -> bool:
+    return isinstance(group.settings, ApplicationTargetGroup) and group.settings.hold_time is not None
 
 
 def _same_shape(one: PlaneConfig, other: PlaneConfig) -> bool:

@@ -14,6 +14,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,17 @@ def test_overview_as_data() -> None:
     assert (web["state"], web["in_flight"], web["requests_per_second"], web["errors_5xx"]) == ("healthy", 3, 12.5, 2)
 
 
+def test_a_group_that_is_scaled_to_zero(capsys: pytest.CaptureFixture[str]) -> None:
+    """Is shown as such, with the requests that wait. One that merely has no targets is not."""
+    found = replace(overview(), held={"shop.canary": 2, "shop.web": 0})
+    show(draw(found))
+    printed = capsys.readouterr().out
+    assert "scaled to zero: 2 requests wait for a first target" in printed
+    assert printed.count("scaled to zero") == 1
+    assert "no targets" in printed
+    assert found.as_data()["held"] == {"shop.canary": 2, "shop.web": 0}
+
+
 NETWORK: dict[str, Any] = {
     "target_groups": {"db": {"protocol": "TCP", "port": 5432}},
     "load_balancers": {
@@ -405,6 +417,19 @@ def test_explain(balancer: Path) -> None:
         "20        shop     no: source_ip requires 192.0.2.0/24, but the client is 127.0.0.1",
         "default   shop     matches: forwards to shop.web (75 %), shop.canary (25 %), clients stay for 1h",
     ]
+
+
+def test_explain_a_request_that_is_held(balancer: Path) -> None:
+    """Of a group that is scaled to zero. With a target, it goes there as any other one."""
+    groups = {"api": {"port": 80, "hold_time": "90s"}}
+    declared = registry().declare("billing", Declaration.model_validate({**BILLING, "target_groups": groups}))
+    file = RegistryFile(balancer / "registry.json")
+    file.write(declared)
+    arguments = ("balancer", "explain", "http://api.example.com:9090")
+    *_, last = pipeline(*arguments).stdout.splitlines()
+    assert last == "billing.api is scaled to zero: the request waits for its first target, for at most 90s"
+    assert json.loads(pipeline(*arguments, "--json").stdout)["held"] == ["billing.api"]
+    assert json.loads(pipeline("balancer", "explain", "--json", "http://x:8080/").stdout)["held"] == []
 
 
 @pytest.mark.parametrize(

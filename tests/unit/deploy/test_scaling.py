@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.api import StageContext
-from pipeline.base.errors import ConfigError
+from pipeline.base.errors import ConfigError, RolledBack, StageFailed
 from pipeline.events import Event
 from stages.deploy.stage import DockerDeploy
 from tests.unit.deploy.deployments import Service, deploy, with_replicas
@@ -101,3 +101,35 @@ def test_a_number_by_hand_is_kept_until_the_next_decision(context: StageContext,
             f"web must have from 2 to 9 replicas, the bounds of its scaling now, got {count}"
         )
     assert service.counts[-1] == 4
+
+
+ZERO = "scaling: {min: 0, max: 9, target: {requests_per_target: 100}}"
+
+
+def test_a_service_at_zero_is_deployed_with_one_replica(context: StageContext, service: Service) -> None:
+    """Which shows that the release works. A restart and a failed deployment leave it at zero."""
+    context = scaled(context, 1, ZERO)
+    deploy(context, "a")
+    decide(context, 0)
+    assert DockerDeploy().is_current(context)
+    deploy(context, "b")
+    assert service.counts[-1] == 1
+    assert context.store.services.wanted("shop", "web") == 1
+    decide(context, 0)
+    DockerDeploy().restart(context, "web")
+    assert service.counts[-1] == 0
+    service.errors["to 3"] = StageFailed("it does not become healthy")
+    with pytest.raises(RolledBack):
+        deploy(context, "c")
+    assert service.counts[-2:] == [1, 0]
+    assert context.store.services.wanted("shop", "web") == 0
+
+
+def test_a_rollback_of_a_service_at_zero_tests_the_release(context: StageContext, service: Service) -> None:
+    """With one replica, also if the earlier release could not be scaled to zero."""
+    deploy(with_replicas(context, 1), "a")
+    deploy(scaled(context, 1, ZERO), "b")
+    decide(context, 0)
+    service.engine.images.add("sha256:a")
+    DockerDeploy().rollback(context, next(each for each in context.store.releases.all("shop") if each.number == 1))
+    assert service.counts[-1] == 1

@@ -1,0 +1,160 @@
+"""The activator's limits, its table and its counts, without HAProxy."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from pipeline.balancer.haproxy.activator.counts import CountWriter, HoldingCounts, read_counts
+from pipeline.balancer.haproxy.activator.process import command
+from pipeline.balancer.haproxy.activator.table import HoldingGroup, HoldingTable
+from pipeline.balancer.haproxy.naming import ACTIVATOR_SOCKET, holding_socket
+from pipeline.base.errors import BalancerFault
+from pipeline.base.sockets import connection_to
+from tests.support.waiting import DEADLINE, until
+
+GROUP = "shop.web"
+# The number of no process: larger than any.
+NOBODY = 2**22 + 1
+
+
+def test_the_table_is_read_back(tmp_path: Path) -> None:
+    """Whole, by another process too. A damaged one has no groups, and is written again."""
+    groups = {GROUP: HoldingGroup(60.0, secure=False, http2=True, targets=(("192.0.2.1", 80), ("2001:db8::1", 80)))}
+    table = HoldingTable(tmp_path)
+    assert table.groups() == {}
+    table.replace(groups)
+    assert table.groups() == HoldingTable(tmp_path).groups() == groups
+    (tmp_path / "activator.json").write_text('{"shop.web": [1]}')
+    assert HoldingTable(tmp_path).groups() == {}
+    table.replace(groups)
+    assert HoldingTable(tmp_path).groups() == groups
+    table.remove()
+    assert table.groups() == {}
+
+
+def test_counts_are_those_of_all_activators_that_run(tmp_path: Path) -> None:
+    """During an upgrade there are two. What one that was killed has left is none, and the next one removes it."""
+    folder = tmp_path / "activator"
+    writer = CountWriter(tmp_path)
+    writer.write(GROUP, HoldingCounts(2, Counter({"192.0.2.1:80": 1})))
+    for pid in (os.getppid(), NOBODY):
+        (folder / f"{GROUP}.{pid}").write_text(json.dumps({"held": 3, "passed": {"192.0.2.1:80": 4}}) + "\n")
+    found = read_counts(tmp_path, [GROUP, "shop.other"])
+    assert found[GROUP] == HoldingCounts(5, Counter({"192.0.2.1:80": 5}))
+    assert found["shop.other"] == HoldingCounts()
+    CountWriter(tmp_path)
+    assert {path.name.rpartition(".")[2] for path in folder.iterdir()} == {str(os.getpid()), str(os.getppid())}
+    writer.write(GROUP, HoldingCounts(0, Counter({"192.0.2.1:80": 0})))
+    assert read_counts(tmp_path, [GROUP])[GROUP].held == 3
+
+
+class Process:
+    """An activator in a process of its own, with a group without targets, which holds at most two requests."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.name_targets()
+        code = "import sys; from pipeline.balancer.haproxy.activator import server; server.MAX_HELD = 2; "
+        code += "from pathlib import Path; server.serve(Path(sys.argv[1]))"
+        self._process = subprocess.Popen([sys.executable, "-c", code, str(directory)])
+        until(lambda: self._process.poll() is not None or self._listens(), "the activator listens")
+        assert self._process.poll() is None
+
+    def name_targets(self, *targets: tuple[str, int]) -> None:
+        """Write the table."""
+        HoldingTable(self.directory).replace({GROUP: HoldingGroup(600.0, secure=False, http2=False, targets=targets)})
+
+    @contextmanager
+    def client(self) -> Iterator[socket.socket]:
+        """Yield a connection as HAProxy makes it."""
+        with connection_to(self.directory, holding_socket(GROUP), DEADLINE) as connection:
+            yield connection
+
+    @property
+    def counts(self) -> HoldingCounts:
+        """The counts of the group."""
+        return read_counts(self.directory, [GROUP])[GROUP]
+
+    def await_held(self, count: int) -> None:
+        """Wait until so many requests are held."""
+        until(lambda: self.counts.held == count, f"{count} are held")
+
+    def end(self) -> None:
+        """Kill it."""
+        self._process.kill()
+        self._process.wait()
+
+    def _listens(self) -> bool:
+        with suppress(OSError), connection_to(self.directory, ACTIVATOR_SOCKET, DEADLINE):
+            return True
+        return False
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    """An activator."""
+    found = Process(tmp_path)
+    try:
+        yield found
+    finally:
+        found.end()
+
+
+def test_no_more_than_a_number_is_held(process: Process) -> None:
+    """One more is closed at once. When one that was held leaves, there is room again."""
+    with process.client() as first:
+        first.sendall(b"x")
+        with process.client():
+            process.await_held(2)
+            with process.client() as third:
+                assert third.recv(1) == b""
+        process.await_held(1)
+        with process.client():
+            process.await_held(2)
+
+
+def test_a_target_that_refuses(process: Process) -> None:
+    """Another one gets the request. Without one, it is held on, until a target accepts it."""
+    # The port has a socket that does not listen.
+    with socket.socket() as bound, socket.create_server(("127.0.0.1", 0)) as listener, process.client() as client:
+        bound.bind(("127.0.0.1", 0))
+        client.sendall(b"request")
+        process.name_targets(bound.getsockname())
+        process.await_held(1)
+        process.name_targets(bound.getsockname(), listener.getsockname())
+        target, _ = listener.accept()
+        with target:
+            target.settimeout(DEADLINE)
+            assert target.recv(100) == b"request"
+            endpoint = f"127.0.0.1:{listener.getsockname()[1]}"
+            until(lambda: process.counts.passed[endpoint] == 1, "it is counted")
+            target.sendall(b"hello")
+        assert client.recv(100) == b"hello"
+        assert client.recv(100) == b""
+    until(lambda: process.counts == HoldingCounts(), "nothing is left")
+
+
+def test_commands(process: Process) -> None:
+    """`abort` ends what was passed on to an endpoint, and only that."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, process.client() as client:
+        process.name_targets(listener.getsockname())
+        target, _ = listener.accept()
+        with target:
+            command(process.directory, "abort 127.0.0.1:1")
+            assert sum(process.counts.passed.values()) == 1
+            command(process.directory, f"abort 127.0.0.1:{listener.getsockname()[1]}")
+            assert client.recv(1) == b""
+    process.end()
+    with pytest.raises(BalancerFault) as caught:
+        command(process.directory, "sync")
+    assert caught.value.message == "the activator does not respond: Connection refused"
