@@ -20,8 +20,8 @@ def scaling_mistakes(
     if replicas is not None and not max(1, policy.lowest) <= replicas <= policy.highest:
         yield FieldError(
             (*place, "replicas"),
-            f"must be from {max(1, policy.lowest)} to {policy.highest}, the bounds of scaling, got {replicas}; it is the "
-            "number of the first deployment",
+            f"must be from {max(1, policy.lowest)} to {policy.highest}, the bounds of scaling, got {replicas}; it is "
+            "the number of the first deployment",
         )
     if settings.target_group is None:
         for name in _targets(policy, _OF_GROUP):

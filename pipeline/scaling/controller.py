@@ -46,7 +46,9 @@ def decide(policy: ScalingPolicy, state: ScalingState, seen: Observation) -> Dec
     if seen.count > bounds.most:
         return Decision(bounds.most, f"max is {bounds.most}", _without_low(known))
     if not bounds.least and _is_idle(policy, known, seen):
-        return Decision(0, f"no requests for {format_duration(policy.idle_limit)}", ScalingState(last_out=known.last_out))
+        return Decision(
+            0, f"no requests for {format_duration(policy.idle_limit)}", ScalingState(last_out=known.last_out)
+        )
     return _scale_in(policy, known, seen, found, bounds)
 
 

@@ -14,10 +14,10 @@ class Observation:
     """The service at a point in time. A metric that is missing is None.
 
     `count` is the wanted number of replicas, of which `serving` receive requests. `starting` ones are on their way,
-    within the time that they have for it. The metrics are those of the last control interval. `requests` is the total
-    rate per minute. `connections` is the total number in progress, with those that wait for a replica. `cpu` is the
-    average percentage of the serving replicas. `held` requests wait for the first replica. `response_time` is the 90th percentile in seconds, None also without
-    requests. `zone` is that of the scheduled actions.
+    within the time that they have for it. `held` requests wait for the first replica. The metrics are those of the last
+    control interval. `requests` is the total rate per minute. `connections` is the total number in progress, with those
+    that wait for a replica. `cpu` is the average percentage of the serving replicas. `response_time` is the 90th
+    percentile in seconds, None also without requests. `zone` is that of the scheduled actions.
     """
 
     at: Stamp

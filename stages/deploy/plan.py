@@ -80,12 +80,13 @@ class _ServicePlan(NamedTuple):
         if rollout.alternate(spec, service.name) and strategy and one.shifts(service, wanted):
             steps, limits = shift_steps(service, strategy, sum(r.is_running for r in seen), replicas)
             return cls([f"{prefix}{step}" for step in steps], f"{prefix}{limits}")
+        at_zero = context.store.services.wanted(context.configuration.pipeline.name, service.name) == 0
         plan = simulate(now, replace(wanted, zones=zones), one.strategy)
         rolled = [*plan.steps]
         if is_new:
             before, after = (planned_hooks(service, event) for event in OF_ROLLING)
             rolled = [*before, *rolled, *after]
-        return cls([f"{prefix}{step}" for step in rolled], f"{prefix}{_limits(now, wanted, plan)}")
+        return cls([f"{prefix}{step}" for step in rolled], f"{prefix}{_limits(now, wanted, plan, at_zero=at_zero)}")
 
 
 def _command(spec: ReleaseSpec) -> list[str]:
@@ -109,8 +110,12 @@ def _revived(replica: Replica) -> Replica:
     return replace(replica, target=TargetState.HEALTHY, not_healthy_for=timedelta(0)) if sick else replica
 
 
-def _limits(now: Observation, wanted: DesiredState, plan: RolloutPlan) -> str:
+def _limits(now: Observation, wanted: DesiredState, plan: RolloutPlan, *, at_zero: bool) -> str:
     """Return the lowest number of healthy targets during the rollout, and the highest number of containers."""
+    if at_zero and not now.replicas:
+        return (
+            f"scaled to zero: requests wait until the first target is healthy; containers: at most {plan.most_running}"
+        )
     kept = f"the rollout keeps at least {min(wanted.min_healthy, plan.lowest_healthy)}"
     healthy = kept if any(replica.healthy for replica in now.replicas) else "none before the rollout"
     return f"healthy targets: {healthy}; containers: at most {plan.most_running}"

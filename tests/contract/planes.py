@@ -42,7 +42,7 @@ class Harness(ABC):
         self.port = free_port()
         self._network = network
         self.holds = False
-        """Its groups hold requests while they have no target. Only those of application load balancers without zones."""
+        """Its groups hold requests while they have no target. Those of other load balancers and of zones cannot."""
         self.zones = {"zone-a": self.host, "zone-b": self.other_host} if zones else None
 
     # Wanted state

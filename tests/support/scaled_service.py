@@ -74,9 +74,9 @@ class FakeMetrics:
 
 
 class ScaledService:
-    """The service `web` of `shop`. `requests` is its load in requests per minute, and `missing` replicas do not serve, and
-    `held` requests wait for the first one. Its release may be scaled to zero.
+    """The service `web` of `shop`, whose release may be scaled to zero.
 
+    `requests` is its load in requests per minute. `missing` replicas do not serve. `held` requests wait for the first.
     `restart` starts another daemon. `changes` are the numbers that were stored, as its repair loop hears of them.
     """
 

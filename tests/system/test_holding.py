@@ -7,10 +7,9 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,11 @@ from websockets.sync.client import connect
 from pipeline.balancer.access import AccessRecord
 from pipeline.balancer.haproxy.activator.process import activator
 from pipeline.balancer.haproxy.monitor import HAProxyMonitor
-from pipeline.balancer.model import Target, TargetState
+from pipeline.balancer.model import TargetState
 from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE, until
-from tests.system.alb import CHECK, OWNER, Alb, Answer
-from tests.system.servers import H2, Grpc, Scripted, WebSocket, context
+from tests.system.alb import CHECK, OWNER, Alb
+from tests.system.servers import Grpc, Scripted, WebSocket, context
 
 FORWARD = {"default_action": {"forward": "web"}}
 LONG = "10m"

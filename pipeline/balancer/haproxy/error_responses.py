@@ -80,7 +80,7 @@ def holding_denials(group: ApplicationTargetGroup, retry_after: int) -> Iterator
     """
     yield f"http-error status 502 content-type text/html file {_file(503)}"
     own = "!{ var(txn.status) -m found }"
-    yield f'http-after-response set-header Retry-After {retry_after} if {{ status 502 503 }} {own}'
+    yield f"http-after-response set-header Retry-After {retry_after} if {{ status 502 503 }} {own}"
     yield f'http-after-response set-status 503 reason "{_REASONS[503]}" if {{ status 502 }} {own}'
     yield from _protocol_denials(group)
 

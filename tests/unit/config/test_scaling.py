@@ -78,7 +78,8 @@ def test_a_service_that_scales_to_zero_begins_with_one(loads: Loads) -> None:
         ),
         (
             "balancer:\n  target_groups: {web: {port: 8080}}\n  load_balancers:\n"
-            "    edge: {zones: {a: 127.0.0.2, b: 127.0.0.3}, listeners: [{port: 80, default_action: {forward: web}}]}\n",
+            "    edge: {zones: {a: 127.0.0.2, b: 127.0.0.3}, "
+            "listeners: [{port: 80, default_action: {forward: web}}]}\n",
             "target group web is used by a load balancer with zones, of which requests cannot be held",
         ),
     ],
@@ -123,8 +124,8 @@ def test_the_policy_is_not_part_of_a_release(loads: Loads) -> None:
         ),
         (
             f"deploy: {{services: {{{WEB}, worker: {{scaling: {{min: 0, max: 9}}}}}}}}\n",
-            "2:71: deploy.services.worker.scaling.min: must be at least 1, got 0: a service without a target_group gets no request "
-            "that could start its first container again",
+            "2:71: deploy.services.worker.scaling.min: must be at least 1, got 0: a service without a "
+            "target_group gets no request that could start its first container again",
         ),
         (
             "deploy: {target_group: tcp, scaling: {min: 0, max: 9}}\n",

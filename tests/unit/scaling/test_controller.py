@@ -299,7 +299,9 @@ def test_idle_time_alone_decides_about_zero() -> None:
 
 def test_a_schedule_holds_zero_off() -> None:
     """While the schedule sets a higher min, the service has it without requests, too."""
-    chosen = policy(min=0, idle_time="15s", schedule=[{"cron": "0 13 * * *", "min": 2}, {"cron": "0 1 * * *", "min": 0}])
+    chosen = policy(
+        min=0, idle_time="15s", schedule=[{"cron": "0 13 * * *", "min": 2}, {"cron": "0 1 * * *", "min": 0}]
+    )
     gone = decide(chosen, ScalingState(idle_since=at(0)), seen(1, 30, requests=0, connections=0))
     assert gone.count == 0
     assert next_decision(gone, chosen, 3600, requests=0, connections=0).count == 2

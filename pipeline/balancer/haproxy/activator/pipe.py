@@ -26,16 +26,29 @@ class Side(asyncio.Protocol):
         self.has_ended = False
         """Whether the peer sends nothing more."""
 
-    def join(self, other: Side) -> None:
-        """Pass bytes between both sides from now on. When one of them ends, the other gets the rest and ends too."""
-        for one, two in ((self, other), (other, self)):
-            one._other = two
-            two._write(bytes(one._kept))
-            one._kept.clear()
-            one._resume()
-        for one, two in ((self, other), (other, self)):
-            if one.has_ended:
-                two.close()
+    def pass_to(self, other: Side) -> None:
+        """Pass what has arrived and what arrives to another side from now on. It ends after this one."""
+        self._other = other
+        other.write(bytes(self._kept))
+        self._kept.clear()
+        self.resume()
+        if self.has_ended:
+            other.close()
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, unless it has ended."""
+        if data and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def pause(self) -> None:
+        """Read nothing until `resume`."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def close(self) -> None:
         """Send what is written, and end."""
@@ -53,7 +66,7 @@ class Side(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._other is not None:
-            self._other._write(data)
+            self._other.write(data)
             return
         self._kept += data
         if len(self._kept) >= _MAX_KEPT and self._transport is not None:
@@ -64,17 +77,17 @@ class Side(asyncio.Protocol):
         # A target that has closed its side may still have to be sent the rest of a request, which it does not read.
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         self._end()
         self.closed.set()
 
     def pause_writing(self) -> None:
         if self._other is not None:
-            self._other._pause()
+            self._other.pause()
 
     def resume_writing(self) -> None:
         if self._other is not None:
-            self._other._resume()
+            self._other.resume()
 
     def _end(self) -> None:
         self.has_ended = True
@@ -82,14 +95,8 @@ class Side(asyncio.Protocol):
         if self._other is not None:
             self._other.close()
 
-    def _write(self, data: bytes) -> None:
-        if data and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
 
-    def _pause(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def _resume(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+def join(one: Side, two: Side) -> None:
+    """Pass bytes between both sides. When one of them ends, the other gets the rest and ends too."""
+    one.pass_to(two)
+    two.pass_to(one)

@@ -21,10 +21,11 @@ import ssl
 import sys
 from collections import Counter, defaultdict
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from pipeline.balancer.haproxy.activator.counts import CountWriter, HoldingCounts
-from pipeline.balancer.haproxy.activator.pipe import Side
+from pipeline.balancer.haproxy.activator.pipe import Side, join
 from pipeline.balancer.haproxy.activator.table import HoldingGroup, HoldingTable
 from pipeline.balancer.haproxy.naming import ACTIVATOR_SOCKET, MAX_HELD, STATE_SOCKET, holding_socket
 from pipeline.balancer.haproxy.worker_user import admit_workers
@@ -97,7 +98,8 @@ class Activator:
         for group in groups.keys() - self._sockets.keys():
             draft = _draft(holding_socket(group))
             listener = _listener(draft)
-            server = await asyncio.get_running_loop().create_unix_server(lambda of=group: self._accept(of), sock=listener)
+            accept = partial(self._accept, group)
+            server = await asyncio.get_running_loop().create_unix_server(accept, sock=listener)
             admit_workers(draft)
             draft.rename(holding_socket(group))
             self._sockets[group] = listener, server
@@ -129,7 +131,7 @@ class Activator:
                 self._report(group)
             endpoint, target = await self._hold(group, side)
             if target is not None:
-                side.join(target)
+                join(side, target)
                 await side.closed.wait()
         finally:
             side.close()
