@@ -54,6 +54,7 @@ NAMES = (
     "flows_held",
     "alarms",
     "scaling_step",
+    "first_request",
     "canary",
 )
 PLOT = ROOT / ".setup/bench.html"

@@ -51,6 +51,15 @@ class Serving:
         self._process.kill()
         self._process.wait()
 
+    def scale_to_zero(self) -> None:
+        """Let another daemon find that no replica is wanted, as after the idle time of the only service."""
+        self.kill()
+        with self.project.store() as store:
+            (target,) = store.scaling.targets(self.project.name)
+            assert store.scaling.set_count(target, 1, 0, "{}", "")
+        self.start()
+        until(lambda: not self.project.containers(), "no container")
+
     def exit_code(self) -> int:
         """Wait until the daemon ends by itself, and return its exit code."""
         assert self._process is not None

@@ -11,7 +11,7 @@ import requests
 from pipeline.balancer.model import TargetState
 from pipeline.balancer.planes import open_balancer
 from tests.docker.project import DEADLINE, Project, until
-from tests.docker.serving import Serving, serving
+from tests.docker.serving import serving
 
 # 30 requests per second need more than three replicas, so that a slow start of the load does not matter.
 POLICY = "scaling: {min: 1, max: 3, scale_in: disabled, target: {requests_per_target: 500}}"
@@ -64,16 +64,6 @@ def test_less_load_removes_replicas_without_a_loss(project: Project) -> None:
     assert served.events("scaling.in")[0].fields["before"] == 3
 
 
-def scale_to_zero(project: Project, served: Serving) -> None:
-    """Let another daemon find that no replica is wanted, as after the idle time."""
-    served.kill()
-    with project.store() as store:
-        (target,) = store.scaling.targets(project.name)
-        assert store.scaling.set_count(target, 1, 0, "{}", "")
-    served.start()
-    until(lambda: not project.containers(), "no container")
-
-
 def request(project: Project) -> tuple[int, str]:
     """Return status and body of a response, which may be long in coming."""
     answer = requests.get(f"http://127.0.0.1:{project.port}/", timeout=DEADLINE)
@@ -87,11 +77,11 @@ def test_the_first_request_starts_a_container(project: Project) -> None:
     with serving(project) as served, ThreadPoolExecutor() as pool:
         served.await_run(1)
         assert serves(project, 1)
-        scale_to_zero(project, served)
+        served.scale_to_zero()
         assert "scaling web: scaled to zero, 0 to 2" in project.pipeline("status").out
         assert request(project)[0] == 200
         assert serves(project, 1)
-        scale_to_zero(project, served)
+        served.scale_to_zero()
         served.kill()
         early = pool.submit(request, project)
         balancer = open_balancer(project.home.balancer)
