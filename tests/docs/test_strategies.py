@@ -11,8 +11,13 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.alarms.rollback_on import RollbackOn
+from pipeline.balancer.haproxy.naming import MAX_HELD
+from pipeline.balancer.model import ApplicationTargetGroup
+from pipeline.base.quantity import format_duration
 from pipeline.config.load import load
+from pipeline.config.release import ReleaseSpec
 from pipeline.config.service import ServiceSettings
+from pipeline.scaling.policy import ScalingPolicy
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs/strategies.md").read_text()
@@ -79,3 +84,20 @@ def test_each_name_means_what_the_table_says() -> None:
             limits = YAML(typ="safe").load(meanings[1]) if meanings[1:] and plain != meanings else {}
             wanted = ServiceSettings.model_validate({"target_group": "web", "strategy": meaning, **limits})
             assert settings(name) == wanted, name
+
+
+def test_the_example_of_scaling_to_zero(tmp_path: Path) -> None:
+    """It is a whole file, whose target group holds requests. The table has the defaults."""
+    section = PAGE[PAGE.index("## Scaling to zero") :]
+    (tmp_path / "pipeline.yaml").write_text(re.findall(r"```yaml\n(name: .*?)```", section, re.DOTALL)[0])
+    configuration = load(tmp_path / "pipeline.yaml", {}, {})
+    (policy,) = configuration.pipeline.deploy.all_scaling().values()
+    assert (policy.min, policy.idle_time) == (0, timedelta(minutes=15))
+    spec = ReleaseSpec.of(configuration, image_id="1", image_tag="1", sha="a" * 40, subject="")
+    group = spec.balancer.target_groups["web"]
+    assert isinstance(group, ApplicationTargetGroup)
+    assert group.hold_time == timedelta(minutes=1)
+    defaults = ScalingPolicy.model_validate({"min": 0, "max": 1})
+    for name, limit in (("idle_time", defaults.idle_limit), ("hold_time", defaults.hold_limit)):
+        assert re.search(rf"^\| `{name}` \| [^|]+ \| {format_duration(limit)} \|", section, re.MULTILINE)
+    assert f"{MAX_HELD:,} for each target group" in section
