@@ -14,7 +14,7 @@ from bench.figure import Figure
 from bench.idle_project import idle_project
 from bench.results import Results
 from tests.docker.docker_cli import docker
-from tests.docker.project import DEADLINE, Project
+from tests.docker.project import DEADLINE
 from tests.docker.serving import serving
 
 _ROUNDS = 10
@@ -40,9 +40,9 @@ def measure(_: Extent) -> Results:
     ratio = statistics.median(first) / statistics.median(started)
     return Results.judged(
         "The first request of a service at zero",
-        f"The sample application, {_ROUNDS} rounds in turn. The request is sent by a client to the balancer, is held, and "
-        "starts the container. For comparison, `docker start` of a container of the same image that exists, until it "
-        "responds to a health check, which is sent every 5 ms. The health check of the service has an interval of 200 ms.",
+        f"The sample application, {_ROUNDS} rounds in turn. The request is sent by a client to the balancer, is held, "
+        "and starts the container. For comparison, `docker start` of a container of the same image that exists, until "
+        "it responds to a health check, which is sent every 5 ms. The service's own check has an interval of 200 ms.",
         ("what", "median", "longest"),
         [
             ("the response to the first request", f"{statistics.median(first):.2f} s", f"{max(first):.2f} s"),

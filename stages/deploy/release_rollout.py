@@ -11,7 +11,7 @@ from functools import partial
 from pipeline.api import StageContext
 from pipeline.balancer.alternate import alternate_name, shares
 from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.model import Declaration, SharedGroup, Undeclared
+from pipeline.balancer.model import Declaration, SharedGroup, TargetState, Undeclared
 from pipeline.balancer.resources import DECLARED
 from pipeline.base.errors import EngineFault
 from pipeline.config.release import ReleaseSpec
@@ -22,6 +22,7 @@ from pipeline.engine.labels import ROLE_ACCESSORY
 from pipeline.event_kinds import EventKind
 from pipeline.jobs.stop import stop_all
 from stages.deploy.alternate_group import AlternateChange, AlternateGroup, with_current_alternates
+from stages.deploy.holding_groups import left_holding, with_held_requests
 from stages.deploy.hooks import lifecycle_hooks
 from stages.deploy.judge import JudgeFactory
 from stages.deploy.judging import AlarmJudges
@@ -116,7 +117,8 @@ class ReleaseRollout:
 
     def _declare(self, spec: ReleaseSpec, change: AlternateChange | None = None) -> None:
         """Declare what the release does, with the alternate groups that exist, and a change of one."""
-        wanted, former = self._with_groups_of_others(spec), self.balancer.declaration(self._pipeline)
+        former = self.balancer.declaration(self._pipeline)
+        wanted = with_held_requests(self._with_groups_of_others(spec), former, self._has_target)
         self.balancer.apply(self._pipeline, with_current_alternates(wanted, former, spec, change))
 
     def complete(self, spec: ReleaseSpec) -> None:
@@ -126,8 +128,10 @@ class ReleaseRollout:
             self._one(name, place).remove(self._alternate_at(place))
         if isinstance(spec.balancer, Undeclared):
             self._withdraw()
-        elif others and not isinstance(spec.balancer, SharedGroup):
+        elif not isinstance(spec.balancer, SharedGroup):
             former = self.balancer.declaration(self._pipeline)
+            if not others and not left_holding(spec.balancer, former):
+                return
             self.balancer.apply(self._pipeline, with_current_alternates(spec.balancer, former, spec))
 
     def service(self, spec: ReleaseSpec, name: str) -> ServiceRollout:
@@ -176,6 +180,10 @@ class ReleaseRollout:
         except EngineFault as fault:
             # Docker may still list a container of a replica that is removed.
             self._context.events.emit(EventKind.DOWN_WARNING, f"the network stays: {fault.message}")
+
+    def _has_target(self, group: str) -> bool:
+        found = self.balancer.target_health(self._pipeline, group)
+        return any(health.state is TargetState.HEALTHY for health in found)
 
     def _with_groups_of_others(self, spec: ReleaseSpec) -> Declaration:
         """Return what the release declares, with the groups of services that are drained before their group goes."""
