@@ -31,11 +31,12 @@ INTERVAL = CONTROL_INTERVAL
 MONDAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
 _PIPELINE = """\
 name: shop
-deploy: {target_group: web, scaling: {min: 0, max: 500}}
+deploy: {target_group: web%s}
 balancer:
   target_groups: {web: {port: 8080}}
   load_balancers: {edge: {listeners: [{port: 8000, default_action: {forward: web}}]}}
 """
+_TO_ZERO = ", scaling: {min: 0, max: 500}"
 
 
 def policy_text(**keys: Any) -> str:
@@ -74,13 +75,15 @@ class FakeMetrics:
 
 
 class ScaledService:
-    """The service `web` of `shop`, whose release may be scaled to zero.
+    """The service `web` of `shop`, whose release may be scaled to zero, unless `scaling` of its file says otherwise.
 
     `requests` is its load in requests per minute. `missing` replicas do not serve. `held` requests wait for the first.
     `restart` starts another daemon. `changes` are the numbers that were stored, as its repair loop hears of them.
     """
 
-    def __init__(self, folder: Path, store: Store, home: Home, wall: datetime = MONDAY) -> None:
+    def __init__(
+        self, folder: Path, store: Store, home: Home, wall: datetime = MONDAY, scaling: str = _TO_ZERO
+    ) -> None:
         self.clock = FakeClock(wall)
         self.store = store
         self.requests: float | None = 0.0
@@ -90,7 +93,7 @@ class ScaledService:
         self.events: list[Event] = []
         self.changes: list[int] = []
         file = folder / "pipeline.yaml"
-        file.write_text(_PIPELINE)
+        file.write_text(_PIPELINE % scaling)
         self._context = PipelineContext(home, load(file), store, (self.events.append,), clock=self.clock)
         self.restart()
 

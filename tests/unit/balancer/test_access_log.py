@@ -14,7 +14,7 @@ from pipeline.balancer.access import AccessEntry
 from pipeline.balancer.haproxy.access_log import LogReader
 from pipeline.balancer.haproxy.log_format import FIELDS, FORMER_FIELDS
 from pipeline.balancer.telemetry.rendering import as_data, as_line
-from tests.support.access_log import NO_ANSWER, OWN, REFUSED, TLS, former, line, raw, raw_fields, record
+from tests.support.access_log import NO_ANSWER, OWN, REFUSED, TLS, former, line, raw, raw_fields, record, request
 from tests.support.command_line import pipeline
 
 NAMES = sorted({*FIELDS, *FORMER_FIELDS})
@@ -310,3 +310,26 @@ def test_there_is_no_log_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     log.touch()
     done = pipeline("balancer", "log")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+HELD = {"backend": "shop.web.held", "server": "held", "target": "unix:0"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "statuses", "reason"),
+    [
+        ({"response": "2300"}, (200, 200), None),
+        ({**NO_ANSWER, "status": "503", "termination": "SH--"}, (503, None), "NoTarget"),
+        ({**NO_ANSWER, "status": "-1", "termination": "CH--"}, (460, None), "ClientClosedConnection"),
+    ],
+)
+def test_a_request_that_was_held(
+    fields: dict[str, str], statuses: tuple[int | None, int | None], reason: str | None
+) -> None:
+    """It has a word in place of a target, and no response time: most of it is the start of the container."""
+    found = record({**HELD, **fields})
+    assert (found.target, found.target_group, found.target_time) == ("held", "shop.web", None)
+    assert (found.elb_status, found.target_status, found.error) == (*statuses, reason)
+    forwarded = request({**HELD, **fields})
+    assert (forwarded.group, forwarded.target, forwarded.response_time) == ("shop.web", None, None)
+    assert (forwarded.status, forwarded.error) == (statuses[0], reason)

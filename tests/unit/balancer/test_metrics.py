@@ -85,6 +85,24 @@ class Connected(Still):
         return tuple(health.model_copy(update={"in_flight": 2}) for health in found)
 
 
+class Holding(Still):
+    """A balancer with a group that may be scaled to zero, for which requests wait."""
+
+    declared_now = Registry().declare(
+        "shop",
+        Declaration.model_validate({**_DECLARED, "target_groups": {"web": {"port": 80, "hold_time": "1m"}}}),
+    )
+
+    def held_requests(self, owner: str, group: str) -> int:
+        return 3
+
+
+def test_requests_that_are_held(tmp_path: Path) -> None:
+    """They are counted for groups that hold requests, and for no others."""
+    assert 'penstock_held_requests{target_group="shop.web"} 3.0\n' in Metrics(Holding(tmp_path)).text()
+    assert "penstock_held_requests" not in Metrics(Still(tmp_path)).text()
+
+
 def test_metrics_of_a_network_load_balancer(tmp_path: Path) -> None:
     """A network load balancer has the names of `AWS/NetworkELB`, and none of an application load balancer."""
     balancer = Connected(tmp_path)

@@ -133,3 +133,13 @@ def test_metrics_have_the_bounds(service: ScaledService, tmp_path: Path) -> None
     row, count = service.begin()
     service.store.deployments.finish(row, row.state.SUCCEEDED, wanted={"web": count}, scaling={})
     assert "penstock_scaling" not in metrics.text()
+
+
+def test_status_of_a_service_at_zero(service: ScaledService) -> None:
+    """It is no drift, and says what a request needs."""
+    service.deploy(2, policy_text(min=0, idle_time="15s"))
+    service.tick(3)
+    status = run("status")
+    assert "scaling web: scaled to zero, 0 to 10; decided" in status
+    assert "no requests for 15s; only `pipeline serve` starts a container at the first request" in status
+    assert "web" in run("scaling")

@@ -250,3 +250,56 @@ def test_daylight_saving(day: str, hour: int, tmp_path: Path, store_and_home: tu
     service.clock.advance(MINUTE)
     service.loop.step()
     assert service.count == 6
+
+
+ZERO = policy_text(min=0, idle_time="1m")
+
+
+def test_the_first_request_starts_a_replica_at_once(service: ScaledService) -> None:
+    """Not at the next interval. Without a request, an idle service has none after the idle time."""
+    service.deploy(2, ZERO)
+    service.tick(6)
+    assert (service.count, service.reason) == (0, "no requests for 1m")
+    service.clock.advance(timedelta(seconds=1))
+    service.loop.step()
+    assert service.count == 0
+    service.held = 1
+    service.loop.step()
+    assert (service.count, service.changes) == (1, [0, 1])
+    assert service.heard("scaling.out") == ["web: 0 → 1 replicas: the first request"]
+
+
+def test_a_daemon_that_starts_sees_what_is_held(service: ScaledService) -> None:
+    """In its first interval, in which no other metric is known."""
+    service.deploy(2, ZERO)
+    service.tick(6)
+    service.held = 1
+    service.restart()
+    service.tick()
+    assert service.count == 1
+
+
+def test_what_is_held_waits_for_the_end_of_a_deployment_or_a_suspension(service: ScaledService) -> None:
+    """The deployment starts a replica itself. A suspended service stays at zero."""
+    service.deploy(2, ZERO)
+    service.tick(6)
+    service.held = 1
+    service.store.scaling.suspend(NAME, "web")
+    service.loop.step()
+    assert service.count == 0
+    service.store.scaling.resume(NAME, "web")
+    with service.deployment() as replicas:
+        service.loop.step()
+        assert (service.count, replicas) == (0, 1)
+    service.loop.step()
+    assert service.count == 1
+
+
+def test_a_release_that_cannot_hold_keeps_a_replica(tmp_path: Path, store_and_home: tuple[Store, Home]) -> None:
+    """Such as one from before the policy, to which the service was rolled back."""
+    service = ScaledService(tmp_path, *store_and_home, scaling="")
+    service.deploy(2, ZERO)
+    service.tick(30)
+    assert service.count == 1
+    (text,) = service.heard("scaling.in")
+    assert text.startswith("web: 2 → 1 replicas: ")

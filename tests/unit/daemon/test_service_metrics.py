@@ -28,12 +28,13 @@ name: shop
 deploy:
   services:
     web: {target_group: web, cpus: 0.5}
+    api: {target_group: api, scaling: {min: 0, max: 2}}
     tcp: {target_group: tcp}
     worker: {cpus: 2}
 balancer:
-  target_groups: {web: {port: 8080}, tcp: {protocol: TCP, port: 9000}}
+  target_groups: {web: {port: 8080}, api: {port: 8080}, tcp: {protocol: TCP, port: 9000}}
   load_balancers:
-    edge: {listeners: [{port: 8000, default_action: {forward: web}}]}
+    edge: {listeners: [{port: 8000, default_action: {forward: web}}, {port: 80, default_action: {forward: api}}]}
     net: {type: network, listeners: [{port: 9000, protocol: TCP, default_action: {forward: tcp}}]}
 """
 ALL = ScalingTarget(requests_per_target=100, response_time_p90=timedelta(seconds=1), cpu=50, connections=10)
@@ -49,8 +50,8 @@ class World:
         file = folder / "pipeline.yaml"
         file.write_text(_PIPELINE)
         configuration = load(file)
-        self.balancer.apply("shop", configuration.pipeline.balancer)
         self.spec = ReleaseSpec.of(configuration, image_id="1", image_tag="1", sha="a" * 40, subject="")
+        self.balancer.apply("shop", self.spec.balancer)
         self.programs: dict[str, Program] = {}
         self.engine = FakeEngine(program=lambda spec: self.programs[spec.name], now=self._time)
         self.engine.networks.ensure("shop")
@@ -190,3 +191,17 @@ def test_after_forget_the_next_call_is_the_first(world: World) -> None:
     world.plane.requests += [request()]
     assert world.read().requests == 4
     world.metrics.close()
+
+
+def test_a_service_that_may_be_scaled_to_zero(world: World) -> None:
+    """What is held is told, and requests are counted whatever the policy keeps, to know that there are none."""
+    world.read("api", None)
+    assert world.metrics.held(world.spec, "api") == 0
+    found = world.read("api", None)
+    assert (found.serving, found.held, found.requests, found.connections) == (0, 0, 0, 0)
+    assert world.plane.send("shop.api") is None
+    assert world.metrics.held(world.spec, "api") == 1
+    found = world.read("api", None)
+    assert (found.held, found.requests, found.connections) == (1, 0, 1)
+    assert world.metrics.held(world.spec, "worker") == world.metrics.held(world.spec, "web") == 0
+    assert world.read("web", None).requests is None
