@@ -140,6 +140,7 @@ def test_no_request_is_lost_between_the_last_and_the_first_target(alb: Alb, pool
         until(lambda: in_flight(alb) == [0], "the target is drained")
         alb.balancer.remove_target(OWNER, "web", f"t{number}")
         alb.serve(f"t{number + 1}")
+        await_held(alb, 0)
     ending.set()
     statuses = [status for each in clients for status in each.result(DEADLINE)]
     assert set(statuses) == {200}

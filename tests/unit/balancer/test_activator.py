@@ -48,12 +48,13 @@ def test_counts_are_those_of_all_activators_that_run(tmp_path: Path) -> None:
     writer = CountWriter(tmp_path)
     writer.write(GROUP, HoldingCounts(2, Counter({"192.0.2.1:80": 1})))
     for pid in (os.getppid(), NOBODY):
-        (folder / f"{GROUP}.{pid}").write_text(json.dumps({"held": 3, "passed": {"192.0.2.1:80": 4}}) + "\n")
+        (folder / f"{GROUP}.{pid}").write_text(json.dumps({"held": 3, "passed": {"192.0.2.1:80": 4}}))
+    (folder / f"{GROUP}.1").write_text("{")
     found = read_counts(tmp_path, [GROUP, "shop.other"])
     assert found[GROUP] == HoldingCounts(5, Counter({"192.0.2.1:80": 5}))
     assert found["shop.other"] == HoldingCounts()
     CountWriter(tmp_path)
-    assert {path.name.rpartition(".")[2] for path in folder.iterdir()} == {str(os.getpid()), str(os.getppid())}
+    assert {path.name.rpartition(".")[2] for path in folder.iterdir()} == {"1", str(os.getpid()), str(os.getppid())}
     writer.write(GROUP, HoldingCounts(0, Counter({"192.0.2.1:80": 0})))
     assert read_counts(tmp_path, [GROUP])[GROUP].held == 3
 

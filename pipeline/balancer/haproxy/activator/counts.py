@@ -33,14 +33,17 @@ class CountWriter:
         _remove_stale(self._folder)
 
     def write(self, group: str, counts: HoldingCounts) -> None:
-        """Store the counts of a group."""
+        """Store the counts of a group. On a full disk, the file stays as it was: requests are held all the same."""
         path = self._folder / f"{group}.{os.getpid()}"
         passed = {endpoint: count for endpoint, count in counts.passed.items() if count}
-        if not counts.held and not passed:
-            path.unlink(missing_ok=True)
-            return
-        # A reader may find a file that is partly written, and then reads it again.
-        path.write_text(json.dumps({"held": counts.held, "passed": passed}) + "\n")
+        with suppress(OSError):
+            if not counts.held and not passed:
+                path.unlink(missing_ok=True)
+                return
+            # Not by `write_atomically`, which waits for the disk. After a crash of the machine, nothing is held.
+            draft = self._folder / f".{path.name}"
+            draft.write_text(json.dumps({"held": counts.held, "passed": passed}))
+            draft.replace(path)
 
 
 def read_counts(directory: Path, groups: Iterable[str]) -> dict[str, HoldingCounts]:
@@ -55,17 +58,11 @@ def read_counts(directory: Path, groups: Iterable[str]) -> dict[str, HoldingCoun
 
 
 def _add(counts: HoldingCounts, path: Path) -> None:
-    text = ""
-    while not text.endswith("\n"):
-        try:
-            text = path.read_text()
-        except OSError:
-            return
-        if not _runs(path.name.rpartition(".")[2]):
-            return
-    entry = json.loads(text)
-    counts.held += entry["held"]
-    counts.passed.update(entry["passed"])
+    # The file may be gone by now, and its process too.
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        entry = json.loads(path.read_text())
+        counts.held += entry["held"]
+        counts.passed.update(entry["passed"])
 
 
 def _remove_stale(folder: Path) -> None:

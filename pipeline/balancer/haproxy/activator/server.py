@@ -36,8 +36,8 @@ _CONNECT_TIMEOUT = 1.0
 _RETRY_INTERVAL = 0.1
 # For changes of the table of which no command tells: an activator that is being replaced gets none.
 _CHECK_INTERVAL = 0.25
-# A daemon that was busy may have missed a report.
-_REPORT_INTERVAL = 1.0
+# A daemon that was busy may have missed a report, so it is repeated after so many checks.
+_CHECKS_FOR_REPORT = 4
 
 
 class Activator:
@@ -51,6 +51,7 @@ class Activator:
         self._held: set[Side] = set()
         self._passed: defaultdict[str, set[Side]] = defaultdict(set)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._watching: asyncio.Task[None] | None = None
         self._control: asyncio.Server | None = None
         self._ending = asyncio.Event()
 
@@ -62,12 +63,10 @@ class Activator:
         self._control = await asyncio.start_unix_server(self._obey, sock=_listener(draft))
         # The socket gets its name only after it listens, so a client that finds it can connect.
         draft.rename(ACTIVATOR_SOCKET)
-        watching = asyncio.create_task(self._watch())
         await self._ending.wait()
         await self._leave()
         while self._tasks:
             await asyncio.wait(self._tasks)
-        watching.cancel()
 
     async def _leave(self) -> None:
         """Accept the connections that were made before a successor took the names, and no more."""
@@ -122,7 +121,7 @@ class Activator:
         if counts.held >= MAX_HELD:
             side.abort()
             return
-        self._held.add(side)
+        self._keep(side)
         counts.held += 1
         self._writer.write(group, counts)
         endpoint = None
@@ -171,7 +170,7 @@ class Activator:
     def _take_back(self, group: str, side: Side, endpoint: str) -> None:
         counts = self._counts[group]
         self._passed[endpoint].discard(side)
-        self._held.add(side)
+        self._keep(side)
         counts.passed[endpoint] -= 1
         counts.held += 1
         self._writer.write(group, counts)
@@ -187,20 +186,21 @@ class Activator:
         counts.passed = Counter({name: count for name, count in counts.passed.items() if count})
         self._writer.write(group, counts)
 
+    def _keep(self, side: Side) -> None:
+        self._held.add(side)
+        self._watching = self._watching or asyncio.create_task(self._watch())
+
     async def _watch(self) -> None:
         """Look for changes of the table, and report what waits, while something is held."""
-        reported = 0.0
-        while True:
+        checks = 0
+        while self._held:
             await asyncio.sleep(_CHECK_INTERVAL)
-            if not self._held:
-                continue
             self._wake()
-            now = asyncio.get_running_loop().time()
-            if now - reported >= _REPORT_INTERVAL:
-                reported = now
-                for group, counts in self._counts.items():
-                    if counts.held:
-                        self._report(group)
+            checks += 1
+            for group, counts in self._counts.items():
+                if counts.held and checks % _CHECKS_FOR_REPORT == 0:
+                    self._report(group)
+        self._watching = None
 
     def _wake(self) -> None:
         for side in self._held:
