@@ -60,6 +60,8 @@ class ScalingLoop:
         self._metrics: MetricSource | None = None
         self._changed = changed
         self._due = 0.0
+        self.has_zero = False
+        """Whether some service may be scaled to zero, so that `step` is due when requests are held."""
         # Service → the time of the last observation, and of the last stored decision.
         self._observed: dict[str, Stamp] = {}
         self._recorded: dict[str, Stamp] = {}
@@ -69,6 +71,7 @@ class ScalingLoop:
         """Decide for each service if it is time, and return the time until the next call."""
         context = self._pipeline_context()
         targets = context.store.scaling.targets(context.pipeline)
+        self.has_zero = any(not _policy(target.policy).lowest for target in targets)
         if not targets:
             self.close()
             return _IDLE_INTERVAL

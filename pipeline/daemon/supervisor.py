@@ -116,7 +116,7 @@ class PipelineSupervisor:
         """
         self._repair_loop.notify(change)
         self._wake("repair loop")
-        if change is None:
+        if change is None and self._scaling_loop.has_zero:
             self._wake("scaling loop")
 
     def git_directory(self) -> Path | None:
