@@ -24,7 +24,7 @@ class PlaneMonitor(Protocol):
     def owners(self) -> set[str]:
         """Return the owners of the targets that went up or down or into maintenance since the last call.
 
-        Does not wait.
+        And of the groups for which a request is held. Does not wait.
         """
 
     def is_responding(self) -> bool:

@@ -5,6 +5,7 @@ What is noticed within which time:
 - The exit of the process: at once, by the kernel. The supervisor holds the listening sockets, so new connections wait
   for the restart instead of being refused.
 - A target that goes up or down: at once, because the plane reports it. The pipelines' repair loops act on it.
+- A request that is held because its group is scaled to zero: at once, in the same way. The scaling loops act on it.
 - A plane that hangs, has lost its control sockets or is stopped by a signal: within ten seconds. It is asked every two
   seconds whether it responds.
 - A registry that another process has changed: within two seconds.

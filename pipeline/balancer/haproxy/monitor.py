@@ -1,4 +1,4 @@
-"""HAProxy's own reports: a line for each server that goes up or down, as a datagram.
+"""HAProxy's own reports: a line for each server that goes up or down, as a datagram. The activator sends some too.
 
 HAProxy sends them without waiting. If no process listens, or if it does not read, they are lost, and HAProxy continues.
 """
