@@ -39,10 +39,10 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield found
 
 
-def declare(alb: Alb, hold_time: str = LONG, *listeners: Any, **group: Any) -> None:
-    """Declare a listener before the group `web`, which holds requests. The idle timeout is shorter."""
+def declare(alb: Alb, hold_time: str = LONG, *listeners: Any, idle: int = 60, **group: Any) -> None:
+    """Declare a listener before the group `web`, which holds requests. `idle`: the idle timeout, in seconds."""
     settings = {"hold_time": hold_time, "deregistration_delay": "30s", **group}
-    attributes = {"idle_timeout.timeout_seconds": 2}
+    attributes = {"idle_timeout.timeout_seconds": idle}
     alb.declare(FORWARD, *listeners, groups={"web": settings}, attributes=attributes)
 
 
@@ -75,13 +75,13 @@ def records(alb: Alb) -> list[AccessRecord]:
 
 def test_held_requests_are_answered(alb: Alb, pool: ThreadPoolExecutor) -> None:
     """By the first target, with their bodies, also those that fit no buffer. Later ones go to it directly."""
-    declare(alb)
+    declare(alb, idle=2)
     bodies = [b"x" * size for size in (0, 10, 20_000, 3_000_000)]
     asked = [pool.submit(alb.ask, f"/{len(body)}", "POST", body=body) for body in bodies]
     await_held(alb, len(bodies))
     # Longer than the idle timeout, which begins with the target.
-    time_of_hold = time.monotonic()
-    until(lambda: time.monotonic() - time_of_hold > 2.5, "the idle timeout is over")
+    begun = time.monotonic()
+    until(lambda: time.monotonic() - begun > 2.5, "the idle timeout is over")
     assert held(alb) == len(bodies)
     alb.serve("a")
     answers = [each.result(DEADLINE) for each in asked]
