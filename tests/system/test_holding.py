@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -172,15 +172,14 @@ def test_a_reload_loses_nothing(alb: Alb, pool: ThreadPoolExecutor) -> None:
     assert [each.result(DEADLINE).status for each in (before, after)] == [200, 200]
 
 
-@contextmanager
-def upgraded(alb: Alb) -> Iterator[int]:
-    """Let the activator be replaced as by another version, and yield the former process."""
+def upgrade(alb: Alb) -> int:
+    """Let the activator be replaced as by another version, and return the former process."""
     file = alb.balancer.directory / "activator.pid"
     former = int(file.read_text().split()[0])
     file.write_text(f"{former} other-code")
     alb.balancer.ensure_running()
     assert int(file.read_text().split()[0]) != former
-    yield former
+    return former
 
 
 def test_an_upgrade_loses_nothing(alb: Alb, pool: ThreadPoolExecutor) -> None:
@@ -188,12 +187,12 @@ def test_an_upgrade_loses_nothing(alb: Alb, pool: ThreadPoolExecutor) -> None:
     declare(alb)
     before = pool.submit(alb.ask, "/before")
     await_held(alb, 1)
-    with upgraded(alb) as former:
-        after = pool.submit(alb.ask, "/after")
-        await_held(alb, 2)
-        alb.serve("a")
-        assert [each.result(DEADLINE).status for each in (before, after)] == [200, 200]
-        until(lambda: not _runs(former), "the former activator has exited")
+    former = upgrade(alb)
+    after = pool.submit(alb.ask, "/after")
+    await_held(alb, 2)
+    alb.serve("a")
+    assert [each.result(DEADLINE).status for each in (before, after)] == [200, 200]
+    until(lambda: not _runs(former), "the former activator has exited")
 
 
 def _runs(pid: int) -> bool:
