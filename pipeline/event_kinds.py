@@ -79,8 +79,8 @@ class EventKind(StrEnum):
     )
     ALARM_EVALUATED = (
         "alarm.evaluated",
-        "A condition of `rollback_on` changed its `state`, or has new numbers. `condition` is its place in the list, "
-        "`needed` about the number of requests until it can decide.",
+        "A condition of `rollback_on` or of `mirror` changed its `state`, or has new numbers. `condition` is its place "
+        "in the list, `needed` about the number of requests until it can decide.",
         *("service", "release", "condition", "state", "was", "needed"),
     )
     ROLLBACK_STARTED = "rollback.started", "A rollback to the previous release began."
@@ -91,6 +91,8 @@ class EventKind(StrEnum):
     DEPLOYMENT_RESUMED = "deployment.resumed", "A run continues a deployment that was held."
     SHIFT_INSTALLING = "shift.installing", "The new release starts beside the previous one, without requests.", *_SHIFT
     SHIFT_INSTALLED = "shift.installed", "All new replicas are healthy in the alternate target group.", *_SHIFT
+    SHIFT_MIRRORING = "shift.mirroring", "Requests are copied to the new release, before the first step.", *_SHIFT
+    SHIFT_MIRRORED = "shift.mirrored", "No more requests are copied. The message compares the responses.", *_SHIFT
     SHIFT_STEP = "shift.step", "The new release gets another share of the requests, in percent.", *_SHIFT
     SHIFT_RETIRING = "shift.retiring", "The last step is over; the previous replicas are being removed.", *_SHIFT
     SHIFT_HOMING = "shift.homing", "The new replicas move from the alternate target group to the home group.", *_SHIFT

@@ -94,6 +94,23 @@ class ForwardedRequest(NamedTuple):
     error: str | None
 
 
+class LoggedRequest(NamedTuple):
+    """A GET or HEAD request that a target has answered without 5XX, as the access log has it.
+
+    `path` has the query. `host` and `user_agent` are headers. The second is None if the client sent none that can be
+    sent again. `client` is its address.
+    `listener` is the port. `is_secure` is True if it came over TLS.
+    """
+
+    method: str
+    path: str
+    host: str
+    user_agent: str | None
+    client: str
+    listener: int
+    is_secure: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsEntry:
     """The fields of a Network Load Balancer's access log for one TLS connection. Durations are milliseconds.
@@ -159,11 +176,18 @@ class AccessLog(Protocol):
         Takes the place of `appended`, and reads only the fields that it needs.
         """
 
+    def repeatable(self, group: str, choose: Callable[[], bool]) -> Iterator[LoggedRequest]:
+        """Yield GET and HEAD requests that a target of a group has answered since the previous call, oldest first.
+
+        Only those for which `choose` returns True. Leaves out responses with 5XX, upgrades such as those to a
+        WebSocket, and requests that the log has only in part. Takes the place of `appended`.
+        """
+
     def skip(self) -> None:
-        """Make the next `appended` or `forwarded` start with records that are written after this call."""
+        """Make the next `appended`, `forwarded` or `repeatable` start with records that are written later."""
 
     def rewind(self, to: datetime) -> None:
-        """Make the next `appended` or `forwarded` start after the latest record that ended before a time.
+        """Make the next of these calls start after the latest record that ended before a time.
 
         If there is none, it starts with the oldest record that is kept.
         """

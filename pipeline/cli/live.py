@@ -72,6 +72,10 @@ class LiveView:
         if event.kind == EventKind.ALARM_EVALUATED:
             key = (event.fields.get("service"), event.fields.get("condition"))
             self._alarms = {**self._alarms, key: event.message}
+        elif event.kind == EventKind.SHIFT_MIRRORED:
+            # The conditions on copies are others than those that follow.
+            service = event.fields.get("service")
+            self._alarms = {key: text for key, text in self._alarms.items() if key[0] != service}
         elif event.kind in (EventKind.STAGE_FINISHED, EventKind.STAGE_FAILED, EventKind.DEPLOYMENT_FAILED):
             self._alarms = {}
 

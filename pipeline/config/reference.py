@@ -72,6 +72,7 @@ from pipeline.config.hooks import Hook, Hooks, HttpCall
 from pipeline.config.job import OF_JOB
 from pipeline.config.joined_networks import Membership
 from pipeline.config.logging_driver import Logging
+from pipeline.config.mirror import Mirror
 from pipeline.config.models import Build, Parameter, Pipeline, SecretSource, Source
 from pipeline.config.on_drain import OnDrain
 from pipeline.config.reporters import reporter_types
@@ -120,6 +121,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("deploy.strategy, type: all_at_once", AllAtOnceStrategy),
     ("deploy.strategy.test_traffic", TestTraffic),
     ("deploy.strategy.test_traffic.header", HeaderMatch),
+    ("deploy.strategy.mirror", Mirror),
     ("deploy.rollback_on", RollbackOn),
     (f"{_CONDITION}, metric: http_5xx_ratio", RatioCondition),
     (f"{_CONDITION}, metric: response_time", ResponseTimeCondition),

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 from pydantic_core import CoreSchema
 
 from pipeline.balancer.model import Model
@@ -16,10 +23,12 @@ from pipeline.balancer.model.alternate_group import TenthsOfPercent, TestTraffic
 from pipeline.base.quantity import Duration
 from pipeline.base.schema import between
 from pipeline.base.variants import Variants
+from pipeline.config.mirror import Mirror
 
 _ALL = 100
 _MINUTES = re.compile(r"(?P<kind>Canary|Linear)(?P<percent>\d{1,3})Percent(Every)?(?P<minutes>\d{1,4})Minutes?")
 _TEST_TRAFFIC = "Requests that reach the new release from its installation on, whatever its share. None: none."
+_MIRROR = "Copies of requests that the new release gets before the first step. None: none."
 _BAKE = "Time after the last step, while the previous release is kept for a rollback: 0s to 24h."
 
 
@@ -54,6 +63,11 @@ class RollingStrategy(Model):
         """None: there is no group of the new release alone."""
         return None
 
+    @property
+    def mirror(self) -> Mirror | None:
+        """None: the new release gets requests as soon as it is healthy."""
+        return None
+
     def steps(self) -> tuple[ShiftStep, ...]:
         """Return no steps."""
         return ()
@@ -63,6 +77,13 @@ class _ShiftingStrategy(Model):
     """Starts the new release beside the previous one, and moves the traffic by weights."""
 
     test_traffic: TestTraffic | None = Field(None, description=_TEST_TRAFFIC)
+    mirror: Mirror | None = Field(None, description=_MIRROR)
+
+    @model_serializer(mode="wrap")
+    def _without_unset_mirror(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        # Releases that were stored before it existed have none.
+        return {name: value for name, value in data.items() if name != "mirror" or value is not None}
 
     @property
     def is_shifting(self) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.balancer.alternate import Alternate, with_alternates
-from pipeline.balancer.model import Declaration
+from pipeline.balancer.model import ApplicationTargetGroup, Declaration
+from pipeline.balancer.model.application.rule import Rule, Transforms
 from pipeline.base.errors import ConfigError, FieldError
 from pipeline.config.deploy import Deploy
 from pipeline.config.service import ServiceSettings
@@ -33,6 +34,8 @@ def strategy_mistakes(deploy: Deploy, balancer: Declaration) -> Iterator[FieldEr
             if mistake := _mistake(balancer, alternates):
                 yield FieldError(place, mistake)
                 return
+            if service.strategy.mirror and (mistake := _mirror_mistake(balancer, service.target_group)):
+                yield FieldError((*place, "mirror"), mistake)
 
 
 def _shifts(settings: ServiceSettings) -> bool:
@@ -50,3 +53,28 @@ def _mistake(balancer: Declaration, alternates: dict[str, Alternate]) -> str | N
     except ConfigError as error:
         return f"{error.message}; {error.hint}" if error.hint else error.message
     return None
+
+
+def _mirror_mistake(balancer: Declaration, name: str) -> str | None:
+    """Return why requests to a target group cannot be copied from the access log."""
+    group = balancer.target_groups[name]
+    if not isinstance(group, ApplicationTargetGroup):
+        return f"copies HTTP requests, and target group {name} has connections; remove mirror"
+    if group.protocol_version != "HTTP1":
+        return (
+            f"copies requests of HTTP/1.1, and the targets of {name} get {group.protocol_version}; write "
+            "protocol_version: HTTP1, or remove mirror"
+        )
+    for _, _, listener in balancer.listeners():
+        for rule in listener.rules:
+            if isinstance(rule, Rule) and rule.transforms != Transforms() and _forwards_to(rule, name):
+                return (
+                    f"copies requests as clients sent them, and the rule with priority {rule.priority} rewrites those "
+                    f"to {name}; remove transforms or mirror"
+                )
+    return None
+
+
+def _forwards_to(rule: Rule, name: str) -> bool:
+    forward = rule.action.forward
+    return forward is not None and any(group.target_group == name for group in forward.target_groups)

@@ -167,4 +167,7 @@ def _alarms(store: Store, pipeline: str) -> Sequence[AlarmStatus]:
                 needed=fields["needed"],
             )
             found[alarm.service, alarm.condition] = alarm
+        elif event.kind == EventKind.SHIFT_MIRRORED:
+            # The conditions on copies are others than those that follow.
+            found = {key: alarm for key, alarm in found.items() if key[0] != event.fields["service"]}
     return [found[key] for key in sorted(found)]

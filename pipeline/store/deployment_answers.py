@@ -90,11 +90,15 @@ class DeploymentAnswers:
         return row["promoted_by"] if row else None
 
     def has_promoted_bake(self, deployment: int, service: str) -> bool:
-        """Return whether a user has ended a bake time of a service in a deployment. Pauses of hooks do not count."""
-        # Only a bake time has no time-out.
+        """Return whether a user has ended a bake time of a service in a deployment.
+
+        Pauses of hooks do not count, and neither does the time of copies.
+        """
+        # Only these have no time-out.
         row = self._db.row(
             "SELECT 1 FROM deployment_waits "
-            "WHERE deployment=? AND service=? AND timeout IS NULL AND promoted_by IS NOT NULL",
+            "WHERE deployment=? AND service=? AND timeout IS NULL AND promoted_by IS NOT NULL "
+            "AND name NOT LIKE 'mirror[%'",
             *(deployment, service),
         )
         return row is not None

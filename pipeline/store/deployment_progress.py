@@ -16,12 +16,14 @@ from pipeline.store.records import Deployment
 class ShiftPhase(StrEnum):
     """A phase of a service's deployment.
 
-    `install`: the new release starts beside the previous one. `shift`: the traffic moves step by step. `retire`: the
-    previous release is drained, which is not undone. `home`: the new replicas move to the home group. `bake`: a rolling
-    deployment has replaced all replicas and waits. `undo`: everything is taken back.
+    `install`: the new release starts beside the previous one. `mirror`: it gets copies of requests. `shift`: the
+    traffic moves step by step. `retire`: the previous release is drained, which is not undone. `home`: the new replicas
+    move to the home group. `bake`: a rolling deployment has replaced all replicas and waits. `undo`: everything is
+    taken back.
     """
 
     INSTALL = "install"
+    MIRROR = "mirror"
     SHIFT = "shift"
     RETIRE = "retire"
     HOME = "home"
@@ -35,8 +37,9 @@ class ServiceProgress:
     """How far the deployment of one service is.
 
     `step` counts the steps of its strategy from 0, of `steps`. `share` is the percentage of requests that the new
-    release gets in this step, for `bake_time`, of which `baked` is over. `since` is the start of the step.
-    `hooks_done` is the last event of the life cycle whose hooks have all succeeded, empty before the first.
+    release gets in this step, for `bake_time`, of which `baked` is over. In the phase `mirror` these are the times of
+    the copies. `since` is the start of the step. `hooks_done` is the last event of the life cycle whose hooks have all
+    succeeded, empty before the first.
     """
 
     service: str
@@ -59,9 +62,9 @@ class ServiceProgress:
     @property
     def waits_for(self) -> str:
         """What the deployment of the service waits for, in words. Empty if it is done."""
-        if self.phase in (ShiftPhase.SHIFT, ShiftPhase.BAKE) and self.bake_time:
+        if self.phase in _TIMED and self.bake_time:
             baked = timedelta(seconds=int(self.baked.total_seconds()))
-            return f"its bake time, {baked} of {self.bake_time}"
+            return f"{_TIMED[self.phase]}, {baked} of {self.bake_time}"
         return _WAITS_FOR[self.phase]
 
 
@@ -71,8 +74,14 @@ def describe_moving(services: Iterable[ServiceProgress]) -> str:
     return f": {'; '.join(moving)}" if moving else ""
 
 
+_TIMED = {
+    ShiftPhase.MIRROR: "the end of the copies",
+    ShiftPhase.SHIFT: "its bake time",
+    ShiftPhase.BAKE: "its bake time",
+}
 _PREDICATES = {
     ShiftPhase.INSTALL: "starts beside the previous release and gets no requests yet",
+    ShiftPhase.MIRROR: "gets copies of requests and no request of a client yet",
     ShiftPhase.RETIRE: "has all requests, and the previous containers are being removed",
     ShiftPhase.HOME: "has all requests and moves to its own target group",
     ShiftPhase.BAKE: "has replaced all containers",
@@ -81,6 +90,7 @@ _PREDICATES = {
 }
 _WAITS_FOR = {
     ShiftPhase.INSTALL: "healthy containers of the new release",
+    ShiftPhase.MIRROR: "healthy containers of the new release",
     ShiftPhase.SHIFT: "healthy containers of the new release",
     ShiftPhase.RETIRE: "the drain of the previous containers",
     ShiftPhase.HOME: "healthy targets in its own target group",

@@ -1,4 +1,4 @@
-"""The wait of a deployment for a bake time, which `pipeline promote` ends."""
+"""The wait of a deployment for a bake time, or the time of copies, which `pipeline promote` ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pipeline.base.clock import Clock
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from pipeline.store.deployment_answers import DeploymentAnswers, DeploymentWait
-from pipeline.store.deployment_progress import ServiceProgress
+from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
 from pipeline.store.records import Deployment
 
 
@@ -49,11 +49,16 @@ class BakeWait:
 
     def _begun(self) -> DeploymentWait:
         progress = self._progress
-        at = f" at {progress.share:g} %" if progress.steps > 1 else ""
         return self._answers.begin(
             self._deployment.id,
             progress.service,
             f"{progress.phase}[{progress.step}]",
-            f"the bake time{at}",
+            _description(progress),
             self._clock.now(),
         )
+
+
+def _description(progress: ServiceProgress) -> str:
+    if progress.phase is ShiftPhase.MIRROR:
+        return "the mirroring"
+    return f"the bake time at {progress.share:g} %" if progress.steps > 1 else "the bake time"

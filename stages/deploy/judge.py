@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pipeline.alarms.verdict import Verdict
 from pipeline.config.service_spec import ServiceSpec
+from stages.deploy.paired_targets import PairedHealth
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,16 @@ class Judge(Protocol):
         """Return the verdicts at this moment."""
 
 
+class Mirroring(Judge, Protocol):
+    """Judges a new release by copies of requests, which each look sends. `stop` ends it."""
+
+    def summary(self) -> str:
+        """Return the number of copies so far, and how the responses of both releases differ."""
+
+    def stop(self) -> None:
+        """Send no more copies."""
+
+
 class NoJudge:
     """The judge of a service without `rollback_on`."""
 
@@ -47,6 +59,13 @@ class JudgeFactory(Protocol):
 
     def __call__(self, spec: ServiceSpec, release: int) -> Judge:
         """Return the judge. Called when the release first receives traffic, and again after a kill."""
+
+
+class MirroringFactory(Protocol):
+    """Makes what mirrors the requests of a service whose strategy has `mirror`."""
+
+    def __call__(self, spec: ServiceSpec, release: int, health: Callable[[], PairedHealth]) -> Mirroring:
+        """Return it. `health` returns the health of the targets of both releases now."""
 
 
 def no_judge(spec: ServiceSpec, release: int) -> Judge:  # noqa: ARG001

@@ -24,10 +24,11 @@ from pipeline.jobs.stop import stop_all
 from stages.deploy.alternate_group import AlternateChange, AlternateGroup, with_current_alternates
 from stages.deploy.holding_groups import left_holding, with_held_requests
 from stages.deploy.hooks import lifecycle_hooks
-from stages.deploy.judge import JudgeFactory
+from stages.deploy.judge import JudgeFactory, MirroringFactory
 from stages.deploy.judging import AlarmJudges
 from stages.deploy.leaving_replicas import LeavingReplicas
 from stages.deploy.lifecycle import HooksFactory
+from stages.deploy.mirroring import Mirrorings
 from stages.deploy.service_rollout import ServiceRollout
 from stages.deploy.service_targets import Place
 from stages.deploy.stored_progress import StoredProgress
@@ -36,8 +37,8 @@ from stages.deploy.stored_progress import StoredProgress
 class ReleaseRollout:
     """Puts a release into service, or takes everything out of it.
 
-    `hooks` and `judge` make those of each service. By default, they are those of the release, and its `rollback_on`
-    judges it.
+    `hooks`, `judge` and `mirroring` make those of each service. By default, they are those of the release, and its
+    `rollback_on` judges it.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class ReleaseRollout:
         *,
         hooks: HooksFactory | None = None,
         judge: JudgeFactory | None = None,
+        mirroring: MirroringFactory | None = None,
     ) -> None:
         self._context = context
         self._pipeline = context.configuration.pipeline.name
@@ -58,6 +60,7 @@ class ReleaseRollout:
         self._leaving = LeavingReplicas(context, engine)
         self._hooks = hooks or partial(lifecycle_hooks, context, engine)
         self._judge = judge or AlarmJudges(context, balancer, self.runtime)
+        self._mirroring = mirroring or Mirrorings(context, balancer)
         self._services: dict[tuple[str, Place, timedelta], ServiceRollout] = {}
 
     def roll_out(
@@ -215,6 +218,7 @@ class ReleaseRollout:
                 uptime,
                 hooks=self._hooks,
                 judge=self._judge,
+                mirroring=self._mirroring,
             )
         return self._services[key]
 

@@ -17,7 +17,7 @@ from stages.deploy.alternate_group import AlternateGroup
 from stages.deploy.decision import DesiredState, Strategy
 from stages.deploy.desired import desired
 from stages.deploy.executor import RolloutExecutor
-from stages.deploy.judge import JudgeFactory, no_judge
+from stages.deploy.judge import JudgeFactory, MirroringFactory, no_judge
 from stages.deploy.leaving_replicas import LeavingReplicas
 from stages.deploy.lifecycle import HooksFactory, LifecycleEvent, NoHooks, no_hooks
 from stages.deploy.moving_targets import MovingTargets, wait_unless_cancelled
@@ -33,7 +33,7 @@ class ServiceRollout:
     """Puts one service of a release into service, or takes it out.
 
     `place` is where its replicas are targets, and `uptime` how long they have to run until they are healthy, if nothing
-    checks them. `hooks` and `judge` make those of a rollout to a new release.
+    checks them. `hooks`, `judge` and `mirroring` make those of a rollout to a new release.
     """
 
     strategy: Strategy = RollingStrategy()
@@ -50,6 +50,7 @@ class ServiceRollout:
         *,
         hooks: HooksFactory = no_hooks,
         judge: JudgeFactory = no_judge,
+        mirroring: MirroringFactory | None = None,
     ) -> None:
         self._context = context
         self._pipeline = context.configuration.pipeline.name
@@ -59,6 +60,7 @@ class ServiceRollout:
         self._name = name
         self._hooks = hooks
         self._judge = judge
+        self._mirroring = mirroring
         self._targets = ServiceTargets(context, runtime, balancer, name, place, uptime)
 
     def roll_out(
@@ -162,6 +164,7 @@ class ServiceRollout:
         cancelled: threading.Event,
     ) -> ShiftRollout:
         targets = self._targets.paired(alternate)
+        mirroring = self._mirroring
         return ShiftRollout(
             self._shift_plan(spec, release, wanted, is_deployment=stored is not None),
             self._replica_set(targets),
@@ -173,11 +176,13 @@ class ServiceRollout:
             cancelled=cancelled,
             stored=stored,
             judge=cache(partial(self._judge, spec, release)),
+            mirroring=partial(mirroring, spec, release, lambda: targets.seen) if mirroring else None,
             hooks=self._hooks(spec, release) if stored else NoHooks(),
         )
 
     def _shift_plan(self, spec: ServiceSpec, release: int, wanted: DesiredState, *, is_deployment: bool) -> ShiftPlan:
         strategy = spec.settings.strategy
+        mirror = strategy.mirror if strategy else None
         # A circuit breaker is for replicas that are replaced one for one. Nothing here counts its failures.
         wanted = replace(wanted, failure_threshold=None)
         # After a restart of the machine, the targets of a step that continues are unhealthy for a moment.
@@ -190,6 +195,8 @@ class ServiceRollout:
             spec=self._replica_spec(spec, release, wanted.template),
             restart=RestartPolicy(spec.settings.restart),
             has_test_traffic=strategy is not None and strategy.test_traffic is not None,
+            mirror=mirror.duration if mirror else timedelta(0),
+            mirrored=mirror.describe() if mirror else "",
         )
 
     def remove(self, alternate: AlternateGroup | None = None) -> int:

@@ -12,11 +12,7 @@ from pipeline.config.service_spec import ServiceSpec
 from pipeline.config.strategy import AnyStrategy
 from stages.deploy.hook_plan import planned_hooks
 
-_BEFORE_TRAFFIC = (
-    LifecycleEvent.AFTER_INSTALL,
-    LifecycleEvent.AFTER_ALLOW_TEST_TRAFFIC,
-    LifecycleEvent.BEFORE_ALLOW_TRAFFIC,
-)
+_WITH_TEST_TRAFFIC = (LifecycleEvent.AFTER_INSTALL, LifecycleEvent.AFTER_ALLOW_TEST_TRAFFIC)
 
 
 def shift_steps(service: ServiceSpec, strategy: AnyStrategy, present: int, wanted: int) -> tuple[list[str], str]:
@@ -26,7 +22,9 @@ def shift_steps(service: ServiceSpec, strategy: AnyStrategy, present: int, wante
         *planned_hooks(service, LifecycleEvent.BEFORE_INSTALL),
         f"declare the target group {alternate_name(home)} beside {home}; it gets no requests{_test(strategy)}",
         f"start {_containers(wanted)} in {alternate_name(home)}, and wait until all are healthy",
-        *planned_hooks(service, *_BEFORE_TRAFFIC),
+        *planned_hooks(service, *_WITH_TEST_TRAFFIC),
+        *_copies(strategy),
+        *planned_hooks(service, LifecycleEvent.BEFORE_ALLOW_TRAFFIC),
         *_shares(strategy),
         *planned_hooks(service, LifecycleEvent.AFTER_ALLOW_TRAFFIC),
         f"drain and stop the {_containers(present, 'previous ')}",
@@ -45,6 +43,11 @@ def _test(strategy: AnyStrategy) -> str:
         return ""
     where = f"at port {test.port}" if test.header is None else f"with {test.header.name}: {test.header.value}"
     return f", except test traffic {where}"
+
+
+def _copies(strategy: AnyStrategy) -> Iterator[str]:
+    if mirror := strategy.mirror:
+        yield f"copy {mirror.describe()} to the new containers, for at least {format_duration(mirror.duration)}"
 
 
 def _shares(strategy: AnyStrategy) -> Iterator[str]:

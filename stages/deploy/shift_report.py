@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 from pipeline.base.quantity import format_duration
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
-from stages.deploy.shifting import Step
 
 
 class ShiftReport:
-    """Emits one event for each step of one service, to release `release`, through the group `alternate`."""
+    """Emits one event for each step of one service, to release `release`, through the group `alternate`.
 
-    def __init__(self, events: Events, service: str, release: int, alternate: str, steps: Sequence[Step]) -> None:
+    `mirrored` says which requests are copied to it before the first step.
+    """
+
+    def __init__(self, events: Events, service: str, release: int, alternate: str, mirrored: str) -> None:
         self._events = events
         self._service = service
         self._release = release
         self._alternate = alternate
-        self._steps = steps
+        self._mirrored = mirrored
 
     def resumed(self, progress: ServiceProgress) -> None:
         """Report that a deployment goes on where a process that died has left it."""
@@ -40,8 +41,15 @@ class ShiftReport:
         """Report that all new replicas are healthy."""
         self._emit(EventKind.SHIFT_INSTALLED, f"{self._name} is healthy in {self._alternate}")
 
+    def mirrored(self, summary: str) -> None:
+        """Report that no more requests are copied, and what the copies have shown."""
+        self._emit(EventKind.SHIFT_MIRRORED, f"{self._name} gets no more copies: {summary}")
+
     def began(self, progress: ServiceProgress) -> None:
         """Report the start of a phase, which is stored."""
+        if progress.phase is ShiftPhase.MIRROR:
+            text = f"{self._name} gets copies of {self._mirrored} for at least {format_duration(progress.bake_time)}"
+            self._emit(EventKind.SHIFT_MIRRORING, text, progress)
         if progress.phase is ShiftPhase.RETIRE:
             text = f"{self._name} has passed its last step: the previous containers are drained and removed"
             self._emit(EventKind.SHIFT_RETIRING, text, progress)

@@ -19,7 +19,7 @@ from stages.deploy.decision import DesiredState, Observation, RolloutDecision, S
 from stages.deploy.executor import ReleaseFailed, RolloutExecutor
 from stages.deploy.fault_wait import FaultWait
 from stages.deploy.hook_watch import run_watched
-from stages.deploy.judge import Judge, NoJudge
+from stages.deploy.judge import Judge, Mirroring, NoJudge
 from stages.deploy.lifecycle import Lifecycle, LifecycleEvent, NoHooks, is_done
 from stages.deploy.moving_targets import wait_unless_cancelled
 from stages.deploy.paired_targets import PairedTargets
@@ -30,11 +30,15 @@ from stages.deploy.step_watch import LOOK_INTERVAL, StepWatch
 from stages.deploy.stored_progress import StoredProgress
 
 _ALL = 100.0
+_WITHOUT_TRAFFIC = (ShiftPhase.INSTALL, ShiftPhase.MIRROR)
 
 
 @dataclass(frozen=True)
 class ShiftPlan:
-    """What a shifting rollout moves to: `desired` replicas of `spec`, by the steps of a strategy."""
+    """What a shifting rollout moves to: `desired` replicas of `spec`, by the steps of a strategy.
+
+    `mirror` is the time of the copies before the first step, 0 without them. `mirrored` says which requests are copied.
+    """
 
     service: str
     strategy: str
@@ -43,13 +47,15 @@ class ShiftPlan:
     spec: ReplicaSpec
     restart: RestartPolicy
     has_test_traffic: bool = False
+    mirror: timedelta = timedelta(0)
+    mirrored: str = ""
 
 
 class ShiftRollout:
     """One rollout of a service through its alternate group, forwards or back.
 
     `stored` keeps its progress; a rollback needs none. `owner` is that of the groups. `judge` returns the judge of the
-    new release, and is called when it receives traffic.
+    new release, and is called when it receives traffic. `mirroring` returns what copies requests to it before that.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class ShiftRollout:
         cancelled: threading.Event | None = None,
         stored: StoredProgress | None = None,
         judge: Callable[[], Judge] = NoJudge,
+        mirroring: Callable[[], Mirroring] | None = None,
         hooks: Lifecycle | None = None,
     ) -> None:
         self._plan = plan
@@ -77,8 +84,10 @@ class ShiftRollout:
         self._cancelled = cancelled or threading.Event()
         self._stored = stored
         self._judge = judge
+        self._make_mirroring = mirroring
+        self._mirroring: Mirroring | None = None
         self._hooks = hooks or NoHooks()
-        self._report = ShiftReport(events, plan.service, plan.spec.release, alternate.name, plan.steps)
+        self._report = ShiftReport(events, plan.service, plan.spec.release, alternate.name, plan.mirrored)
         self._hooks_done = ""
         name = f"{plan.service} of release {plan.spec.release}"
         self._faults = FaultWait(name, plan.desired.deploy_timeout, events, clock)
@@ -87,6 +96,12 @@ class ShiftRollout:
 
     def run(self) -> None:
         """Move to the new release, from the stored step on. Raises as `RolloutExecutor.run`, and what a hook raises."""
+        try:
+            self._run()
+        finally:
+            self._stop_mirroring()
+
+    def _run(self) -> None:
         found = self._stored.of(self._plan.service) if self._stored else None
         if found is None:
             self._hooks.run(LifecycleEvent.BEFORE_INSTALL)
@@ -161,7 +176,7 @@ class ShiftRollout:
         observed = replace(observed, alarm=alarm, baked=self._watch.progress.baked)
         # Only now: a store that fails at each look of the watch is a fault that lasts.
         self._faults.is_over()
-        found = decide(observed, self._plan.steps, self._plan.desired)
+        found = decide(observed, self._plan.steps, self._plan.desired, self._plan.mirror)
         if is_in_hook and (found.alarm or found.failure):
             self._return_early(observed)
         return found
@@ -175,8 +190,8 @@ class ShiftRollout:
                 self._report.returned()
 
     def _look(self, seen: ShiftObservation, *, is_in_hook: bool) -> str | None:
-        """Watch a step that gets requests, and return the alarm of its judge."""
-        if seen.phase is not ShiftPhase.SHIFT or not seen.share:
+        """Watch a step that gets requests, or copies of them, and return the alarm of its judge."""
+        if seen.phase is not ShiftPhase.MIRROR and (seen.phase is not ShiftPhase.SHIFT or not seen.share):
             return None
         if is_in_hook:
             return self._watch.alarm()
@@ -187,7 +202,8 @@ class ShiftRollout:
     @property
     def _is_baking(self) -> bool:
         progress = self._watch.progress
-        return progress.phase is ShiftPhase.SHIFT and self._alternate.share == progress.share
+        is_timed = progress.phase in (ShiftPhase.MIRROR, ShiftPhase.SHIFT)
+        return is_timed and self._alternate.share == progress.share
 
     def _wait(self, seconds: float) -> None:
         if self._is_baking:
@@ -226,6 +242,11 @@ class ShiftRollout:
             self._run_hooks(LifecycleEvent.AFTER_INSTALL)
             if self._plan.has_test_traffic:
                 self._run_hooks(LifecycleEvent.AFTER_ALLOW_TEST_TRAFFIC)
+        if self._watch.progress.phase is ShiftPhase.MIRROR:
+            self._watch.check_alarm()
+            self._report.mirrored(self._mirror().summary())
+            self._stop_mirroring()
+        if move.phase is ShiftPhase.SHIFT and move.step == 0:
             # Before the health of the release is decided about, because a hook may take hours.
             self._run_hooks(LifecycleEvent.BEFORE_ALLOW_TRAFFIC)
         if self._watch.progress.phase is ShiftPhase.SHIFT:
@@ -239,6 +260,17 @@ class ShiftRollout:
             self._watch.check_end()
         elif is_last or self._watch.is_behind:
             self._watch.check_alarm()
+
+    def _mirror(self) -> Mirroring:
+        """Return what copies requests to the new release, the same until it is stopped."""
+        assert self._make_mirroring is not None, "a rollout of a strategy with `mirror` can copy requests"
+        self._mirroring = self._mirroring or self._make_mirroring()
+        return self._mirroring
+
+    def _stop_mirroring(self) -> None:
+        if self._mirroring:
+            self._mirroring.stop()
+            self._mirroring = None
 
     def _run_hooks(self, event: LifecycleEvent) -> None:
         """Run the hooks of an event, unless a process that has died has done so."""
@@ -263,15 +295,17 @@ class ShiftRollout:
         self._report.began(progress)
 
     def _watched(self, progress: ServiceProgress) -> StepWatch:
+        judge = self._mirror if progress.phase is ShiftPhase.MIRROR else self._judge
         if self._stored is None:
-            return StepWatch(self._clock, self._judge, progress, self._store)
+            return StepWatch(self._clock, judge, progress, self._store)
         wait = self._stored.bake_wait(progress, self._events, self._clock)
         was_promoted = partial(self._stored.was_promoted, progress.service)
-        return StepWatch(self._clock, self._judge, progress, self._store, wait, was_promoted)
+        return StepWatch(self._clock, judge, progress, self._store, wait, was_promoted)
 
     def _at(self, phase: ShiftPhase, step: int) -> ServiceProgress:
         steps = self._plan.steps
         baking = steps[step] if phase is ShiftPhase.SHIFT else None
+        mirror = self._plan.mirror if phase is ShiftPhase.MIRROR else timedelta(0)
         return ServiceProgress(
             service=self._plan.service,
             strategy=self._plan.strategy,
@@ -279,8 +313,8 @@ class ShiftRollout:
             since=self._clock.now(),
             step=step,
             steps=len(steps),
-            share=baking.percent if baking else 0.0 if phase is ShiftPhase.INSTALL else _ALL,
-            bake_time=baking.bake_time if baking else timedelta(0),
+            share=baking.percent if baking else 0.0 if phase in _WITHOUT_TRAFFIC else _ALL,
+            bake_time=baking.bake_time if baking else mirror,
             hooks_done=self._hooks_done,
         )
 

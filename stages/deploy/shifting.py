@@ -44,10 +44,10 @@ class ShiftObservation:
 
     `phase` and `step` are those of the stored progress. `home` and `alternate` are the names of the replicas in each
     group. The state of a replica in `replicas` is that of its group; of one in both, it is that of the alternate group
-    while it gets requests. `healthy_at_home` names the healthy targets of the home group. `share` is the
-    percentage of requests that the alternate group gets. `is_declared`: the alternate group exists, and forwards have
-    it. `baked` is the time that this step has served, and `in_phase_for` the time that this process has been in the
-    phase. `alarm` is what the judge has found.
+    while it gets requests. `healthy_at_home` names the healthy targets of the home group. `share` is the percentage of
+    requests that the alternate group gets. `is_declared`: the alternate group exists, and forwards have it. `baked` is
+    the time that this step has served, or the release has had copies, and `in_phase_for` the time that this process has
+    been in the phase. `alarm` is what the judge has found.
     """
 
     phase: ShiftPhase
@@ -102,10 +102,13 @@ class ShiftDecision:
     alarm: str | None = None
 
 
-def decide(seen: ShiftObservation, steps: Sequence[Step], desired: DesiredState) -> ShiftDecision:
+def decide(
+    seen: ShiftObservation, steps: Sequence[Step], desired: DesiredState, mirror: timedelta = timedelta(0)
+) -> ShiftDecision:
     """Return what follows. Pure, without a state between two calls.
 
-    `desired` is the new release, or in the phase `undo` the previous one.
+    `desired` is the new release, or in the phase `undo` the previous one. It gets copies of requests for the time
+    `mirror` before the first step, without this phase if it is 0.
 
     Guarantees after every action and move, whatever the state before:
 
@@ -117,7 +120,9 @@ def decide(seen: ShiftObservation, steps: Sequence[Step], desired: DesiredState)
     """
     match seen.phase:
         case ShiftPhase.INSTALL:
-            return _install(seen, desired)
+            return _install(seen, desired, mirror)
+        case ShiftPhase.MIRROR:
+            return _mirror(seen, desired, mirror)
         case ShiftPhase.SHIFT:
             return _shift(seen, steps, desired)
         case ShiftPhase.RETIRE:
@@ -128,10 +133,23 @@ def decide(seen: ShiftObservation, steps: Sequence[Step], desired: DesiredState)
             return ShiftDecision(move=Move(MoveType.FINISH))
 
 
-def _install(seen: ShiftObservation, desired: DesiredState) -> ShiftDecision:
+def _install(seen: ShiftObservation, desired: DesiredState, mirror: timedelta) -> ShiftDecision:
     if not seen.is_declared:
         return ShiftDecision(move=Move(MoveType.DECLARE))
-    return _then(_beside(seen, desired), Move(MoveType.BEGIN, phase=ShiftPhase.SHIFT))
+    following = ShiftPhase.MIRROR if mirror else ShiftPhase.SHIFT
+    return _then(_beside(seen, desired), Move(MoveType.BEGIN, phase=following))
+
+
+def _mirror(seen: ShiftObservation, desired: DesiredState, mirror: timedelta) -> ShiftDecision:
+    """Keep the new release beside the previous one while it gets copies of requests."""
+    if not seen.is_declared:
+        return ShiftDecision(move=Move(MoveType.DECLARE))
+    if seen.alarm:
+        return ShiftDecision(alarm=seen.alarm)
+    found = _beside(seen, desired)
+    if seen.baked < mirror:
+        return ShiftDecision(found.actions, failure=found.failure)
+    return _then(found, Move(MoveType.BEGIN, phase=ShiftPhase.SHIFT))
 
 
 def _shift(seen: ShiftObservation, steps: Sequence[Step], desired: DesiredState) -> ShiftDecision:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.balancer.access import AccessLog, ForwardedRequest
+from pipeline.balancer.access import AccessLog, ForwardedRequest, LoggedRequest
 from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
 from pipeline.testing.fakes.access_log import FakeAccessLog
 from tests.support.access_log import raw
 
 HOME, ALTERNATE = "shop.web", "shop.web-next"
 BOTH = (HOME, ALTERNATE)
+GET = LoggedRequest("GET", "/a?b", "Shop.example.com", "curl/8.5", "192.0.2.7", 8080, False)
 BEGAN = 1_795_522_239_600
 
 
@@ -25,6 +26,10 @@ class Log:
 
     log: AccessLog
     end: Callable[[int, str], None]
+
+    def repeatable(self, group: str = HOME) -> list[LoggedRequest]:
+        """Return the requests to a group since the previous call that can be sent again."""
+        return list(self.log.repeatable(group, lambda: True))
 
     def read(self, *groups: str) -> list[tuple[int, str]]:
         """Return the seconds and the groups of the requests since the previous call."""
@@ -36,7 +41,13 @@ class Log:
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Log:
     if request.param == "fake":
         requests: list[ForwardedRequest] = []
-        return Log(FakeAccessLog([], requests), lambda second, group: requests.append(_request(second, group)))
+        gets: list[tuple[str, LoggedRequest]] = []
+
+        def end_in_memory(second: int, group: str) -> None:
+            requests.append(_request(second, group))
+            gets.append((group, GET))
+
+        return Log(FakeAccessLog([], requests, gets), end_in_memory)
     path = tmp_path / "access.log"
 
     def end(second: int, group: str) -> None:
@@ -107,3 +118,16 @@ def test_rewind(log: Log, since: int, first: int) -> None:
     log.end(4, HOME)
     assert log.read() == [(second, HOME) for second in range(first, 5)]
     assert log.read() == []
+
+
+def test_requests_that_can_be_sent_again(log: Log) -> None:
+    """Those of one group since the previous call, without those that were skipped or not chosen."""
+    log.end(1, HOME)
+    log.log.skip()
+    assert log.repeatable() == []
+    log.end(2, HOME)
+    log.end(3, ALTERNATE)
+    assert log.repeatable() == [GET]
+    log.end(4, HOME)
+    assert list(log.log.repeatable(HOME, lambda: False)) == []
+    assert log.repeatable() == []

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from pipeline.balancer.access import AccessRecord, ForwardedRequest, LogRecord
+from pipeline.balancer.access import AccessRecord, ForwardedRequest, LoggedRequest, LogRecord
 from pipeline.balancer.haproxy.forwarded_request import ForwardedReader, ended_of
 from pipeline.balancer.haproxy.log_entry import entry_from_line
 from pipeline.balancer.haproxy.log_file import LogFile
 from pipeline.balancer.haproxy.log_line import AccessLogLine, datetime_from_milliseconds
 from pipeline.balancer.haproxy.log_outcome import RequestOutcome, connect_errors
+from pipeline.balancer.haproxy.logged_request import repeatable_requests
 from pipeline.balancer.haproxy.naming import is_holding
 from pipeline.balancer.haproxy.tls_log import is_tls_line, tls_record
 
@@ -63,6 +64,10 @@ class HAProxyAccessLog:
     def forwarded(self, groups: Collection[str]) -> Iterator[ForwardedRequest]:
         """Yield the requests that were forwarded to these groups since the previous call."""
         return self._forwarded.requests(self._file.appended(), groups)
+
+    def repeatable(self, group: str, choose: Callable[[], bool]) -> Iterator[LoggedRequest]:
+        """Yield the chosen GET and HEAD requests that a target of a group has answered since the previous call."""
+        return repeatable_requests(self._file.appended(), group, choose)
 
     def skip(self) -> None:
         """Make the next call start with records that are written after this one."""

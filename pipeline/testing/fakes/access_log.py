@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from pipeline.balancer.access import ForwardedRequest, LogRecord
+from pipeline.balancer.access import ForwardedRequest, LoggedRequest, LogRecord
 
 
 class FakeAccessLog:
     """`records` and `requests` are oldest first. `path` never exists and no line is damaged.
 
-    `appended` reads `records`, and `forwarded` reads `requests`.
+    `appended` reads `records`, `forwarded` reads `requests`, and `repeatable` reads `gets`, which have their groups.
     """
 
     path = Path("fake-access.log")
     unreadable = 0
 
-    def __init__(self, records: list[LogRecord], requests: list[ForwardedRequest] | None = None) -> None:
+    def __init__(
+        self,
+        records: list[LogRecord],
+        requests: list[ForwardedRequest] | None = None,
+        gets: list[tuple[str, LoggedRequest]] | None = None,
+    ) -> None:
         self.records = records
         self.requests = [] if requests is None else requests
-        self._read = self._read_requests = 0
+        self.gets = [] if gets is None else gets
+        self._read = self._read_requests = self._read_gets = 0
 
     def newest_first(self) -> Iterator[LogRecord]:
         """Yield every record, the newest first."""
@@ -37,9 +43,14 @@ class FakeAccessLog:
         begin, self._read_requests = self._read_requests, len(self.requests)
         return (request for request in self.requests[begin : self._read_requests] if request.group in groups)
 
+    def repeatable(self, group: str, choose: Callable[[], bool]) -> Iterator[LoggedRequest]:
+        """Yield the chosen requests to a group since the previous call."""
+        begin, self._read_gets = self._read_gets, len(self.gets)
+        return (get for of, get in self.gets[begin : self._read_gets] if of == group and choose())
+
     def skip(self) -> None:
         """Let the next call start with later records."""
-        self._read, self._read_requests = len(self.records), len(self.requests)
+        self._read, self._read_requests, self._read_gets = len(self.records), len(self.requests), len(self.gets)
 
     def rewind(self, to: datetime) -> None:
         """Let the next call start after the latest record that ended before a time."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from pipeline.balancer.access import AccessLog, ForwardedRequest, LogRecord
+from pipeline.balancer.access import AccessLog, ForwardedRequest, LoggedRequest, LogRecord
 from pipeline.balancer.data_plane import (
     CheckFact,
     Facts,
@@ -65,6 +65,8 @@ class FakePlane:
         """The records of the access log, oldest first."""
         self.requests: list[ForwardedRequest] = []
         """The requests that `AccessLog.forwarded` yields, oldest first."""
+        self.gets: list[tuple[str, LoggedRequest]] = []
+        """The requests that `AccessLog.repeatable` yields, with their target groups, oldest first."""
         self.flows: list[FlowCounts] = []
         """The counts of flows, while it runs."""
         self.waiting: Counter[str] = Counter()
@@ -270,7 +272,7 @@ class FakePlane:
 
     def access_log(self) -> AccessLog:
         with self._called("access_log"):
-            return FakeAccessLog(self.records, self.requests)
+            return FakeAccessLog(self.records, self.requests, self.gets)
 
     @contextmanager
     def _called(self, call: str) -> Iterator[None]:

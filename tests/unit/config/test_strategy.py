@@ -152,7 +152,7 @@ UNKNOWN = (
         ),
         (
             "strategy: {type: blue_green, percent: 5}",
-            "9:32: deploy.strategy.percent: unknown key (known: bake_time, test_traffic, type)",
+            "9:32: deploy.strategy.percent: unknown key (known: bake_time, mirror, test_traffic, type)",
         ),
         (
             "strategy: {type: canary, percnt: 5}",
@@ -192,6 +192,43 @@ UNKNOWN = (
         (
             "strategy: {type: canary, test_traffic: {port: 8000}}",
             "9:13: deploy.strategy: test_traffic.port 8000 is the port of a listener; use a port that no listener has",
+        ),
+        (
+            "strategy: {type: rolling, mirror: {}}",
+            "9:29: deploy.strategy.mirror: unknown key (known: bake_time, type)",
+        ),
+        (
+            "strategy: {type: canary, mirror: true}",
+            "9:36: deploy.strategy.mirror: must be a mapping of keys, got true",
+        ),
+        (
+            "strategy: {type: canary, mirror: {percent: 0}}",
+            "9:46: deploy.strategy.mirror.percent: must be at least 0.1, got 0",
+        ),
+        (
+            "strategy: {type: canary, mirror: {percent: 10%}}",
+            "9:46: deploy.strategy.mirror.percent: must be a number such as 10 or 0.5, got '10%'",
+        ),
+        (
+            "strategy: {type: canary, mirror: {duration: 0s}}",
+            "9:47: deploy.strategy.mirror.duration: must be between 1s and 24h",
+        ),
+        (
+            "strategy: {type: canary, mirror: {timeout: 2m}}",
+            "9:46: deploy.strategy.mirror.timeout: must be between 100ms and 1m",
+        ),
+        (
+            "strategy: {type: canary, mirror: {max_concurrency: 65}}",
+            "9:54: deploy.strategy.mirror.max_concurrency: must be at most 64, got 65",
+        ),
+        (
+            "strategy: {type: canary, mirror: {max_requests_per_second: 0}}",
+            "9:62: deploy.strategy.mirror.max_requests_per_second: must be at least 1, got 0",
+        ),
+        (
+            "strategy: {type: canary, mirror: {rate: 1}}",
+            "9:37: deploy.strategy.mirror.rate: unknown key (known: duration, max_concurrency, "
+            "max_requests_per_second, percent, timeout)",
         ),
         (
             "strategy: OneAtATime\n  rolling: {max_surge: 2}",
@@ -291,3 +328,69 @@ def test_the_share_of_a_deployment_cannot_be_written(loads: Loads, forward: str,
     with pytest.raises(ConfigError) as caught:
         loads(GOOD.replace("forward: web", f"forward: {forward.replace('alternate', 'alternat')}"))
     assert "alternate?" not in caught.value.message
+
+
+MIRROR = GOOD.replace("replicas: 3", "strategy: {type: canary, mirror: {}}")
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (
+            MIRROR.replace("port: 8080", "port: 8080\n      protocol: TCP")
+            .replace("{path: /up, interval: 1s}", "{}")
+            .replace("{port: 8000,", "{port: 8000, protocol: TCP,")
+            .replace("    edge:\n", "    edge:\n      type: network\n"),
+            "copies HTTP requests, and target group web has connections; remove mirror",
+        ),
+        (
+            MIRROR.replace("port: 8080", "port: 8080\n      protocol_version: HTTP2"),
+            "copies requests of HTTP/1.1, and the targets of web get HTTP2; write protocol_version: HTTP1, or remove "
+            "mirror",
+        ),
+        (
+            MIRROR.replace(
+                "default_action: {forward: web}",
+                "default_action: {forward: web}, rules: [{priority: 7, conditions: [{path_pattern: [/v1/*]}], "
+                "transforms: {url_rewrite: {regex: ^/v1, replace: ''}}, action: {forward: web}}]",
+            ),
+            "copies requests as clients sent them, and the rule with priority 7 rewrites those to web; remove "
+            "transforms or mirror",
+        ),
+    ],
+    ids=["network", "HTTP2", "transforms"],
+)
+def test_a_mirror_that_does_not_fit(loads: Loads, text: str, error: str) -> None:
+    """Requests that the access log does not have as the targets got them cannot be copied."""
+    with pytest.raises(ConfigError) as caught:
+        loads(text)
+    assert caught.value.message == f"pipeline.yaml:10:36: deploy.strategy.mirror: {error}"
+
+
+def test_a_mirror_beside_rules_of_others(loads: Loads) -> None:
+    """Only rules that forward to the target group of the service matter."""
+    rules = (
+        "rules: [{priority: 7, conditions: [{path_pattern: [/v1/*]}], action: {fixed_response: {status_code: 404}}, "
+        "transforms: {url_rewrite: {regex: ^/v1, replace: ''}}}]"
+    )
+    text = MIRROR.replace("default_action: {forward: web}", f"default_action: {{forward: web}}, {rules}")
+    found = loads(text).pipeline.deploy.strategy
+    assert found is not None
+    assert found.mirror is not None
+    assert (found.mirror.percent, found.mirror.duration) == (10.0, 5 * MINUTE)
+
+
+def test_a_release_without_a_mirror_is_stored_as_before() -> None:
+    """Releases of earlier versions have no such key, and have the same settings as those without a mirror."""
+    without = strategy("canary").model_dump(mode="json")
+    assert list(without) == ["test_traffic", "type", "percent", "bake_time"]
+    assert strategy(without) == strategy("canary")
+    stored = strategy({"type": "canary", "mirror": {"percent": 2.5, "duration": "90s"}}).model_dump(mode="json")
+    assert stored["mirror"] == {
+        "percent": 2.5,
+        "duration": "90s",
+        "max_requests_per_second": 20,
+        "max_concurrency": 8,
+        "timeout": "10s",
+    }
+    assert strategy(stored).model_dump(mode="json") == stored

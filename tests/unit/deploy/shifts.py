@@ -30,8 +30,9 @@ from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.program import Program
 from pipeline.testing.fakes.runtime import FakeRuntime
 from stages.deploy import release_drift, release_rollout, stage
-from stages.deploy.judge import Judge, Judgement
+from stages.deploy.judge import Judge, Judgement, Mirroring
 from stages.deploy.lifecycle import Lifecycle, LifecycleEvent
+from stages.deploy.paired_targets import PairedHealth
 from stages.deploy.release_drift import ReleaseDrift
 from stages.deploy.release_rollout import ReleaseRollout
 from stages.deploy.stage import DockerDeploy
@@ -77,6 +78,11 @@ class Shop:
         self.alarms: dict[str, str] = {}
         self.judgement = Judgement()
         self.looks = 0
+        self.copy_alarms: dict[str, str] = {}
+        """The alarm that the copies of each commit raise."""
+        self.copy_looks = 0
+        self.mirrorings = 0
+        """The number of those that were made and not stopped."""
         self.die_after_looks: int | None = None
         self.at_look: dict[int, Callable[[], object]] = {}
         """What happens at a look of the judge, by its number."""
@@ -84,7 +90,7 @@ class Shop:
         self.hooked: list[tuple[str, float | None]] = []
         self.failing_hook = self.dying_hook = ""
         self._context = context
-        rollout = partial(ReleaseRollout, hooks=self._hooks, judge=self._judge)
+        rollout = partial(ReleaseRollout, hooks=self._hooks, judge=self._judge, mirroring=self._mirror)
         monkeypatch.setattr(stage, "ReleaseRollout", rollout)
         monkeypatch.setattr(release_drift, "local_engine", lambda _: self.engine)
         monkeypatch.setattr(release_drift, "open_balancer", lambda _: self.balancer)
@@ -126,6 +132,9 @@ class Shop:
 
     def _judge(self, spec: ServiceSpec, release: int) -> Judge:
         return _Judge(self, self.alarms.get(spec.image_id.removeprefix("sha256:")))
+
+    def _mirror(self, spec: ServiceSpec, release: int, health: Callable[[], PairedHealth]) -> Mirroring:
+        return _Mirroring(self, self.copy_alarms.get(spec.image_id.removeprefix("sha256:")), health)
 
     def _hooks(self, spec: ServiceSpec, release: int) -> Lifecycle:
         return _Hooks(self)
@@ -293,6 +302,30 @@ class _Judge:
             raise Killed
         found = self._shop.judgement
         return replace(found, alarm=self._alarm or found.alarm)
+
+
+class _Mirroring:
+    def __init__(self, shop: Shop, alarm: str | None, health: Callable[[], PairedHealth]) -> None:
+        self._shop = shop
+        self._alarm = alarm
+        self._health = health
+        shop.mirrorings += 1
+
+    def look(self) -> Judgement:
+        self._shop.copy_looks += 1
+        assert list(self._shop.shares().values()) == [0.0], "a release that gets copies gets no requests"
+        found = self._health()
+        assert len(found.home) == len(found.alternate) == self._shop.replicas
+        self._shop.at_look.get(self._shop.copy_looks, lambda: None)()
+        if self._shop.copy_looks == self._shop.die_after_looks:
+            raise Killed
+        return Judgement(alarm=self._alarm, insufficient_data="rollback")
+
+    def summary(self) -> str:
+        return "none has failed"
+
+    def stop(self) -> None:
+        self._shop.mirrorings -= 1
 
 
 class _Hooks:
