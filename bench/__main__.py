@@ -56,6 +56,7 @@ NAMES = (
     "scaling_step",
     "first_request",
     "canary",
+    "mirror",
 )
 PLOT = ROOT / ".setup/bench.html"
 

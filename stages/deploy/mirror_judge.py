@@ -86,8 +86,8 @@ class MirrorJudge:
         self._take(self._traffic.finished(), timed=now - self._began >= self._warm_up)
         self._copy(min(now - self._looked, _LOOK_SECONDS))
         self._looked = now
-        verdicts = tuple(replace(each, text=f"copies: {each.text}") for each in self._alarms.verdicts())
-        verdicts = (*verdicts, Verdict("OK", self.summary()))
+        found = (*self._alarms.verdicts(), Verdict("OK", self.summary()))
+        verdicts = tuple(replace(each, text=f"copies: {each.text}") for each in found)
         self._events.on_verdicts(verdicts, self._log.unreadable)
         return Judgement(verdicts, self._alarm)
 
@@ -141,8 +141,8 @@ class _Comparison:
 
     def describe(self) -> str:
         if not self._count:
-            return "no request has been copied"
-        differ = f"of the copies, {percent(self._other_class, self._count)} have another class of status"
+            return "no request was copied"
+        differ = f"class of status differs in {percent(self._other_class, self._count)}"
         if not self._new.total or not self._previous.total:
             return differ
         shown = zip(_SHOWN, self._new.quantiles(_SHOWN), self._previous.quantiles(_SHOWN), strict=True)

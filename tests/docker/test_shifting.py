@@ -7,12 +7,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from pipeline.balancer.alternate import shares
 from pipeline.balancer.model import TargetState
-from pipeline.balancer.planes import open_balancer
-from pipeline.testing.load.report import LoadReport
 from tests.docker.project import Project, until
 from tests.docker.serving import serving
+from tests.docker.shifting_project import assert_at_home, assert_lossless, events, share, with_strategy
 
 pytestmark = pytest.mark.docker
 
@@ -43,37 +41,6 @@ USUAL = ("shift.step",)
 
 def marked(names: Mapping[str, object], usual: tuple[str, ...]) -> list[object]:
     return [pytest.param(name, marks=[] if name in usual else pytest.mark.long) for name in names]
-
-
-def with_strategy(project: Project, strategy: str) -> None:
-    project.configure(("deploy_timeout: 20s", f"deploy_timeout: 20s\n  strategy: {strategy}"))
-
-
-def share(project: Project) -> float | None:
-    """Return the share of the alternate group, None if there is none."""
-    declared = open_balancer(project.home.balancer).declaration(project.name)
-    assert declared is not None
-    return shares(declared).get("web")
-
-
-def assert_at_home(project: Project, release: int) -> None:
-    """Assert that only one release runs, in one target group."""
-    project.assert_serving(release)
-    declared = open_balancer(project.home.balancer).declaration(project.name)
-    assert declared is not None
-    assert set(declared.target_groups) == {"web"}
-    with project.store() as store:
-        assert store.deployments.open(project.name) is None
-
-
-def assert_lossless(report: LoadReport) -> None:
-    assert report.sent > 0
-    assert report.failed == 0, report.failures
-
-
-def events(project: Project, kind: str) -> list[Mapping[str, object]]:
-    with project.store() as store:
-        return [event.fields for event in store.events.latest(project.name, limit=5000) if event.kind == kind]
 
 
 @pytest.mark.parametrize("strategy", marked(STRATEGIES, ("canary",)))

@@ -15,9 +15,11 @@ from pipeline.balancer.haproxy.naming import MAX_HELD
 from pipeline.balancer.model import ApplicationTargetGroup
 from pipeline.base.quantity import format_duration
 from pipeline.config.load import load
+from pipeline.config.mirror import Mirror
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.service import ServiceSettings
 from pipeline.scaling.policy import ScalingPolicy
+from stages.deploy.mirror_client import HEADER
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs/strategies.md").read_text()
@@ -55,7 +57,7 @@ def test_the_whole_file_is_valid(tmp_path: Path) -> None:
 def test_each_strategy_is_valid() -> None:
     """Each short example is read."""
     texts = re.findall(r"```yaml\n(strategy: .*?)```", PAGE, re.DOTALL)
-    assert [settings(YAML(typ="safe").load(text)["strategy"]).strategy is not None for text in texts] == [True, True]
+    assert [settings(YAML(typ="safe").load(text)["strategy"]).strategy is not None for text in texts] == [True] * 3
 
 
 def test_the_table_tells_the_defaults() -> None:
@@ -68,7 +70,16 @@ def test_the_table_tells_the_defaults() -> None:
         assert settings({"type": name, **written}) == settings(name)
         strategy = settings(name).strategy
         assert strategy is not None
-        assert type(strategy).model_fields.keys() - {"type", "test_traffic"} == set(written)
+        assert type(strategy).model_fields.keys() - {"type", "test_traffic", "mirror"} == set(written)
+
+
+def test_the_table_of_mirror_tells_the_defaults() -> None:
+    """Each key has a row, and its default. The header is the one that is sent."""
+    table = PAGE[PAGE.index("## Mirror") : PAGE.index("## How the traffic moves")]
+    found = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", table, re.MULTILINE))
+    assert found.keys() == Mirror.model_fields.keys()
+    assert Mirror.model_validate({name: YAML(typ="safe").load(text) for name, text in found.items()}) == Mirror()
+    assert f"**`{': '.join(HEADER)}`**" in table
 
 
 def test_each_name_means_what_the_table_says() -> None:

@@ -45,5 +45,13 @@ def test_alarms(home: Home, screen: io.StringIO) -> None:
         lines = ("alarm of web: OK, about 200 more requests", "alarm of web: OK, restarts 0 of at most 0")
         until(lambda: all(line in frame for frame in [drawn()] for line in lines), "the alarms are drawn")
         assert "17 more" not in screen.getvalue()[screen.getvalue().rindex(lines[0]) :]
+        view.on_event(Event("shift.mirrored", "no more copies", "shop", 1, {"service": "api"}))
+        until(
+            lambda: all(line in frame for frame in [drawn()] for line in lines), "the alarms of the other service stay"
+        )
+        view.on_event(Event("shift.mirrored", "no more copies", "shop", 1, {"service": "web"}))
+        until(lambda: "alarm of" not in drawn(), "the alarms on copies are gone")
+        view.on_event(evaluated(1, "OK", "about 100 more requests"))
+        until(lambda: "alarm of web: OK, about 100 more requests" in drawn(), "the alarms on requests are drawn")
         view.on_event(Event("stage.failed", "Deploy failed", "shop", 1, {"stage": "deploy"}))
         until(lambda: "alarm of" not in drawn(), "the alarms are gone")

@@ -391,6 +391,26 @@ def test_alarms_of_the_open_deployment(store: Store) -> None:
     assert "alarm of" not in output_of(status.command)
 
 
+def test_alarms_on_copies_end_with_them(store: Store) -> None:
+    """The conditions on the requests that follow are others. Those of other services stay."""
+
+    def evaluated(service: str, condition: int, text: str) -> None:
+        fields = {"service": service, "release": 5, "condition": condition, "state": "OK", "needed": None}
+        store.events.record(Event("alarm.evaluated", f"{service}: OK, {text}", "shop", 1, fields))
+
+    store.deployments.begin("shop", 1, 4, 5)
+    evaluated("api", 1, "p99 80 ms (400), limit 300 ms")
+    evaluated("web", 1, "copies: http_5xx_ratio 0 % (0 of 90)")
+    evaluated("web", 2, "copies: class of status differs in 0 % (0 of 90)")
+    assert "alarm of web: OK, copies: class of status differs in 0 % (0 of 90)" in output_of(status.command)
+    store.events.record(Event("shift.mirrored", "no more copies", "shop", 1, {"service": "web", "release": 5}))
+    evaluated("web", 1, "http_5xx_ratio 0 % (0 of 3)")
+    assert [line for line in output_of(status.command).splitlines() if line.startswith("alarm ")] == [
+        "alarm of api: OK, p99 80 ms (400), limit 300 ms",
+        "alarm of web: OK, http_5xx_ratio 0 % (0 of 3)",
+    ]
+
+
 def test_a_transition_is_in_the_events(store: Store) -> None:
     """Disabling and enabling a transition is stored as events."""
     output_of(transition.command, "disable", "deploy", "--reason", "audit")

@@ -22,7 +22,7 @@ from stages.deploy.shifting import Move, MoveType, ShiftDecision, ShiftObservati
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 DELAY = timedelta(seconds=30)
 _HOOK_TIME = timedelta(seconds=60)
-FORWARD = (ShiftPhase.INSTALL, ShiftPhase.SHIFT, ShiftPhase.RETIRE, ShiftPhase.HOME)
+FORWARD = (ShiftPhase.INSTALL, ShiftPhase.MIRROR, ShiftPhase.SHIFT, ShiftPhase.RETIRE, ShiftPhase.HOME)
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,23 @@ class Container:
 class ShiftWorld:
     """`old` replicas of the previous release in the home group, and a deployment of `new` ones of the next.
 
-    `progress` is what is stored, so a kill loses everything else that the deployment knows. Fails if the deployment
-    does what it must not do.
+    `mirror` is the time in which the new release gets copies. `progress` is what is stored, so a kill loses everything
+    else that the deployment knows. Fails if the deployment does what it must not do.
     """
 
     def __init__(
-        self, steps: tuple[Step, ...], old: int, new: int, surge: int, unavailable: int, *, good: bool
+        self,
+        steps: tuple[Step, ...],
+        old: int,
+        new: int,
+        surge: int,
+        unavailable: int,
+        *,
+        good: bool,
+        mirror: timedelta = timedelta(0),
     ) -> None:
         self.steps = steps
+        self.mirror = mirror
         self.good = good
         self.time = timedelta(0)
         patience = timedelta(seconds=30)
@@ -181,7 +190,7 @@ class ShiftWorld:
 
         While a hook runs, the replicas are kept and the release is watched, and nothing moves.
         """
-        found = decide(self.observe(), self.steps, self.desired)
+        found = decide(self.observe(), self.steps, self.desired, self.mirror)
         assert bool(found.actions) + bool(found.move) + bool(found.failure) + bool(found.alarm) <= 1
         if found.failure or found.alarm:
             if self.phase is ShiftPhase.UNDO:
@@ -254,6 +263,12 @@ class ShiftWorld:
     def _begin(self, move: Move) -> None:
         assert self.phase in FORWARD
         assert FORWARD.index(move.phase) >= FORWARD.index(self.phase)
+        if self.phase is ShiftPhase.INSTALL:
+            assert move.phase is (ShiftPhase.MIRROR if self.mirror else ShiftPhase.SHIFT)
+        if self.phase is ShiftPhase.MIRROR:
+            assert move.phase is ShiftPhase.SHIFT
+            assert self.baked >= self.mirror, "the copies end before their time"
+            assert not self.served, "a release that gets copies has had requests"
         if self.phase is ShiftPhase.SHIFT:
             step = self.steps[self.step]
             assert self.share == step.percent
@@ -278,7 +293,7 @@ class ShiftWorld:
             return
         container = self.containers[action.name]
         assert not container.pending
-        if self.phase in (ShiftPhase.INSTALL, ShiftPhase.SHIFT):
+        if self.phase in (ShiftPhase.INSTALL, ShiftPhase.MIRROR, ShiftPhase.SHIFT):
             assert "home" not in container.groups, f"{action.verb} {action.name}, a replica of the previous release"
         match action.verb:
             case ActionType.REGISTER:
@@ -297,7 +312,7 @@ class ShiftWorld:
                 del self.containers[action.name]
 
     def _register(self, container: Container) -> None:
-        is_new = self.phase in (ShiftPhase.INSTALL, ShiftPhase.SHIFT, ShiftPhase.RETIRE)
+        is_new = self.phase in (ShiftPhase.INSTALL, ShiftPhase.MIRROR, ShiftPhase.SHIFT, ShiftPhase.RETIRE)
         assert self.is_declared or not is_new
         container.groups.setdefault("alternate" if is_new else "home", self._registered())
 
@@ -365,8 +380,8 @@ class ShiftWorld:
     def pass_time(self, seconds: int) -> None:
         """Let time pass. The deployment counts it as served, as a process does that looks all the time."""
         self.time += timedelta(seconds=seconds)
-        is_baking = self.phase is ShiftPhase.SHIFT and not self.is_in_hook
-        if is_baking and self.share == self.steps[self.step].percent:
+        is_step = self.phase is ShiftPhase.SHIFT and self.share == self.steps[self.step].percent
+        if (is_step and not self.is_in_hook) or self.phase is ShiftPhase.MIRROR:
             self.baked += timedelta(seconds=seconds)
         self.in_phase_for += timedelta(seconds=seconds)
 

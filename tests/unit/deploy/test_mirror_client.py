@@ -44,7 +44,8 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.answer(int(kind) if kind.isdigit() else 200, b"x" * 70_000)
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def answer(self, status: int, body: bytes) -> None:
         self.send_response(status)

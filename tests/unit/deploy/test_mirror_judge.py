@@ -186,7 +186,7 @@ def test_too_few_requests_decide_nothing() -> None:
     assert (found.alarm, found.insufficient_data) == (None, "promote")
     assert texts(found) == [
         "INSUFFICIENT_DATA copies: http_5xx_ratio 0.0 % (0 of 0) against 0.0 % (0 of 0), 20 more requests are needed",
-        "OK of the copies, 100.0 % (3 of 3) have another class of status, p50 10.1 ms against 10.1 ms, "
+        "OK copies: class of status differs in 100.0 % (3 of 3), p50 10.1 ms against 10.1 ms, "
         "p99 10.1 ms against 10.1 ms",
     ]
 
@@ -198,12 +198,12 @@ def test_another_class_of_status_is_shown() -> None:
     for _ in range(20):
         found = world.look(*[CopyPair(CopyOutcome(404, 0.01), GOOD)] * 10)
     assert found.alarm is None
-    assert world.judge.summary().startswith("of the copies, 100.0 % (200 of 200) have another class of status, p50 ")
+    assert world.judge.summary().startswith("class of status differs in 100.0 % (200 of 200), p50 ")
 
 
 def test_without_copies() -> None:
     """The summary says so."""
-    assert World().judge.summary() == "no request has been copied"
+    assert World().judge.summary() == "no request was copied"
 
 
 def test_the_conditions_of_the_service() -> None:
@@ -242,7 +242,7 @@ def test_events() -> None:
     world.look()
     world.look(*[CopyPair(GOOD, GOOD)] * 40)
     shown = [event.message for event in world.events]
-    assert shown[1] == "web: OK, no request has been copied"
+    assert shown[1] == "web: OK, copies: no request was copied"
     assert shown[2].startswith("web: OK, copies: http_5xx_ratio 0.0 % (0 of 40) against 0.0 % (0 of 40), e-value ")
     assert {event.kind for event in world.events} == {"alarm.evaluated"}
 

@@ -33,6 +33,15 @@ END = ["drain and stop the 2 previous containers", "move the new targets to web,
             "",
         ),
         (
+            "{type: canary, bake_time: 0s, mirror: {percent: 2.5, duration: 90s}}",
+            [
+                "copy 2.5 % of the GET and HEAD requests to the new containers, for at least 90s",
+                "send 5 % of the requests to the new containers",
+                "send 100 % of the requests to the new containers",
+            ],
+            "",
+        ),
+        (
             "{type: linear, step_percent: 50, step_bake_time: 90s, bake_time: 1h}",
             [
                 "send 50 % of the requests to the new containers, for at least 90s",

@@ -24,8 +24,10 @@ ALL_AT_ONCE = (FakeStep(100, NONE),)
 STRATEGIES = {"canary": CANARY, "linear": LINEAR, "blue_green": BLUE_GREEN, "all_at_once": ALL_AT_ONCE}
 
 
-def world(steps: tuple[FakeStep, ...] = CANARY, old: int = 2, new: int = 2, *, good: bool = True) -> ShiftWorld:
-    return ShiftWorld(steps, old, new, surge=1, unavailable=0, good=good)
+def world(
+    steps: tuple[FakeStep, ...] = CANARY, old: int = 2, new: int = 2, *, good: bool = True, mirror: timedelta = NONE
+) -> ShiftWorld:
+    return ShiftWorld(steps, old, new, surge=1, unavailable=0, good=good, mirror=mirror)
 
 
 def run(made: ShiftWorld, until: MoveType | None = None, phase: ShiftPhase | None = None) -> list[ShiftDecision]:
@@ -79,6 +81,40 @@ def test_the_moves_of_a_canary() -> None:
         "drop",
         "finish",
     ]
+
+
+def test_copies_come_before_the_first_share() -> None:
+    """They begin when all new replicas are healthy, and last their time."""
+    made = world(BLUE_GREEN, mirror=MINUTE)
+    assert moves(run(made, phase=ShiftPhase.MIRROR)) == ["declare", "begin mirror 0"]
+    made.pass_time(59)
+    assert made.decide() == ShiftDecision()
+    made.pass_time(1)
+    assert moves([made.decide()]) == ["begin shift 0"]
+    run(made)
+    assert made.served == [100, 0]
+
+
+def test_an_alarm_on_copies() -> None:
+    """The new release goes, and has had no requests."""
+    made = world(mirror=MINUTE)
+    run(made, phase=ShiftPhase.MIRROR)
+    made.alarm = "copies: http_5xx_ratio 100 %"
+    assert made.decide().alarm == "copies: http_5xx_ratio 100 %"
+    run(made)
+    assert made.served == []
+    assert sorted(made.containers) == ["old0", "old1"]
+
+
+def test_the_first_share_waits_for_healthy_replicas() -> None:
+    """Copies whose time is over do not begin a step while a replica is unhealthy."""
+    made = world(mirror=MINUTE)
+    run(made, phase=ShiftPhase.MIRROR)
+    made.pass_time(100)
+    made.check("new1", passes=False)
+    assert made.decide().move is None
+    made.check("new1", passes=True)
+    assert moves([made.decide()]) == ["begin shift 0"]
 
 
 def test_nothing_moves_before_all_new_replicas_are_healthy() -> None:
@@ -224,10 +260,11 @@ def test_the_way_home_has_a_deadline() -> None:
     assert [c.template for c in made.containers.values()] == ["old", "old"]
 
 
+@pytest.mark.parametrize("mirror", [NONE, MINUTE])
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_kill_after_each_move(strategy: str) -> None:
+def test_a_kill_after_each_move(strategy: str, mirror: timedelta) -> None:
     """The next process continues in the stored step, whenever the previous one was killed."""
-    made = world(STRATEGIES[strategy])
+    made = world(STRATEGIES[strategy], mirror=mirror)
     for _ in range(300):
         found = made.decide()
         assert found.failure is None
@@ -255,6 +292,7 @@ class Shift(RuleBasedStateMachine):
         good=st.sampled_from([True, True, False]),
         has_hook=st.booleans(),
         is_ahead=st.booleans(),
+        mirror=st.sampled_from([NONE, MINUTE]),
     )
     def begin(
         self,
@@ -266,12 +304,16 @@ class Shift(RuleBasedStateMachine):
         good: bool,
         has_hook: bool,
         is_ahead: bool,
+        mirror: timedelta,
     ) -> None:
-        self.world = ShiftWorld(STRATEGIES[strategy], old, new, surge, unavailable if surge else 1, good=good)
+        steps = STRATEGIES[strategy]
+        self.world = ShiftWorld(steps, old, new, surge, unavailable if surge else 1, good=good, mirror=mirror)
         self.world.has_hook = has_hook
         # Few orders of events come this far by themselves.
         while has_hook and is_ahead and good and not self.world.is_in_hook:
             self.world.decide()
+            if self.world.phase is ShiftPhase.MIRROR:
+                self.world.pass_time(60)
             if not self.world.is_in_hook:
                 self.world.settle()
 
@@ -335,7 +377,7 @@ class Shift(RuleBasedStateMachine):
         self.world.kill()
         self.world.undo()
 
-    @precondition(lambda self: self.world.phase is ShiftPhase.SHIFT)
+    @precondition(lambda self: self.world.phase in (ShiftPhase.MIRROR, ShiftPhase.SHIFT))
     @rule()
     def the_judge_raises_an_alarm(self) -> None:
         self.world.alarm = "http_5xx_ratio 12 %"
