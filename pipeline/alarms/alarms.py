@@ -28,13 +28,14 @@ class Alarms:
     """Evaluates the conditions of `rollback_on`. For one thread at a time. No clock, no I/O.
 
     The same windows and measurements in the same order give the same verdicts. So a process that continues the
-    deployment of another one adds the windows that the other one has seen.
+    deployment of another one adds the windows that the other one has seen. With `are_pairs`, each window is one request
+    that both releases got. Then a request that is slow or fails in both is no noise.
     """
 
-    def __init__(self, settings: RollbackOn) -> None:
+    def __init__(self, settings: RollbackOn, *, are_pairs: bool = False) -> None:
         limit = EvidenceLimit(settings.threshold, settings.min_requests, settings.confidence)
         self._alarms = [_make(condition, limit) for condition in settings.conditions]
-        self._stratum = Stratum()
+        self._stratum = None if are_pairs else Stratum()
 
     def add(self, new: ReleaseWindow, previous: ReleaseWindow, measurements: Mapping[int, Measurement] = _NONE) -> None:
         """Take a window of both releases.
@@ -43,7 +44,7 @@ class Alarms:
         anything is taken, if a condition with such an index takes none.
         """
         probes = [(self._probe(index), measurement) for index, measurement in measurements.items()]
-        joined = self._stratum.add(new, previous)
+        joined = self._stratum.add(new, previous) if self._stratum else (new, previous)
         for alarm in self._alarms:
             if isinstance(alarm, ProbeAlarm):
                 continue

@@ -48,7 +48,8 @@ class MirrorJudge:
     """Copies requests of the target group `group` from the access log, and evaluates `conditions` on the responses.
 
     The responses of the previous release are those to its own copies. So they differ from those of the new release by
-    the release alone: same headers, same second, same client. For one thread at a time.
+    the release alone: same headers, same second, same client. The order of both is random, because the first one may
+    fill a cache for the second one. For one thread at a time.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class MirrorJudge:
         self._health = health
         self._clock = clock
         self._events = events
-        self._alarms = Alarms(conditions)
+        self._alarms = Alarms(conditions, are_pairs=True)
         self._comparison = _Comparison()
         self._began: float | None = None
         self._looked = 0.0
@@ -101,9 +102,8 @@ class MirrorJudge:
 
     def _take(self, pairs: Sequence[CopyPair], *, timed: bool) -> None:
         self._comparison.add(pairs)
-        new = _window((pair.new for pair in pairs), timed=timed)
-        previous = _window((pair.previous for pair in pairs), timed=timed)
-        self._alarms.add(new, previous)
+        for pair in pairs:
+            self._alarms.add(_window(pair.new, timed=timed), _window(pair.previous, timed=timed))
         decision = decide(self._alarms.verdicts(), "promote", bake_time_over=False)
         if self._alarm is None and decision.action == "rollback":
             # Kept, also if the evidence shrinks later.
@@ -150,15 +150,14 @@ class _Comparison:
         return f"{differ}, {', '.join(times)}"
 
 
-def _window(outcomes: Iterable[CopyOutcome], *, timed: bool) -> ReleaseWindow:
-    """Return the window of one release. The balancer would answer with 5XX where a target does not."""
-    seen = list(outcomes)
+def _window(outcome: CopyOutcome, *, timed: bool) -> ReleaseWindow:
+    """Return the window of one copy. The balancer would answer with 5XX where a target does not."""
     return ReleaseWindow(
-        requests=len(seen),
-        target_5xx=sum(each.status is not None and each.status >= 500 for each in seen),
-        elb_5xx=sum(each.status is None for each in seen),
-        connection_errors=sum(not each.is_connected for each in seen),
-        response_times=Histogram.from_times(_times(seen)) if timed else Histogram(),
+        requests=1,
+        target_5xx=int(outcome.status is not None and outcome.status >= 500),
+        elb_5xx=int(outcome.status is None),
+        connection_errors=int(not outcome.is_connected),
+        response_times=Histogram.from_times(_times([outcome])) if timed else Histogram(),
     )
 
 
