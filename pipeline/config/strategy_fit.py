@@ -60,6 +60,8 @@ def _mirror_mistake(balancer: Declaration, name: str) -> str | None:
     group = balancer.target_groups[name]
     if not isinstance(group, ApplicationTargetGroup):
         return f"copies HTTP requests, and target group {name} has connections; remove mirror"
+    if group.is_lambda:
+        return f"copies HTTP requests, and the targets of {name} are functions; remove mirror"
     if group.protocol_version != "HTTP1":
         return (
             f"copies requests of HTTP/1.1, and the targets of {name} get {group.protocol_version}; write "

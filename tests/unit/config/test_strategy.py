@@ -349,6 +349,10 @@ MIRROR = GOOD.replace("replicas: 3", "strategy: {type: canary, mirror: {}}")
             "mirror",
         ),
         (
+            MIRROR.replace("port: 8080", "port: 8080\n      target_type: lambda"),
+            "copies HTTP requests, and the targets of web are functions; remove mirror",
+        ),
+        (
             MIRROR.replace(
                 "default_action: {forward: web}",
                 "default_action: {forward: web}, rules: [{priority: 7, conditions: [{path_pattern: [/v1/*]}], "
@@ -358,7 +362,7 @@ MIRROR = GOOD.replace("replicas: 3", "strategy: {type: canary, mirror: {}}")
             "transforms or mirror",
         ),
     ],
-    ids=["network", "HTTP2", "transforms"],
+    ids=["network", "HTTP2", "functions", "transforms"],
 )
 def test_a_mirror_that_does_not_fit(loads: Loads, text: str, error: str) -> None:
     """Requests that the access log does not have as the targets got them cannot be copied."""
