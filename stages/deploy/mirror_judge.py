@@ -33,14 +33,10 @@ _SHOWN = (0.5, 0.99)
 
 def mirror_conditions(rollback_on: RollbackOn | None) -> RollbackOn:
     """Return the conditions on copies: those of `rollback_on` on ratios and times, and always one on 5XX."""
-    kept = (
-        [c for c in rollback_on.conditions if isinstance(c, RatioCondition | ResponseTimeCondition)]
-        if rollback_on
-        else []
-    )
-    if not any(isinstance(c, RatioCondition) and c.metric in _OF_TARGETS for c in kept):
-        kept.append(_DEFAULT)
     settings = rollback_on or RollbackOn(conditions=(_DEFAULT,))
+    kept = [c for c in settings.conditions if isinstance(c, RatioCondition | ResponseTimeCondition)]
+    if not any(c.metric in _OF_TARGETS for c in kept):
+        kept.append(_DEFAULT)
     return settings.model_copy(update={"conditions": tuple(kept)})
 
 
@@ -89,7 +85,7 @@ class MirrorJudge:
         self._looked = now
         found = (*self._alarms.verdicts(), Verdict("OK", self.summary()))
         verdicts = tuple(replace(each, text=f"copies: {each.text}") for each in found)
-        self._events.on_verdicts(verdicts, self._log.unreadable)
+        self._events.on_verdicts(verdicts)
         return Judgement(verdicts, self._alarm)
 
     def summary(self) -> str:

@@ -182,7 +182,6 @@ class ServiceRollout:
 
     def _shift_plan(self, spec: ServiceSpec, release: int, wanted: DesiredState, *, is_deployment: bool) -> ShiftPlan:
         strategy = spec.settings.strategy
-        mirror = strategy.mirror if strategy else None
         # A circuit breaker is for replicas that are replaced one for one. Nothing here counts its failures.
         wanted = replace(wanted, failure_threshold=None)
         # After a restart of the machine, the targets of a step that continues are unhealthy for a moment.
@@ -195,8 +194,7 @@ class ServiceRollout:
             spec=self._replica_spec(spec, release, wanted.template),
             restart=RestartPolicy(spec.settings.restart),
             has_test_traffic=strategy is not None and strategy.test_traffic is not None,
-            mirror=mirror.duration if mirror else timedelta(0),
-            mirrored=mirror.describe() if mirror else "",
+            mirror=strategy.mirror if strategy else None,
         )
 
     def remove(self, alternate: AlternateGroup | None = None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from pipeline.base.quantity import format_duration
+from pipeline.config.mirror import Mirror
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
@@ -13,15 +14,15 @@ from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
 class ShiftReport:
     """Emits one event for each step of one service, to release `release`, through the group `alternate`.
 
-    `mirrored` says which requests are copied to it before the first step.
+    `mirror` says which requests are copied to it before the first step.
     """
 
-    def __init__(self, events: Events, service: str, release: int, alternate: str, mirrored: str) -> None:
+    def __init__(self, events: Events, service: str, release: int, alternate: str, mirror: Mirror | None) -> None:
         self._events = events
         self._service = service
         self._release = release
         self._alternate = alternate
-        self._mirrored = mirrored
+        self._mirror = mirror
 
     def resumed(self, progress: ServiceProgress) -> None:
         """Report that a deployment goes on where a process that died has left it."""
@@ -47,8 +48,9 @@ class ShiftReport:
 
     def began(self, progress: ServiceProgress) -> None:
         """Report the start of a phase, which is stored."""
-        if progress.phase is ShiftPhase.MIRROR:
-            text = f"{self._name} gets copies of {self._mirrored} for at least {format_duration(progress.bake_time)}"
+        if self._mirror and progress.phase is ShiftPhase.MIRROR:
+            copied, time = self._mirror.describe(), format_duration(progress.bake_time)
+            text = f"{self._name} gets copies of {copied} for at least {time}"
             self._emit(EventKind.SHIFT_MIRRORING, text, progress)
         if progress.phase is ShiftPhase.RETIRE:
             text = f"{self._name} has passed its last step: the previous containers are drained and removed"

@@ -11,6 +11,7 @@ from functools import partial
 
 from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError
+from pipeline.config.mirror import Mirror
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.events import Events
 from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
@@ -37,7 +38,7 @@ _WITHOUT_TRAFFIC = (ShiftPhase.INSTALL, ShiftPhase.MIRROR)
 class ShiftPlan:
     """What a shifting rollout moves to: `desired` replicas of `spec`, by the steps of a strategy.
 
-    `mirror` is the time of the copies before the first step, 0 without them. `mirrored` says which requests are copied.
+    `mirror` says which requests are copied before the first step.
     """
 
     service: str
@@ -47,8 +48,12 @@ class ShiftPlan:
     spec: ReplicaSpec
     restart: RestartPolicy
     has_test_traffic: bool = False
-    mirror: timedelta = timedelta(0)
-    mirrored: str = ""
+    mirror: Mirror | None = None
+
+    @property
+    def mirror_time(self) -> timedelta:
+        """The time of the copies, 0 without them."""
+        return self.mirror.duration if self.mirror else timedelta(0)
 
 
 class ShiftRollout:
@@ -87,7 +92,7 @@ class ShiftRollout:
         self._make_mirroring = mirroring
         self._mirroring: Mirroring | None = None
         self._hooks = hooks or NoHooks()
-        self._report = ShiftReport(events, plan.service, plan.spec.release, alternate.name, plan.mirrored)
+        self._report = ShiftReport(events, plan.service, plan.spec.release, alternate.name, plan.mirror)
         self._hooks_done = ""
         name = f"{plan.service} of release {plan.spec.release}"
         self._faults = FaultWait(name, plan.desired.deploy_timeout, events, clock)
@@ -176,7 +181,7 @@ class ShiftRollout:
         observed = replace(observed, alarm=alarm, baked=self._watch.progress.baked)
         # Only now: a store that fails at each look of the watch is a fault that lasts.
         self._faults.is_over()
-        found = decide(observed, self._plan.steps, self._plan.desired, self._plan.mirror)
+        found = decide(observed, self._plan.steps, self._plan.desired, self._plan.mirror_time)
         if is_in_hook and (found.alarm or found.failure):
             self._return_early(observed)
         return found
@@ -305,7 +310,7 @@ class ShiftRollout:
     def _at(self, phase: ShiftPhase, step: int) -> ServiceProgress:
         steps = self._plan.steps
         baking = steps[step] if phase is ShiftPhase.SHIFT else None
-        mirror = self._plan.mirror if phase is ShiftPhase.MIRROR else timedelta(0)
+        mirror_time = self._plan.mirror_time if phase is ShiftPhase.MIRROR else timedelta(0)
         return ServiceProgress(
             service=self._plan.service,
             strategy=self._plan.strategy,
@@ -314,7 +319,7 @@ class ShiftRollout:
             step=step,
             steps=len(steps),
             share=baking.percent if baking else 0.0 if phase in _WITHOUT_TRAFFIC else _ALL,
-            bake_time=baking.bake_time if baking else mirror,
+            bake_time=baking.bake_time if baking else mirror_time,
             hooks_done=self._hooks_done,
         )
 
