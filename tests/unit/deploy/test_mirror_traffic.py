@@ -119,4 +119,4 @@ def test_stop(client: Client, traffics: Callable[..., MirrorTraffic]) -> None:
     traffic.stop()
     until(lambda: client.closed == 2, "the end of both threads")
     assert len(client.sent) == 2
-    assert not any(thread.name == "mirror" for thread in threading.enumerate())
+    until(lambda: not any(thread.name == "mirror" for thread in threading.enumerate()), "that no thread is left")
