@@ -38,7 +38,7 @@ _MAX_COPIES, _MAX_READING = 2.0, 1.0
 # In percent of the deployments.
 _MAX_FALSE, _MAX_MISSED = 1.0, 5.0
 # The numbers of deployments, in full and in short.
-_SHAPES = (*zip(EQUAL, ((1000, 20), (200, 5)), strict=True), *((shape, (200, 5)) for shape in WORSE))
+_SHAPES = (*zip(EQUAL, ((1000, 20), (600, 5)), strict=True), *((shape, (200, 5)) for shape in WORSE))
 
 
 def measure(extent: Extent) -> Results:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pipeline.alarms.alarms import Alarms
-from pipeline.alarms.histogram import Histogram
+from pipeline.alarms.histogram import Histogram, bucket_of
 from pipeline.alarms.rollback_on import RollbackOn
 from pipeline.alarms.window import ReleaseWindow
 
-RATE, SECONDS = 20, 300
+RATE, SECONDS = 20, 120
 # Times of requests differ much more from one another than the two copies of a request do.
 _MEDIAN, _SIGMA_OF_REQUESTS, _SIGMA_OF_COPIES = 0.03, 1.0, 0.2
 _WORSE = "worse_than_previous"
@@ -48,11 +49,17 @@ class Shape:
             yield self._copy(source, self.failing, cost * self.slower), self._copy(source, 0.001, cost)
 
     def _copy(self, source: random.Random, failing: float, cost: float) -> ReleaseWindow:
-        is_failed = source.random() < failing
-        if not self.metric.startswith("response"):
-            return ReleaseWindow(requests=1, target_5xx=int(is_failed))
-        seconds = cost * source.lognormvariate(0, _SIGMA_OF_COPIES)
-        return ReleaseWindow(requests=1, response_times=Histogram.from_times([seconds]))
+        if self.metric != "response_time":
+            return _FAILED if source.random() < failing else _GOOD
+        return _timed(bucket_of(cost * source.lognormvariate(0, _SIGMA_OF_COPIES)))
+
+
+_GOOD, _FAILED = ReleaseWindow(requests=1), ReleaseWindow(requests=1, target_5xx=1)
+
+
+@cache
+def _timed(bucket: int) -> ReleaseWindow:
+    return ReleaseWindow(requests=1, response_times=Histogram({bucket: 1}))
 
 
 EQUAL = (Shape("equal", "http_5xx_ratio"), Shape("equal", "response_time"))
