@@ -23,7 +23,8 @@ _MAX_RATIO = 2.5
 
 def measure(_: Extent) -> Results:
     """Measure both in turn: the response to the first request, and `docker start` until a health check passes."""
-    first, started = [], []
+    first: list[float] = []
+    started: list[float] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, idle_project(Path(folder), 1) as project:
         project.configure(
             ("  test: {command: [python3, -m, unittest], timeout: 30s}\n", ""),

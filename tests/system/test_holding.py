@@ -215,7 +215,7 @@ def test_a_killed_activator(alb: Alb, pool: ThreadPoolExecutor) -> None:
     assert (answer.status, answer.header("Retry-After")) == (503, "10")
     until(lambda: not _runs(pid), "it is gone")
     await_held(alb, 0)
-    alb.balancer.ensure_running()
+    alb.balancer.reconcile()
     again = pool.submit(alb.ask, "/")
     await_held(alb, 1)
     alb.serve("a")

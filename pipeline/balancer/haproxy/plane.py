@@ -127,6 +127,8 @@ class HAProxyPlane:
         if carried & self._functions.groups() and self._adapter.running() is None:
             carried -= self._functions.groups()
         servers = by_group(found.servers)
+        # Without the activator, a group without targets loses requests. The reconciliation that follows starts it.
+        carried -= self._holding.unattended(carried - servers.keys())
         targets = {group: group_facts(group, servers.get(group, {})) for group in carried}
         return Facts(running=True, at=SYSTEM.now(), targets=self._holding.with_passed(targets))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -56,6 +56,11 @@ class Holding:
             # It may have died, and is then started again by the next `prepare`.
             with suppress(BalancerFault):
                 command(self._directory, "sync")
+
+    def unattended(self, groups: Collection[str]) -> frozenset[str]:
+        """Return those of these groups for which the activator should hold requests and does not run."""
+        found = frozenset(self._table.groups().keys() & set(groups))
+        return found if found and self._activator.running() is None else frozenset()
 
     def held(self, group: str) -> int:
         """Return the number of requests of a group that wait for a target."""
