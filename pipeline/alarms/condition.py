@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from pipeline.base.errors import FieldError
-from pipeline.base.quantity import Duration, Percentage, Whole
+from pipeline.base.errors import FieldError, refuse
+from pipeline.base.quantity import Duration, Percentage, PercentageRange, Whole
 from pipeline.base.schema import Model
 from pipeline.base.variants import Variants
 
@@ -17,22 +17,16 @@ DEFAULT_SERVER = "http://127.0.0.1:9090"
 _METRIC = "Metric of the new release."
 _WORSE = "`true`: not worse than the previous release in the same windows of time."
 _DATAPOINTS = "Measurements in a row that must breach, as CloudWatch's DatapointsToAlarm."
-_Ratio = Annotated[Percentage, AfterValidator(lambda share: _within(share, 0.0001, 99))]
-_Slowness = Annotated[Percentage, AfterValidator(lambda share: _within(share, 1, 900))]
+_Ratio = Annotated[Percentage, PercentageRange(0.0001, 99)]
+_Slowness = Annotated[Percentage, PercentageRange(1, 900)]
 Above = Annotated[float, Field(strict=True, ge=-1e300, le=1e300)]
 Text = Annotated[str, Field(min_length=1)]
-
-
-def _within(share: float, least: float, most: float) -> float:
-    """Return a share that is between two percentages."""
-    if not least <= share * 100 <= most:
-        raise ValueError(f"must be between {least:g}% and {most:g}%")
-    return share
 
 
 class _Compared(Model):
     """A condition with one of several criteria."""
 
+    example: ClassVar[str] = "{metric: http_5xx_ratio, above: 1%}"
     criteria: ClassVar[tuple[str, ...]] = ()
 
     worse_than_previous: Literal[True] | None = Field(None, description=_WORSE)
@@ -96,6 +90,8 @@ class ResponseTimeCondition(_Compared):
 class CountCondition(Model):
     """A number that needs no statistics."""
 
+    example: ClassVar[str] = "{metric: restarts, above: 0}"
+
     metric: Literal["connection_errors", "unhealthy_targets", "restarts"] = Field(
         description=f"{_METRIC} unhealthy_targets is the number now, the others count from the start of its traffic."
     )
@@ -111,9 +107,11 @@ class _Probe(Model):
 
     @model_validator(mode="after")
     def _check_times(self) -> Self:
-        for name in ("interval", "timeout"):
-            if not timedelta(seconds=1) <= getattr(self, name) <= timedelta(hours=1):
-                raise FieldError(name, "must be between 1s and 1h")
+        refuse(
+            FieldError(name, "must be between 1s and 1h")
+            for name in ("interval", "timeout")
+            if not timedelta(seconds=1) <= getattr(self, name) <= timedelta(hours=1)
+        )
         return self
 
 
@@ -159,6 +157,12 @@ class _ConditionVariants(Variants):
         return super().model_for(data)
 
 
+def _has_kind(data: object) -> object:
+    if isinstance(data, dict) and not data.keys() & {"metric", *_PROBES}:
+        raise ValueError("needs a metric, a command or promql; write metric: http_5xx_ratio, for example")
+    return data
+
+
 AnyCondition = Annotated[
     Condition,
     _ConditionVariants(
@@ -170,4 +174,5 @@ AnyCondition = Annotated[
             "promql": "it is a key; write promql: and above: without metric",
         },
     ),
+    BeforeValidator(_has_kind),
 ]

@@ -5,21 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from pipeline.alarms.condition import AnyCondition, RatioCondition, ResponseTimeCondition
-from pipeline.base.errors import FieldError
-from pipeline.base.quantity import Duration, Percentage, Whole
+from pipeline.base.errors import FieldError, refuse
+from pipeline.base.quantity import Duration, Percentage, PercentageRange, Whole
 from pipeline.base.schema import Shorthand
 
-
-def _confidence(share: float) -> float:
-    if not 0.5 <= share <= 0.9999:
-        raise ValueError("must be between 50% and 99.99%")
-    return share
-
-
-_Confidence = Annotated[Percentage, AfterValidator(_confidence)]
+_Confidence = Annotated[Percentage, PercentageRange(50, 99.99)]
 
 
 class RollbackOn(Shorthand):
@@ -53,9 +46,11 @@ class RollbackOn(Shorthand):
 
     @model_validator(mode="after")
     def _check_distinct(self) -> Self:
-        for index, condition in enumerate(self.conditions):
-            if (first := self.conditions.index(condition)) < index:
-                raise FieldError(("conditions", index), f"is the same as condition {first + 1}; remove one of them")
+        refuse(
+            FieldError(("conditions", index), f"is the same as condition {first + 1}; remove one of them")
+            for index, condition in enumerate(self.conditions)
+            if (first := self.conditions.index(condition)) < index
+        )
         return self
 
     @property

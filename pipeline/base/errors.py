@@ -18,7 +18,7 @@ PenstockError
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
@@ -84,6 +84,30 @@ class FieldError(ValueError):
     def __init__(self, key: str | int | tuple[str | int, ...], message: str) -> None:
         super().__init__(message)
         self.path = key if isinstance(key, tuple) else (key,)
+
+
+class FieldErrors(ValueError):
+    """Raised by a model that found several mistakes. `errors` has them in the order of the checks."""
+
+    def __init__(self, errors: tuple[FieldError, ...]) -> None:
+        super().__init__("; ".join(map(str, errors)))
+        self.errors = errors
+
+
+def refuse(mistakes: Iterable[FieldError]) -> None:
+    """Raise all mistakes at once: one as `FieldError`, several as `FieldErrors`."""
+    found = tuple(mistakes)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        raise FieldErrors(found)
+
+
+def field_errors(error: Exception | None) -> tuple[FieldError, ...]:
+    """Return the mistakes that a model has raised. Those of another error are none."""
+    if isinstance(error, FieldErrors):
+        return error.errors
+    return (error,) if isinstance(error, FieldError) else ()
 
 
 class ConfigError(PenstockError):

@@ -8,7 +8,18 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_before_validator_function, no_info_wrap_validator_function
+
+from pipeline.base.written import written
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -25,7 +36,7 @@ def parse_duration(text: Any) -> timedelta:
         return text
     parts = _DURATION.findall(text) if isinstance(text, str) else []
     if not parts or "".join(n + u for n, u in parts) != text:
-        raise ValueError(f"{text!r} is not a valid duration; write 500ms, 30s, 2m or 1h")
+        raise ValueError(f"{written(text)} is not a valid duration; write 500ms, 30s, 2m or 1h")
     try:
         value = timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
     except OverflowError:
@@ -33,6 +44,14 @@ def parse_duration(text: Any) -> timedelta:
     if value % timedelta(milliseconds=1):
         raise ValueError(f"{text!r} is finer than a millisecond")
     return value
+
+
+def is_duration(text: Any) -> bool:
+    """Return whether `parse_duration` accepts a text."""
+    try:
+        return isinstance(text, str) and parse_duration(text) is not None
+    except ValueError:
+        return False
 
 
 def format_duration(value: timedelta) -> str:
@@ -56,7 +75,7 @@ def parse_size(text: Any) -> int:
     """
     match = _SIZE.fullmatch(str(text)) if not isinstance(text, bool) else None
     if match is None:
-        raise ValueError(f"{text!r} is not a valid size; write 256MiB or 1GiB")
+        raise ValueError(f"{written(text)} is not a valid size; write 256MiB or 1GiB")
     size = int(Decimal(match[1]) * _BYTES.get((match[2] or "").lower(), 1))
     if size > _MAX_SIZE:
         raise ValueError(f"{text!r} is too large")
@@ -78,7 +97,7 @@ def parse_amount(text: Any) -> int | str:
         return text
     if isinstance(text, str) and re.fullmatch(r"\d+(\.\d+)?%", text) and float(text[:-1]) <= 1000:
         return text
-    raise ValueError(f"{text!r} is not a valid amount; write a number such as 2 or a percentage such as 25%")
+    raise ValueError(f"{written(text)} is not a valid amount; write a number such as 2 or a percentage such as 25%")
 
 
 def resolve_amount(amount: int | str, whole: int, *, round_up: bool) -> int:
@@ -93,7 +112,62 @@ def parse_percentage(text: Any) -> float:
     """Parse a percentage, such as `0.5%`, into a share: 0.005. A number is refused, because 0.5 could mean 50%."""
     if isinstance(text, str) and _PERCENTAGE.fullmatch(text):
         return float(Decimal(text[:-1]) / 100)
-    raise ValueError(f"{text!r} is not a valid percentage; write 1% or 0.5%")
+    raise ValueError(f"{written(text)} is not a valid percentage; write 1% or 0.5%")
+
+
+class PercentSign:
+    """Annotates a number that is a percentage. It may be written with the sign: `10%` is 10."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(_without_sign, handler(source))
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [handler(schema), {"type": "string", "pattern": rf"^{_PERCENTAGE.pattern}$"}]}
+
+
+def _without_sign(value: Any) -> Any:
+    return float(value[:-1]) if isinstance(value, str) and _PERCENTAGE.fullmatch(value) else value
+
+
+class PercentageRange:
+    """Annotates a `Percentage`: it is between `least` and `most` percent.
+
+    The error for a number without the sign shows what it may mean: 0.99 is 99%, or 0.99%.
+    """
+
+    def __init__(self, least: float, most: float) -> None:
+        self._least, self._most = least, most
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_wrap_validator_function(self._validate, handler(source))
+
+    def _validate(self, data: Any, parse: ValidatorFunctionWrapHandler) -> float:
+        if meant := [format_percentage(share) for share in _shares_meant(data) if self._contains(share)]:
+            raise ValueError(f"{written(data)} is not a valid percentage; write {' or '.join(meant)}")
+        try:
+            share: float = parse(data)
+        except ValueError:
+            raise self._outside(data) from None
+        if not self._contains(share):
+            raise self._outside(data)
+        return share
+
+    def _outside(self, data: Any) -> ValueError:
+        shown = data if isinstance(data, str) and _PERCENTAGE.fullmatch(data) else written(data)
+        return ValueError(f"must be between {self._least:g}% and {self._most:g}%, got {shown}")
+
+    def _contains(self, share: float) -> bool:
+        return self._least <= share * 100 <= self._most
+
+
+def _shares_meant(data: Any) -> tuple[float, ...]:
+    """Return the shares that a number without the sign may mean."""
+    if not re.fullmatch(r"\d{1,3}(\.\d{1,6})?", str(data)):
+        return ()
+    number = Decimal(str(data))
+    return (float(number), float(number / 100)) if number < 1 else (float(number / 100),)
 
 
 def format_percentage(share: float) -> str:
@@ -108,6 +182,14 @@ def _whole(value: Any) -> Any:
     return value
 
 
+def _number(value: Any) -> Any:
+    """Reject booleans, since pydantic reads `true` as 1."""
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number, got {str(value).lower()}")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Duration = Annotated[
     timedelta,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar
 
@@ -38,7 +39,13 @@ Port = Annotated[Whole, Field(ge=1, le=65535)]
 
 
 class Model(BaseModel):
-    """Base of all declared models: frozen, and strict about unknown keys."""
+    """Base of all declared models: frozen, and strict about unknown keys.
+
+    `example` is a valid form for messages, and `names_elsewhere` the keys by their names in other tools.
+    """
+
+    example: ClassVar[str] = ""
+    names_elsewhere: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 

@@ -28,6 +28,10 @@ class Variants:
         self._default = default
         self._refused = refused or {}
 
+    def others_with(self, key: str) -> list[str]:
+        """Return the values of whose models `key` is a key."""
+        return [value for value, model in self._models.items() if key in model.model_fields]
+
     def model_for(self, data: object) -> type[Model]:
         """Return the model of this data, or the default one if the data chooses none."""
         value = data.get(self.key) if isinstance(data, dict) else None

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from pipeline.base.errors import FieldError
+from pipeline.base.written import written
 from pipeline.config.environment import Value
 from pipeline.engine.labels import LABEL_PREFIX
 
@@ -16,11 +17,11 @@ def _as_mapping(value: Any) -> Any:
     if isinstance(value, dict):
         return value
     if not isinstance(value, list | tuple):
-        raise ValueError(f"must be a list or a mapping of labels, got {value!r}")
+        raise ValueError(f"must be a list or a mapping of labels, got {written(value)}")
     found: dict[str, str] = {}
     for index, entry in enumerate(value):
         if not isinstance(entry, str):
-            raise FieldError(index, f"must be text such as NAME=value, got {entry!r}")
+            raise FieldError(index, f"must be text such as NAME=value, got {written(entry)}")
         name, _, text = entry.partition("=")
         try:
             found[_name(name)] = text

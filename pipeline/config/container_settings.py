@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from pipeline.balancer.model import Model
-from pipeline.base.errors import FieldError
+from pipeline.base.errors import FieldError, refuse
 from pipeline.base.quantity import Duration, Size
 from pipeline.config.container_labels import ContainerLabels
 from pipeline.config.container_log import LOG, ContainerLog
@@ -26,7 +27,7 @@ from pipeline.config.privileges import (
     DroppedCapabilities,
     NoNewPrivileges,
     PidsLimit,
-    check_capabilities,
+    capability_mistakes,
     privileges,
 )
 from pipeline.config.run_variables import unescape
@@ -127,28 +128,30 @@ class ContainerSettings(Model):
         )
 
     @model_validator(mode="after")
-    def _check_capabilities(self) -> Self:
-        check_capabilities(self.cap_add, self.cap_drop)
+    def _check_container(self) -> Self:
+        refuse(
+            (
+                *capability_mistakes(self.cap_add, self.cap_drop),
+                *self._mistakes_of_tmpfs(),
+                *self._mistakes_of_log(),
+            )
+        )
         return self
 
-    @model_validator(mode="after")
-    def _check_tmpfs(self) -> Self:
+    def _mistakes_of_tmpfs(self) -> Iterator[FieldError]:
         mounted = {mount_path(volume): volume for volume in self.volumes}
         for index, entry in enumerate(self.tmpfs):
             if volume := mounted.get(split_tmpfs(entry)[0]):
-                raise FieldError(("tmpfs", index), f"{entry!r} has the same path as the volume {volume!r}")
-        return self
+                yield FieldError(("tmpfs", index), f"{entry!r} has the same path as the volume {volume!r}")
 
-    @model_validator(mode="after")
-    def _check_log(self) -> Self:
-        """Refuse limits that would have no effect. A stored release has the default ones."""
+    def _mistakes_of_log(self) -> Iterator[FieldError]:
+        """Yield limits that would have no effect. A stored release has the default ones."""
         if self.logging is None or self.log == ContainerLog():
-            return self
+            return
         driver = self.logging.driver
         if driver is not None and driver not in LIMITED_DRIVERS:
-            raise FieldError("log", f"has no effect with the driver {driver} in logging; remove it")
+            yield FieldError("log", f"has no effect with the driver {driver} in logging; remove it")
         for option, key in ((_MAX_SIZE, "max_size"), (_MAX_FILES, "max_files")):
             if option in self.logging.options:
                 where = ("logging", "options", option)
-                raise FieldError(where, f"must not be combined with log; set log.{key} instead")
-        return self
+                yield FieldError(where, f"must not be combined with log; set log.{key} instead")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Self
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.balancer.model import Name
-from pipeline.base.errors import FieldError
+from pipeline.base.errors import FieldError, field_errors, refuse
 from pipeline.base.quantity import Whole
+from pipeline.base.suggestion import nearest
 from pipeline.base.time_zone import TimeZone
 from pipeline.config.container_values import ImageName
 from pipeline.config.hooks import OF_ROLLING, LifecycleEvent
@@ -59,9 +60,13 @@ class Service(ServiceSettings):
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
-        if wrong := sorted(self.model_fields_set & OF_RELEASE):
-            key = "with" if wrong[0] == "options" else wrong[0]
-            raise FieldError(key, "belongs in deploy, because it is the same for all services of a release")
+        refuse(
+            FieldError(
+                "with" if key == "options" else key,
+                "belongs in deploy, because it is the same for all services of a release",
+            )
+            for key in sorted(self.model_fields_set & OF_RELEASE)
+        )
         return self
 
 
@@ -155,64 +160,63 @@ class Deploy(ServiceSettings):
 
     @model_validator(mode="after")
     def _check_services(self) -> Self:
+        # Where the keys belong decides which services there are, and the rest is about these.
+        refuse(self._mistakes_of_place())
+        refuse(self._mistakes_of_order())
+        refuse(self._mistakes())
+        return self
+
+    def _mistakes_of_place(self) -> Iterator[FieldError]:
+        """Yield the keys of `deploy` that belong in a service."""
         if self.services and self.target_group:
-            raise FieldError("target_group", "belongs in one of services, because each needs a target group of its own")
+            yield FieldError("target_group", "belongs in one of services, because each needs a target group of its own")
+        if self.services and self.scaling:
+            yield FieldError("scaling", "belongs in one of services, because each has a load of its own")
         for key in OF_JOB:
             if key in self.model_fields_set:
-                raise FieldError(
-                    key, 'belongs in one of services, such as services: {nightly: {schedule: "0 3 * * *"}}'
-                )
-        for name, service in self.services.items():
-            for index, other in enumerate(service.after):
-                if other in self.services and self.services[other].is_job:
-                    raise FieldError(
-                        ("services", name, "after", index),
-                        f"{other} is a job, so no deployment waits for it; release_command runs once before a release",
-                    )
-                if other not in self.services:
-                    raise FieldError(
-                        ("services", name, "after", index),
-                        f"there is no service {other}; write one of {', '.join(self.services)}",
-                    )
+                text = 'belongs in one of services, such as services: {nightly: {schedule: "0 3 * * *"}}'
+                yield FieldError(key, text)
+
+    def _mistakes_of_order(self) -> Iterator[FieldError]:
+        """Yield the services of `after` that are none, that are jobs, or that wait for one another."""
+        wrong = [
+            FieldError(("services", name, "after", index), text)
+            for name, service in self.services.items()
+            for index, other in enumerate(service.after)
+            if (text := self._mistake_of_after(other))
+        ]
+        yield from wrong
         try:
             self._order()
         except CycleError as error:
             cycle = error.args[1]
-            raise FieldError(("services", cycle[0], "after"), f"has a cycle: {' after '.join(cycle)}") from None
-        for mistake in self._mistakes():
-            raise mistake
-        return self
+            yield FieldError(("services", cycle[0], "after"), f"has a cycle: {' after '.join(cycle)}")
+
+    def _mistake_of_after(self, other: str) -> str:
+        if other not in self.services:
+            near = nearest(other, self.services)
+            instead = f"did you mean {near}?" if near else f"write one of {', '.join(self.services)}"
+            return f"there is no service {other}; {instead}"
+        if self.services[other].is_job:
+            return f"{other} is a job, so no deployment waits for it; release_command runs once before a release"
+        return ""
 
     def _mistakes(self) -> Iterator[FieldError]:
-        """Yield what does not fit together once the defaults are known."""
-        used: dict[str, str] = {}
-        if self.services and self.scaling:
-            yield FieldError("scaling", "belongs in one of services, because each has a load of its own")
+        """Yield what is wrong with the services."""
         if not self.services:
-            yield from _standstill(self.settings, self.all_replicas()[DEFAULT_SERVICE], ())
-            yield from self._scaling_mistakes(DEFAULT_SERVICE, self.settings, ())
-            yield from _post_to_nowhere(self.settings, ())
-            yield from rollback_mistakes(self.settings, ())
-            yield from _hooks_without_event(self.settings, ())
-            yield from _breaker_beside(self.settings, ())
+            yield from self._mistakes_of(DEFAULT_SERVICE, self.settings)
+        used: dict[str, str] = {}
         for name, service in self.services.items():
             place = ("services", name)
             yield from job_mistakes(service.is_job, frozenset(service.model_fields_set), place)
             try:
                 settings = self._completed(service)
             except ValidationError as error:
-                cause = error.errors()[0].get("ctx", {}).get("error")
-                keys = cause.path if isinstance(cause, FieldError) else ()
-                yield FieldError((*place, *keys), str(cause or error))
-                return
+                yield from _mistakes_of_defaults(error, place)
+                continue
             if service.is_job:
                 continue
-            yield from _standstill(settings, self.all_replicas()[name], place)
-            yield from self._scaling_mistakes(name, settings, place)
-            yield from _post_to_nowhere(settings, place)
-            yield from rollback_mistakes(settings, place)
-            yield from _hooks_without_event(settings, place)
-            yield from _breaker_beside(settings, place)
+            yield from map(self._placed(name), self._mistakes_of(name, settings))
             group = settings.target_group
             if group and group in used:
                 yield FieldError(
@@ -222,56 +226,76 @@ class Deploy(ServiceSettings):
             if group:
                 used[group] = name
 
-    def _scaling_mistakes(
-        self, name: str, settings: ServiceSettings, place: tuple[str | int, ...]
-    ) -> Iterator[FieldError]:
+    def _placed(self, name: str) -> Callable[[FieldError], FieldError]:
+        """Return what puts a mistake at the key of the service, or at that of `deploy` if only this one is written."""
+        own = self.services[name].model_fields_set
+
+        def place(mistake: FieldError) -> FieldError:
+            if mistake.path[0] not in own and mistake.path[0] in self.model_fields_set:
+                return FieldError(mistake.path, f"{mistake}; it is that of service {name}, too")
+            return FieldError(("services", name, *mistake.path), str(mistake))
+
+        return place
+
+    def _mistakes_of(self, name: str, settings: ServiceSettings) -> Iterator[FieldError]:
+        """Yield what does not fit together in the settings of one service."""
+        yield from _standstill(settings, self.all_replicas()[name])
         if policy := self.all_scaling().get(name):
-            yield from scaling_mistakes(policy, settings, self._set_replicas(name), place)
+            yield from scaling_mistakes(policy, settings, self._set_replicas(name), ())
+        yield from _post_to_nowhere(settings)
+        yield from rollback_mistakes(settings, ())
+        yield from _hooks_without_event(settings)
+        yield from _breaker_beside(settings)
 
 
-def _standstill(settings: ServiceSettings, replicas: int, place: tuple[str | int, ...]) -> Iterator[FieldError]:
+def _mistakes_of_defaults(error: ValidationError, place: tuple[str | int, ...]) -> Iterator[FieldError]:
+    """Yield what does not fit the defaults in `deploy` of a service."""
+    cause = error.errors()[0].get("ctx", {}).get("error")
+    for mistake in field_errors(cause) or (FieldError((), str(cause or error)),):
+        yield FieldError((*place, *mistake.path), str(mistake))
+
+
+def _standstill(settings: ServiceSettings, replicas: int) -> Iterator[FieldError]:
     """Yield the mistake of limits that let a rollout replace nothing."""
     rolling = settings.rolling
     if not any(rolling.limits(replicas)):
         yield FieldError(
-            (*place, "rolling"),
+            "rolling",
             f"must allow progress: max_surge {rolling.max_surge} and max_unavailable {rolling.max_unavailable} of "
             f"{replicas} are both 0; set max_surge to 1",
         )
 
 
-def _post_to_nowhere(settings: ServiceSettings, place: tuple[str | int, ...]) -> Iterator[FieldError]:
+def _post_to_nowhere(settings: ServiceSettings) -> Iterator[FieldError]:
     """Yield the mistake of a notice by HTTP to containers without a port."""
     if settings.on_drain and settings.on_drain.http and not settings.target_group:
         yield FieldError(
-            (*place, "on_drain"),
+            "on_drain",
             "http requires a target_group, because it is sent to the target's port; use command or signal, or write "
             "on_drain: null",
         )
 
 
-def _breaker_beside(settings: ServiceSettings, place: tuple[str | int, ...]) -> Iterator[FieldError]:
+def _breaker_beside(settings: ServiceSettings) -> Iterator[FieldError]:
     """Yield the mistake of a circuit breaker where no container replaces another one."""
     strategy, breaker = settings.strategy, settings.circuit_breaker
     if breaker and breaker.enable and strategy and strategy.is_shifting:
         yield FieldError(
-            (*place, "circuit_breaker"),
+            "circuit_breaker",
             f"is for rolling, as in ECS; with {strategy.type}, the first container that fails ends the deployment, "
             "before it gets requests; write circuit_breaker: false",
         )
 
 
-def _hooks_without_event(settings: ServiceSettings, place: tuple[str | int, ...]) -> Iterator[FieldError]:
+def _hooks_without_event(settings: ServiceSettings) -> Iterator[FieldError]:
     """Yield the hooks of events that a deployment by this strategy does not have."""
     strategy = settings.strategy
     for event in dict.fromkeys(event for event, _ in settings.hooks.all()):
         if event not in OF_ROLLING and not (strategy and strategy.is_shifting):
             yield FieldError(
-                (*place, "hooks", event),
+                ("hooks", event),
                 "requires a strategy that runs the new release beside the previous one, such as blue_green; rolling "
                 f"has {' and '.join(OF_ROLLING)}",
             )
         elif event is LifecycleEvent.AFTER_ALLOW_TEST_TRAFFIC and not (strategy and strategy.test_traffic):
-            yield FieldError(
-                (*place, "hooks", event), "requires strategy.test_traffic, because there is none without it"
-            )
+            yield FieldError(("hooks", event), "requires strategy.test_traffic, because there is none without it")

@@ -93,6 +93,8 @@ def add_env_files(
     """
     problems: list[Problem] = []
     for path, parent, key in environments(data):
+        if path[-3:-2] == ("hooks",) and "command" not in parent:
+            continue  # The model of the hook refuses it.
         try:
             listed = _FORMS.validate_python(parent.get("env_file") or ())
         except ValidationError:

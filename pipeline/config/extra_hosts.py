@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, WithJsonSchema
 
 from pipeline.base.errors import FieldError
+from pipeline.base.written import written
 
 HOST_GATEWAY = "host-gateway"
 """Stands for the address of Docker's machine."""
@@ -22,7 +23,7 @@ def _hosts(value: Any) -> Any:
     if isinstance(value, dict):
         return tuple(found for host, given in value.items() for found in _of_mapping(host, given))
     if not isinstance(value, list | tuple):
-        raise ValueError(f"must be a list or a mapping of hosts, got {value!r}; {_EXAMPLE}")
+        raise ValueError(f"must be a list or a mapping of hosts, got {written(value)}; {_EXAMPLE}")
     return tuple(_of_list(index, entry) for index, entry in enumerate(value))
 
 
@@ -33,16 +34,16 @@ def _of_mapping(host: str, given: Any) -> Iterator[str]:
 
 def _of_list(index: int, entry: Any) -> str:
     if not isinstance(entry, str):
-        raise FieldError(index, f"{entry!r} is not a valid host; {_EXAMPLE}")
+        raise FieldError(index, f"{written(entry)} is not a valid host; {_EXAMPLE}")
     # An address may contain colons, and a name neither of both.
     separator = "=" if "=" in entry else ":"
     host, _, address = entry.partition(separator)
     return _entry(index, host, address, entry)
 
 
-def _entry(place: str | int, host: str, address: Any, written: str) -> str:
+def _entry(place: str | int, host: str, address: Any, entry: str) -> str:
     if not _HOST.fullmatch(host) or not isinstance(address, str):
-        raise FieldError(place, f"{written!r} is not a valid host; {_EXAMPLE}")
+        raise FieldError(place, f"{entry!r} is not a valid host; {_EXAMPLE}")
     is_bracketed = address.startswith("[") and address.endswith("]")
     bare = address[1:-1] if is_bracketed else address
     if bare == HOST_GATEWAY and not is_bracketed:
@@ -52,7 +53,7 @@ def _entry(place: str | int, host: str, address: Any, written: str) -> str:
     except ValueError:
         found = None
     if found is None or (is_bracketed and found.version == 4):
-        raise FieldError(place, f"{written!r} must have an IP address or {HOST_GATEWAY}, got {address!r}; {_EXAMPLE}")
+        raise FieldError(place, f"{entry!r} must have an IP address or {HOST_GATEWAY}, got {address!r}; {_EXAMPLE}")
     return f"{host}:{found}"
 
 

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pipeline.balancer.model import Model
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Whole
+from pipeline.base.written import written
 from pipeline.config.container_values import PlainText
 from pipeline.config.environment import Value
 from pipeline.engine.container_options import DeviceRequest
@@ -24,7 +25,7 @@ def _requests(value: Any) -> Any:
             raise ValueError(f"must be at least 1, or all, got {value}")
         return ({"count": value},)
     if not isinstance(value, list | tuple):
-        raise ValueError(f"must be all, a number or a list of requests, got {value!r}")
+        raise ValueError(f"must be all, a number or a list of requests, got {written(value)}")
     return value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Self
@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from pipeline.balancer.model import Model
-from pipeline.base.errors import FieldError
-from pipeline.base.quantity import Duration, Whole
+from pipeline.base.errors import FieldError, refuse
+from pipeline.base.quantity import Duration, Whole, is_duration
 from pipeline.base.schema import Shorthand, between
+from pipeline.base.written import written
 from pipeline.config.env_file import ENV_FILE, EnvFiles
 from pipeline.config.environment import Environment
 from pipeline.config.secrets import REFERENCE
@@ -29,6 +30,7 @@ _WAYS = ("command", "host_command", "http", "pause")
 _PARTS = {
     "entrypoint": ("command",),
     "environment": ("command",),
+    "env_file": ("command",),
     "stop_grace": ("command", "host_command"),
     "on_timeout": ("pause",),
 }
@@ -74,8 +76,10 @@ def _shown(url: str) -> str:
 
 
 def _true(value: object) -> object:
+    if is_duration(value):
+        raise ValueError(f"must be true, with its time beside it, got {value!r}; write pause: true, timeout: {value}")
     if value is not True:
-        raise ValueError(f"must be true, or left out with its hook, got {value!r}")
+        raise ValueError(f"must be true, or left out with its hook, got {written(value)}")
     return value
 
 
@@ -89,6 +93,7 @@ HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
 class HttpCall(Shorthand):
     """A request from this machine. A POST, PUT or PATCH carries the variables of the hook as JSON."""
 
+    example: ClassVar[str] = '{url: "https://example.com/deployed", method: POST}'
     shorthand: ClassVar[str] = "url"
 
     url: Annotated[str, AfterValidator(_url)] = Field(description="URL. May contain ${secret:NAME}.")
@@ -129,6 +134,14 @@ class HttpCall(Shorthand):
                 raise ValueError(f"must be status codes of 100 to 599, got {value!r}")
         return value
 
+    @model_validator(mode="after")
+    def _check_interval(self) -> Self:
+        # A stored call has every key.
+        is_stored = self.model_fields_set.issuperset(type(self).model_fields)
+        if "interval" in self.model_fields_set and not self.retries and not is_stored:
+            raise FieldError("interval", "requires retries, because it is the time between two calls")
+        return self
+
     def expects(self, status: int) -> bool:
         """Return whether the call succeeds with a status code."""
         return any(low <= status <= high for low, high in _ranges(self.expected_status))
@@ -136,6 +149,8 @@ class HttpCall(Shorthand):
 
 class Hook(Model):
     """Exactly one of command, host_command, http and pause. A failure rolls the release back."""
+
+    example: ClassVar[str] = "{command: [./check.sh]}"
 
     command: Command | None = Field(
         None,
@@ -174,21 +189,27 @@ class Hook(Model):
     )
 
     @model_validator(mode="after")
-    def _check_single(self) -> Self:
+    def _check(self) -> Self:
+        refuse(self._mistakes())
+        return self
+
+    def _mistakes(self) -> Iterator[FieldError]:
         given = [way for way in _WAYS if getattr(self, way) is not None]
         if len(given) != 1:
             *others, last = _WAYS
-            raise FieldError(
+            yield FieldError(
                 given[1] if given else (),
                 f"exactly one of {', '.join(others)} and {last} is required, got {len(given)}",
             )
+            return
+        # A stored hook has every key, and one of pipeline.yaml only those that are written.
+        is_stored = self.model_fields_set.issuperset(_WAYS)
         for key, ways in _PARTS.items():
-            # A stored hook has every key.
-            if getattr(self, key) != type(self).model_fields[key].default and given[0] not in ways:
-                raise FieldError(key, f"does not fit {given[0]}; it is a key of {' and '.join(ways)}")
+            is_set = getattr(self, key) != type(self).model_fields[key].default
+            if given[0] not in ways and (is_set or (key in self.model_fields_set and not is_stored)):
+                yield FieldError(key, f"does not fit {given[0]}; it is a key of {' and '.join(ways)}")
         if self.host_command and not self.host_command[0].strip():
-            raise FieldError(("host_command", 0), "must name a program")
-        return self
+            yield FieldError(("host_command", 0), "must name a program")
 
     @property
     def limit(self) -> timedelta:
@@ -209,6 +230,19 @@ class Hook(Model):
 
 class Hooks(Model):
     """What runs at each event of a deployment, in this order. A rollback runs none."""
+
+    # The stages of ECS, and the events of CodeDeploy's deployments to servers.
+    names_elsewhere: ClassVar[Mapping[str, str]] = {
+        "PRE_SCALE_UP": "BeforeInstall",
+        "POST_SCALE_UP": "AfterInstall",
+        "TEST_TRAFFIC_SHIFT": "AfterAllowTestTraffic",
+        "POST_TEST_TRAFFIC_SHIFT": "AfterAllowTestTraffic",
+        "PRE_PRODUCTION_TRAFFIC_SHIFT": "BeforeAllowTraffic",
+        "PRODUCTION_TRAFFIC_SHIFT": "AfterAllowTraffic",
+        "POST_PRODUCTION_TRAFFIC_SHIFT": "AfterAllowTraffic",
+        "ApplicationStart": "AfterInstall",
+        "ValidateService": "AfterInstall",
+    }
 
     before_install: tuple[Hook, ...] = Field(
         (), alias="BeforeInstall", description="Before the first new container of the service starts."

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from pipeline.balancer.model import Model
 from pipeline.base.errors import FieldError
+from pipeline.base.written import written
 
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _ALIAS = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,253}[A-Za-z0-9_])?")
@@ -31,11 +32,11 @@ def _as_mapping(value: Any) -> Any:
     if isinstance(value, dict):
         return value
     if not isinstance(value, list | tuple):
-        raise ValueError(f"must be a list or a mapping of networks, got {value!r}")
+        raise ValueError(f"must be a list or a mapping of networks, got {written(value)}")
     found: dict[str, dict[str, Any]] = {}
     for index, name in enumerate(value):
         if not isinstance(name, str):
-            raise FieldError(index, f"must be the name of a network, got {name!r}")
+            raise FieldError(index, f"must be the name of a network, got {written(name)}")
         try:
             found[_network(name)] = {}
         except ValueError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
@@ -23,6 +23,8 @@ def _timeout(value: timedelta) -> timedelta:
 
 class Mirror(Model):
     """Copies of GET and HEAD requests to both releases, whose responses are compared and discarded."""
+
+    example: ClassVar[str] = "{percent: 10, duration: 5m}"
 
     percent: TenthsOfPercent = Field(
         10.0,

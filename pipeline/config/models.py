@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipeline.balancer.model import Declaration, Model, Name, Undeclared
-from pipeline.base.errors import FieldError
+from pipeline.base.errors import FieldError, refuse
 from pipeline.base.quantity import Duration, Size
 from pipeline.base.remote_url import RemoteUrl, is_url
 from pipeline.config.accessory import Accessory
@@ -22,8 +23,8 @@ from pipeline.config.published_port import collide
 from pipeline.config.reporters import Reporters
 from pipeline.config.retention import Retention
 from pipeline.config.rollback_conditions import network_mistakes
-from pipeline.config.scale_to_zero import zero_mistake
-from pipeline.config.scaling import check_metrics
+from pipeline.config.scale_to_zero import zero_mistakes
+from pipeline.config.scaling import metric_mistakes
 from pipeline.config.service import OPTIONS
 from pipeline.config.steps import HostName, Tests
 from pipeline.config.strategy_fit import strategy_mistakes
@@ -191,70 +192,62 @@ class Pipeline(Model):
     )
 
     @model_validator(mode="after")
-    def _check_image(self) -> Self:
+    def _check(self) -> Self:
+        refuse(self._mistakes())
+        return self
+
+    def _mistakes(self) -> Iterator[FieldError]:
+        """Yield what does not fit together in the sections."""
+        yield from self._mistakes_of_image()
+        yield from self._mistakes_of_functions()
+        for mistake in strategy_mistakes(self.deploy, self.balancer):
+            yield FieldError(("deploy", *mistake.path), str(mistake))
+        scaling = self.deploy.all_scaling()
+        for name, service in self.deploy.all_services().items():
+            group = self.balancer.target_groups.get(service.target_group or "")
+            place = ("deploy", "services", name) if self.deploy.services else ("deploy",)
+            if service.target_group and name in scaling:
+                yield from metric_mistakes(scaling[name], service.target_group, self.balancer, place)
+            if name in scaling:
+                yield from zero_mistakes(scaling[name], service, self.balancer, place)
+            yield from network_mistakes(service, group, place)
+        yield from self._mistakes_of_accessories()
+
+    def _mistakes_of_image(self) -> Iterator[FieldError]:
         if self.deploy.image is None or "build" not in self.model_fields_set:
-            return self
+            return
         if self.build.test is not None:
-            raise FieldError(
+            yield FieldError(
                 ("build", "test"),
                 "cannot run with deploy.image, because nothing is built; test the image where it is built",
             )
-        raise FieldError("build", "must be left out with deploy.image, because nothing is built")
+        else:
+            yield FieldError("build", "must be left out with deploy.image, because nothing is built")
 
-    @model_validator(mode="after")
-    def _check_function(self) -> Self:
+    def _mistakes_of_functions(self) -> Iterator[FieldError]:
         for name, service in self.deploy.all_services().items():
             group = self.balancer.target_groups.get(service.target_group or "")
             is_other = group is not None and group.target_type != "lambda"
             if service.function and (is_other or not service.target_group):
                 where = ("deploy", "services", name) if self.deploy.services else "deploy"
                 of_group = f" in target group {service.target_group}" if service.target_group else ""
-                raise FieldError(where, f"function requires target_type: lambda{of_group}")
-        return self
+                yield FieldError(where, f"function requires target_type: lambda{of_group}")
 
-    @model_validator(mode="after")
-    def _check_strategies(self) -> Self:
-        for mistake in strategy_mistakes(self.deploy, self.balancer):
-            raise FieldError(("deploy", *mistake.path), str(mistake))
-        return self
-
-    @model_validator(mode="after")
-    def _check_scaling(self) -> Self:
-        services = self.deploy.all_services()
-        for name, policy in self.deploy.all_scaling().items():
-            place = ("deploy", "services", name) if self.deploy.services else ("deploy",)
-            if group := services[name].target_group:
-                check_metrics(policy, group, self.balancer, place)
-            if mistake := zero_mistake(policy, services[name], self.balancer, place):
-                raise mistake
-        return self
-
-    @model_validator(mode="after")
-    def _check_rollback_on(self) -> Self:
-        for name, service in self.deploy.all_services().items():
-            group = self.balancer.target_groups.get(service.target_group or "")
-            place = ("deploy", "services", name) if self.deploy.services else ("deploy",)
-            for mistake in network_mistakes(service, group, place):
-                raise mistake
-        return self
-
-    @model_validator(mode="after")
-    def _check_accessories(self) -> Self:
+    def _mistakes_of_accessories(self) -> Iterator[FieldError]:
         tests = self.build.test.services if self.build.test else {}
         ports: dict[str, str] = {}
         for name, accessory in self.accessories.items():
             if name in self.deploy.all_services():
-                raise FieldError(("accessories", name), f"has the name of a service; name it {name}-1, for example")
-            if name in tests:
-                raise FieldError(
+                yield FieldError(("accessories", name), f"has the name of a service; name it {name}-1, for example")
+            elif name in tests:
+                yield FieldError(
                     ("accessories", name),
                     f"has the name of a service of the tests (build.test.services.{name}); rename one of the two",
                 )
             for index, port in enumerate(accessory.ports):
                 if other := next((used for used in ports if collide(used, port)), None):
-                    raise FieldError(
+                    yield FieldError(
                         ("accessories", name, "ports", index),
                         f"{port!r} has the same port of this machine as {other!r} of {ports[other]}",
                     )
             ports |= dict.fromkeys(accessory.ports, name)
-        return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -70,10 +70,10 @@ def _pids_limit(value: int) -> int:
     return value
 
 
-def check_capabilities(added: Collection[str], dropped: Collection[str]) -> None:
-    """Raise `FieldError` if a capability is added and dropped."""
+def capability_mistakes(added: Collection[str], dropped: Collection[str]) -> Iterator[FieldError]:
+    """Yield the mistake of a capability that is added and dropped."""
     if both := sorted(set(added) & set(dropped)):
-        raise FieldError("cap_drop", f"must not contain {both[0]}, which is in cap_add; remove it from one of them")
+        yield FieldError("cap_drop", f"must not contain {both[0]}, which is in cap_add; remove it from one of them")
 
 
 def privileges(

@@ -73,6 +73,7 @@ from pipeline.config.job import OF_JOB
 from pipeline.config.joined_networks import Membership
 from pipeline.config.logging_driver import Logging
 from pipeline.config.mirror import Mirror
+from pipeline.config.model_path import is_hidden
 from pipeline.config.models import Build, Parameter, Pipeline, SecretSource, Source
 from pipeline.config.on_drain import OnDrain
 from pipeline.config.reporters import reporter_types
@@ -89,7 +90,6 @@ from pipeline.config.strategy import (
 )
 from pipeline.config.triggers import ScheduledRun, Triggers, WebhookTrigger
 from pipeline.config.ulimits import UlimitRange
-from pipeline.config.validation import is_hidden
 from pipeline.event_kinds import EventKind
 from pipeline.scaling.policy import ScalingPolicy, ScalingTarget, ScheduledAction
 

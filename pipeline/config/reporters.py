@@ -14,6 +14,7 @@ from pydantic_core.core_schema import ErrorType, ValidatorFunctionWrapHandler
 from pipeline.balancer.model import Model, Name
 from pipeline.base.errors import FieldError
 from pipeline.base.suggestion import did_you_mean, nearest
+from pipeline.base.written import written
 
 GROUP = "pipeline.reporters"
 _TYPE = "type"
@@ -45,7 +46,7 @@ def _validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Model:
     if kind is None:
         raise FieldError(_TYPE, f"is missing (one of {', '.join(known)})")
     if kind not in known:
-        raise FieldError(_TYPE, f"unknown reporter {kind!r} ({did_you_mean(str(kind), known)})")
+        raise FieldError(_TYPE, f"unknown reporter {written(kind)} ({did_you_mean(str(kind), known)})")
     model = _load(kind)
     try:
         return model.model_validate(value)

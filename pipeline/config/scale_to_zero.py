@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pipeline.balancer.model import Declaration, NetworkTargetGroup, SharedGroup
 from pipeline.base.errors import FieldError
 from pipeline.config.deploy import Deploy
@@ -9,16 +11,17 @@ from pipeline.config.service import ServiceSettings
 from pipeline.scaling.policy import ScalingPolicy
 
 
-def zero_mistake(
+def zero_mistakes(
     policy: ScalingPolicy, settings: ServiceSettings, balancer: Declaration, place: tuple[str | int, ...]
-) -> FieldError | None:
-    """Return why a service cannot be scaled to zero, None if it can or is not. `balancer`: its target groups."""
+) -> Iterator[FieldError]:
+    """Yield each 0 of a service that cannot be scaled to zero. `balancer` has its target groups."""
     reason = _reason_against_zero(settings, balancer) if policy.lowest == 0 else ""
     if not reason:
-        return None
-    scheduled = (index for index, action in enumerate(policy.schedule) if action.min == 0)
-    key = ("min",) if policy.min == 0 else ("schedule", next(scheduled), "min")
-    return FieldError((*place, "scaling", *key), f"must be at least 1, got 0: {reason}")
+        return
+    keys: list[tuple[str | int, ...]] = [("min",)] if policy.min == 0 else []
+    keys += [("schedule", index, "min") for index, action in enumerate(policy.schedule) if action.min == 0]
+    for key in keys:
+        yield FieldError((*place, "scaling", *key), f"must be at least 1, got 0: {reason}")
 
 
 def _reason_against_zero(settings: ServiceSettings, balancer: Declaration) -> str:

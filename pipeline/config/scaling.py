@@ -32,12 +32,14 @@ def scaling_mistakes(
     yield from _standstills(policy, settings, place)
 
 
-def check_metrics(policy: ScalingPolicy, group: str, balancer: Declaration, place: tuple[str | int, ...]) -> None:
-    """Raise `FieldError` for a target whose metric the target group does not have."""
+def metric_mistakes(
+    policy: ScalingPolicy, group: str, balancer: Declaration, place: tuple[str | int, ...]
+) -> Iterator[FieldError]:
+    """Yield the targets whose metric the target group does not have."""
     if not isinstance(balancer.target_groups.get(group), NetworkTargetGroup):
         return
     for name in _targets(policy, _OF_REQUESTS):
-        raise FieldError(
+        yield FieldError(
             (*place, "scaling", "target", name),
             f"requires an application load balancer; target group {group} is of a network load balancer, which has no "
             "requests; use connections or cpu",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Literal, Self
 
@@ -10,7 +11,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from pipeline.alarms.rollback_on import RollbackOn
 from pipeline.balancer.model import Model, Name
 from pipeline.base.cron import Cron
-from pipeline.base.errors import FieldError
+from pipeline.base.errors import FieldError, refuse
 from pipeline.base.quantity import Amount, Duration, Whole, resolve_amount
 from pipeline.config.circuit_breaker import CircuitBreaker
 from pipeline.config.container_settings import OPTIONAL_SETTINGS, ContainerSettings
@@ -109,11 +110,14 @@ class ServiceHealthCheck(Model):
 
     @model_validator(mode="after")
     def _check_single(self) -> Self:
-        if self.command and self.uptime is not None:
-            raise FieldError("uptime", "must not be combined with command")
-        if self.start_period and not self.command:
-            raise FieldError("start_period", "requires command; a HEALTHCHECK of the image has its own")
+        refuse(self._mistakes())
         return self
+
+    def _mistakes(self) -> Iterator[FieldError]:
+        if self.command and self.uptime is not None:
+            yield FieldError("uptime", "must not be combined with command")
+        if self.start_period and not self.command:
+            yield FieldError("start_period", "requires command; a HEALTHCHECK of the image has its own")
 
     @model_serializer(mode="wrap")
     def _stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -214,22 +218,21 @@ class ServiceSettings(ContainerSettings):
         return self.schedule is not None
 
     @model_validator(mode="after")
-    def _check_command(self) -> Self:
-        if self.function and self.command:
-            raise FieldError("function", "must not be combined with command")
-        if self.function and self.entrypoint is not None:
-            raise FieldError("function", "must not be combined with entrypoint")
+    def _check_service(self) -> Self:
+        refuse(self._mistakes_of_settings())
         return self
 
-    @model_validator(mode="after")
-    def _check_health(self) -> Self:
+    def _mistakes_of_settings(self) -> Iterator[FieldError]:
+        if self.function and self.command:
+            yield FieldError("function", "must not be combined with command")
+        if self.function and self.entrypoint is not None:
+            yield FieldError("function", "must not be combined with entrypoint")
         if self.target_group and self.health_check != ServiceHealthCheck():
-            raise FieldError(
+            yield FieldError(
                 "health_check",
                 "is for a service without a target group; set health_check of the target group "
                 f"{self.target_group} instead",
             )
-        return self
 
     @model_serializer(mode="wrap")
     def _stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.balancer.model import Model
-from pipeline.base.errors import FieldError
+from pipeline.base.errors import FieldError, refuse
 from pipeline.base.quantity import Duration, Size, Whole
 from pipeline.config.container_values import MAX_PIDS, ImageName, Memory, PlainText
 from pipeline.config.env_file import ENV_FILE, EnvFiles
@@ -22,7 +23,7 @@ from pipeline.config.privileges import (
     DroppedCapabilities,
     NoNewPrivileges,
     PidsLimit,
-    check_capabilities,
+    capability_mistakes,
     privileges,
 )
 from pipeline.engine.container import Privileges
@@ -98,7 +99,7 @@ class TestService(Model):
 
     @model_validator(mode="after")
     def _check_capabilities(self) -> TestService:
-        check_capabilities(self.cap_add, self.cap_drop)
+        refuse(capability_mistakes(self.cap_add, self.cap_drop))
         return self
 
 
@@ -164,16 +165,15 @@ class Tests(Model):
         return privileges(self.cap_add, no_new_privileges=self.no_new_privileges, default=())
 
     @model_validator(mode="after")
-    def _check_trust(self) -> Tests:
-        if self.trust == "report" and self.reports is None:
-            raise FieldError("trust", "must not be report without reports: name the report that the tests write")
+    def _check(self) -> Tests:
+        refuse(self._mistakes())
         return self
 
-    @model_validator(mode="after")
-    def _check_services(self) -> Tests:
+    def _mistakes(self) -> Iterator[FieldError]:
+        if self.trust == "report" and self.reports is None:
+            yield FieldError("trust", "must not be report without reports: name the report that the tests write")
         if self.services and self.network == "none":
-            raise FieldError("services", "must be empty with network: none")
-        return self
+            yield FieldError("services", "must be empty with network: none")
 
 
 class ReleaseCommand(Model):

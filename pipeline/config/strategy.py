@@ -20,9 +20,13 @@ from pydantic_core import CoreSchema
 
 from pipeline.balancer.model import Model
 from pipeline.balancer.model.alternate_group import TenthsOfPercent, TestTraffic
+from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration
 from pipeline.base.schema import between
+from pipeline.base.suggestion import nearest
 from pipeline.base.variants import Variants
+from pipeline.base.written import written
+from pipeline.config.form import in_flow_style
 from pipeline.config.mirror import Mirror
 
 _ALL = 100
@@ -183,6 +187,8 @@ def named_strategy(name: str) -> dict[str, Any]:
     found = _MINUTES.fullmatch(bare)
     if found and (found["kind"] == "Linear") == (found[3] is not None):
         return _timed(found["kind"], int(found["percent"]), f"{int(found['minutes'])}m")
+    if near := nearest(name, (*_MODELS, *ROLLING_LIMITS)):
+        raise ValueError(f"{name!r} is not a strategy; did you mean {near}?")
     raise ValueError(
         f"{name!r} is not a strategy; write one of {', '.join(_MODELS)}, or a name of CodeDeploy such as "
         "Canary10Percent5Minutes, Linear10PercentEvery1Minute, AllAtOnce, OneAtATime or HalfAtATime"
@@ -201,12 +207,30 @@ def _spelled_out(data: object) -> object:
         return named_strategy(data)
     if isinstance(data, dict) and "type" in data:
         kind = data["type"]
+        if isinstance(kind, str) and _is_whole(kind):
+            raise FieldError("type", f"{kind} has no other keys; write strategy: {kind}")
         return {**data, "type": _OF_ECS.get(kind, kind) if isinstance(kind, str) else kind}
     if isinstance(data, dict):
-        raise ValueError(f"needs a type: one of {', '.join(_MODELS)}")
+        raise ValueError(_type_is_missing(data))
     if isinstance(data, Model):
         return data
-    raise ValueError(f"must be a name such as blue_green, or a mapping with its type, got {data!r}")
+    raise ValueError(f"must be a name such as blue_green, or a mapping with its type, got {written(data)}")
+
+
+def _is_whole(name: str) -> bool:
+    """Return whether a name of CodeDeploy has all keys of its strategy."""
+    try:
+        return name not in _MODELS and name not in _OF_ECS and bool(named_strategy(name))
+    except ValueError:
+        return False
+
+
+def _type_is_missing(data: dict[Any, Any]) -> str:
+    name, *others = data or [""]
+    if name in _MODELS and not others:
+        keys = data[name] if isinstance(data[name], dict) else {}
+        return f"needs a type; write {in_flow_style({'type': name, **keys})}"
+    return f"needs a type: one of {', '.join(_MODELS)}"
 
 
 class _Named:

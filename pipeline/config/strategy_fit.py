@@ -33,8 +33,8 @@ def strategy_mistakes(deploy: Deploy, balancer: Declaration) -> Iterator[FieldEr
             alternates[service.target_group] = Alternate(0, service.strategy.test_traffic)
             if mistake := _mistake(balancer, alternates):
                 yield FieldError(place, mistake)
-                return
-            if service.strategy.mirror and (mistake := _mirror_mistake(balancer, service.target_group)):
+                del alternates[service.target_group]
+            elif service.strategy.mirror and (mistake := _mirror_mistake(balancer, service.target_group)):
                 yield FieldError((*place, "mirror"), mistake)
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import ErrorDetails
 
-from pipeline.base.errors import FieldError, Problem
+from pipeline.base.errors import FieldError, Problem, field_errors
 from pipeline.base.quantity import format_duration
 from pipeline.base.schema import Shorthand
 from pipeline.base.suggestion import did_you_mean, nearest
-from pipeline.base.variants import Variants
+from pipeline.base.written import written
 from pipeline.config.document import Document, KeyPath
+from pipeline.config.form import form_hint
+from pipeline.config.model_path import field_of, keys_of, model_at, type_at, variants_at
 
 # Keys whose nearest name is not what was meant.
 _HINTS: dict[KeyPath, str] = {
@@ -59,6 +59,10 @@ _TYPES = {
     "too_short": "must have at least one item",
     "string_too_short": "must not be empty",
 }
+# More variants than this are not listed.
+_FEW = 4
+# The errors of a value of the wrong form.
+_FORMS = ("model_type", "tuple_type", "bool_type", "bool_parsing")
 
 
 def problems_of(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
@@ -69,9 +73,10 @@ def problems_of(error: ValidationError, document: Document, model: type[BaseMode
         if detail["type"] == "too_short" and detail["input"]:
             continue  # Pydantic counts valid items only, so a list of invalid ones is reported as too short.
         path = _path(detail["loc"], document)
-        found.setdefault(path, _problem(detail, path, document, model))
+        for place, problem in _problems(detail, path, document, model):
+            found.setdefault(place, problem)
         if detail["type"] == "extra_forbidden" and (
-            near := nearest(str(path[-1]), _fields(model, path[:-1], document))
+            near := nearest(str(path[-1]), keys_of(model_at(model, path[:-1], document)))
         ):
             misspelt.add((*path[:-1], near))
     return [problem for path, problem in found.items() if path not in misspelt]
@@ -99,23 +104,52 @@ def _is_leaf(document: Document, path: KeyPath) -> bool:
     return not isinstance(value, dict | list)
 
 
+def _problems(
+    detail: ErrorDetails, path: KeyPath, document: Document, model: type[BaseModel]
+) -> Iterator[tuple[KeyPath, Problem]]:
+    """Yield the problems of one error, each with its path: those of a model that checks several keys are several."""
+    cause = detail.get("ctx", {}).get("error")
+    if detail["type"] != "value_error":
+        yield path, _problem(detail, path, document, model)
+        return
+    for mistake in field_errors(cause) or (FieldError((), str(cause)),):
+        where = (*path, *mistake.path)
+        # The file may have the value of one key in place of a section.
+        inner = _path(where, document)
+        place = inner if inner in document.values else where
+        yield place, document.problem(place, str(mistake))
+
+
 def _problem(detail: ErrorDetails, path: KeyPath, document: Document, model: type[BaseModel]) -> Problem:
-    kind, context = detail["type"], detail.get("ctx", {})
+    kind = detail["type"]
     if kind == "missing":
         return document.problem(path, "is missing", _description(model, path, document))
     if kind == "extra_forbidden":
-        hint = _HINTS.get(path) or did_you_mean(str(path[-1]), _fields(model, path[:-1], document))
+        hint = _HINTS.get(path) or _known_elsewhere(model, path, document)
+        hint = hint or did_you_mean(str(path[-1]), keys_of(model_at(model, path[:-1], document)))
         return document.problem(path, "unknown key", hint, at_key=True)
-    if kind == "value_error":
-        cause = context.get("error")
-        where = (*path, *cause.path) if isinstance(cause, FieldError) else path
-        # The file may have the value of one key in place of a section.
-        written = _path(where, document)
-        return document.problem(written if written in document.values else where, str(cause))
     if path and path[-1] == "[key]":
         path = path[:-1]
     reason, hint = _reason(detail, document.texts.get(path))
-    return document.problem(path, reason, hint)
+    return document.problem(path, reason, hint or _form_hint(detail, path, document, model))
+
+
+def _known_elsewhere(model: type[BaseModel], path: KeyPath, document: Document) -> str:
+    """Return the hint for a key that other tools have under this name, or other variants of its section."""
+    *section, key = path
+    if meant := getattr(model_at(model, tuple(section), document), "names_elsewhere", {}).get(key):
+        return f"write {meant}"
+    variants = variants_at(model, tuple(section), document)
+    others = variants.others_with(str(key)) if variants else []
+    return f"it is for {variants.key} {', '.join(others)}" if variants and 0 < len(others) <= _FEW else ""
+
+
+def _form_hint(detail: ErrorDetails, path: KeyPath, document: Document, model: type[BaseModel]) -> str:
+    """Return what to write in place of a value of the wrong form."""
+    kind = type_at(model, path, document)
+    if isinstance(kind, type) and issubclass(kind, Shorthand) and detail["type"] == "tuple_type":
+        kind = kind.model_fields[kind.shorthand].annotation
+    return form_hint(kind, detail["input"], path) if detail["type"] in _FORMS else ""
 
 
 def pattern_in_words(pattern: str) -> str:
@@ -123,16 +157,18 @@ def pattern_in_words(pattern: str) -> str:
     return _PATTERNS.get(pattern, f"must match {pattern}")
 
 
-def _reason(detail: ErrorDetails, written: str | None) -> tuple[str, str]:
+def _reason(detail: ErrorDetails, text: str | None) -> tuple[str, str]:
     kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
     if kind == "literal_error":
-        expected = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
+        named = str(context["expected"]).replace(" or ", ", ").split(", ")
+        expected = [word.strip("'") if word.startswith("'") else word.lower() for word in named]
         near = nearest(str(value), expected)
+        near = "" if expected == ["true"] else near
         wanted = " or ".join(expected) if len(expected) < 3 else f"one of {', '.join(expected)}"
-        return f"must be {wanted}, got {value!r}", f"did you mean {near}?" if near else ""
+        return f"must be {wanted}, got {written(value)}", f"did you mean {near}?" if near else ""
     if kind == "string_pattern_mismatch":
         pattern = str(context["pattern"])
-        return f"{pattern_in_words(pattern)}, got {value!r}", ""
+        return f"{pattern_in_words(pattern)}, got {written(value)}", ""
     limits = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
     if kind in limits:
         words, key = limits[kind]
@@ -144,8 +180,8 @@ def _reason(detail: ErrorDetails, written: str | None) -> tuple[str, str]:
     # Options of plug-ins may have types that no section of Penstock has.
     reason = _TYPES.get(kind) or re.sub("^Input (should )?", lambda found: "must " if found[1] else "", detail["msg"])
     if kind == "string_type" and isinstance(value, int | float):
-        return f"{reason}, got {_noun(value)}", f'write "{written or value}"'
-    return (f"{reason}, got {_noun(value)}" if kind not in ("too_short", "string_too_short") else reason), ""
+        return f"{reason}, got {written(value)}", f'write "{text or written(value)}"'
+    return (f"{reason}, got {written(value)}" if kind not in ("too_short", "string_too_short") else reason), ""
 
 
 def _limit(value: Any) -> str:
@@ -157,67 +193,7 @@ def _shown(value: Any) -> str:
     return format_duration(value) if isinstance(value, timedelta) else str(value)
 
 
-def _noun(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, dict):
-        return "a mapping"
-    return "a list" if isinstance(value, list | tuple) else repr(value)
-
-
 def _description(model: type[BaseModel], path: KeyPath, document: Document) -> str:
-    parent = _model_at(model, path[:-1], document)
-    field = _field(parent, path[-1]) if parent else None
+    parent = model_at(model, path[:-1], document)
+    field = field_of(parent, path[-1]) if parent else None
     return (field.description or "").rstrip(".") if field else ""
-
-
-def _fields(model: type[BaseModel], path: KeyPath, document: Document) -> list[str]:
-    found = _model_at(model, path, document)
-    known = found.model_fields if found else {}
-    return [field.alias or name for name, field in known.items() if not is_hidden(field)]
-
-
-def is_hidden(field: FieldInfo) -> bool:
-    """Return whether a field is stored, and is no key of pipeline.yaml."""
-    # Mypy takes the class for what it annotates.
-    return any(isinstance(item, SkipJsonSchema) for item in field.metadata)  # type: ignore[misc]
-
-
-def _model_at(model: type[BaseModel], path: KeyPath, document: Document) -> type[BaseModel] | None:
-    """Return the model of the value at `path`, or None."""
-    current: Any = model
-    value: Any = document.data
-    for part in path:
-        try:
-            value = value[part]
-        except (KeyError, IndexError, TypeError):
-            value = None
-        if isinstance(part, int) and isinstance(current, type) and issubclass(current, Shorthand):
-            current = _essence(current.model_fields[current.shorthand].annotation, None)
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            field = _field(current, part)
-            current = _essence(field.annotation, value) if field else None
-        elif get_origin(current) in (dict, tuple):
-            arguments = get_args(current)
-            current = _essence(arguments[1] if get_origin(current) is dict else arguments[0], value)
-        else:
-            return None
-    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
-
-
-def _field(model: type[BaseModel], key: str | int) -> FieldInfo | None:
-    """Return the field with the name or alias `key`, or None."""
-    return next((field for name, field in model.model_fields.items() if (field.alias or name) == key), None)
-
-
-def _essence(annotation: Any, value: Any) -> Any:
-    """Return the type of an annotation without `Annotated` and `| None`. Of variants, it is that of `value`."""
-    if get_origin(annotation) is Annotated:
-        kind, *metadata = get_args(annotation)
-        variants = next((one for one in metadata if isinstance(one, Variants)), None)
-        return variants.model_for(value) if variants else _essence(kind, value)
-    if get_origin(annotation) in (Union, UnionType):
-        return _essence(next(a for a in get_args(annotation) if a is not type(None)), value)
-    return annotation

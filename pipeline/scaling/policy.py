@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta, tzinfo
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.base.cron import Cron
-from pipeline.base.errors import FieldError
-from pipeline.base.quantity import Duration, Whole
+from pipeline.base.errors import FieldError, refuse
+from pipeline.base.quantity import Duration, Number, PercentSign, Whole
 from pipeline.base.schema import Model, between
 from pipeline.base.time_zone import TimeZone, find_zone
 
@@ -30,16 +31,20 @@ _DEFAULT_IDLE_TIME, _DEFAULT_HOLD_TIME = timedelta(minutes=5), timedelta(minutes
 class ScalingTarget(Model):
     """The values that target tracking keeps. With several, the one that needs the most replicas decides."""
 
-    requests_per_target: float | None = Field(
-        None, gt=0, description="Requests per minute for each replica, as ALBRequestCountPerTarget."
+    example: ClassVar[str] = "{cpu: 60%}"
+
+    requests_per_target: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="Requests per minute for each replica, as ALBRequestCountPerTarget."
     )
     response_time_p90: ResponseTime | None = Field(
         None, description="90th percentile of TargetResponseTime, such as 300ms."
     )
-    cpu: float | None = Field(
-        None, gt=0, le=100, description="Average CPU of the replicas, as a percentage of their CPU limit."
+    cpu: Annotated[Number, Field(gt=0, le=100), PercentSign()] | None = Field(
+        None, description="Average CPU of the replicas, as a percentage of their CPU limit: 60 or 60%."
     )
-    connections: float | None = Field(None, gt=0, description="Requests or connections in progress for each replica.")
+    connections: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="Requests or connections in progress for each replica."
+    )
 
     @model_validator(mode="after")
     def _check_not_empty(self) -> ScalingTarget:
@@ -63,12 +68,14 @@ class ScheduledAction(Model):
         if self.min is None and self.max is None:
             raise FieldError("cron", "the action changes nothing; set min, max or both")
         if self.min is not None and self.max is not None:
-            _check_order("min", self.min, self.max)
+            refuse(_wrong_order(self.min, self.max))
         return self
 
 
 class ScalingPolicy(Model):
     """Bounds, targets, cooldowns and scheduled actions, with the meanings of AWS Application Auto Scaling."""
+
+    example: ClassVar[str] = "{max: 5, target: {cpu: 60%}}"
 
     min: Capacity = Field(
         1, description="The smallest number of replicas. 0: none while there are no requests, and the first one waits."
@@ -140,30 +147,33 @@ class ScalingPolicy(Model):
 
     @model_validator(mode="after")
     def _check(self) -> ScalingPolicy:
-        if self.target is None and not self.schedule and self.min:
-            raise FieldError("target", "is missing; without it and without schedule, the number never changes")
-        for name in ("idle_time", "hold_time") if self.lowest else ():
-            if getattr(self, name) is not None:
-                raise FieldError(name, f"requires min: 0, got min: {self.min}")
-        if self.timezone and not self.schedule:
-            raise FieldError("timezone", "requires schedule")
-        _check_order("min", self.min, self.max)
-        self._check_schedule()
+        refuse(self._mistakes())
         return self
 
-    def _check_schedule(self) -> None:
-        """Refuse an action with one bound that does not fit each other bound that may be in force then."""
+    def _mistakes(self) -> Iterator[FieldError]:
+        if self.target is None and not self.schedule and self.min:
+            yield FieldError("target", "is missing; without it and without schedule, the number never changes")
+        for name in ("idle_time", "hold_time") if self.lowest else ():
+            if getattr(self, name) is not None:
+                yield FieldError(name, f"requires min: 0, got min: {self.min}")
+        if self.timezone and not self.schedule:
+            yield FieldError("timezone", "requires schedule")
+        yield from _wrong_order(self.min, self.max)
+        yield from self._mistakes_of_schedule()
+
+    def _mistakes_of_schedule(self) -> Iterator[FieldError]:
+        """Yield each action with one bound that does not fit each other bound that may be in force then."""
         lowest = min([self.max, *(action.max for action in self.schedule if action.max is not None)])
         highest = max([self.min, *(action.min for action in self.schedule if action.min is not None)])
         for place, action in enumerate(self.schedule):
             if action.max is None and action.min is not None and action.min > lowest:
                 text = f"must be at most {lowest}, the smallest max that may be in force then, got {action.min}"
-                raise FieldError(("schedule", place, "min"), text)
+                yield FieldError(("schedule", place, "min"), text)
             if action.min is None and action.max is not None and action.max < highest:
                 text = f"must be at least {highest}, the largest min that may be in force then, got {action.max}"
-                raise FieldError(("schedule", place, "max"), text)
+                yield FieldError(("schedule", place, "max"), text)
 
 
-def _check_order(key: str, low: int, high: int) -> None:
-    if low > high:
-        raise FieldError(key, f"must be at most max, which is {high}, got {low}")
+def _wrong_order(least: int, most: int) -> Iterator[FieldError]:
+    if least > most:
+        yield FieldError("min", f"must be at most max, which is {most}, got {least}")

@@ -16,7 +16,7 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.elbv2.network import Network
 from pipeline.balancer.elbv2.view import View
 from pipeline.balancer.registry import Registry
-from pipeline.base.errors import ConfigError, FieldError
+from pipeline.base.errors import ConfigError, field_errors
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -82,6 +82,8 @@ def refusal(error: ValidationError, code: str = "ValidationError") -> AwsError:
     """Return the error for the first mistake that a model found."""
     first = error.errors(include_url=False)[0]
     cause: Any = first.get("ctx", {}).get("error")
-    place = ".".join(str(part) for part in (*first["loc"], *(cause.path if isinstance(cause, FieldError) else ())))
+    if found := field_errors(cause):
+        cause = found[0]
+    place = ".".join(str(part) for part in (*first["loc"], *(found[0].path if found else ())))
     text = str(cause) if cause else first["msg"]
     return AwsError(code, f"{place}: {text}" if place else text)

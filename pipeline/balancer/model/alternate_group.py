@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.base.errors import FieldError
-from pipeline.base.quantity import Duration
+from pipeline.base.quantity import Duration, PercentSign
 from pipeline.base.schema import Model, Name, Port
+from pipeline.base.written import written
 
 PARTS = 1000
 """The parts into which a share divides the requests of a target group: tenths of a percent, as in ECS."""
@@ -19,18 +20,20 @@ _TENTH = Decimal("0.1")
 
 def _in_tenths(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"must be a number such as 10 or 0.5, got {value!r}")
+        raise ValueError(f"must be a percentage such as 10 or 0.5, with or without %, got {written(value)}")
     if not Decimal(str(value)).is_finite() or Decimal(str(value)) % _TENTH:
         raise ValueError(f"must be a multiple of 0.1, got {value:g}")
     return value
 
 
-TenthsOfPercent = Annotated[float, BeforeValidator(_in_tenths)]
-"""A percentage in steps of 0.1, written as a number."""
+TenthsOfPercent = Annotated[float, BeforeValidator(_in_tenths), PercentSign()]
+"""A percentage in steps of 0.1, written as a number, with or without the sign."""
 
 
 class HeaderMatch(Model):
     """A header with one exact value."""
+
+    example: ClassVar[str] = "{name: X-Release, value: next}"
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,128}$", description="Name of the header, in upper or lower case.")
     value: str = Field(pattern=r"^[A-Za-z0-9._~=:-]{1,128}$", description="The whole value, case-sensitive.")
@@ -38,6 +41,8 @@ class HeaderMatch(Model):
 
 class TestTraffic(Model):
     """Requests that reach the new release whatever its share. Exactly one of header and port."""
+
+    example: ClassVar[str] = "{port: 8081}, or {header: {name: X-Release, value: next}}"
 
     header: HeaderMatch | None = Field(
         None, description="Requests with this header, at the listeners of the target group. Not for network ones."

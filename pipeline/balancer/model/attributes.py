@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.base.errors import FieldError
 from pipeline.base.schema import Model
+from pipeline.base.written import written
 
 IN_CLOUD = "it configures AWS's network"
 IN_S3 = "logs are not written to S3"
@@ -24,14 +25,14 @@ def _minimum(value: object) -> object:
         return "off"
     if value == "off" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
         return value
-    raise ValueError(f"must be at least 1, or off, got {value!r}")
+    raise ValueError(f"must be at least 1, or off, got {written(value)}")
 
 
 def _cross_zone(value: object) -> object:
     switch = {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
     if isinstance(switch, bool) or switch == _AS_LOAD_BALANCER:
         return switch
-    raise ValueError(f"must be true, false or {_AS_LOAD_BALANCER}, got {value!r}")
+    raise ValueError(f"must be true, false or {_AS_LOAD_BALANCER}, got {written(value)}")
 
 
 CrossZone = Annotated[bool | Literal["use_load_balancer_configuration"], BeforeValidator(_cross_zone)]

@@ -86,7 +86,10 @@ def test_the_threshold_is_shared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("condition", "error"),
     [
-        ("{above: 1%}", "1:1: rollback_on[0].metric: is missing (Metric of the new release)"),
+        (
+            "{above: 1%}",
+            "1:15: rollback_on[0]: needs a metric, a command or promql; write metric: http_5xx_ratio, for example",
+        ),
         (
             "{metric: http_5xx, above: 1%}",
             f"1:24: rollback_on[0].metric: must be one of {METRICS}unhealthy_targets, restarts, got 'http_5xx' "
@@ -106,29 +109,30 @@ def test_the_threshold_is_shared(tmp_path: Path) -> None:
         ),
         (
             "{metric: http_5xx_ratio, above: 0.01}",
-            "1:47: rollback_on[0].above: 0.01 is not a valid percentage; write 1% or 0.5%",
+            "1:47: rollback_on[0].above: 0.01 is not a valid percentage; write 1% or 0.01%",
         ),
         (
             "{metric: http_5xx_ratio, above: 0%}",
-            "1:47: rollback_on[0].above: must be between 0.0001% and 99%",
+            "1:47: rollback_on[0].above: must be between 0.0001% and 99%, got 0%",
         ),
         (
             "{metric: http_5xx_ratio, worse_by: 100%}",
-            "1:50: rollback_on[0].worse_by: must be between 0.0001% and 99%",
+            "1:50: rollback_on[0].worse_by: must be between 0.0001% and 99%, got 100%",
         ),
         (
             "{metric: http_5xx_ratio, slower_by: 10%}",
-            "1:40: rollback_on[0].slower_by: unknown key (known: above, metric, worse_by, worse_than_previous)",
+            "1:40: rollback_on[0].slower_by: unknown key (it is for metric p50, p90, p99, response_time)",
         ),
         (
             "{metric: p99, worse_by: 10%}",
-            "1:29: rollback_on[0].worse_by: unknown key (known: above, metric, slower_by, worse_than_previous)",
+            "1:29: rollback_on[0].worse_by: unknown key (it is for metric http_5xx_ratio, target_5xx_ratio, "
+            "elb_5xx_ratio)",
         ),
         (
             "{metric: http_5xx_ratio, worse_than_previous: false}",
-            "1:61: rollback_on[0].worse_than_previous: must be True, got False",
+            "1:61: rollback_on[0].worse_than_previous: must be true, got false",
         ),
-        ("{metric: p99, slower_by: 0.5%}", "1:40: rollback_on[0].slower_by: must be between 1% and 900%"),
+        ("{metric: p99, slower_by: 0.5%}", "1:40: rollback_on[0].slower_by: must be between 1% and 900%, got 0.5%"),
         (
             "{metric: p99, above: 300}",
             "1:36: rollback_on[0].above: 300 is not a valid duration; write 500ms, 30s, 2m or 1h",
@@ -148,7 +152,10 @@ def test_the_threshold_is_shared(tmp_path: Path) -> None:
             "metric",
         ),
         ("{command: []}", "1:25: rollback_on[0].command: must have at least one item"),
-        ("{command: ./check.sh}", "1:25: rollback_on[0].command: must be a list, got './check.sh'"),
+        (
+            "{command: ./check.sh}",
+            "1:25: rollback_on[0].command: must be a list, got './check.sh' (write [./check.sh])",
+        ),
         (
             "{command: [x], interval: 10ms}",
             "1:40: rollback_on[0].interval: must be between 1s and 1h",
@@ -166,7 +173,11 @@ def test_the_threshold_is_shared(tmp_path: Path) -> None:
             "1:38: rollback_on[0].comand: unknown key (known: above, below, "
             "datapoints_to_alarm, interval, promql, server, timeout)",
         ),
-        ("http_5xx_ratio", "1:15: rollback_on[0]: must be a mapping of keys, got 'http_5xx_ratio'"),
+        (
+            "http_5xx_ratio",
+            "1:15: rollback_on[0]: must be a mapping of keys, got 'http_5xx_ratio' (write {metric: "
+            "http_5xx_ratio, above: 1%})",
+        ),
     ],
 )
 def test_each_mistake_has_its_exact_error(condition: str, error: str, tmp_path: Path) -> None:
@@ -177,9 +188,9 @@ def test_each_mistake_has_its_exact_error(condition: str, error: str, tmp_path: 
 @pytest.mark.parametrize(
     ("right", "written", "error"),
     [
-        ("99.5%", "99", "2:15: rollback_on.confidence: 99 is not a valid percentage; write 1% or 0.5%"),
-        ("99.5%", "40%", "2:15: rollback_on.confidence: must be between 50% and 99.99%"),
-        ("99.5%", "100%", "2:15: rollback_on.confidence: must be between 50% and 99.99%"),
+        ("99.5%", "99", "2:15: rollback_on.confidence: 99 is not a valid percentage; write 99%"),
+        ("99.5%", "40%", "2:15: rollback_on.confidence: must be between 50% and 99.99%, got 40%"),
+        ("99.5%", "100%", "2:15: rollback_on.confidence: must be between 50% and 99.99%, got 100%"),
         ("50\n", "0\n", "3:17: rollback_on.min_requests: must be at least 1, got 0"),
         (
             "insufficient_data: rollback",

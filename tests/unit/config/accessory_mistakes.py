@@ -55,7 +55,7 @@ ACCESSORY_MISTAKES = [
     _bad(
         "an accessory that is text",
         "{db: postgres}",
-        "2:19: accessories.db: must be a mapping of keys, got 'postgres'",
+        "2:19: accessories.db: must be a mapping of keys, got 'postgres' (write {image: postgres})",
     ),
     _bad(
         "a backup without a command",
@@ -66,7 +66,7 @@ ACCESSORY_MISTAKES = [
     _bad(
         "a backup command that is text",
         "{db: {image: postgres, backup: {command: pg_dump}}}",
-        "2:55: accessories.db.backup.command: must be a list, got 'pg_dump'",
+        "2:55: accessories.db.backup.command: must be a list, got 'pg_dump' (write [pg_dump])",
     ),
     _bad(
         "an empty backup command",

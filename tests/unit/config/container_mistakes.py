@@ -36,7 +36,7 @@ _MISTAKES = [
     ),
     ("a negative user id", 'user: "-1"', "11:9: deploy.user: '-1' is not a valid user: -1 must be 0 to 2147483647"),
     ("a user as a list", "user: [web]", "11:9: deploy.user: must be text, got a list"),
-    ("a user that is true", "user: true", '11:9: deploy.user: must be text, got true (write "True")'),
+    ("a user that is true", "user: true", '11:9: deploy.user: must be text, got true (write "true")'),
     (
         "a relative working_dir",
         "working_dir: app",
@@ -89,7 +89,11 @@ _MISTAKES = [
         'tmpfs: [/run, "/run/:size=1m"]',
         "11:17: deploy.tmpfs[1]: '/run:size=1m' has the same path as '/run'",
     ),
-    ("a tmpfs as a mapping", "tmpfs: {/run: 64m}", "11:10: deploy.tmpfs: must be a list, got a mapping"),
+    (
+        "a tmpfs as a mapping",
+        "tmpfs: {/run: 64m}",
+        "11:10: deploy.tmpfs: must be a list, got a mapping (write [{/run: 64m}])",
+    ),
     (
         "a tmpfs at the path of a volume",
         'volumes: ["data:/data"]\n  tmpfs: [/data]',
@@ -251,7 +255,11 @@ _MISTAKES = [
         "logging: {driver: syslog, options: {cache-disabled: maybe}}",
         "11:55: deploy.logging.options.cache-disabled: must be true or false, got 'maybe'",
     ),
-    ("logging as text", "logging: syslog", "11:12: deploy.logging: must be a mapping of keys, got 'syslog'"),
+    (
+        "logging as text",
+        "logging: syslog",
+        "11:12: deploy.logging: must be a mapping of keys, got 'syslog' (write {driver: syslog})",
+    ),
     ("no GPUs", "gpus: 0", "11:9: deploy.gpus: must be at least 1, or all, got 0"),
     (
         "GPUs as another word",

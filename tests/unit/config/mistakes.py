@@ -260,7 +260,7 @@ MISTAKES = [
         "a capability that is not in a list",
         "replicas: 3",
         "replicas: 3\n  cap_add: NET_RAW",
-        "11:12: deploy.cap_add: must be a list, got 'NET_RAW'",
+        "11:12: deploy.cap_add: must be a list, got 'NET_RAW' (write [NET_RAW])",
     ),
     Bad(
         "a capability that is added and dropped",
@@ -455,7 +455,7 @@ MISTAKES = [
         "a command that is a string",
         "command: [make, test]",
         "command: make test",
-        "7:19: build.test.command: must be a list, got 'make test'",
+        "7:19: build.test.command: must be a list, got 'make test' (write [make, test])",
     ),
     Bad(
         "an empty command",
@@ -504,13 +504,14 @@ MISTAKES = [
         "a section that is a list",
         "source:\n  repository: .\n  branch: main",
         "source: []",
-        "2:9: source: must be a mapping of keys, got a list",
+        "2:9: source: must be a mapping of keys, got a list (the keys are uses, with, repository, branch, paths and "
+        "file)",
     ),
     Bad(
         "listeners that are no list",
         "        - {port: 8000, default_action: {forward: web}}",
         "        port: 8000",
-        "19:9: balancer.load_balancers.edge.listeners: must be a list, got a mapping",
+        "19:9: balancer.load_balancers.edge.listeners: must be a list, got a mapping (write [{port: 8000}])",
     ),
     Bad(
         "no listener",

@@ -124,7 +124,7 @@ _FORM = "must be the path of a file relative to this one, such as .env or deploy
         ("[{path: a, required: maybe}]", None, "34: deploy.env_file[0].required: must be true or false, got 'maybe'"),
         ("5", None, "13: deploy.env_file: must be a list, got 5"),
         ("[5]", None, '14: deploy.env_file[0]: must be text, got 5 (write "5")'),
-        ("{path: a.env}", None, "13: deploy.env_file: must be a list, got a mapping"),
+        ("{path: a.env}", None, "13: deploy.env_file: must be a list, got a mapping (write [{path: a.env}])"),
         (".", None, "13: deploy.env_file: . must be a regular file"),
         (".env", "A=1\nB 2\n", "13: deploy.env_file: .env:2: must have the form NAME=value"),
         (".env", "A='1\n", "13: deploy.env_file: .env:1: the value has no closing '"),

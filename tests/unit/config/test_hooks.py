@@ -158,8 +158,14 @@ _BESIDE = "requires a strategy that runs the new release beside the previous one
             "AfterInstall: [{pause: true}]",
             f"6:19: deploy.hooks.AfterInstall: {_BESIDE}BeforeInstall and AfterAllowTraffic",
         ),
-        ("BeforeInstall: {pause: true}", "6:20: deploy.hooks.BeforeInstall: must be a list, got a mapping"),
-        ("BeforeInstall: [pause]", "6:21: deploy.hooks.BeforeInstall[0]: must be a mapping of keys, got 'pause'"),
+        (
+            "BeforeInstall: {pause: true}",
+            "6:20: deploy.hooks.BeforeInstall: must be a list, got a mapping (write [{pause: true}])",
+        ),
+        (
+            "BeforeInstall: [pause]",
+            "6:21: deploy.hooks.BeforeInstall[0]: must be a mapping of keys, got 'pause' (write {pause: true})",
+        ),
         (
             "BeforeInstall: [{}]",
             "6:21: deploy.hooks.BeforeInstall[0]: exactly one of command, host_command, http and pause is required, "
@@ -172,7 +178,7 @@ _BESIDE = "requires a strategy that runs the new release beside the previous one
         ),
         (
             "BeforeInstall: [{pause: false}]",
-            "6:29: deploy.hooks.BeforeInstall[0].pause: must be true, or left out with its hook, got False",
+            "6:29: deploy.hooks.BeforeInstall[0].pause: must be true, or left out with its hook, got false",
         ),
         (
             "BeforeInstall: [{host_command: [a], environment: {A: b}}]",
@@ -193,7 +199,7 @@ _BESIDE = "requires a strategy that runs the new release beside the previous one
         ),
         (
             "BeforeInstall: [{host_command: ./a.sh}]",
-            "6:36: deploy.hooks.BeforeInstall[0].host_command: must be a list, got './a.sh'",
+            "6:36: deploy.hooks.BeforeInstall[0].host_command: must be a list, got './a.sh' (write [./a.sh])",
         ),
         (
             "BeforeInstall: [{http: ftp://h/}]",

@@ -216,7 +216,11 @@ _PUSH = "is not a valid name of an image; write registry.example.com/shop:${shor
             f"  context: app\n  push: ['shop@sha256:{'0' * 64}']",
             f"7:10: build.push[0]: 'shop@sha256:{'0' * 64}' {_PUSH}",
         ),
-        ("  context: app", "  context: app\n  push: shop:1", "7:9: build.push: must be a list, got 'shop:1'"),
+        (
+            "  context: app",
+            "  context: app\n  push: shop:1",
+            "7:9: build.push: must be a list, got 'shop:1' (write [shop:1])",
+        ),
         ("  context: app", "  context: app\n  push: [1]", '7:10: build.push[0]: must be text, got 1 (write "1")'),
         (
             "  context: app",

@@ -88,7 +88,7 @@ def test_a_release_of_several_services_is_read_as_it_was_stored(loads: Loads) ->
     [
         (
             "{web: {target_group: web, after: [wrker]}, worker: {}}",
-            "4:47: deploy.services.web.after[0]: there is no service wrker; write one of web, worker",
+            "4:47: deploy.services.web.after[0]: there is no service wrker; did you mean worker?",
         ),
         (
             "{web: {target_group: web, after: [worker]}, worker: {after: [web]}}",

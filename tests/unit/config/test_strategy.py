@@ -137,7 +137,7 @@ UNKNOWN = (
 @pytest.mark.parametrize(
     ("written", "error"),
     [
-        ("strategy: bluegreen", f"9:13: deploy.strategy: 'bluegreen' {UNKNOWN}"),
+        ("strategy: bluegreen", "9:13: deploy.strategy: 'bluegreen' is not a strategy; did you mean blue_green?"),
         ("strategy: Canary10PercentEvery5Minutes", f"9:13: deploy.strategy: 'Canary10PercentEvery5Minutes' {UNKNOWN}"),
         ("strategy: Linear10Percent5Minutes", f"9:13: deploy.strategy: 'Linear10Percent5Minutes' {UNKNOWN}"),
         ("strategy: 5", "9:13: deploy.strategy: must be a name such as blue_green, or a mapping with its type, got 5"),
@@ -152,15 +152,15 @@ UNKNOWN = (
         ),
         (
             "strategy: {type: blue_green, percent: 5}",
-            "9:32: deploy.strategy.percent: unknown key (known: bake_time, mirror, test_traffic, type)",
+            "9:32: deploy.strategy.percent: unknown key (it is for type canary)",
         ),
         (
             "strategy: {type: canary, percnt: 5}",
             "9:28: deploy.strategy.percnt: unknown key (did you mean percent?)",
         ),
         (
-            "strategy: {type: canary, percent: 10%}",
-            "9:37: deploy.strategy.percent: must be a number such as 10 or 0.5, got '10%'",
+            "strategy: {type: canary, percent: ten}",
+            "9:37: deploy.strategy.percent: must be a percentage such as 10 or 0.5, with or without %, got 'ten'",
         ),
         (
             "strategy: {type: canary, percent: 0.25}",
@@ -178,7 +178,7 @@ UNKNOWN = (
         ),
         (
             "strategy: {type: rolling, test_traffic: {port: 8081}}",
-            "9:29: deploy.strategy.test_traffic: unknown key (known: bake_time, type)",
+            "9:29: deploy.strategy.test_traffic: unknown key (it is for type blue_green, canary, linear, all_at_once)",
         ),
         (
             "strategy: {type: canary, test_traffic: {}}",
@@ -195,19 +195,19 @@ UNKNOWN = (
         ),
         (
             "strategy: {type: rolling, mirror: {}}",
-            "9:29: deploy.strategy.mirror: unknown key (known: bake_time, type)",
+            "9:29: deploy.strategy.mirror: unknown key (it is for type blue_green, canary, linear, all_at_once)",
         ),
         (
             "strategy: {type: canary, mirror: true}",
-            "9:36: deploy.strategy.mirror: must be a mapping of keys, got true",
+            "9:36: deploy.strategy.mirror: must be a mapping of keys, got true (write {percent: 10, duration: 5m})",
         ),
         (
             "strategy: {type: canary, mirror: {percent: 0}}",
             "9:46: deploy.strategy.mirror.percent: must be at least 0.1, got 0",
         ),
         (
-            "strategy: {type: canary, mirror: {percent: 10%}}",
-            "9:46: deploy.strategy.mirror.percent: must be a number such as 10 or 0.5, got '10%'",
+            "strategy: {type: canary, mirror: {percent: ten}}",
+            "9:46: deploy.strategy.mirror.percent: must be a percentage such as 10 or 0.5, with or without %, got 'ten'",
         ),
         (
             "strategy: {type: canary, mirror: {duration: 0s}}",

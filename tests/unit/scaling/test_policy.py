@@ -61,7 +61,8 @@ def test_the_defaults(tmp_path: Path) -> None:
         ("  max: 10\n", "", "1:1: scaling.max: is missing (The largest number of replicas)"),
         ("cpu: 60", "cpu: 0", "4:69: scaling.target.cpu: must be greater than 0, got 0"),
         ("cpu: 60", "cpu: 101", "4:69: scaling.target.cpu: must be at most 100, got 101"),
-        ("cpu: 60", "cpu: 60%", "4:69: scaling.target.cpu: must be a number, got '60%'"),
+        ("cpu: 60", "cpu: 60 %", "4:69: scaling.target.cpu: must be a number, got '60 %'"),
+        ("cpu: 60", "cpu: true", "4:69: scaling.target.cpu: must be a number, got true"),
         (
             "connections: 20",
             "connection: 20",
@@ -160,7 +161,7 @@ def test_the_policy_of_a_service(tmp_path: Path) -> None:
             "api",
             ":5:45: deploy.services.api.scaling.max: must be at least 1, got 0",
         ),
-        ("scaling: 5", None, ":1:10: scaling: must be a mapping of keys, got 5"),
+        ("scaling: 5", None, ":1:10: scaling: must be a mapping of keys, got 5 (write {max: 5, target: {cpu: 60%}})"),
         (
             "scaling: {max: 1, max: 2, target: {cpu: 5}}",
             None,
