@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.base.errors import FieldError, refuse
-from pipeline.base.quantity import Duration, Percentage, PercentageRange, Whole
+from pipeline.base.quantity import Duration, Percentage, PercentageRange, Whole, format_duration, format_percentage
 from pipeline.base.schema import Model
 from pipeline.base.variants import Variants
 
@@ -29,6 +29,7 @@ class _Compared(Model):
     example: ClassVar[str] = "{metric: http_5xx_ratio, above: 1%}"
     criteria: ClassVar[tuple[str, ...]] = ()
 
+    metric: str
     worse_than_previous: Literal[True] | None = Field(None, description=_WORSE)
 
     @model_validator(mode="after")
@@ -46,6 +47,15 @@ class _Compared(Model):
     def compares(self) -> bool:
         """True if the previous release is needed."""
         return getattr(self, "above", None) is None
+
+    def describe(self) -> str:
+        """Return the condition as it is written: `http_5xx_ratio worse_by 0.5%`, `p99 above 300ms`."""
+        criterion = next(name for name in self.criteria if getattr(self, name) is not None)
+        value: Any = getattr(self, criterion)
+        if value is True:
+            return f"{self.metric} {criterion}"
+        limit = format_duration(value) if isinstance(value, timedelta) else format_percentage(value)
+        return f"{self.metric} {criterion} {limit}"
 
 
 class RatioCondition(_Compared):
@@ -97,6 +107,10 @@ class CountCondition(Model):
     )
     above: Whole = Field(ge=0, description="Highest number that is no alarm.")
 
+    def describe(self) -> str:
+        """Return the condition as it is written: `restarts above 0`."""
+        return f"{self.metric} above {self.above}"
+
 
 class _Probe(Model):
     """A measurement that is taken again and again."""
@@ -120,6 +134,10 @@ class CommandCondition(_Probe):
 
     command: tuple[Text, ...] = Field(min_length=1, description="Program and arguments.")
 
+    def describe(self) -> str:
+        """Return the condition as it is written: `command ./check.sh --fast`."""
+        return f"command {' '.join(self.command)}"
+
 
 class PromqlCondition(_Probe):
     """A query of Prometheus, whose result is one number."""
@@ -134,6 +152,13 @@ class PromqlCondition(_Probe):
         if self.above is None and self.below is None:
             raise FieldError((), "one of above and below is required")
         return self
+
+    def describe(self) -> str:
+        """Return the condition as it is written: `promql up below 1`."""
+        limits = {"above": self.above, "below": self.below}
+        return " ".join(
+            [f"promql {self.promql}", *(f"{name} {limit:g}" for name, limit in limits.items() if limit is not None)]
+        )
 
 
 Condition = RatioCondition | ResponseTimeCondition | CountCondition | CommandCondition | PromqlCondition

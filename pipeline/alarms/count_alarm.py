@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.alarms.condition import CountCondition
-from pipeline.alarms.verdict import Verdict
+from pipeline.alarms.verdict import AlarmState, Verdict
 from pipeline.alarms.window import ReleaseWindow
 
 
@@ -27,7 +27,5 @@ class CountAlarm:
 
     def verdict(self) -> Verdict:
         """Return the verdict on all windows so far."""
-        above = self._condition.above
-        is_above = self._count > above
-        text = f"{self._condition.metric} {self._count:,} {'>' if is_above else 'of at most'} {above:,}"
-        return Verdict("ALARM" if is_above else "OK", text)
+        state: AlarmState = "ALARM" if self._count > self._condition.above else "OK"
+        return Verdict(state, f"{self._condition.describe()}: {self._count:,}")

@@ -21,7 +21,7 @@ def decide(
     verdicts: Sequence[Verdict], insufficient_data: Literal["promote", "rollback"], *, bake_time_over: bool
 ) -> AlarmDecision:
     """Return the decision. An alarm rolls back at any time. All else waits for the end of the bake time."""
-    if alarms := tuple(verdict.text for verdict in verdicts if verdict.state == "ALARM"):
+    if alarms := tuple(f"alarm: {verdict.text}" for verdict in verdicts if verdict.state == "ALARM"):
         return AlarmDecision("rollback", alarms)
     if not bake_time_over:
         return AlarmDecision("wait")

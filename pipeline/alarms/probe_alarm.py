@@ -39,8 +39,8 @@ class ProbeAlarm:
             return Verdict("ALARM", f"{self._words()}{row}")
         latest = self._latest
         if latest is None or latest.value is None or math.isnan(latest.value):
-            reason = "is not measured yet" if latest is None else f"was not measured: {latest.error or 'no number'}"
-            return Verdict("INSUFFICIENT_DATA", f"{self._name()} {reason}")
+            reason = "not measured yet" if latest is None else f"not measured, {latest.error or 'no number'}"
+            return Verdict("INSUFFICIENT_DATA", f"{self._condition.describe()}: {reason}")
         return Verdict("OK", self._words())
 
     def _breaches(self, value: float) -> bool:
@@ -49,15 +49,7 @@ class ProbeAlarm:
         above, below = self._condition.above, self._condition.below
         return (above is not None and value > above) or (below is not None and value < below)
 
-    def _name(self) -> str:
-        if isinstance(self._condition, CommandCondition):
-            return self._condition.command[0]
-        return self._condition.promql
-
     def _words(self) -> str:
         value = self._latest.value if self._latest and self._latest.value is not None else math.nan
-        if isinstance(self._condition, CommandCondition):
-            return f"{self._name()} exited with {value:g}"
-        limits = {"above": self._condition.above, "below": self._condition.below}
-        shown = " and ".join(f"{name} {limit:g}" for name, limit in limits.items() if limit is not None)
-        return f"{self._name()} is {value:g}, alarm {shown}"
+        result = f"exit code {value:g}" if isinstance(self._condition, CommandCondition) else f"{value:g}"
+        return f"{self._condition.describe()}: {result}"

@@ -36,13 +36,10 @@ class RatioAlarm:
 
     def verdict(self) -> Verdict:
         """Return the verdict on all windows so far."""
-        numbers = f"{self._condition.metric} {percent(*self._new)}"
+        numbers = f"{self._condition.describe()}: {percent(*self._new)}"
         if self._condition.above is not None:
-            numbers = f"{numbers}, limit {self._condition.above * 100:.6g} %"
             return self._limit.judge(numbers, self._wealth.e_value, self._new.total, None)
         numbers = f"{numbers} against {percent(*self._previous)}"
-        if self._condition.worse_by is not None:
-            numbers = f"{numbers} plus {self._condition.worse_by * 100:.6g} points"
         return self._limit.judge(numbers, self._wealth.e_value, self._new.total, self._previous.total)
 
     def _count(self, window: ReleaseWindow) -> Count:

@@ -21,7 +21,7 @@ class PercentileAlarm:
 
     def __init__(self, condition: ResponseTimeCondition, limit: EvidenceLimit) -> None:
         assert condition.above is not None
-        self._metric, self._limit = condition.metric, limit
+        self._condition, self._limit = condition, limit
         self._seconds = condition.above.total_seconds()
         (quantile,) = _QUANTILES[condition.metric]
         self._share_above = 1 - quantile
@@ -38,7 +38,7 @@ class PercentileAlarm:
 
     def verdict(self) -> Verdict:
         """Return the verdict on all windows so far."""
-        numbers = f"{self._metric} {_format(self._metric, self._times)}, limit {format_seconds(self._seconds)}"
+        numbers = f"{self._condition.describe()}: {_format(self._condition.metric, self._times)}"
         return self._limit.judge(numbers, self._wealth.e_value, self._times.total, None)
 
 
@@ -48,7 +48,7 @@ class ResponseTimeAlarm:
     compares = True
 
     def __init__(self, condition: ResponseTimeCondition, limit: EvidenceLimit) -> None:
-        self._metric, self._limit, self._margin = condition.metric, limit, condition.margin
+        self._condition, self._limit = condition, limit
         self._comparison = ResponseTimeComparison(_QUANTILES[condition.metric], condition.margin)
         self._new = Histogram()
 
@@ -59,21 +59,21 @@ class ResponseTimeAlarm:
 
     def verdict(self) -> Verdict:
         """Return the verdict on all windows so far."""
-        new, previous = _format(self._metric, self._new), _format(self._metric, self._comparison.previous)
-        numbers = f"{self._metric} {new} against {previous}"
-        if self._margin:
-            numbers = f"{numbers} plus {self._margin * 100:.6g} %"
+        metric = self._condition.metric
+        new, previous = _format(metric, self._new), _format(metric, self._comparison.previous)
+        numbers = f"{self._condition.describe()}: {new} against {previous}"
         return self._limit.judge(numbers, self._comparison.e_value, self._new.total, self._comparison.previous.total)
 
 
 def format_seconds(seconds: float) -> str:
-    """Return a time in milliseconds with three digits, or in seconds from 10 s on."""
-    return f"{seconds:.3g} s" if seconds >= 10 else f"{float(f'{seconds * 1000:.3g}'):,.7g} ms"
+    """Return a time in milliseconds with three digits, or in seconds from 10 s on, as pipeline.yaml has it."""
+    return f"{seconds:.3g}s" if seconds >= 10 else f"{float(f'{seconds * 1000:.3g}'):,.7g}ms"
 
 
 def _format(metric: str, times: Histogram) -> str:
-    """Return the quantiles of a metric, and the number of times: `412 ms (1,950)`."""
-    return f"{_format_quantiles(metric, times)} ({times.total:,})"
+    """Return the quantiles of a metric, and the number of times: `412ms (1,950 requests)`."""
+    requests = "request" if times.total == 1 else "requests"
+    return f"{_format_quantiles(metric, times)} ({times.total:,} {requests})"
 
 
 def _format_quantiles(metric: str, times: Histogram) -> str:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.base.quantity import format_percentage
+
 AlarmState = Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
 
 
@@ -42,12 +44,13 @@ class EvidenceLimit:
                 f"{numbers}, {missing:,} more {'request' if one else 'requests'}{whose} {'is' if one else 'are'} needed"
             )
             return Verdict("INSUFFICIENT_DATA", text, e_value, missing)
-        at = f"{_number(self.threshold)} at {self.confidence * 100:.6g} %"
+        limit = f"an alarm needs {_number(self.threshold)} at {format_percentage(self.confidence)} confidence"
+        text = f"{numbers}, evidence {_number(e_value)}, {limit}"
         if e_value >= self.threshold:
-            return Verdict("ALARM", f"{numbers}, e-value {_number(e_value)} > {at}", e_value)
+            return Verdict("ALARM", text, e_value)
         needed = self._needed(e_value, new)
-        text = f"{numbers}, e-value {_number(e_value)} of {at}"
-        return Verdict("OK", text if needed is None else f"{text}, about {needed:,} more requests", e_value, needed)
+        more = "" if needed is None else f", about {needed:,} more requests like these"
+        return Verdict("OK", f"{text}{more}", e_value, needed)
 
     def _needed(self, e_value: float, new: int) -> int | None:
         """Return how many more requests reach the threshold, to two digits, if the evidence grows as until now."""
@@ -60,9 +63,9 @@ class EvidenceLimit:
 
 
 def percent(bad: int, total: int) -> str:
-    """Return a ratio with its counts: `2.1 % (41 of 1,950)`."""
+    """Return a ratio with its counts: `2.1% (41 of 1,950 requests)`."""
     share = bad / total * 100 if total else 0.0
-    return f"{share:.{1 if share >= 0.95 or not share else 2}f} % ({bad:,} of {total:,})"
+    return f"{share:.{1 if share >= 0.95 or not share else 2}f}% ({bad:,} of {total:,} requests)"
 
 
 def _number(value: float) -> str:

@@ -89,7 +89,7 @@ class LiveView:
             flight = f"{health.in_flight} in flight" if health.in_flight else ""
             state = Text(str(health.state), style=TARGET_STYLES.get(health.state, ""))
             targets.add_row("  ", health.target.id, state, flight, Text(health.description, style="dim"))
-        alarms = [Text(f"  alarm of {text}") for _, text in sorted(self._alarms.items(), key=str)]
+        alarms = [Text(f"  {text}") for _, text in sorted(self._alarms.items(), key=str)]
         recent = [Text(f"{clock(e.at)}  {e.message}", style="dim") for e in self._recent]
         extra = self._extra()
         return Group(stages, targets, *alarms, *recent, *([Text(extra, style="bold")] if extra else []))

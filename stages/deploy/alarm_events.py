@@ -52,7 +52,7 @@ class AlarmEvents:
     def _emit(self, number: int, verdict: Verdict, before: Verdict | None) -> Verdict:
         self._events.emit(
             EventKind.ALARM_EVALUATED,
-            f"{self._service}: {verdict.state}, {verdict.text}",
+            f"alarm of {self._service}: {verdict.state}, {verdict.text}",
             service=self._service,
             release=self._release,
             condition=number,

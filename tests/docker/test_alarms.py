@@ -40,14 +40,14 @@ def test_a_canary_with_errors_is_rolled_back(service: Project) -> None:
     with service.load() as load:
         running = service.start("run")
         until(lambda: states(service) == ["OK", "OK"], "both releases have enough requests")
-        assert "alarm of web: OK, http_5xx_ratio 0.0 % (0 of " in service.pipeline("status").out
+        assert "alarm of web: OK, http_5xx_ratio worse_than_previous: 0.0% (0 of " in service.pipeline("status").out
         for container in service.containers():
             if container.labels[LABEL_RELEASE] == "2":
                 docker("exec", container.name, "touch", "/tmp/fails")
         done = service.finish(running, code=4)
         load.stop()
     assert "http_5xx_ratio " in done.err + done.out
-    assert " > 100 at 99 %" in done.err + done.out
+    assert "an alarm needs 100 at 99% confidence" in done.err + done.out
     assert "release 1 is active again" in done.err + done.out
     service.assert_serving(release=1)
     assert "alarm of" not in service.pipeline("status").out

@@ -25,7 +25,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 def evaluated(condition: int, state: str, text: str) -> Event:
     fields = {"service": "web", "release": 5, "condition": condition, "state": state}
-    return Event("alarm.evaluated", f"web: {state}, {text}", "shop", 1, fields)
+    return Event("alarm.evaluated", f"alarm of web: {state}, {text}", "shop", 1, fields)
 
 
 def test_alarms(home: Home, screen: io.StringIO) -> None:
@@ -40,9 +40,9 @@ def test_alarms(home: Home, screen: io.StringIO) -> None:
     with LiveView(home, "shop") as view:
         view.on_event(Event("stage.started", "Deploy", "shop", 1, {"stage": "deploy"}))
         view.on_event(evaluated(1, "INSUFFICIENT_DATA", "17 more requests are needed"))
-        view.on_event(evaluated(2, "OK", "restarts 0 of at most 0"))
+        view.on_event(evaluated(2, "OK", "restarts above 0: 0"))
         view.on_event(evaluated(1, "OK", "about 200 more requests"))
-        lines = ("alarm of web: OK, about 200 more requests", "alarm of web: OK, restarts 0 of at most 0")
+        lines = ("alarm of web: OK, about 200 more requests", "alarm of web: OK, restarts above 0: 0")
         until(lambda: all(line in frame for frame in [drawn()] for line in lines), "the alarms are drawn")
         assert "17 more" not in screen.getvalue()[screen.getvalue().rindex(lines[0]) :]
         view.on_event(Event("shift.mirrored", "no more copies", "shop", 1, {"service": "api"}))

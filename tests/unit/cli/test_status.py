@@ -371,20 +371,20 @@ def test_alarms_of_the_open_deployment(store: Store) -> None:
     evaluated("web", 1, "ALARM", "an old one")
     deployment = store.deployments.begin("shop", 1, 4, 5)
     evaluated("web", 1, "INSUFFICIENT_DATA", "http_5xx_ratio 0 % (0 of 3), 17 more requests are needed", 17)
-    evaluated("web", 2, "OK", "restarts 0 of at most 0")
-    evaluated("api", 1, "OK", "p99 80 ms (400), limit 300 ms")
-    evaluated("web", 1, "OK", "http_5xx_ratio 1 % (1 of 90), e-value 3 of 100, about 200 more requests", 200)
+    evaluated("web", 2, "OK", "restarts above 0: 0")
+    evaluated("api", 1, "OK", "p99 above 300ms: 80ms (400 requests)")
+    evaluated("web", 1, "OK", "http_5xx_ratio above 1%: 1% (1 of 90 requests), evidence 3", 200)
     assert [line for line in output_of(status.command).splitlines() if line.startswith("alarm ")] == [
-        "alarm of api: OK, p99 80 ms (400), limit 300 ms",
-        "alarm of web: OK, http_5xx_ratio 1 % (1 of 90), e-value 3 of 100, about 200 more requests",
-        "alarm of web: OK, restarts 0 of at most 0",
+        "alarm of api: OK, p99 above 300ms: 80ms (400 requests)",
+        "alarm of web: OK, http_5xx_ratio above 1%: 1% (1 of 90 requests), evidence 3",
+        "alarm of web: OK, restarts above 0: 0",
     ]
     assert json.loads(output_of(status.command, "--json"))["alarms"][1] == {
         "service": "web",
         "release": 5,
         "condition": 1,
         "state": "OK",
-        "text": "http_5xx_ratio 1 % (1 of 90), e-value 3 of 100, about 200 more requests",
+        "text": "http_5xx_ratio above 1%: 1% (1 of 90 requests), evidence 3",
         "needed": 200,
     }
     store.deployments.finish(deployment, DeploymentState.ROLLED_BACK)

@@ -207,7 +207,8 @@ UNKNOWN = (
         ),
         (
             "strategy: {type: canary, mirror: {percent: ten}}",
-            "9:46: deploy.strategy.mirror.percent: must be a percentage such as 10 or 0.5, with or without %, got 'ten'",
+            "9:46: deploy.strategy.mirror.percent: must be a percentage such as 10 or 0.5, with or without %, "
+            "got 'ten'",
         ),
         (
             "strategy: {type: canary, mirror: {duration: 0s}}",

@@ -124,9 +124,9 @@ def test_a_release_with_errors(world: Worlds) -> None:
     found = world({"metric": "http_5xx_ratio", "worse_than_previous": True})
     judgement = feed(found, traffic(60, bad=0.02), 60)
     assert judgement.alarm
-    assert judgement.alarm.startswith("http_5xx_ratio 2.")
+    assert judgement.alarm.startswith("alarm: http_5xx_ratio worse_than_previous: 2.")
     assert " against 0." in judgement.alarm
-    assert judgement.alarm.endswith("> 100 at 99 %")
+    assert judgement.alarm.endswith("an alarm needs 100 at 99% confidence")
     assert found.states() == [(1, "INSUFFICIENT_DATA"), (1, "OK"), (1, "ALARM")] or found.states()[-1] == (1, "ALARM")
 
 
@@ -134,7 +134,7 @@ def test_a_slower_release(world: Worlds) -> None:
     """A release whose times are 30 % longer is caught."""
     judgement = feed(world({"metric": "response_time", "worse_than_previous": True}), traffic(60, slower=1.3), 60)
     assert judgement.alarm
-    assert judgement.alarm.startswith("response_time p50 ")
+    assert judgement.alarm.startswith("alarm: response_time worse_than_previous: p50 ")
 
 
 def test_an_equal_release(world: Worlds) -> None:
@@ -152,7 +152,7 @@ def test_no_traffic(world: Worlds, insufficient_data: str, action: str) -> None:
     judgement = feed(found, iter(()), 30)
     assert judgement.alarm is None
     (verdict,) = judgement.verdicts
-    assert verdict.text == "http_5xx_ratio 0.0 % (0 of 0), limit 1 %, 20 more requests are needed"
+    assert verdict.text == "http_5xx_ratio above 1%: 0.0% (0 of 0 requests), 20 more requests are needed"
     assert decide(judgement.verdicts, judgement.insufficient_data, bake_time_over=True).action == action
 
 
@@ -168,15 +168,15 @@ def test_unhealthy_targets_and_restarts(world: Worlds) -> None:
     assert found.look().alarm is None
     found.restarts = 3
     judgement = found.look()
-    assert judgement.alarm == "restarts 3 > 2"
+    assert judgement.alarm == "alarm: restarts above 2: 3"
     found.unhealthy = 2
     assert [verdict.text for verdict in found.look().verdicts] == [
-        "unhealthy_targets 2 > 1",
-        "restarts 3 > 2",
-        "restarts 3 of at most 9",
+        "unhealthy_targets above 1: 2",
+        "restarts above 2: 3",
+        "restarts above 9: 3",
     ]
     # The first alarm is the one that rolls back.
-    assert found.look().alarm == "restarts 3 > 2"
+    assert found.look().alarm == "alarm: restarts above 2: 3"
 
 
 def test_counts_are_not_lost_between_windows(world: Worlds) -> None:
@@ -185,7 +185,7 @@ def test_counts_are_not_lost_between_windows(world: Worlds) -> None:
     found.look(2)
     found.restarts = 1
     assert found.look(0.1).alarm is None
-    assert found.look(0.9).alarm == "restarts 1 > 0"
+    assert found.look(0.9).alarm == "alarm: restarts above 0: 1"
 
 
 def test_a_balancer_that_does_not_answer(world: Worlds) -> None:
@@ -196,7 +196,7 @@ def test_a_balancer_that_does_not_answer(world: Worlds) -> None:
     found.unhealthy = 1
     assert found.look().alarm is None
     found.fault = None
-    assert found.look().alarm == "unhealthy_targets 1 > 0"
+    assert found.look().alarm == "alarm: unhealthy_targets above 0: 1"
 
 
 def test_a_command(world: Worlds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +205,7 @@ def test_a_command(world: Worlds, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     results = iter([{0: Measurement(1.0)}, {}, {0: Measurement(error="it hangs")}, {0: Measurement(1.0)}])
     monkeypatch.setattr(Probes, "take", lambda _: next(results))
     assert [found.look(seconds).alarm for seconds in (2, 1, 1)] == [None] * 3
-    assert found.look().alarm == "./check.sh exited with 1, 2 times in a row"
+    assert found.look().alarm == "alarm: command ./check.sh: exit code 1, 2 times in a row"
 
 
 def test_evidence_from_before_a_kill(world: Worlds) -> None:
@@ -314,7 +314,7 @@ def test_events(world: Worlds) -> None:
     first, enough, *later = found.events
     assert (first.kind, first.fields["state"], first.fields["was"]) == ("alarm.evaluated", "INSUFFICIENT_DATA", None)
     assert (enough.fields["state"], enough.fields["was"]) == ("OK", "INSUFFICIENT_DATA")
-    assert first.message.startswith("web: INSUFFICIENT_DATA, http_5xx_ratio ")
+    assert first.message.startswith("alarm of web: INSUFFICIENT_DATA, http_5xx_ratio above 5%: ")
     assert first.message.endswith("are needed")
     assert 3 <= len(later) <= 6
     assert {event.fields["service"] for event in later} == {"web"}
@@ -334,7 +334,7 @@ def test_damaged_lines(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     path.write_bytes(b"".join([line(request(0.5)), b"x\tshop.web\n", line(request(0.6)), b"y\tshop.web\n"]))
     found = World(tmp_path, {"metric": "http_5xx_ratio", "above": "5%"}, log=HAProxyAccessLog(path))
-    assert "(0 of 2)" in found.look(2).verdicts[0].text
+    assert "(0 of 2 requests)" in found.look(2).verdicts[0].text
     found.look(1)
     texts = [event.message for event in found.events if event.kind == "deployment.warning"]
     assert texts == ["damaged lines of the access log do not count for the alarms of web"]

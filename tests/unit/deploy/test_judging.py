@@ -113,7 +113,7 @@ def test_a_canary(context: StageContext) -> None:
     world.serve(request(0.5), request(0.5, place=PREVIOUS), request(0.5, place=PREVIOUS))
     world.clock.advance(timedelta(seconds=2))
     texts = [verdict.text for verdict in found.look().verdicts]
-    assert "(0 of 1), limit" in texts[0]
+    assert "http_5xx_ratio above 5%: 0.0% (0 of 1 requests)" in texts[0]
     assert world.judge().look().verdicts == found.look().verdicts
 
 
@@ -126,9 +126,9 @@ def test_the_start_is_that_of_the_traffic(context: StageContext) -> None:
     first.look()
     world.serve(request(10.5))
     world.clock.advance(timedelta(seconds=5))
-    assert "(0 of 1)" in first.look().verdicts[0].text
+    assert "(0 of 1 requests)" in first.look().verdicts[0].text
     second = world.judge()
-    assert "(0 of 1)" in second.look().verdicts[0].text
+    assert "(0 of 1 requests)" in second.look().verdicts[0].text
     started = [event.message for event in world.events if event.kind == "alarm.started"]
     assert started == ["web: release 5 receives traffic, its alarms are evaluated"]
 
@@ -151,8 +151,8 @@ def test_the_start_outlives_a_kill(context: StageContext) -> None:
     found = world.judge()
     world.clock.advance(timedelta(seconds=2))
     judgement = found.look()
-    assert "(1 of 1)" in judgement.verdicts[0].text
-    assert judgement.alarm == "restarts 1 > 0"
+    assert "(1 of 1 requests)" in judgement.verdicts[0].text
+    assert judgement.alarm == "alarm: restarts above 0: 1"
     assert [event.kind for event in world.events].count("alarm.started") == 1
 
 
@@ -173,7 +173,7 @@ def test_an_engine_that_is_away_at_the_start(context: StageContext, monkeypatch:
     found.look()
     world.clock.advance(timedelta(seconds=2))
     (verdict,) = found.look().verdicts
-    assert verdict.text == "restarts 0 of at most 0"
+    assert verdict.text == "restarts above 0: 0"
 
 
 def test_another_deployment_starts_anew(context: StageContext) -> None:
@@ -189,7 +189,7 @@ def test_another_deployment_starts_anew(context: StageContext) -> None:
     found = world.judge()
     found.look()
     world.clock.advance(timedelta(seconds=5))
-    assert "(0 of 0)" in found.look().verdicts[0].text
+    assert "(0 of 0 requests)" in found.look().verdicts[0].text
 
 
 def test_a_rolling_deployment(context: StageContext) -> None:
@@ -202,7 +202,7 @@ def test_a_rolling_deployment(context: StageContext) -> None:
         request(0.5, place=("shop.web", "shop.web.r4.0a"), status=500),
     )
     world.clock.advance(timedelta(seconds=2))
-    assert "(0 of 1)" in found.look().verdicts[0].text
+    assert "(0 of 1 requests)" in found.look().verdicts[0].text
 
 
 def test_restarts(context: StageContext) -> None:
@@ -218,7 +218,7 @@ def test_restarts(context: StageContext) -> None:
     assert found.look().alarm is None
     world.runtime.exit(NEW[1], 1)
     world.clock.advance(timedelta(seconds=1))
-    assert found.look().alarm == "restarts 1 > 0"
+    assert found.look().alarm == "alarm: restarts above 0: 1"
 
 
 def test_a_worker(context: StageContext) -> None:
@@ -232,7 +232,7 @@ def test_a_worker(context: StageContext) -> None:
     world.serve(request(0.5, place=("shop.web", "shop.web.r5.0a"), connect_errors=9))
     world.runtime.exit("shop.web.r5.0a", 1)
     world.clock.advance(timedelta(seconds=2))
-    assert found.look().alarm == "restarts 1 > 0"
+    assert found.look().alarm == "alarm: restarts above 0: 1"
 
 
 def test_unhealthy_targets(context: StageContext) -> None:
@@ -249,7 +249,7 @@ def test_unhealthy_targets(context: StageContext) -> None:
     assert found.look().alarm is None
     world.check(NEW[1], passes=False)
     world.clock.advance(timedelta(seconds=1))
-    assert found.look().alarm == "unhealthy_targets 1 > 0"
+    assert found.look().alarm == "alarm: unhealthy_targets above 0: 1"
 
 
 def test_a_command_knows_the_deployment(context: StageContext, tmp_path: Path) -> None:
@@ -268,4 +268,4 @@ def test_a_command_knows_the_deployment(context: StageContext, tmp_path: Path) -
         (found_now,) = found.look().verdicts
         return None if found_now.state == "INSUFFICIENT_DATA" else found_now
 
-    assert until(verdict, "the command has ended") == Verdict("OK", "./check.sh exited with 0")
+    assert until(verdict, "the command has ended") == Verdict("OK", "command ./check.sh: exit code 0")

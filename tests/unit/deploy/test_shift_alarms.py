@@ -25,7 +25,7 @@ STRATEGIES = {
 RATIO = "{metric: http_5xx_ratio, above: 5%}"
 MISSING = (
     r"^too little data at the end of the bake time, with insufficient_data: rollback: "
-    r"http_5xx_ratio 0.0 % \(0 of 0\), limit 5 %, 20 more requests are needed"
+    r"http_5xx_ratio above 5%: 0.0% \(0 of 0 requests\), 20 more requests are needed"
 )
 
 
@@ -102,7 +102,7 @@ def test_a_container_that_exits(strategy: str, shops: Shops) -> None:
             shop.runtime.exit(min(shop.runtime.running - previous), 1)
 
     shop.listeners.append(on_event)
-    with pytest.raises(RolledBack, match="restarts 1 > 0"):
+    with pytest.raises(RolledBack, match="alarm: restarts above 0: 1"):
         shop.deploy("b")
     assert (1, "ALARM") in alarms(shop)
     shop.assert_at_home("a")
