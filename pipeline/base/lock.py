@@ -33,7 +33,8 @@ SECTION_TIMEOUT = 60.0
 _SHORT_TIMEOUT = 5.0
 # A cancelled wait is noticed after this.
 _ATTEMPT = 0.5
-_WAIT_HINT = "wait for it with --wait 10m"
+WAIT_HINT = "wait for it with --wait 10m"
+"""The hint for a command that can wait for a lock."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def short_lock(path: Path, timeout: float = SECTION_TIMEOUT) -> Iterator[None]:
 
 
 @contextmanager
-def work_lock(path: Path, purpose: str, *, wait: float = 0.0, hint: str = _WAIT_HINT) -> Iterator[None]:
+def work_lock(path: Path, purpose: str, *, wait: float = 0.0, hint: str = WAIT_HINT) -> Iterator[None]:
     """Hold `path` for a long job. If it is held, retry for `wait` seconds. Less if `short_lock` would wait less.
 
     The kernel releases the lock when the process ends for any reason, so it is never stale.

@@ -51,6 +51,19 @@ def abort(store: Store, pipeline: str, by: str, comment: str = "", service: str 
     return f"run {deployment.run} is rolled back to {_previous(deployment)}{before}"
 
 
+def ways_to_end(store: Store, pipeline: str) -> str:
+    """Return what the deployment in progress waits for, with the commands that end it. Empty if there is none."""
+    deployment = store.deployments.open(pipeline)
+    if deployment is None or deployment.to_release is None:
+        return ""
+    of_release = f"the deployment of release {deployment.to_release}"
+    waits = store.deployment_answers.waiting(pipeline)
+    if not waits:
+        return f"`pipeline promote` ends a pause or a bake time of {of_release}, `pipeline abort` rolls it back"
+    what = "; ".join(f"{wait.service}: {wait.description}" for wait in waits)
+    return f"{of_release} waits ({what}): `pipeline promote` continues it, `pipeline abort` rolls it back"
+
+
 def _deployment(store: Store, pipeline: str) -> Deployment:
     deployment = store.deployments.open(pipeline)
     if deployment is not None:

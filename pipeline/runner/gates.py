@@ -14,6 +14,7 @@ from pipeline.base.quantity import format_duration
 from pipeline.config.steps import Approval
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
+from pipeline.runner.deployment_answer import ways_to_end
 from pipeline.store import records
 from pipeline.store.records import Run, RunKind
 from pipeline.store.store import Store
@@ -38,9 +39,11 @@ def pass_gates(context: StageContext, run: Run, stage: str) -> None:
             raise Superseded(f"superseded by run {admission.superseded_by}")
         if admission.entered:
             return
-        if admission.waits_for != last_reported:
-            context.events.emit(EventKind.RUN_WAITING, f"run {run.number} waits for {admission.waits_for}", stage=stage)
-            last_reported = admission.waits_for
+        ways = ways_to_end(context.store, run.pipeline) if admission.waits_for.startswith("run ") else ""
+        text = f"run {run.number} waits for {admission.waits_for}{f'; {ways}' if ways else ''}"
+        if text != last_reported:
+            context.events.emit(EventKind.RUN_WAITING, text, stage=stage)
+            last_reported = text
         context.clock.wait(context.cancelled, _POLL_INTERVAL)
 
 

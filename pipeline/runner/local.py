@@ -11,11 +11,12 @@ from pipeline.api import Wanted
 from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import ConfigError, LockHeld, SystemFault
 from pipeline.base.home import Home
-from pipeline.base.lock import work_lock
+from pipeline.base.lock import WAIT_HINT, work_lock
 from pipeline.config.load import Configuration
 from pipeline.event_kinds import EventKind
 from pipeline.events import Listener
 from pipeline.runner.context import PipelineContext
+from pipeline.runner.deployment_answer import ways_to_end
 from pipeline.runner.gates import planned_waits
 from pipeline.runner.history import prune
 from pipeline.runner.outcome import emit_missing_outcomes
@@ -175,13 +176,18 @@ class Runner:
             # The run has its own error.
             self._pipeline_context.events(run).emit(EventKind.RECOVERY_FAILED, fault.message)
 
+    def _hint(self) -> str:
+        """Return how to go on if another process works on the pipeline."""
+        ways = ways_to_end(self._pipeline_context.store, self._name)
+        return f"{WAIT_HINT}; {ways}" if ways else WAIT_HINT
+
     @contextmanager
     def _holding(self, purpose: str, wait: timedelta, *, take_over: bool, holds: bool | None) -> Iterator[None]:
         """Hold the pipeline's lock. Recover after a crash first. For `holds` see `recover`."""
         pipeline_context = self._pipeline_context
         with (
             pipeline_context.masking_errors(),
-            work_lock(pipeline_context.home.lock(self._name), purpose, wait=wait.total_seconds()),
+            work_lock(pipeline_context.home.lock(self._name), purpose, wait=wait.total_seconds(), hint=self._hint()),
         ):
             if not take_over:
                 check_owner(pipeline_context.store, pipeline_context.configuration)

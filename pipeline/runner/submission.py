@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
+from pipeline.runner.deployment_answer import ways_to_end
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import Run, RunKind, RunState
 
@@ -20,6 +21,7 @@ def submit(
     runs = queue.put(context.pipeline, requests, mode=mode, heads=heads)
     for run in runs:
         emit_run_state(context, run)
+        _emit_wait(context, run)
     # A run of this call that another one of it superseded is emitted above already.
     numbers = {run.number for run in runs}
     for run in runs:
@@ -27,6 +29,14 @@ def submit(
             if older.number not in numbers and older.state is RunState.SUPERSEDED:
                 emit_run_state(context, older)
     return runs
+
+
+def _emit_wait(context: PipelineContext, run: Run) -> None:
+    """Emit that a command has to wait for a deployment in progress, which may bake for hours."""
+    if run.state is RunState.QUEUED and run.kind is not RunKind.RUN:
+        if ways := ways_to_end(context.store, context.pipeline):
+            text = f"{run.kind} {run.number} waits for the deployment in progress; {ways}"
+            context.events(run.number).emit(EventKind.RUN_WAITING, text, stage="deploy")
 
 
 def emit_overtaken(context: PipelineContext, run: Run) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from pipeline.api import StageContext
 from pipeline.base.errors import ConfigError, StageFailed
+from pipeline.base.lock import is_held
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.run_variables import RunVariables
 from pipeline.event_kinds import EventKind
 from pipeline.store.deployment_progress import describe_moving
-from pipeline.store.records import Deployment, Release
+from pipeline.store.records import Deployment, Release, RunState
 
 
 def continued_release(context: StageContext, spec: ReleaseSpec) -> Release | None:
@@ -52,7 +53,38 @@ def held_steps(context: StageContext, spec: ReleaseSpec) -> list[str]:
     row = store.deployments.open(context.configuration.pipeline.name)
     if row is None:
         return []
-    if continued_release(context, spec) is None:
-        return ["undo the interrupted deployment first"]
+    release = f"release {row.to_release}" if row.to_release else "no release"
     moving = describe_moving(store.progress.all(row))
-    return [f"continue the interrupted deployment of release {row.to_release}{moving}"]
+    if _is_running(context, row):
+        return [
+            f"wait for the end of the open deployment of {release}{moving}",
+            "the steps below are those after a rollback of it",
+        ]
+    if continued_release(context, spec) is None:
+        return [f"undo the interrupted deployment of {release} first{moving}"]
+    return [f"continue the interrupted deployment of {release}{moving}"]
+
+
+def _is_running(context: StageContext, row: Deployment) -> bool:
+    """Return whether a process works on the open deployment now. One of a queued run waits for its run."""
+    run = context.store.runs.get(row.pipeline, row.run)
+    return run is not None and run.state is RunState.RUNNING and is_held(context.home.lock(row.pipeline))
+
+
+def new_template(context: StageContext, service: str) -> str | None:
+    """Return the template of the containers that the open deployment has started of a service.
+
+    None without an open deployment, and if it replaces no container of the service.
+    """
+    store, pipeline = context.store, context.configuration.pipeline.name
+    row, active = store.deployments.open(pipeline), store.releases.active(pipeline)
+    release = store.releases.get(pipeline, row.to_release) if row and row.to_release else None
+    found = [_template(context, each, service) for each in (release, active)]
+    return found[0] if found[0] != found[1] else None
+
+
+def _template(context: StageContext, release: Release | None, service: str) -> str | None:
+    spec = ReleaseSpec.parse(release.spec) if release else None
+    if spec is None or service not in spec.replicated:
+        return None
+    return spec.service(service).template(context.configuration.secrets)

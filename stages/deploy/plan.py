@@ -7,16 +7,20 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from pipeline.api import StageContext
-from pipeline.balancer.model import TargetState, Undeclared
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import SharedGroup, TargetState, Undeclared
 from pipeline.config.hooks import OF_ROLLING
 from pipeline.config.job import describe_schedule
 from pipeline.config.logging_driver import unreadable
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.service_spec import ServiceSpec
+from stages.deploy.alternate_group import with_current_alternates
 from stages.deploy.decision import DesiredState, Observation, Replica
 from stages.deploy.desired import declared_replicas, desired
+from stages.deploy.held_deployment import new_template
 from stages.deploy.hook_plan import planned_hooks
 from stages.deploy.release_rollout import ReleaseRollout
+from stages.deploy.service_rollout import shifts
 from stages.deploy.shift_plan import shift_steps
 from stages.deploy.simulation import RolloutPlan, simulate
 
@@ -26,7 +30,7 @@ def plan_release(context: StageContext, rollout: ReleaseRollout, spec: ReleaseSp
     name, balancer = context.configuration.pipeline.name, rollout.balancer
     needs_balancer = not isinstance(spec.balancer, Undeclared)
     dead = needs_balancer and balancer.pid() is None
-    same = balancer.declares(name, spec.balancer) if needs_balancer else balancer.declaration(name) is None
+    same = _is_declared(balancer, name, spec) if needs_balancer else balancer.declaration(name) is None
     waiting = [str(found) for found in balancer.waiting_after(name, spec.balancer)] if needs_balancer else []
     choices = balancer.plane_choices(name, spec.balancer) if needs_balancer else []
     carried = [f"{each.listener.url} is {choice}" for each, choice in choices if each.owner == name]
@@ -51,6 +55,16 @@ def plan_release(context: StageContext, rollout: ReleaseRollout, spec: ReleaseSp
     return [*before, *([] if same else [change]), *steps, *jobs, *limits, *carried, *waiting, *lost]
 
 
+def _is_declared(balancer: Balancer, name: str, spec: ReleaseSpec) -> bool:
+    """Return whether the release changes nothing but the alternate groups, which an open deployment has declared."""
+    if balancer.declares(name, spec.balancer):
+        return True
+    former = balancer.declaration(name)
+    if former is None or isinstance(spec.balancer, SharedGroup):
+        return False
+    return balancer.declares(name, with_current_alternates(spec.balancer, former, spec))
+
+
 class _ServicePlan(NamedTuple):
     """The steps of one service, and its limits. Each line begins with the service's name if there are several."""
 
@@ -71,13 +85,15 @@ class _ServicePlan(NamedTuple):
         replicas = declared_replicas(context)[service.name]
         wanted = desired(service, replicas, context.configuration.secrets)
         one = rollout.service(spec, service.name)
-        seen = one.replica_set().observe().replicas
+        started = new_template(context, service.name)
+        # Those of an open deployment go with it, or are the new ones of the run that continues it.
+        seen = tuple(r for r in one.replica_set().observe().replicas if started is None or r.template != started)
         # A deployment starts HAProxy first. Targets that were healthy then become healthy again.
         now = Observation(tuple(map(_revived, seen)) if dead and service.group else seen)
         zones = spec.balancer.zones_of(service.settings.target_group) if service.settings.target_group else ()
         prefix = f"{service.name}: " if spec.shared else ""
         strategy = service.settings.strategy
-        if rollout.alternate(spec, service.name) and strategy and one.shifts(service, wanted):
+        if rollout.alternate(spec, service.name) and strategy and shifts(service, wanted, seen):
             steps, limits = shift_steps(service, strategy, sum(r.is_running for r in seen), replicas)
             return cls([f"{prefix}{step}" for step in steps], f"{prefix}{limits}")
         at_zero = context.store.services.wanted(context.configuration.pipeline.name, service.name) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache, partial
@@ -14,7 +15,7 @@ from pipeline.config.service_spec import ServiceSpec
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy, Runtime
 from pipeline.store.deployment_progress import ShiftPhase
 from stages.deploy.alternate_group import AlternateGroup
-from stages.deploy.decision import DesiredState, Strategy
+from stages.deploy.decision import DesiredState, Replica, Strategy
 from stages.deploy.desired import desired
 from stages.deploy.executor import RolloutExecutor
 from stages.deploy.judge import JudgeFactory, MirroringFactory, no_judge
@@ -108,20 +109,13 @@ class ServiceRollout:
         )
         self._shift(spec, release, wanted, alternate, None, threading.Event()).return_traffic()
 
-    def shifts(self, spec: ServiceSpec, wanted: DesiredState) -> bool:
-        """Return whether a new deployment moves the traffic: another template than the wanted one has it now."""
-        if spec.settings.strategy is None or not spec.settings.strategy.is_shifting:
-            return False
-        templates = {r.template for r in self.replica_set().observe().replicas if r.is_running and r.target}
-        return bool(templates) and wanted.template not in templates
-
     def _moves(
         self, spec: ServiceSpec, wanted: DesiredState, alternate: AlternateGroup, stored: StoredProgress
     ) -> bool:
         found = stored.of(self._name)
         if found is not None:
             return found.phase not in (ShiftPhase.DONE, ShiftPhase.BAKE)
-        return not alternate.is_declared and self.shifts(spec, wanted)
+        return not alternate.is_declared and shifts(spec, wanted, self.replica_set().observe().replicas)
 
     def _roll(
         self,
@@ -235,3 +229,11 @@ class ServiceRollout:
             template=template,
             environment=self._context.configuration.secrets.resolve_all(spec.settings.environment),
         )
+
+
+def shifts(spec: ServiceSpec, wanted: DesiredState, replicas: Collection[Replica]) -> bool:
+    """Return whether a new deployment moves the traffic: other templates than the wanted one have it now."""
+    if spec.settings.strategy is None or not spec.settings.strategy.is_shifting:
+        return False
+    templates = {replica.template for replica in replicas if replica.is_running and replica.target}
+    return bool(templates) and wanted.template not in templates

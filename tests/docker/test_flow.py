@@ -323,7 +323,7 @@ def test_two_commands_at_once(service: Project) -> None:
     service.finish(waiting)
     assert "run 2 of shop" in line
     assert result.err.startswith(f"error: run of shop (pid {first.pid}) has been running since 20")
-    assert result.err.endswith("hint: wait for it with --wait 10m\n")
+    assert "\nhint: wait for it with --wait 10m" in result.err
     service.assert_serving(release=2)
 
 

@@ -101,7 +101,8 @@ WORSE = {"metric": "http_5xx_ratio", "worse_than_previous": True}
             counts(100),
             counts(900),
             "OK",
-            "p90 slower_by 10%: 50.2ms (100 requests) against 50.2ms (900 requests), evidence 1, an alarm needs 100 at 99% confidence",
+            "p90 slower_by 10%: 50.2ms (100 requests) against 50.2ms (900 requests), evidence 1, an alarm "
+            "needs 100 at 99% confidence",
         ),
         (
             {"metric": "response_time", "worse_than_previous": True},

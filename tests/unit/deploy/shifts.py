@@ -201,9 +201,14 @@ class Shop:
         assert run is not None
         return run.number
 
+    def plan(self, commit: str) -> list[str]:
+        """Return the plan of a run of a commit."""
+        context = self._pipeline_context().stage_context()
+        return DockerDeploy().plan(context, _revision(commit), Image(f"sha256:{commit}", f"shop:{commit}"))
+
     def deploy(self, commit: str) -> Release:
         """Deploy a commit, as a new process."""
-        revision = Revision(commit * 40, "main", "Ann", "Say", SYSTEM.now().wall, "/srv/a.git")
+        revision = _revision(commit)
         context = self.context()
         try:
             release = DockerDeploy().deploy(context, revision, Image(f"sha256:{commit}", f"shop:{commit}"))
@@ -344,3 +349,7 @@ class _Hooks:
 @contextmanager
 def _entered(engine: FakeEngine) -> Iterator[FakeEngine]:
     yield engine
+
+
+def _revision(commit: str) -> Revision:
+    return Revision(commit * 40, "main", "Ann", "Say", SYSTEM.now().wall, "/srv/a.git")

@@ -8,7 +8,8 @@ from typing import NoReturn
 import pytest
 
 from pipeline.api import StageContext
-from pipeline.base.errors import ConfigError, PenstockError, StageFailed
+from pipeline.base.errors import ConfigError, LockHeld, PenstockError, StageFailed
+from pipeline.base.lock import work_lock
 from pipeline.events import Event
 from pipeline.runner.deployment_answer import abort, promote
 from pipeline.runner.local import Runner
@@ -306,3 +307,48 @@ def test_the_parameters_of_a_command_are_those_of_its_run(command: Shop, context
     with pytest.raises(PenstockError):
         runner.run()
     assert context.store.queue.run("shop", 3).options.parameters == given
+
+
+_STEP = "web is in step 1 of 2 of canary, with 10 % of the requests"
+_SHIFT = [
+    "declare the target group web-next beside web; it gets no requests",
+    "start 2 containers in web-next, and wait until all are healthy",
+    "send 10 % of the requests to the new containers, for at least 30s",
+    "send 100 % of the requests to the new containers",
+    "drain and stop the 2 previous containers",
+    "move the new targets to web, and remove web-next",
+    "healthy targets: the rollout keeps all 2 previous ones until the last step is over; containers: at most 4",
+]
+
+
+@pytest.mark.parametrize(
+    ("commit", "first"),
+    [
+        ("b", f"continue the interrupted deployment of release 2: {_STEP}"),
+        ("c", f"undo the interrupted deployment of release 2 first: {_STEP}"),
+    ],
+)
+def test_the_plan_beside_an_interrupted_deployment(shop: Shop, commit: str, first: str) -> None:
+    """It says what a run does with it, and counts the containers of the active release only."""
+    assert shop.plan(commit) == [first, *_SHIFT]
+
+
+def test_the_plan_beside_a_deployment_in_progress(shop: Shop, context: StageContext) -> None:
+    """It says that a run waits for it, and where its numbers start from."""
+    with work_lock(context.home.lock("shop"), "run of shop"):
+        assert shop.plan("c") == [
+            f"wait for the end of the open deployment of release 2: {_STEP}",
+            "the steps below are those after a rollback of it",
+            *_SHIFT,
+        ]
+
+
+def test_another_command_beside_a_deployment_says_how_to_end_it(shop: Shop, context: StageContext) -> None:
+    """The error of the lock names `pipeline abort`."""
+    runner = Runner(context.home, shop.configuration(), context.store, (), context.cancelled)
+    with work_lock(context.home.lock("shop"), "run of shop"), pytest.raises(LockHeld) as error:
+        runner.rollback()
+    assert error.value.hint == (
+        "wait for it with --wait 10m; `pipeline promote` ends a pause or a bake time of the deployment of release 2, "
+        "`pipeline abort` rolls it back"
+    )

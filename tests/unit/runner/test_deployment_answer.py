@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.errors import ConfigError
-from pipeline.runner.deployment_answer import abort, promote
+from pipeline.runner.deployment_answer import abort, promote, ways_to_end
 from pipeline.store.deployment_answers import DeploymentWait
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import DeploymentState, Trigger
@@ -135,3 +135,14 @@ def test_a_deployment_that_has_ended_is_not_answered(store: Store) -> None:
     row = store.deployments.begin("shop", 3, None, 1)
     store.deployments.finish(row, DeploymentState.SUCCEEDED)
     assert refusal(abort, store)[0] == "shop has no deployment in progress"
+
+
+def test_the_ways_to_end_a_deployment(store: Store) -> None:
+    """There are none without one, and for `pipeline down`, which cannot be aborted."""
+    assert ways_to_end(store, "shop") == ""
+    wait(store)
+    wait(store, "worker")
+    assert ways_to_end(store, "shop") == (
+        "the deployment of release 1 waits (web: the pause in AfterInstall; worker: the pause in AfterInstall): "
+        "`pipeline promote` continues it, `pipeline abort` rolls it back"
+    )

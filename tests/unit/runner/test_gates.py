@@ -18,8 +18,9 @@ from pipeline.config.load import load
 from pipeline.events import Event
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.gates import disable_transition, enable_transition, pass_gates
+from pipeline.runner.submission import submit
 from pipeline.store.queue import RunRequest
-from pipeline.store.records import ApprovalDecision, Run, Trigger
+from pipeline.store.records import ApprovalDecision, Run, RunKind, Trigger
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
 
@@ -183,3 +184,45 @@ def test_a_closed_transition_keeps_runs_out_until_it_is_opened(gates: Gates) -> 
     assert gates.clock.since(start) >= 5 * MINUTE
     assert len(gates.heard) == 1
     assert "a freeze" in gates.messages[0]
+
+
+def test_a_run_that_waits_for_a_deployment_says_how_to_end_it(gates: Gates) -> None:
+    """Also once the deployment bakes, which may take hours."""
+    store = gates.pipeline_context.store
+    first = gates.queue_run()
+    assert store.queue.enter("shop", first.number, "deploy").entered
+    row = store.deployments.begin("shop", first.number, None, 1)
+    second = gates.queue_run()
+    gates.approve(second)
+    context = gates.context(second)
+
+    def go_on(_: Event) -> None:
+        if " promote" not in gates.messages[-1]:
+            return
+        if not store.deployment_answers.waiting("shop"):
+            store.deployment_answers.begin(row.id, "web", "bake", "the bake time of 10m", gates.clock.now())
+        else:
+            context.cancelled.set()
+
+    context.events.subscribe(go_on)
+    with pytest.raises(Cancelled):
+        pass_gates(context, second, "deploy")
+    assert gates.messages[-2:] == [
+        "run 2 waits for run 1; `pipeline promote` ends a pause or a bake time of the deployment of release 1, "
+        "`pipeline abort` rolls it back",
+        "run 2 waits for run 1; the deployment of release 1 waits (web: the bake time of 10m): `pipeline promote` "
+        "continues it, `pipeline abort` rolls it back",
+    ]
+
+
+@pytest.mark.parametrize("kind", [RunKind.ROLLBACK, RunKind.SCALE, RunKind.RESTART, RunKind.DOWN])
+def test_a_queued_command_says_how_to_end_the_deployment_that_it_waits_for(gates: Gates, kind: RunKind) -> None:
+    """Another run just waits: it is built meanwhile."""
+    pipeline_context = gates.pipeline_context
+    pipeline_context.store.deployments.begin("shop", 1, None, 1)
+    submit(pipeline_context, [RunRequest(Trigger.COMMAND, "web=2", kind), RunRequest(Trigger.WATCH, sha="b")])
+    waiting = [e.message for e in pipeline_context.store.events.latest("shop", limit=9) if e.kind == "run.waiting"]
+    assert waiting == [
+        f"{kind} 1 waits for the deployment in progress; `pipeline promote` ends a pause or a bake time of the "
+        "deployment of release 1, `pipeline abort` rolls it back"
+    ]
