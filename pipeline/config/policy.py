@@ -219,7 +219,7 @@ def _conditions(pipeline: Pipeline) -> Iterator[Condition]:
 
 
 def _unnamed(key: str, listed: tuple[str, ...] | None) -> str:
-    return f"neither the served file nor {key} has" if listed is None else f"is not in {key}"
+    return f"is neither in the served file nor in {key} of a policy" if listed is None else f"is not in {key}"
 
 
 def read_policy(path: Path) -> Policy:

@@ -67,7 +67,7 @@ class PipelineSupervisor:
         self._clock = clock
         self._scheduler = scheduler
         self._deploy_lock = DeployLock()
-        self.queue_worker = QueueWorker(self._context, self._deploy_lock, self._wake_workers)
+        self.queue_worker = QueueWorker(self._current_context, self._deploy_lock, self._wake_workers)
         self._ref_tracker = RefTracker(self._context, self.queue_worker.wake)
         self._trigger_loop = TriggerLoop(self._context, self._ref_tracker, clock, lambda: self._wake("trigger loop"))
         self._repair_loop = RepairLoop(self._context, self._deploy_lock, clock, has_events)
@@ -135,6 +135,11 @@ class PipelineSupervisor:
 
     def _context(self) -> PipelineContext:
         return self.served_file.pipeline_context
+
+    def _current_context(self) -> PipelineContext:
+        """Return the context of the file as it is now. The commit of a run may need what was just written there."""
+        self.reload_if_changed()
+        return self._context()
 
     def _metrics(self) -> MetricSource:
         """Return the metrics by which services are scaled. Only a pipeline with scaling needs them."""

@@ -51,7 +51,12 @@ def check_policy(context: StageContext, served: Configuration, ref: str, trigger
     policy, wanted = read_policy(path), configuration.pipeline
     objections = policy.objections(wanted, configuration.secret_names, ref, trigger, served.pipeline)
     if first := next(objections, None):
-        raise ConfigError(f"{path} does not allow the pipeline.yaml of this commit: {first}")
+        # Without a policy, the served file decides.
+        has_policy = path.exists()
+        raise ConfigError(
+            f"{path if has_policy else served.path} does not allow the pipeline.yaml of this commit: {first}",
+            hint=None if has_policy else f"write it in {served.path} too, or allow it in a policy: {path}",
+        )
 
 
 def _readable(context: StageContext) -> Readable:

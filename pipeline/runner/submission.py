@@ -33,10 +33,10 @@ def submit(
 
 def _emit_wait(context: PipelineContext, run: Run) -> None:
     """Emit that a command has to wait for a deployment in progress, which may bake for hours."""
-    if run.state is RunState.QUEUED and run.kind is not RunKind.RUN:
-        if ways := ways_to_end(context.store, context.pipeline):
-            text = f"{run.kind} {run.number} waits for the deployment in progress; {ways}"
-            context.events(run.number).emit(EventKind.RUN_WAITING, text, stage="deploy")
+    waits = run.state is RunState.QUEUED and run.kind is not RunKind.RUN
+    if waits and (ways := ways_to_end(context.store, context.pipeline)):
+        text = f"{run.kind} {run.number} waits for the deployment in progress; {ways}"
+        context.events(run.number).emit(EventKind.RUN_WAITING, text, stage="deploy")
 
 
 def emit_overtaken(context: PipelineContext, run: Run) -> None:

@@ -80,7 +80,8 @@ WORSE = {"metric": "http_5xx_ratio", "worse_than_previous": True}
             counts(100, 10),
             counts(0),
             "ALARM",
-            "target_5xx_ratio above 1%: 10.0% (10 of 100 requests), evidence 114,526, an alarm needs 100 at 99% confidence",
+            "target_5xx_ratio above 1%: 10.0% (10 of 100 requests), evidence 114,526, an alarm needs 100 at 99% "
+            "confidence",
         ),
         (
             {"metric": "elb_5xx_ratio", "above": "1%"},

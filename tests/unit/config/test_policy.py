@@ -73,7 +73,8 @@ def with_alarms(*conditions: dict[str, object]) -> Pipeline:
             Policy(),
             {"command": ["./check.sh", "-s"]},
             CHECK,
-            "its rollback_on runs ./check.sh -s on this machine, which neither the served file nor host_commands has",
+            "its rollback_on runs ./check.sh -s on this machine, which is neither in the served file nor in "
+            "host_commands of a policy",
         ),
         (Policy(host_commands=("./check.sh",)), {"command": ["./check.sh", "--slow"]}, None, None),
         (
@@ -88,7 +89,8 @@ def with_alarms(*conditions: dict[str, object]) -> Pipeline:
             Policy(),
             QUERY,
             CHECK,
-            "its rollback_on queries http://10.0.0.9:9090, which neither the served file nor prometheus has",
+            "its rollback_on queries http://10.0.0.9:9090, which is neither in the served file nor in "
+            "prometheus of a policy",
         ),
         (Policy(prometheus=("http://10.0.0.9:9090",)), QUERY, None, None),
         (
@@ -339,8 +341,10 @@ def test_hooks_of_the_served_file_are_allowed() -> None:
     assert objections({}, served, served) == []
     assert objections({}, hooked(CALL, HOST, {"command": ["anything"]}, {"pause": True}), served) == []
     assert objections({}, hooked(HOST, CALL)) == [
-        "its hooks run ./notify.sh start on this machine, which neither the served file nor host_commands has",
-        "its hooks call POST http://127.0.0.1:8081/smoke, which neither the served file nor hook_urls has",
+        "its hooks run ./notify.sh start on this machine, which is neither in the served file nor in "
+        "host_commands of a policy",
+        "its hooks call POST http://127.0.0.1:8081/smoke, which is neither in the served file nor in "
+        "hook_urls of a policy",
     ]
 
 
@@ -358,7 +362,7 @@ def test_hooks_of_the_served_file_are_allowed() -> None:
 def test_another_hook_than_that_of_the_served_file_is_refused(hook: dict[str, object]) -> None:
     """Other arguments, another method and another URL are something else."""
     (objection,) = objections({}, hooked(hook), hooked(HOST, CALL))
-    assert "neither the served file nor" in objection
+    assert "neither in the served file nor" in objection
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,24 @@ from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.base.home import Home
 from pipeline.base.lock import is_held, work_lock
+from pipeline.config.load import Configuration
 from pipeline.daemon.repair_loop import RepairLoop
 from pipeline.daemon.scheduler import Scheduler
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.daemon.trigger_loop import TriggerLoop
+from pipeline.runner import queue_worker
+from pipeline.runner.context import PipelineContext
 from pipeline.runner.queue_worker import QueueWorker
+from pipeline.runner.run import Execution
+from pipeline.store.queue import RunRequest
+from pipeline.store.records import Trigger
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
 from tests.support.repository import Work
@@ -106,3 +113,38 @@ def test_a_loop_that_fails_is_repeated(
     gaps = [later - earlier for earlier, later in pairwise(started[1:5])]
     assert [gap for gap, least in zip(gaps, (0.4, 0.8, 1.6), strict=True) if gap < least - 0.001] == [], gaps
     assert len(messages(supervisor, "serve.failed")) >= 3
+
+
+def test_a_run_has_the_file_as_it_was_when_it_was_queued(
+    supervisor: PipelineSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also before the daemon has looked at the file again, which it does each second."""
+    executed: list[Configuration] = []
+
+    class Recorded(Execution):
+        """An execution that does nothing."""
+
+        def __init__(self, context: PipelineContext, *arguments: Any, **options: Any) -> None:
+            super().__init__(context, *arguments, **options)
+            self._recorded = context.configuration
+
+        def execute(self) -> None:
+            """Note the configuration."""
+            executed.append(self._recorded)
+
+    monkeypatch.setattr(queue_worker, "Execution", Recorded)
+    for other in (TriggerLoop, RepairLoop):
+        monkeypatch.setattr(other, "step", lambda _: None)
+    supervisor.start()
+    until(supervisor.ready.is_set, "the pipeline is ready")
+    file = supervisor.served_file.file
+    # Another file, as editors write it: the times of two writes may be the same.
+    changed = file.with_name("changed.yaml")
+    changed.write_text(PIPELINE.replace("web}", "web, hooks: {BeforeInstall: [{host_command: [./x]}]}}", 1))
+    changed.replace(file)
+    supervisor.served_file.pipeline_context.store.queue.put(
+        "shop", [RunRequest(Trigger.WATCH, sha="a" * 40)], mode="superseded"
+    )
+    supervisor.queue_worker.wake()
+    until(lambda: executed, "the run is executed")
+    assert [hook.host_command for _, hook in executed[0].pipeline.deploy.hooks.all()] == [("./x",)]

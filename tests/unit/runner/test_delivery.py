@@ -427,7 +427,7 @@ def test_a_commit_does_not_choose_the_secrets_file(
         (
             "# host_commands: []\n",
             {"hooks": {"BeforeInstall": [{"host_command": ["./x"]}]}},
-            "its hooks run ./x on this machine, which neither the served file nor host_commands has",
+            "its hooks run ./x on this machine, which is neither in the served file nor in host_commands of a policy",
         ),
         ("host_commands: [./x]", {"hooks": {"BeforeInstall": [{"host_command": ["./x", "y"]}]}}, None),
     ],
@@ -464,8 +464,14 @@ def test_a_commit_may_run_the_hooks_of_the_served_file(pipeline_context: Pipelin
     stages.committed = deploying(hooks=hooks, environment={"A": "b"})
     execute(context, RunOptions(configuration="commit"))
     stages.committed = stages.committed.replace("start", "stop")
-    with pytest.raises(ConfigError, match=r"its hooks run \./notify\.sh stop on this machine"):
+    with pytest.raises(ConfigError) as caught:
         execute(context, RunOptions(configuration="commit"))
+    path, policy = context.configuration.path, context.home.policy("shop")
+    assert caught.value.message == (
+        f"{path} does not allow the pipeline.yaml of this commit: its hooks run ./notify.sh stop on this machine, "
+        "which is neither in the served file nor in host_commands of a policy"
+    )
+    assert caught.value.hint == f"write it in {path} too, or allow it in a policy: {policy}"
 
 
 @pytest.mark.parametrize(
