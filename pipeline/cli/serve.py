@@ -158,7 +158,7 @@ def _run(daemon: Daemon, watchdog: Watchdog, ensure_socket: Callable[[], None]) 
         daemon.run_forever(progress)
     finally:
         watchdog.stop()
-        daemon.close(SHUTDOWN_TIMEOUT)
+        daemon.close(SHUTDOWN_TIMEOUT, lambda text: click.echo(text, err=True))
 
 
 def _serve_control(daemon: Daemon, stack: ExitStack, listen: str | None, token_file: Path | None) -> Callable[[], None]:

@@ -39,6 +39,8 @@ from pipeline.triggers.spool import Spool
 _REFRESH = timedelta(seconds=1)
 # For what another program may have removed, and for files of hooks that the watch of the spool missed.
 _CHECK_INTERVAL = timedelta(seconds=5)
+# In seconds, between two looks at what the end of the daemon waits for.
+_REPORT_INTERVAL = 1.0
 _logger = structlog.get_logger(__name__)
 # Python's default thresholds. The CLI raises them for short-lived commands.
 _GC_THRESHOLDS = (700, 10, 10)
@@ -177,24 +179,36 @@ class Daemon:
         self._ending.set()
         self._notified.set()
 
-    def close(self, timeout: float) -> None:
-        """Stop all pipelines and wait for them, up to `timeout` seconds."""
+    def close(self, timeout: float, report: Callable[[str], None] = lambda _: None) -> None:
+        """Stop all pipelines and wait for them, up to `timeout` seconds.
+
+        Calls `report` with a line whenever something else is being waited for.
+        """
         self._balancer_supervisor.stop()
         self._engine_watch.stop()
         self.services.close()
         if self._certificate_loop is not None:
             # What a step has begun, the next daemon continues.
             self._certificate_loop.stop()
-        closing = [
-            threading.Thread(target=supervisor.stop, args=(timeout,), daemon=True)
-            for supervisor in self.supervisors.values()
-        ]
-        for thread in closing:
+        closing = {
+            name: threading.Thread(target=supervisor.stop, args=(timeout,), daemon=True)
+            for name, supervisor in self.supervisors.items()
+        }
+        for thread in closing.values():
             thread.start()
         self.stacks.close()
-        for thread in closing:
-            thread.join()
+        self._join(closing, timeout, report)
         self._scheduler.close()
+
+    def _join(self, closing: Mapping[str, threading.Thread], timeout: float, report: Callable[[str], None]) -> None:
+        reported = ""
+        while waited_for := [name for name, thread in closing.items() if thread.is_alive()]:
+            # The first look is early enough to say what keeps a daemon that does not stop at once.
+            closing[waited_for[0]].join(_REPORT_INTERVAL)
+            text = "; ".join(self.supervisors[name].describe_work() for name in waited_for if closing[name].is_alive())
+            if text and text != reported:
+                report(f"stopping: waits up to {timeout:g} s for {text}")
+                reported = text
 
     def _read_spool(self) -> None:
         """Notify the pipelines of the repositories whose hooks wrote into the spool."""

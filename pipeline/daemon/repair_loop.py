@@ -31,6 +31,7 @@ from pipeline.events import Events
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.deploy_lock import DeployLock
 from pipeline.runner.stages import load_deployer
+from pipeline.scaling.renumbering import is_renumbering
 
 # A failed repair is retried after 2, 4, 8 … seconds.
 _BACKOFF = Backoff(timedelta(seconds=1), timedelta(minutes=5))
@@ -157,7 +158,8 @@ class RepairLoop:
                 self._last_reported = findings
                 drift.repair(preempted)
             if self._last_reported:
-                events.emit(EventKind.RECONCILE_REPAIRED, "repaired, no drift left")
+                done = "scaled" if all(map(is_renumbering, self._last_reported)) else "repaired"
+                events.emit(EventKind.RECONCILE_REPAIRED, f"{done}, no drift left")
             self._last_reported, self._backoff = [], _BACKOFF
             self._is_stable = not findings and drift.is_stable()
         except Cancelled:

@@ -17,7 +17,7 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.balancer.telemetry.group_load import GroupLoads
 from pipeline.base.backoff import Backoff
 from pipeline.base.clock import Clock
-from pipeline.base.errors import ConfigError, LockHeld, PenstockError
+from pipeline.base.errors import ConfigError, LockHeld, PenstockError, StoreFault
 from pipeline.base.lock import work_lock
 from pipeline.daemon.accessory_loop import AccessoryLoop
 from pipeline.daemon.backup_loop import BackupLoop
@@ -126,6 +126,18 @@ class PipelineSupervisor:
             return load_source(context.configuration).git_directory(context)
         except PenstockError:
             return None
+
+    def describe_work(self) -> str:
+        """Return what `stop` waits for, as the end of a sentence."""
+        name, kept = self.served_file.name, ""
+        runs = self.queue_worker.deploying()
+        if not runs:
+            return f"the work in progress of {name}"
+        with suppress(StoreFault):
+            waits = self._context().store.deployment_answers.waiting(name)
+            kept = "; ".join(f"{wait.service}: {wait.description}" for wait in waits)
+        listed = ", ".join(f"run {number}" for number in runs)
+        return f"{listed} of {name} in Deploy{f' ({kept}: pipeline promote, or pipeline abort)' if kept else ''}"
 
     def reload_if_changed(self, *, forced: bool = False) -> None:
         """Reload the file if it changed, or always if `forced`. The triggers start again after a reload."""

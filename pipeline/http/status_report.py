@@ -32,6 +32,7 @@ from pipeline.http.scaling_report import scaling_responses
 from pipeline.http.status_text import StatusText, Text
 from pipeline.runner.engine_view import EngineView, Restarts
 from pipeline.runner.status import PipelineStatus
+from pipeline.scaling.renumbering import is_renumbering
 from pipeline.store.deployment_progress import ShiftPhase
 from pipeline.store.records import Release, Run
 from pipeline.store.store import Store
@@ -161,7 +162,7 @@ class StatusReport:
             hint = f"(pipeline transition enable {stage})"
             yield (f"transition into {stage.capitalize()} disabled: {reason} {hint}",)
         yield from ((f"alarm of {each.service}: {each.state}, {each.text}",) for each in status.alarms)
-        yield from ((f"repairing: {text}",) for text in status.drift)
+        yield from ((text if is_renumbering(text) else f"repairing: {text}",) for text in status.drift)
         yield from map(_describe_restarts, self._restarts)
         if self._accessories:
             yield from ((text,) for text in self._accessories.text)

@@ -115,6 +115,12 @@ class QueueWorker:
             assert active_run.thread is not None
             active_run.thread.join(max(0.0, deadline - time.monotonic()))
 
+    def deploying(self) -> tuple[int, ...]:
+        """Return the runs in Deploy, for which `stop` waits."""
+        with self._lock:
+            active = [active_run.run for active_run in self._active.values()]
+        return tuple(run.number for run in active if self._may_deploy(run))
+
     def _start_next(self) -> bool:
         context = self._pipeline_context()
         # Under the lock, so that `stop` sees every run that has started.

@@ -14,6 +14,8 @@ from pipeline.base.backoff import Backoff
 from pipeline.base.clock import Stamp
 from pipeline.config.service_spec import ServiceSpec
 from pipeline.event_kinds import EventKind
+from pipeline.scaling.decision_record import DecisionRecord
+from pipeline.scaling.renumbering import describe_renumbering
 from stages.deploy.alternate_group import AlternateGroup
 from stages.deploy.decision import Replica
 from stages.deploy.exits import Exits
@@ -49,6 +51,8 @@ class ServiceDrift:
         self._exits = Exits(context.clock)
         self._replaced = 0
         self._is_stable = False
+        # The number of replicas that there were when no other one was wanted.
+        self._settled: int | None = None
 
     def findings(self, rollout: ServiceRollout, spec: ServiceSpec, release: int, wanted: int) -> list[str]:
         """Return one line for each difference from `wanted` replicas of the active release."""
@@ -69,7 +73,7 @@ class ServiceDrift:
         # What is not healthy changes with time alone: it becomes healthy, or is replaced.
         self._is_stable = all(r.healthy for r in replicas)
         return [
-            *_missing(len(serving), wanted),
+            *self._missing(spec.name, len(serving), wanted),
             *(f"{r.name} is not a running replica of release {release}" for r in replicas if r not in serving),
             *(f"targets are left in target group {group}" for group in rollout.left_groups()),
             *(f"{r.name} is no target" for r in serving if r.target is None),
@@ -112,6 +116,25 @@ class ServiceDrift:
         rollout.roll_out(
             spec, release, wanted, cancelled, template=template, unhealthy_timeout=timeout, alternate=alternate
         )
+
+    def _missing(self, service: str, count: int, wanted: int) -> list[str]:
+        """Return the difference between the numbers of replicas, and the reason if it is only that of scaling."""
+        if count == wanted:
+            self._settled = wanted
+            return []
+        settled = self._settled
+        if settled is not None and settled != wanted and min(settled, wanted) <= count <= max(settled, wanted):
+            return [describe_renumbering(settled, wanted, self._reason(service, wanted))]
+        if count < wanted:
+            return [f"{wanted - count} of {wanted} containers are missing"]
+        return [f"{count - wanted} containers too many"]
+
+    def _reason(self, service: str, wanted: int) -> str:
+        """Return why scaling wants this number, empty if it has decided another one since."""
+        targets = self._context.store.scaling.targets(self._context.configuration.pipeline.name)
+        decision = next((each.decision for each in targets if each.service == service), "")
+        record = DecisionRecord.model_validate_json(decision) if decision else None
+        return record.reason if record and record.count == wanted else ""
 
     def _tell_changes(self, replicas: Iterable[Replica]) -> None:
         """Report changes of health, which may need no repair."""
@@ -166,12 +189,6 @@ class ServiceDrift:
         """Return the template of the replicas that run, even if a secret has changed since they were started."""
         own = Counter(r.template for r in replicas if r.template and replica_set.release_of(r.name) == release)
         return own.most_common(1)[0][0] if own else spec.template(self._context.configuration.secrets)
-
-
-def _missing(count: int, replicas: int) -> list[str]:
-    if count < replicas:
-        return [f"{replicas - count} of {replicas} containers are missing"]
-    return [f"{count - replicas} containers too many"] if count > replicas else []
 
 
 def _may_be_as_old(age: float, seconds: int | None) -> bool:

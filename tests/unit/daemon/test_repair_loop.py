@@ -319,3 +319,13 @@ def test_events_do_not_shorten_the_backoff(
         clock.wait_for_waiters()
         tick(clock, lambda: release.repairs == 3, "the third repair")
     assert [later - earlier for earlier, later in zip(release.checks, release.checks[1:3], strict=False)] == [2, 4]
+
+
+def test_a_service_that_scales_is_not_repaired(pipeline_context: PipelineContext, release: Release) -> None:
+    """The events say that it scales, and when it has."""
+    release.found = ["web: scaling from 2 to 4 containers: cpu: 90 of 60 %"]
+    RepairLoop(lambda: pipeline_context, DeployLock(), FakeClock()).run_once()
+    assert messages(pipeline_context) == [
+        ("reconcile.drift", "web: scaling from 2 to 4 containers: cpu: 90 of 60 %"),
+        ("reconcile.repaired", "scaled, no drift left"),
+    ]

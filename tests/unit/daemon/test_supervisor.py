@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.base.clock import SystemClock
 from pipeline.base.home import Home
 from pipeline.base.lock import is_held, work_lock
 from pipeline.config.load import Configuration
@@ -27,7 +29,7 @@ from pipeline.store.records import Trigger
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
 from tests.support.repository import Work
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 PIPELINE = """\
 name: shop
@@ -148,3 +150,32 @@ def test_a_run_has_the_file_as_it_was_when_it_was_queued(
     supervisor.queue_worker.wake()
     until(lambda: executed, "the run is executed")
     assert [hook.host_command for _, hook in executed[0].pipeline.deploy.hooks.all()] == [("./x",)]
+
+
+def test_the_work_that_a_stop_waits_for(supervisor: PipelineSupervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names the run in Deploy, and what its deployment waits for."""
+    store, ending = supervisor.served_file.pipeline_context.store, threading.Event()
+
+    class Baking(Execution):
+        """A deployment that waits for its bake time."""
+
+        def execute(self) -> None:
+            """Wait until the test has seen it."""
+            assert store.queue.enter("shop", 1, "deploy").entered
+            row = store.deployments.begin("shop", 1, None, 1)
+            store.deployment_answers.begin(row.id, "web", "bake", "the bake time of 10m", SystemClock().now())
+            assert ending.wait(DEADLINE)
+
+    monkeypatch.setattr(queue_worker, "Execution", Baking)
+    for other in (TriggerLoop, RepairLoop):
+        monkeypatch.setattr(other, "step", lambda _: None)
+    supervisor.start()
+    until(supervisor.ready.is_set, "the pipeline is ready")
+    assert supervisor.describe_work() == "the work in progress of shop"
+    store.queue.put("shop", [RunRequest(Trigger.WATCH, sha="a" * 40)], mode="superseded")
+    supervisor.queue_worker.wake()
+    expected = "run 1 of shop in Deploy (web: the bake time of 10m: pipeline promote, or pipeline abort)"
+    try:
+        until(lambda: supervisor.describe_work() == expected, "the deployment waits")
+    finally:
+        ending.set()

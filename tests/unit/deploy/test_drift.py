@@ -12,6 +12,8 @@ import pytest
 
 from pipeline.api import StageContext
 from pipeline.balancer.model import TargetState
+from pipeline.scaling.decision_record import DecisionRecord
+from pipeline.store.records import DeploymentState
 from pipeline.testing.fakes.clock import FakeClock
 from stages.deploy import release_drift
 from stages.deploy.decision import ContainerState, Observation, Replica
@@ -165,3 +167,27 @@ def test_exits_of_unknown_containers_are_not_told(context: StageContext, seen: l
     found.findings()
     found.exited("old", 143)
     assert _exited(context) == []
+
+
+@pytest.mark.usefixtures("patience")
+def test_another_wanted_number_is_no_fault(context: StageContext, seen: list[Replica]) -> None:
+    """The line says that the service scales, from which number to which, and why. A lost container is still missing."""
+    store, healthy = context.store, Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY)
+    row = store.deployments.begin("shop", 1, 1, 1)
+    store.deployments.finish(row, DeploymentState.SUCCEEDED, wanted={"web": 2}, scaling={"web": "{}"})
+    seen[:] = [healthy, replace(healthy, name="web-2")]
+    found = ReleaseDrift(context)
+    assert found.findings() == []
+    (target,) = store.scaling.targets("shop")
+    now = context.clock.now()
+    record = DecisionRecord(at=now, count=4, reason="cpu: 90 of 60 %", min=1, max=9)
+    assert store.scaling.set_count(target, 2, 4, "{}", record.model_dump_json())
+    assert found.findings() == ["scaling from 2 to 4 containers: cpu: 90 of 60 %"]
+    seen.append(replace(healthy, name="web-3"))
+    assert found.findings() == ["scaling from 2 to 4 containers: cpu: 90 of 60 %"]
+    del seen[1:]
+    assert found.findings() == ["3 of 4 containers are missing"]
+    seen[:] = [replace(healthy, name=f"web-{number}") for number in range(4)]
+    assert found.findings() == []
+    assert store.scaling.set_count(store.scaling.targets("shop")[0], 4, 3, "{}", "")
+    assert found.findings() == ["scaling from 4 to 3 containers"]
