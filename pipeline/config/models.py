@@ -39,6 +39,7 @@ def _glob(value: str) -> str:
 
 Glob = Annotated[str, AfterValidator(_glob)]
 _MAX_ACCESSORIES = 32
+_OLD_DEFAULT_BRANCH = "master"
 
 
 class Parameter(Model):
@@ -76,7 +77,10 @@ class Source(Model):
         "may have a user name and a password or token, in which `@` is written as `%40` and `/` as `%2F`.",
     )
     branch: str = Field(
-        "main", min_length=1, description="Branch, tag or commit that is run by default, or another revision of git."
+        "main",
+        min_length=1,
+        description="Branch, tag or commit that is run by default, or another revision of git. If it is not set, and "
+        "the repository has no main: master.",
     )
     paths: tuple[Glob, ...] = Field(
         (),
@@ -88,6 +92,11 @@ class Source(Model):
         description="Path of pipeline.yaml in the repository. Automatic runs use the file of their commit. None: the "
         "path of this file in the repository, else pipeline.yaml.",
     )
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """The names that are tried for `branch`: `master` too if none is set, which git has as its default as well."""
+        return (self.branch,) if "branch" in self.model_fields_set else (self.branch, _OLD_DEFAULT_BRANCH)
 
     @field_validator("repository")
     @classmethod

@@ -89,7 +89,8 @@ class RefTracker:
         for run in queue.unfinished(context.pipeline):
             if run.state is RunState.QUEUED and run.kind is RunKind.RUN and run.sha is None:
                 with suppress(PenstockError):
-                    sha = _commit_of(context, source, run.requested or context.configuration.pipeline.source.branch)
+                    names = (run.requested,) if run.requested else context.configuration.pipeline.source.branches
+                    sha = next(filter(None, (_commit_of(context, source, name) for name in names)), None)
                     for ended in queue.resolve(context.pipeline, run.number, sha, mode) if sha else ():
                         emit_run_state(context, ended)
 
@@ -118,7 +119,7 @@ class RefTracker:
     def _emit_no_refs(self, context: PipelineContext) -> None:
         """Emit once that no ref matches. The cause is often a branch with another name."""
         pipeline = context.configuration.pipeline
-        wanted = (*pipeline.triggers.branches, *pipeline.triggers.tags) or (pipeline.source.branch,)
+        wanted = (*pipeline.triggers.branches, *pipeline.triggers.tags) or pipeline.source.branches
         if not self._reported_no_refs:
             text = f"nothing to run yet: the repository has no {' and no '.join(wanted)}"
             context.events().emit(EventKind.TRIGGER_NO_REFS, text)

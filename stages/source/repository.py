@@ -41,10 +41,11 @@ class Repository:
         self._local = self.origin if isinstance(self.origin, LocalOrigin) else None
         self._mirror = Mirror(mirrors, self.origin, warn, cancelled)
 
-    def resolve(self, wanted: str) -> Revision:
+    def resolve(self, wanted: str, *others: str) -> Revision:
         """Return the commit that a branch, else a tag, else any other revision names.
 
-        `HEAD` and `@` mean the commit that is checked out. Revisions such as `main~1` are those of git.
+        `HEAD` and `@` mean the commit that is checked out. Revisions such as `main~1` are those of git. Without a
+        branch and a tag `wanted`, the first branch of `others` counts.
         """
         if wanted.startswith("-") or not wanted.isprintable():
             raise ConfigError(f"{wanted!r} is not a branch, a tag or a commit")
@@ -52,6 +53,8 @@ class Repository:
         name = f"{self._head()}{head[1]}" if head else wanted
         with self._mirror.locked():
             self._mirror.fetch()
+            if others and not self._has(wanted):
+                name = wanted = next(filter(self._has, others), wanted)
             sha = self._commit(name, wanted)
         return self._revision(sha, wanted)
 
@@ -132,6 +135,9 @@ class Repository:
         if sha is None:
             raise self._empty()
         return sha
+
+    def _has(self, name: str) -> bool:
+        return any(self._mirror.git.commit(f"refs/{kind}/{name}") for kind in ("heads", "tags"))
 
     def _commit(self, name: str, wanted: str) -> str:
         places = ("",) if name.startswith("refs/") else ("refs/heads/", "refs/tags/")

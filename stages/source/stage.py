@@ -14,6 +14,7 @@ from pipeline.base.errors import ConfigError
 from pipeline.base.watch import Watch
 from pipeline.config.load import CommittedFile
 from pipeline.config.models import Pipeline
+from pipeline.config.triggers import Triggers
 from pipeline.event_kinds import EventKind
 from stages.source.checkout import GitCheckout
 from stages.source.filters import matches_any
@@ -58,10 +59,13 @@ class GitSource:
     def heads(self, context: StageContext, patterns: Sequence[str]) -> dict[str, str]:
         """Return the commit of every ref that matches a pattern."""
         found = _repository(context).heads(patterns)
-        branch = context.configuration.pipeline.source.branch
-        if f"refs/heads/{branch}" in found and not context.configuration.pipeline.triggers.tags:
+        triggers, (branch, *others) = _triggers(context), _branches(context)
+        if f"refs/heads/{branch}" in found and not triggers.tags:
             # If a branch and a tag have the same name, the branch counts.
             found.pop(f"refs/tags/{branch}", None)
+        if not triggers.branches and {f"refs/heads/{branch}", f"refs/tags/{branch}"} & found.keys():
+            for other in others:
+                found.pop(f"refs/heads/{other}", None)
         # Other names cannot be typed or stored.
         return {ref: sha for ref, sha in found.items() if ref.isprintable()}
 
@@ -94,8 +98,8 @@ class GitSource:
             return self._resolved[1:]
         repository = _repository(context)
         context.check_cancelled()
-        name = wanted.requested or context.configuration.pipeline.source.branch
-        revision = repository.commit(wanted.sha, wanted.ref or name) if wanted.sha else repository.resolve(name)
+        names = (wanted.requested,) if wanted.requested else _branches(context)
+        revision = repository.commit(wanted.sha, wanted.ref or names[0]) if wanted.sha else repository.resolve(*names)
         context.check_cancelled()
         checkout = repository.checkout(revision)
         self._resolved = wish, repository, checkout
@@ -122,6 +126,14 @@ def _unchanged(context: StageContext, wanted: Wanted, repository: Repository, re
     return f"{revision.short} changes nothing under {', '.join(paths)} {since}"
 
 
+def _branches(context: StageContext) -> tuple[str, ...]:
+    return context.configuration.pipeline.source.branches
+
+
+def _triggers(context: StageContext) -> Triggers:
+    return context.configuration.pipeline.triggers
+
+
 def _repository(context: StageContext) -> Repository:
     return Repository(
         context.configuration.pipeline.source.repository,
@@ -146,10 +158,11 @@ def _describe_uncommitted(count: int) -> str:
 
 def _patterns(pipeline: Pipeline) -> list[str]:
     """Return the refs that `triggers` selects, as git names them. `source.branch` may also name a tag, or `HEAD`."""
-    branches, tags, branch = pipeline.triggers.branches, pipeline.triggers.tags, pipeline.source.branch
+    branches, tags, (branch, *others) = pipeline.triggers.branches, pipeline.triggers.tags, pipeline.source.branches
     if not branches and not tags and branch in ("HEAD", "@"):
         return ["HEAD"]
     full = [branch] if branch.startswith("refs/") else [f"refs/heads/{branch}", f"refs/tags/{branch}"]
+    full += [f"refs/heads/{other}" for other in others]
     own = [] if branches else [ref for ref in full if not (tags and ref.startswith("refs/tags/"))]
     return [*own, *(f"refs/heads/{glob}" for glob in branches), *(f"refs/tags/{glob}" for glob in tags)]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.api import NothingToDo, StageContext, Wanted
-from pipeline.base.errors import PenstockError
+from pipeline.base.errors import ConfigError, PenstockError
 from pipeline.base.home import Home
-from pipeline.config.load import CommittedFile, load
+from pipeline.config.load import CommittedFile, Configuration, load
 from pipeline.runner.commit_configuration import merge_commit_config
 from pipeline.runner.context import PipelineContext
 from pipeline.store.records import DeploymentState
@@ -40,6 +40,60 @@ def context(work: Work, tmp_path: Path) -> Iterator[StageContext]:
     home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
     with Store(home.database) as store:
         yield PipelineContext(home, load(file), store).stage_context(run=1)
+
+
+def unset(tmp_path: Path, *, triggers: str = "") -> Configuration:
+    """Return a file without `source.branch`."""
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(f"{PIPELINE}{triggers}")
+    return load(file)
+
+
+def heads(context: StageContext) -> dict[str, str]:
+    """Return the refs that start runs."""
+    return GitSource().heads(context, GitSource().patterns(context))
+
+
+def test_without_a_branch_the_usual_ones_of_git_are_tried(work: Work, tmp_path: Path) -> None:
+    """It is `main`, also if another branch is checked out, and `master` only in a repository without `main`."""
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    with Store(home.database) as store:
+        context = PipelineContext(home, unset(tmp_path), store).stage_context(run=1)
+        work.git("checkout", "--quiet", "-b", "master")
+        newer = work.commit("two")
+        assert GitSource().find(context, Wanted()).revision.ref == "main"
+        assert heads(context) == {"refs/heads/main": work.first}
+        work.git("branch", "--delete", "main")
+        found = GitSource().find(context, Wanted()).revision
+        assert (found.ref, found.sha) == ("master", newer)
+        assert heads(context) == {"refs/heads/master": newer}
+        work.git("tag", "main", work.first)
+        assert GitSource().find(context, Wanted()).revision.sha == work.first
+        assert heads(context) == {"refs/tags/main": work.first}
+
+
+def test_a_branch_that_is_set_is_the_only_one(work: Work, tmp_path: Path) -> None:
+    """Also if it is `main`: the error names the branches that there are."""
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(PIPELINE.replace("repository: work", "repository: work, branch: main"))
+    work.git("branch", "--move", "master")
+    with Store(home.database) as store:
+        context = PipelineContext(home, load(file), store).stage_context(run=1)
+        with pytest.raises(ConfigError) as caught:
+            GitSource().find(context, Wanted())
+        assert heads(context) == {}
+    assert caught.value.message == f"there is no branch, tag or commit main in {work.path}/.git"
+
+
+def test_triggers_that_name_both_branches_run_both(work: Work, tmp_path: Path) -> None:
+    """Only the default is one of them."""
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    work.git("branch", "master")
+    with Store(home.database) as store:
+        triggers = "triggers: {branches: [main, master]}\n"
+        context = PipelineContext(home, unset(tmp_path, triggers=triggers), store).stage_context(run=1)
+        assert set(heads(context)) == {"refs/heads/main", "refs/heads/master"}
 
 
 def serve(context: StageContext, sha: str) -> None:
