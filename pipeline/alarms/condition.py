@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -29,7 +29,9 @@ class _Compared(Model):
     example: ClassVar[str] = "{metric: http_5xx_ratio, above: 1%}"
     criteria: ClassVar[tuple[str, ...]] = ()
 
-    metric: str
+    if TYPE_CHECKING:
+        # Each kind has its own, in the place in which releases store it.
+        metric: str
     worse_than_previous: Literal[True] | None = Field(None, description=_WORSE)
 
     @model_validator(mode="after")

@@ -57,19 +57,24 @@ def run_program(
             # What it starts would otherwise survive it, and Ctrl-C would reach it before its caller knows.
             start_new_session=True,
         )
-        try:
-            code = process.wait(timeout) if stopped is None else _wait(process, timeout, stopped)
-        except BaseException as error:
-            # It may have ended at the same moment.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise TimeoutError(f"it did not exit within {timeout:g} s") from None
-            raise
+        code = _end(process, timeout, stopped)
         output.seek(0)
         errors.seek(0)
         return ProgramOutput(code, output.read(), errors.read())
+
+
+def _end(process: subprocess.Popen[bytes], timeout: float, stopped: threading.Event | None) -> int:
+    """Return the exit code, or kill the process with all that it has started."""
+    try:
+        return process.wait(timeout) if stopped is None else _wait(process, timeout, stopped)
+    except BaseException as error:
+        # It may have ended at the same moment.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise TimeoutError(f"it did not exit within {timeout:g} s") from None
+        raise
 
 
 def _wait(process: subprocess.Popen[bytes], timeout: float, stopped: threading.Event) -> int:

@@ -189,7 +189,8 @@ def _number(value: Any) -> Any:
     return value
 
 
-Number = Annotated[float, BeforeValidator(_number)]
+NO_TRUTH_VALUE = BeforeValidator(_number)
+"""Annotates a number with limits, after them. Number and limits are then one type in the JSON Schema."""
 Whole = Annotated[int, BeforeValidator(_whole)]
 Duration = Annotated[
     timedelta,

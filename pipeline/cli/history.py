@@ -31,7 +31,7 @@ def command(file: Path, parameters: tuple[str, ...], count: int, as_json: bool) 
         runs = opened.store.runs.latest(opened.name, count)
         strategies = opened.store.deployments.strategies(opened.name, [run.number for run in runs])
         if as_json:
-            from pipeline.http.responses import HistoryResponse
+            from pipeline.http.responses.run import HistoryResponse
 
             found = [
                 HistoryResponse.of(run, opened.store.runs.stages(opened.name, run.number), strategies.get(run.number))

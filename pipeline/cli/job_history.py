@@ -32,7 +32,7 @@ def command(name: str | None, file: Path, parameters: tuple[str, ...], count: in
             check_known(opened, name)
         runs = opened.store.job_runs.latest(opened.name, name, count)
         if as_json:
-            from pipeline.http.responses import JobRunResponse
+            from pipeline.http.responses.job import JobRunResponse
 
             click.echo(json.dumps([JobRunResponse.from_run(run).as_data() for run in runs]))
             return

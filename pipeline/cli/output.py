@@ -39,7 +39,7 @@ def line(event: Event) -> str:
 def show_json(event: Event) -> None:
     """Print an event as one JSON object."""
     # Imported here, since most commands print no JSON and need no pydantic.
-    from pipeline.http.responses import EventLine
+    from pipeline.http.responses.event import EventLine
 
     click.echo(json.dumps(EventLine.from_event(event).as_data()))
 

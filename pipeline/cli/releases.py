@@ -22,7 +22,7 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
     with session(file, parameters) as opened:
         releases = opened.store.releases.all(opened.name)
     if as_json:
-        from pipeline.http.responses import DetailedReleaseResponse
+        from pipeline.http.responses.release import DetailedReleaseResponse
 
         click.echo(json.dumps([DetailedReleaseResponse.from_release(r).as_data() for r in releases]))
         return

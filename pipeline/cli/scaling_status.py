@@ -14,7 +14,7 @@ from pipeline.cli.session import Session, json_option, pipeline_options, session
 from pipeline.event_kinds import EventKind
 
 if TYPE_CHECKING:
-    from pipeline.http.responses import ScalingDecisionResponse, ScalingResponse
+    from pipeline.http.responses.scaling import ScalingDecisionResponse, ScalingResponse
 
 _KINDS = frozenset(kind.value for kind in EventKind if kind.startswith("scaling."))
 # The latest events that are searched for changes, and the changes that are shown.

@@ -102,8 +102,7 @@ def load(
     parameters, problems = _parameters(document, overrides or {}, environ, readable, variables)
     substitution = Substitution(document, parameters, environ, readable)
     data = _substituted(document, substitution, path.absolute().parent)
-    # A commit must not choose whose secrets it gets.
-    section = (secrets_file.model_dump() if secrets_file else None) if committed else data.get("secrets")
+    section = _secret_source(data, committed, secrets_file)
     kept, unread = values_in_source(document, section, path, environ, needed=secrets_needed)
     files = files_of_commit(committed.read, committed.name) if committed else files_in(path.absolute().parent)
     problems += _complete(document, data, substitution, kept, files)
@@ -111,23 +110,22 @@ def load(
     secrets, missing = secrets_of(document, kept, section, substitution.secrets_within(kept or {}), environ)
     problems += [*invalid, *document.problems, *substitution.problems, *check_references(document, data)]
     # Without the file, every value in it would be reported as missing.
-    if secrets_needed:
-        problems += unread or ([] if missing_allowed else missing)
-    elif secrets_checked:
-        problems += unread
+    unknown = unread or ([] if missing_allowed or not secrets_needed else missing)
+    problems += unknown if secrets_needed or secrets_checked else []
     if problems or pipeline is None:
         raise ConfigError(source=str(named), problems=_in_order(problems))
     secrets.hide(RemoteUrl.secrets_in(pipeline.source.repository))
     known = {name: value for name, value in parameters.items() if value is not None}
-    return Configuration(
-        pipeline,
-        path,
-        known,
-        secrets,
-        frozenset(variables | substitution.variables),
-        used_secrets(document, substitution, kept, section, environ),
-        files.stamps,
-    )
+    used = used_secrets(document, substitution, kept, section, environ)
+    read = frozenset(variables | substitution.variables)
+    return Configuration(pipeline, path, known, secrets, read, used, files.stamps)
+
+
+def _secret_source(data: dict[str, Any], committed: CommittedFile | None, served: SecretSource | None) -> Any:
+    """Return the section `secrets`, for a commit that of the served file: it must not choose whose secrets it gets."""
+    if committed is None:
+        return data.get("secrets")
+    return served.model_dump() if served else None
 
 
 def _substituted(document: Document, substitution: Substitution, directory: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pipeline.base.home import Home
 from pipeline.config.accessory import Accessory
 from pipeline.engine.container import Container
 from pipeline.engine.labels import LABEL_ACCESSORY, LABEL_ROLE, ROLE_ACCESSORY
-from pipeline.http.responses import AccessoryResponse
+from pipeline.http.responses.accessory import AccessoryResponse
 from pipeline.store.store import Store
 
 

@@ -24,16 +24,13 @@ from pipeline.http.metrics import CONTENT_TYPE, DaemonMetrics
 from pipeline.http.openapi import describe
 from pipeline.http.parameters import events_after, number_in_query, read_body, run_in_path, transition_in_path
 from pipeline.http.requests import AnswerDeployment, DecideApproval, DisableTransition, SubmitRun
-from pipeline.http.responses import (
-    DaemonResponse,
-    DeploymentAnswerResponse,
-    ErrorResponse,
-    EventResponse,
-    PipelineResponse,
-    ReleaseResponse,
-    ReportResponse,
-    RunResponse,
-)
+from pipeline.http.responses.body import ErrorResponse
+from pipeline.http.responses.daemon import DaemonResponse, PipelineResponse
+from pipeline.http.responses.deployment import DeploymentAnswerResponse
+from pipeline.http.responses.event import EventResponse
+from pipeline.http.responses.release import ReleaseResponse
+from pipeline.http.responses.run import RunResponse
+from pipeline.http.responses.status import ReportResponse
 from pipeline.http.stack_api import StackApi
 from pipeline.http.status_report import StatusReport
 from pipeline.store import queue

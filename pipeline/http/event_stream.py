@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from pipeline.base.clock import Clock
-from pipeline.http.responses import EventResponse
+from pipeline.http.responses.event import EventResponse
 from pipeline.store.changes import StoreChanges
 from pipeline.store.event_follower import EventFollower
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from pipeline.base.errors import ConfigError
-from pipeline.http.responses import JobResponse, JobRunResponse
+from pipeline.http.responses.job import JobResponse, JobRunResponse
 from pipeline.jobs.decision import next_time
 from pipeline.jobs.job import Job, jobs_of
 from pipeline.store.store import Store

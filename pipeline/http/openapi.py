@@ -12,7 +12,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from pipeline import __version__
 from pipeline.http.endpoint import Endpoint
-from pipeline.http.responses import ErrorResponse
+from pipeline.http.responses.body import ErrorResponse
 
 # Of the parts of a path that are no text. The router leaves them as they are, since it would fail at a long one.
 _TYPES = {"number": "integer"}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipeline.base.errors import ConfigError
-from pipeline.http.responses import ScalingDecisionResponse, ScalingResponse
+from pipeline.http.responses.scaling import ScalingDecisionResponse, ScalingResponse
 from pipeline.store.scaling import ScalableTarget
 from pipeline.store.store import Store
 

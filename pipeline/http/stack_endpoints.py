@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from pipeline.http.requests import Body as Request
-from pipeline.http.responses import Body as Response
+from pipeline.http.responses.body import Body as Response
 
 if TYPE_CHECKING:
     from pipeline.stacks.goals import StackRequest

@@ -16,18 +16,11 @@ from pipeline.base.lock import holder
 from pipeline.config.accessory import Accessory
 from pipeline.http.accessory_report import AccessoryReport
 from pipeline.http.job_report import job_responses
-from pipeline.http.responses import (
-    AlarmResponse,
-    CertificateResponse,
-    DeploymentResponse,
-    HolderResponse,
-    JobResponse,
-    LastRunResponse,
-    ScalingResponse,
-    ServiceProgressResponse,
-    StatusResponse,
-    UnfinishedRunResponse,
-)
+from pipeline.http.responses.deployment import AlarmResponse, DeploymentResponse, ServiceProgressResponse
+from pipeline.http.responses.job import JobResponse
+from pipeline.http.responses.run import LastRunResponse, UnfinishedRunResponse
+from pipeline.http.responses.scaling import ScalingResponse
+from pipeline.http.responses.status import CertificateResponse, HolderResponse, StatusResponse
 from pipeline.http.scaling_report import scaling_responses
 from pipeline.http.status_text import StatusText, Text
 from pipeline.runner.engine_view import EngineView, Restarts

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.base.cron import Cron
 from pipeline.base.errors import FieldError, refuse
-from pipeline.base.quantity import Duration, Number, PercentSign, Whole
+from pipeline.base.quantity import NO_TRUTH_VALUE, Duration, PercentSign, Whole
 from pipeline.base.schema import Model, between
 from pipeline.base.time_zone import TimeZone, find_zone
 
@@ -33,16 +33,16 @@ class ScalingTarget(Model):
 
     example: ClassVar[str] = "{cpu: 60%}"
 
-    requests_per_target: Annotated[Number, Field(gt=0)] | None = Field(
+    requests_per_target: Annotated[float, Field(gt=0), NO_TRUTH_VALUE] | None = Field(
         None, description="Requests per minute for each replica, as ALBRequestCountPerTarget."
     )
     response_time_p90: ResponseTime | None = Field(
         None, description="90th percentile of TargetResponseTime, such as 300ms."
     )
-    cpu: Annotated[Number, Field(gt=0, le=100), PercentSign()] | None = Field(
+    cpu: Annotated[float, Field(gt=0, le=100), NO_TRUTH_VALUE, PercentSign()] | None = Field(
         None, description="Average CPU of the replicas, as a percentage of their CPU limit: 60 or 60%."
     )
-    connections: Annotated[Number, Field(gt=0)] | None = Field(
+    connections: Annotated[float, Field(gt=0), NO_TRUTH_VALUE] | None = Field(
         None, description="Requests or connections in progress for each replica."
     )
 

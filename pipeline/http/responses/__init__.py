@@ -1,0 +1,1 @@
+"""Response models of the control API and of `--json`, separate from the rows of the database."""
