@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
+from pipeline.base.errors import ConfigError
 from pipeline.config.load import load
 from tests.support.paths import ROOT
 
@@ -51,3 +54,14 @@ def test_the_example_of_alarms(tmp_path: Path) -> None:
         "api": 2,
         "worker": 1,
     }
+
+
+def test_the_example_of_mistakes(tmp_path: Path) -> None:
+    """Its errors are those that the page shows."""
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    found = re.search(r"```yaml\n(# Two mistakes\n.*?)```\n\n```text\n(.*?)\n```", text, re.DOTALL)
+    assert found
+    (tmp_path / "pipeline.yaml").write_text(found[1])
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "pipeline.yaml", {}, {})
+    assert caught.value.message.replace(f"{tmp_path}/", "") == found[2]
