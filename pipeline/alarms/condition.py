@@ -152,7 +152,7 @@ class PromqlCondition(_Probe):
     @model_validator(mode="after")
     def _check_limits(self) -> Self:
         if self.above is None and self.below is None:
-            raise FieldError((), "one of above and below is required")
+            raise FieldError((), "one of above and below is required, such as above: 0.5")
         return self
 
     def describe(self) -> str:

@@ -22,6 +22,9 @@ from pydantic_core.core_schema import no_info_before_validator_function, no_info
 from pipeline.base.written import written
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_NAMED_DURATION = re.compile(
+    r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)(?:ec|econd|in|inute|r|our|ay)?s?", re.IGNORECASE
+)
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:[bB]|([kKmMgGtTpP])(?:[iI]?[bB])?)?")
 _PERCENTAGE = re.compile(r"\d{1,3}(\.\d{1,6})?%")
@@ -36,7 +39,7 @@ def parse_duration(text: Any) -> timedelta:
         return text
     parts = _DURATION.findall(text) if isinstance(text, str) else []
     if not parts or "".join(n + u for n, u in parts) != text:
-        raise ValueError(f"{written(text)} is not a valid duration; write 500ms, 30s, 2m or 1h")
+        raise ValueError(f"{written(text)} is not a valid duration; write {_durations_meant(text)}")
     try:
         value = timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
     except OverflowError:
@@ -44,6 +47,14 @@ def parse_duration(text: Any) -> timedelta:
     if value % timedelta(milliseconds=1):
         raise ValueError(f"{text!r} is finer than a millisecond")
     return value
+
+
+def _durations_meant(text: Any) -> str:
+    """Return durations to write: those of a number that has no unit, or of one with the name of its unit."""
+    if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
+        return f"{text}ms, {text}s, {text}m or {text}h" if text else "0s"
+    named = _NAMED_DURATION.fullmatch(text) if isinstance(text, str) else None
+    return f"{named[1]}{named[2].lower()}" if named else "500ms, 30s, 2m or 1h"
 
 
 def is_duration(text: Any) -> bool:

@@ -19,6 +19,7 @@ from pipeline.config.job import NOT_OF_JOB, OF_JOB, job_mistakes
 from pipeline.config.rollback_conditions import rollback_mistakes
 from pipeline.config.scaling import scaling_mistakes
 from pipeline.config.service import ServiceHealthCheck, ServiceSettings
+from pipeline.config.strategy_group import missing_group
 from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.scaling.policy import ScalingPolicy
 
@@ -243,6 +244,7 @@ class Deploy(ServiceSettings):
         if policy := self.all_scaling().get(name):
             yield from scaling_mistakes(policy, settings, self._set_replicas(name), ())
         yield from _post_to_nowhere(settings)
+        yield from missing_group(settings)
         yield from rollback_mistakes(settings, ())
         yield from _hooks_without_event(settings)
         yield from _breaker_beside(settings)

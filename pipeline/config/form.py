@@ -25,7 +25,8 @@ def form_hint(kind: Any, value: Any, path: KeyPath) -> str:
         written = _as_list(item_of(kind, value), value, path)
         return f"write {written}" if written else ""
     if get_origin(kind) is dict:
-        return ""
+        has_items = isinstance(value, list) and any(isinstance(item, dict) for item in value)
+        return "write a name in place of each dash" if has_items else ""
     model = as_model(kind)
     if model is None:
         return ""

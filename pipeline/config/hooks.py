@@ -59,8 +59,13 @@ def _url(value: str) -> str:
     except ValueError:
         is_url = False
     if not is_url or not value.isprintable() or " " in value:
-        raise ValueError(f"{value!r} is not a valid URL; write https://HOST/…")
+        raise ValueError(f"{value!r} is not a valid URL; write {_with_scheme(value) or 'https://HOST/…'}")
     return value
+
+
+def _with_scheme(value: str) -> str:
+    """Return the URL that was meant by a host with a path, or an empty text."""
+    return f"http://{value}" if re.fullmatch(r"[\w.-]+:\d{1,5}(/[!-~]*)?", value) else ""
 
 
 def _shown(url: str) -> str:

@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -68,6 +68,8 @@ class Parameter(Model):
 class Source(Model):
     """The git repository of the pipeline."""
 
+    example: ClassVar[str] = "{branch: main}"
+
     uses: str = Field("git", min_length=1, description="Stage that finds commits: entry point `source.NAME`.")
     options: dict[str, Any] = Field({}, alias="with", description=OPTIONS)
     repository: str = Field(
@@ -108,6 +110,8 @@ class Source(Model):
 
 class Build(Model):
     """The build of an image from a commit."""
+
+    example: ClassVar[str] = "{context: .}"
 
     uses: str = Field("docker", min_length=1, description="Stage that makes images: entry point `build.NAME`.")
     options: dict[str, Any] = Field({}, alias="with", description=OPTIONS)

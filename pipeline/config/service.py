@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -128,6 +128,20 @@ class ServiceHealthCheck(Model):
 
 class ServiceSettings(ContainerSettings):
     """The settings of a service that a release keeps."""
+
+    example: ClassVar[str] = "{target_group: web}"
+    # Those of Compose, Kubernetes and ECS.
+    names_elsewhere: ClassVar[Mapping[str, str]] = {
+        "count": "replicas",
+        "cron": "schedule",
+        "depends_on": "after",
+        "desired_count": "replicas",
+        "env": "environment",
+        "healthcheck": "health_check",
+        "instances": "replicas",
+        "mem_limit": "memory",
+        "ports": "target_group, and the ports in balancer",
+    }
 
     schedule: Cron | None = Field(
         None,

@@ -46,6 +46,8 @@ def check_groups(document: Document, data: dict[str, Any], forwarded: Collection
                 f"no listener forwards to {group}, so the deployment would be unreachable",
                 f"add default_action: {{forward: {group}}} to a listener",
             )
-    if groups and "deploy" in data and not named and _OF_DEPLOY not in document.values:
+    # Services of a wrong form may name it.
+    is_readable = isinstance(data.get("deploy"), dict) and isinstance(data["deploy"].get("services", {}), dict)
+    if groups and is_readable and not named and _OF_DEPLOY not in document.values:
         hint = "name the group of balancer.target_groups in which the containers are registered, or remove balancer"
         yield document.problem(_OF_DEPLOY, "is missing", hint)

@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
+    ValidationError,
     model_serializer,
 )
 from pydantic_core import CoreSchema
@@ -228,9 +229,18 @@ def _is_whole(name: str) -> bool:
 def _type_is_missing(data: dict[Any, Any]) -> str:
     name, *others = data or [""]
     if name in _MODELS and not others:
-        keys = data[name] if isinstance(data[name], dict) else {}
-        return f"needs a type; write {in_flow_style({'type': name, **keys})}"
+        return f"needs a type; write {in_flow_style(_with_type(name, data[name]))}"
     return f"needs a type: one of {', '.join(_MODELS)}"
+
+
+def _with_type(name: str, keys: object) -> dict[str, Any]:
+    """Return a strategy with the keys that were written below its name, without them if they are not all its own."""
+    found = {"type": name, **keys} if isinstance(keys, dict) else {"type": name}
+    try:
+        _MODELS[name].model_validate(found)
+    except ValidationError:
+        return {"type": name}
+    return found
 
 
 class _Named:

@@ -9,42 +9,28 @@ from pipeline.balancer.model import ApplicationTargetGroup, Declaration
 from pipeline.balancer.model.application.rule import Rule, Transforms
 from pipeline.base.errors import ConfigError, FieldError
 from pipeline.config.deploy import Deploy
-from pipeline.config.service import ServiceSettings
+from pipeline.config.strategy_group import missing_group, shifts
 
 
 def strategy_mistakes(deploy: Deploy, balancer: Declaration) -> Iterator[FieldError]:
     """Yield the strategies that need a second target group, which cannot be declared."""
     services = {name: service for name, service in deploy.all_services().items() if not service.is_job}
-    if not any(service.target_group for service in services.values()) and _shifts(deploy):
-        yield FieldError("strategy", _needs_group(deploy))
+    if not any(service.target_group for service in services.values()) and shifts(deploy):
+        yield from missing_group(deploy)
         return
     alternates: dict[str, Alternate] = {}
     for name, service in services.items():
         place: tuple[str, ...] = ("services", name, "strategy")
         if not deploy.services or "strategy" not in deploy.services[name].model_fields_set:
             place = ("strategy",)
-        if not _shifts(service):
-            continue
-        if not service.target_group:
-            yield FieldError(place, _needs_group(service))
-        # A group that is not declared is a mistake of its own.
-        elif service.target_group in balancer.target_groups:
-            assert service.strategy is not None
+        # A group that is not declared is a mistake of its own, as is a missing one.
+        if service.strategy and shifts(service) and service.target_group in balancer.target_groups:
             alternates[service.target_group] = Alternate(0, service.strategy.test_traffic)
             if mistake := _mistake(balancer, alternates):
                 yield FieldError(place, mistake)
                 del alternates[service.target_group]
             elif service.strategy.mirror and (mistake := _mirror_mistake(balancer, service.target_group)):
                 yield FieldError((*place, "mirror"), mistake)
-
-
-def _shifts(settings: ServiceSettings) -> bool:
-    return settings.strategy is not None and settings.strategy.is_shifting
-
-
-def _needs_group(settings: ServiceSettings) -> str:
-    assert settings.strategy is not None
-    return f"{settings.strategy.type} needs a target_group, because it moves the traffic to a second one; write rolling"
 
 
 def _mistake(balancer: Declaration, alternates: dict[str, Alternate]) -> str | None:

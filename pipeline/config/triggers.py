@@ -59,6 +59,8 @@ class ScheduledRun(Shorthand):
 class Triggers(Model):
     """Triggers of the runs that `pipeline serve` starts. All of them run commits of `source`."""
 
+    example: ClassVar[str] = "{branches: [main]}"
+
     branches: tuple[RefGlob, ...] = Field(
         (), description="Globs of branches to run; `*` does not cross folders. Empty: source.branch."
     )

@@ -59,10 +59,10 @@ _TYPES = {
     "too_short": "must have at least one item",
     "string_too_short": "must not be empty",
 }
-# More variants than this are not listed.
-_FEW = 4
+# More variants than this are not listed, and more keys.
+_FEW, _MANY = 4, 20
 # The errors of a value of the wrong form.
-_FORMS = ("model_type", "tuple_type", "bool_type", "bool_parsing")
+_FORMS = ("model_type", "dict_type", "tuple_type", "bool_type", "bool_parsing")
 
 
 def problems_of(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
@@ -75,10 +75,10 @@ def problems_of(error: ValidationError, document: Document, model: type[BaseMode
         path = _path(detail["loc"], document)
         for place, problem in _problems(detail, path, document, model):
             found.setdefault(place, problem)
-        if detail["type"] == "extra_forbidden" and (
-            near := nearest(str(path[-1]), keys_of(model_at(model, path[:-1], document)))
-        ):
-            misspelt.add((*path[:-1], near))
+        if detail["type"] == "extra_forbidden":
+            parent = model_at(model, path[:-1], document)
+            meant = getattr(parent, "names_elsewhere", {}).get(path[-1]) or nearest(str(path[-1]), keys_of(parent))
+            misspelt.add((*path[:-1], str(meant)))
     return [problem for path, problem in found.items() if path not in misspelt]
 
 
@@ -126,12 +126,19 @@ def _problem(detail: ErrorDetails, path: KeyPath, document: Document, model: typ
         return document.problem(path, "is missing", _description(model, path, document))
     if kind == "extra_forbidden":
         hint = _HINTS.get(path) or _known_elsewhere(model, path, document)
-        hint = hint or did_you_mean(str(path[-1]), keys_of(model_at(model, path[:-1], document)))
+        hint = hint or _known(str(path[-1]), keys_of(model_at(model, path[:-1], document)))
         return document.problem(path, "unknown key", hint, at_key=True)
     if path and path[-1] == "[key]":
         path = path[:-1]
     reason, hint = _reason(detail, document.texts.get(path))
     return document.problem(path, reason, hint or _form_hint(detail, path, document, model))
+
+
+def _known(key: str, keys: list[str]) -> str:
+    """Return the hint for an unknown key: the closest known one, or all of them if they can be read at a glance."""
+    if len(keys) > _MANY and not nearest(key, keys):
+        return "`pipeline schema --reference` lists the keys"
+    return did_you_mean(key, keys)
 
 
 def _known_elsewhere(model: type[BaseModel], path: KeyPath, document: Document) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta, tzinfo
 from typing import Annotated, ClassVar, Literal
 
@@ -39,7 +39,7 @@ class ScalingTarget(Model):
     response_time_p90: ResponseTime | None = Field(
         None, description="90th percentile of TargetResponseTime, such as 300ms."
     )
-    cpu: Annotated[float, Field(gt=0, le=100), NO_TRUTH_VALUE, PercentSign()] | None = Field(
+    cpu: Annotated[float, Field(ge=1, le=100), NO_TRUTH_VALUE, PercentSign()] | None = Field(
         None, description="Average CPU of the replicas, as a percentage of their CPU limit: 60 or 60%."
     )
     connections: Annotated[float, Field(gt=0), NO_TRUTH_VALUE] | None = Field(
@@ -76,6 +76,16 @@ class ScalingPolicy(Model):
     """Bounds, targets, cooldowns and scheduled actions, with the meanings of AWS Application Auto Scaling."""
 
     example: ClassVar[str] = "{max: 5, target: {cpu: 60%}}"
+    # Those of AWS, Kubernetes and other tools.
+    names_elsewhere: ClassVar[Mapping[str, str]] = {
+        "MaxCapacity": "max",
+        "MinCapacity": "min",
+        "maxReplicas": "max",
+        "max_replicas": "max",
+        "minReplicas": "min",
+        "min_replicas": "min",
+        "targetCPUUtilizationPercentage": "target: {cpu: 60%}",
+    }
 
     min: Capacity = Field(
         1, description="The smallest number of replicas. 0: none while there are no requests, and the first one waits."

@@ -135,7 +135,7 @@ def test_the_threshold_is_shared(tmp_path: Path) -> None:
         ("{metric: p99, slower_by: 0.5%}", "1:40: rollback_on[0].slower_by: must be between 1% and 900%, got 0.5%"),
         (
             "{metric: p99, above: 300}",
-            "1:36: rollback_on[0].above: 300 is not a valid duration; write 500ms, 30s, 2m or 1h",
+            "1:36: rollback_on[0].above: 300 is not a valid duration; write 300ms, 300s, 300m or 300h",
         ),
         ("{metric: p99, above: 2m}", "1:36: rollback_on[0].above: must be between 1ms and 1m"),
         ("{metric: p99, above: 0s}", "1:36: rollback_on[0].above: must be between 1ms and 1m"),
@@ -161,7 +161,7 @@ def test_the_threshold_is_shared(tmp_path: Path) -> None:
             "1:40: rollback_on[0].interval: must be between 1s and 1h",
         ),
         ("{command: [x], timeout: 2h}", "1:39: rollback_on[0].timeout: must be between 1s and 1h"),
-        ("{promql: up}", "1:15: rollback_on[0]: one of above and below is required"),
+        ("{promql: up}", "1:15: rollback_on[0]: one of above and below is required, such as above: 0.5"),
         ("{promql: up, above: true}", "1:35: rollback_on[0].above: must be a number, got true"),
         ("{promql: up, above: .nan}", "1:35: rollback_on[0].above: must be a number, got '.nan'"),
         (

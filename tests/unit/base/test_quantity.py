@@ -29,11 +29,29 @@ def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("text", ["", "5", "s", "5 s", "-5s", "5sec", "1m 30s", 5, None, True, "5s5"])
-def test_an_invalid_duration(text: object) -> None:
-    """Text without a unit is not a valid duration."""
-    with pytest.raises(ValueError, match="is not a valid duration; write 500ms, 30s, 2m or 1h"):
+@pytest.mark.parametrize(
+    ("text", "shown", "meant"),
+    [
+        *((text, repr(text), "500ms, 30s, 2m or 1h") for text in ("", "5", "s", "-5s", "1m 30s", "5s5", "5 weeks")),
+        ("5 s", "'5 s'", "5s"),
+        ("5sec", "'5sec'", "5s"),
+        ("1.5 Hours", "'1.5 Hours'", "1.5h"),
+        ("2 days", "'2 days'", "2d"),
+        ("20 milliseconds", "'20 milliseconds'", "500ms, 30s, 2m or 1h"),
+        (5, "5", "5ms, 5s, 5m or 5h"),
+        (0, "0", "0s"),
+        (-5, "-5", "500ms, 30s, 2m or 1h"),
+        (0.5, "0.5", "500ms, 30s, 2m or 1h"),
+        (None, "null", "500ms, 30s, 2m or 1h"),
+        (True, "true", "500ms, 30s, 2m or 1h"),
+        ({}, "a mapping", "500ms, 30s, 2m or 1h"),
+    ],
+)
+def test_an_invalid_duration(text: object, shown: str, meant: str) -> None:
+    """The error has what to write, if a number or the name of a unit shows it."""
+    with pytest.raises(ValueError, match="is not a valid duration") as caught:
         parse_duration(text)
+    assert str(caught.value) == f"{shown} is not a valid duration; write {meant}"
 
 
 @given(st.integers(0, 10**10))

@@ -162,15 +162,13 @@ MISTAKES = [
         "a duration without a unit",
         "interval: 1s",
         "interval: 1",
-        "15:43: balancer.target_groups.web.health_check.interval: 1 is not a valid duration; write 500ms, 30s, "
-        "2m or 1h",
+        "15:43: balancer.target_groups.web.health_check.interval: 1 is not a valid duration; write 1ms, 1s, 1m or 1h",
     ),
     Bad(
         "a duration with a wrong unit",
         "interval: 1s",
         "interval: 1sec",
-        "15:43: balancer.target_groups.web.health_check.interval: '1sec' is not a valid duration; write 500ms, "
-        "30s, 2m or 1h",
+        "15:43: balancer.target_groups.web.health_check.interval: '1sec' is not a valid duration; write 1s",
     ),
     Bad(
         "an interval too short",
@@ -504,8 +502,7 @@ MISTAKES = [
         "a section that is a list",
         "source:\n  repository: .\n  branch: main",
         "source: []",
-        "2:9: source: must be a mapping of keys, got a list (the keys are uses, with, repository, branch, paths and "
-        "file)",
+        "2:9: source: must be a mapping of keys, got a list (write {branch: main})",
     ),
     Bad(
         "listeners that are no list",

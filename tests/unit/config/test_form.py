@@ -13,6 +13,9 @@ from pipeline.base.errors import ConfigError
 from pipeline.base.schema import Model
 from pipeline.config.document import read_document
 from pipeline.config.hooks import Hook, HttpCall
+from pipeline.config.models import Build, Source
+from pipeline.config.service import ServiceSettings
+from pipeline.config.triggers import Triggers
 from pipeline.scaling.policy import ScalingPolicy, ScalingTarget
 from tests.unit.config.loads import Loads
 
@@ -134,6 +137,27 @@ _EVENTS = "BeforeInstall, AfterInstall, AfterAllowTestTraffic, BeforeAllowTraffi
             "4:20: deploy.release_command: must be a mapping of keys, got './migrate.sh --all' (write {command: "
             "[./migrate.sh, --all]})",
         ),
+        (
+            "deploy_timeout: 30",
+            "4:19: deploy.deploy_timeout: 30 is not a valid duration; write 30ms, 30s, 30m or 30h",
+        ),
+        ("deploy_timeout: 5 minutes", "4:19: deploy.deploy_timeout: '5 minutes' is not a valid duration; write 5m"),
+        ("env: {A: b}", "4:3: deploy.env: unknown key (write environment)"),
+        ("sidecar: true", "4:3: deploy.sidecar: unknown key (`pipeline schema --reference` lists the keys)"),
+        (
+            "services: [{web: {}}]",
+            "4:13: deploy.services: must be a mapping of keys, got a list (write a name in place of each dash)",
+        ),
+        (
+            "hooks: {BeforeInstall: [{http: 'localhost:8081/smoke'}]}",
+            "4:34: deploy.hooks.BeforeInstall[0].http: 'localhost:8081/smoke' is not a valid URL; write "
+            "http://localhost:8081/smoke",
+        ),
+        ("strategy: {canary: {steps: []}}", "4:13: deploy.strategy: needs a type; write {type: canary}"),
+        (
+            "scaling: {max: 5, target: {cpu: 0.6}}",
+            "4:35: deploy.scaling.target.cpu: must be at least 1, got 0.6",
+        ),
         ("approval: 1d", "4:13: deploy.approval: must be a mapping of keys, got '1d' (write {timeout: 1d})"),
     ],
 )
@@ -191,6 +215,43 @@ def test_all_mistakes_of_a_section_at_once(written: str, errors: list[str], load
     assert caught.value.message.splitlines() == [f"pipeline.yaml:{error}" for error in errors]
 
 
+@pytest.mark.parametrize(
+    ("text", "errors"),
+    [
+        (
+            "source: master\ntriggers: push\nbuild: app\ndeploy: web\n",
+            [
+                "2:9: source: must be a mapping of keys, got 'master' (write {branch: main})",
+                "3:11: triggers: must be a mapping of keys, got 'push' (write {branches: [main]})",
+                "4:8: build: must be a mapping of keys, got 'app' (write {context: .})",
+                "5:9: deploy: must be a mapping of keys, got 'web' (write {target_group: web})",
+            ],
+        ),
+        (
+            "deploy:\n  scaling: {minReplicas: 2, maxReplicas: 9, target: {cpu: 60}}\n",
+            [
+                "3:13: deploy.scaling.minReplicas: unknown key (write min)",
+                "3:29: deploy.scaling.maxReplicas: unknown key (write max)",
+            ],
+        ),
+        (
+            "deploy:\n  strategy: canary\n  scaling: {max: 9, target: {requests_per_target: 60}}\n",
+            [
+                "3:13: deploy.strategy: canary needs a target_group, because it moves the traffic to a second one; "
+                "write rolling",
+                "4:51: deploy.scaling.target.requests_per_target: requires a target_group, because a service without "
+                "one gets no requests; use cpu",
+            ],
+        ),
+    ],
+)
+def test_a_whole_file_with_mistakes(text: str, errors: list[str], loads: Loads) -> None:
+    """Each section has its own error, and none that only follows from another one."""
+    with pytest.raises(ConfigError) as caught:
+        loads(f"name: shop\n{text}")
+    assert caught.value.message.splitlines() == [f"pipeline.yaml:{error}" for error in errors]
+
+
 def test_a_mistake_in_the_defaults_of_several_services_is_reported_once(loads: Loads) -> None:
     """It is reported at the key that is written, with the first service that it does not fit."""
     services = "  services: {api: {target_group: web}, worker: {}}\n  hooks: {AfterInstall: [{pause: true}]}\n"
@@ -216,7 +277,21 @@ def test_a_percentage_with_or_without_its_sign(percent: str, loads: Loads) -> No
 
 
 @pytest.mark.parametrize(
-    "model", [CountCondition, HeaderMatch, Hook, HttpCall, RatioCondition, ScalingPolicy, ScalingTarget, Traffic]
+    "model",
+    [
+        Build,
+        CountCondition,
+        HeaderMatch,
+        Hook,
+        HttpCall,
+        RatioCondition,
+        ScalingPolicy,
+        ScalingTarget,
+        ServiceSettings,
+        Source,
+        Traffic,
+        Triggers,
+    ],
 )
 def test_each_example_is_valid(model: type[Model]) -> None:
     """What an error suggests is accepted."""

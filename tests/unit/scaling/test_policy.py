@@ -59,7 +59,7 @@ def test_the_defaults(tmp_path: Path) -> None:
         ("  max: 10\n", "  max: 0\n", "3:8: scaling.max: must be at least 1, got 0"),
         ("  max: 10\n", "  max: 501\n", "3:8: scaling.max: must be at most 500, got 501"),
         ("  max: 10\n", "", "1:1: scaling.max: is missing (The largest number of replicas)"),
-        ("cpu: 60", "cpu: 0", "4:69: scaling.target.cpu: must be greater than 0, got 0"),
+        ("cpu: 60", "cpu: 0", "4:69: scaling.target.cpu: must be at least 1, got 0"),
         ("cpu: 60", "cpu: 101", "4:69: scaling.target.cpu: must be at most 100, got 101"),
         ("cpu: 60", "cpu: 60 %", "4:69: scaling.target.cpu: must be a number, got '60 %'"),
         ("cpu: 60", "cpu: true", "4:69: scaling.target.cpu: must be a number, got true"),
@@ -71,7 +71,7 @@ def test_the_defaults(tmp_path: Path) -> None:
         (
             "response_time_p90: 300ms",
             "response_time_p90: 300",
-            "4:57: scaling.target.response_time_p90: 300 is not a valid duration; write 500ms, 30s, 2m or 1h",
+            "4:57: scaling.target.response_time_p90: 300 is not a valid duration; write 300ms, 300s, 300m or 300h",
         ),
         (
             "{requests_per_target: 600, response_time_p90: 300ms, cpu: 60, connections: 20}",
