@@ -26,6 +26,7 @@ test: ## Run the tests (ARGS="-k name" selects some)
 	@setup/venv.sh
 	@setup/nftables.sh || test -z "$$CI"
 	@setup/pebble.sh || test -z "$$CI"
+	@setup/ssh.sh || test -z "$$CI"
 	@$(DOCKER) || test -z "$$CI"
 	@setup/servers_image.sh || test -z "$$CI"
 	@$(BASE) .venv/bin/python -m pytest -m timing --ignore=tests/docker $(REPORTS)-timing.xml $(ARGS) || test $$? = 5

@@ -8,7 +8,8 @@ PenstockError
 │   └── NetworkVanished  the network of a stopped container was removed
 ├── SystemFault        Penstock or the system below it failed                                  (3)
 │   ├── EngineFault    Docker
-│   │   └── CacheVanished  the build cache was cleared during a build
+│   │   ├── CacheVanished  the build cache was cleared during a build
+│   │   └── PortTaken  another program listens at a port that a container was to publish
 │   ├── BalancerFault  HAProxy, its sockets, its ports
 │   ├── StoreFault     the database or the disk under it
 │   └── LockHeld       another process works on this pipeline
@@ -159,6 +160,10 @@ class CacheVanished(EngineFault):
 
     def __init__(self) -> None:
         super().__init__("Docker: a cached image was removed during the build")
+
+
+class PortTaken(EngineFault):
+    """A container was not started because a port that it publishes is in use on its host."""
 
 
 class BalancerFault(SystemFault):

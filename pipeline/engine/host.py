@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from pipeline.engine.interfaces import Engine
+
+LOCAL = "local"
+"""The address of the engine that `DOCKER_HOST` specifies, else that of this machine."""
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -22,3 +27,21 @@ class Host:
     reach_at: str
     routes_bridges: bool
     zone: str
+
+
+@dataclass(frozen=True)
+class HostSpec:
+    """The specification of a host. `docker` is the address of its engine: `local`, or such as `ssh://deploy@app1`.
+
+    The balancer reaches its published ports at `address`, and they bind to it there. Raises `ValueError` for a name
+    that is no label of DNS.
+    """
+
+    name: str
+    docker: str = LOCAL
+    zone: str = LOCAL
+    address: str = "127.0.0.1"
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} is not a name of a host: use a-z, 0-9 and - between them")

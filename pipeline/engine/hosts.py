@@ -1,17 +1,46 @@
-"""The choice of engine and runtime. Only this module imports `pipeline.engine.docker`."""
+"""The choice of engine and runtime. Only this module imports `pipeline.engine.docker` and `pipeline.engine.ssh`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pipeline.base.errors import ConfigError
 from pipeline.engine.console import Console
-from pipeline.engine.host import Host
+from pipeline.engine.host import LOCAL, Host, HostSpec
 from pipeline.engine.interfaces import Engine, EngineEvents
 from pipeline.engine.runtime import Runtime
 
+if TYPE_CHECKING:
+    from pipeline.engine.ssh.tunnel import Tunnel
+
 # The parts of `docker` are imported when they are used: a command that needs only the console starts sooner.
 _LOOPBACK = "127.0.0.1"
+_THIS_MACHINE = HostSpec(LOCAL)
+_NO_FOLDER = Path()
+
+
+def host_engine(
+    spec: HostSpec, home: str, sockets: Path = _NO_FOLDER, environment: Mapping[str, str] = os.environ
+) -> Engine:
+    """Connect to the engine of a host. `sockets` is the folder of the tunnels of the home.
+
+    The caller closes it, or uses it as a context manager. Raises `EngineFault` if it does not respond, and
+    `ConfigError` if its address is invalid.
+    """
+    from pipeline.engine.docker.engine import DockerEngine
+
+    if spec.docker == LOCAL:
+        return DockerEngine(home, environment)
+    tunnel = _tunnel(spec, sockets, environment)
+    tunnel.open()
+    try:
+        return DockerEngine(home, tunnel.environment, on_close=tunnel.close)
+    except BaseException:
+        tunnel.close()
+        raise
 
 
 def local_engine(home: str, environment: Mapping[str, str] = os.environ) -> Engine:
@@ -19,16 +48,26 @@ def local_engine(home: str, environment: Mapping[str, str] = os.environ) -> Engi
 
     The caller closes it, or uses it as a context manager. Raises `EngineFault` if it does not respond.
     """
-    from pipeline.engine.docker.engine import DockerEngine
+    return host_engine(_THIS_MACHINE, home, environment=environment)
 
-    return DockerEngine(home, environment)
+
+def host_events(
+    spec: HostSpec, home: str, sockets: Path = _NO_FOLDER, environment: Mapping[str, str] = os.environ
+) -> EngineEvents:
+    """Return the events of the engine that `host_engine` connects to. Connects to nothing yet."""
+    from pipeline.engine.docker.events import DockerEvents
+
+    if spec.docker == LOCAL:
+        return DockerEvents(home, environment)
+    from pipeline.engine.ssh.events import TunnelledEvents
+
+    tunnel = _tunnel(spec, sockets, environment)
+    return TunnelledEvents(tunnel, DockerEvents(home, tunnel.environment))
 
 
 def local_events(home: str, environment: Mapping[str, str] = os.environ) -> EngineEvents:
     """Return the events of the engine that `local_engine` connects to. Connects to nothing yet."""
-    from pipeline.engine.docker.events import DockerEvents
-
-    return DockerEvents(home, environment)
+    return host_events(_THIS_MACHINE, home, environment=environment)
 
 
 def local_console(home: str, environment: Mapping[str, str] = os.environ) -> Console:
@@ -40,8 +79,19 @@ def local_console(home: str, environment: Mapping[str, str] = os.environ) -> Con
 
 def local_host(engine: Engine) -> Host:
     """Return this machine as the host of `engine`. The balancer reaches its loopback ports and bridge networks."""
+    return Host(name=LOCAL, engine=engine, publish_on=_LOOPBACK, reach_at=_LOOPBACK, routes_bridges=True, zone=LOCAL)
+
+
+def host_at(spec: HostSpec, engine: Engine) -> Host:
+    """Return the host of `engine`. Where the engine is this machine's, the balancer reaches its bridge networks."""
+    is_local = spec.docker == LOCAL
     return Host(
-        name="local", engine=engine, publish_on=_LOOPBACK, reach_at=_LOOPBACK, routes_bridges=True, zone="local"
+        name=spec.name,
+        engine=engine,
+        publish_on=spec.address,
+        reach_at=spec.address,
+        routes_bridges=is_local,
+        zone=spec.zone,
     )
 
 
@@ -50,3 +100,14 @@ def runtime_on(host: Host) -> Runtime:
     from pipeline.engine.docker.runtime import DockerRuntime
 
     return DockerRuntime(host)
+
+
+def _tunnel(spec: HostSpec, sockets: Path, environment: Mapping[str, str]) -> Tunnel:
+    from pipeline.engine.ssh.address import SshAddress
+    from pipeline.engine.ssh.tunnel import Tunnel
+
+    try:
+        address = SshAddress.from_text(spec.docker)
+    except ValueError as error:
+        raise ConfigError(f"host {spec.name}: {error}") from None
+    return Tunnel(sockets, spec.name, address, environment)

@@ -83,7 +83,8 @@ class Containers(Protocol):
     def start(self, spec: ContainerSpec) -> str:
         """Create and start a container and return its id. The engine does not restart it before `set_restart_policy`.
 
-        Raises `StageFailed` if the image or the configuration cannot be started, and leaves nothing behind then.
+        Raises `StageFailed` if the image or the configuration cannot be started, and `PortTaken` if a port that it
+        publishes is in use. Leaves nothing behind then.
         """
 
     def start_again(self, container: str) -> None:

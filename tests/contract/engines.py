@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from pipeline.engine.container import Container, ContainerSpec
-from pipeline.engine.hosts import local_engine, local_host, runtime_on
+from pipeline.engine.host import HostSpec
+from pipeline.engine.hosts import host_at, host_engine, local_engine, local_host, runtime_on
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP, ROLE_TEST
 from pipeline.engine.runtime import Replica, ReplicaSpec, Runtime
@@ -19,6 +20,7 @@ from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.program import PERMISSION_ERROR, PROCESS_ERROR, Program
 from pipeline.testing.fakes.runtime import FakeRuntime
 from tests.support.docker_home import cleaned
+from tests.support.sshd import SshServer
 from tests.support.waiting import until
 
 NO_SUCH_PROGRAM = ("penstock-no-such-program",)
@@ -27,6 +29,8 @@ ENDED = 7
 EXIT_3 = ("sh", "-c", "exit 3")
 EXIT_0 = ("sh", "-c", "exit 0")
 READY = "ready"
+SSH_HOST = HostSpec("app1", "ssh://app1", zone="zone-a")
+"""The machine of the test, reached through its SSH server."""
 
 # The numbers of the capabilities that programs of the contract need, in the kernel's sets.
 _CAPABILITY_BITS = {"CHOWN": 0, "NET_RAW": 13, "SYS_CHROOT": 18, "SYS_ADMIN": 21}
@@ -141,13 +145,17 @@ class EngineUnderTest:
 
 @dataclass
 class RuntimeUnderTest:
-    """A runtime of a separate home, with `shop` prepared. `end` ends a replica's process from inside."""
+    """A runtime of a separate home, with `shop` prepared. `end` ends a replica's process from inside.
+
+    `publishes`: each replica publishes its port.
+    """
 
     runtime: Runtime
     image: str
     programs: Programs
     end: Callable[[str], None]
     other_home: Runtime
+    publishes: bool = False
 
     def spec(self, program: Program = Program(), **more: object) -> ReplicaSpec:  # noqa: B008  # a frozen value
         """Return the specification of a replica of `shop`."""
@@ -206,7 +214,24 @@ def fake_engine() -> Iterator[EngineUnderTest]:
 def docker_engine(base_image: str) -> Iterator[EngineUnderTest]:
     """Yield the Docker Engine, and remove everything of the test's home afterwards."""
     home = secrets.token_hex(8)
-    with cleaned(home), local_engine(home) as engine:
+    with local_engine(home) as engine, _docker_under_test(home, engine, base_image) as tested:
+        yield tested
+
+
+@contextmanager
+def ssh_engine(base_image: str, server: SshServer) -> Iterator[EngineUnderTest]:
+    """Yield the Docker Engine, reached by SSH, and remove everything of the test's home afterwards."""
+    home = secrets.token_hex(8)
+    with (
+        host_engine(SSH_HOST, home, server.tunnels, server.environment) as engine,
+        _docker_under_test(home, engine, base_image) as tested,
+    ):
+        yield tested
+
+
+@contextmanager
+def _docker_under_test(home: str, engine: Engine, base_image: str) -> Iterator[EngineUnderTest]:
+    with cleaned(home):
         engine.networks.ensure("shop")
         yield EngineUnderTest(
             engine,
@@ -242,6 +267,17 @@ def docker_runtime(base_image: str) -> Iterator[RuntimeUnderTest]:
     with docker_engine(base_image) as docker, local_engine(secrets.token_hex(8)) as other:
         runtime = runtime_on(local_host(docker.engine))
         yield RuntimeUnderTest(runtime, docker.image, docker.programs, docker.end, runtime_on(local_host(other)))
+
+
+@contextmanager
+def ssh_runtime(base_image: str, server: SshServer) -> Iterator[RuntimeUnderTest]:
+    """Yield Docker's runtime on a host that is reached by SSH, where each replica publishes its port."""
+    with (
+        ssh_engine(base_image, server) as docker,
+        host_engine(SSH_HOST, secrets.token_hex(8), server.tunnels, server.environment) as other,
+    ):
+        runtime, other_home = (runtime_on(host_at(SSH_HOST, engine)) for engine in (docker.engine, other))
+        yield RuntimeUnderTest(runtime, docker.image, docker.programs, docker.end, other_home, publishes=True)
 
 
 def _network(home: str) -> str:

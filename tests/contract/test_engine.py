@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.base.errors import EngineFault, NetworkVanished, StageFailed
+from pipeline.base.errors import EngineFault, NetworkVanished, PortTaken, StageFailed
 from pipeline.engine.builder import BuildSpec
-from pipeline.engine.container import Privileges
+from pipeline.engine.container import Privileges, PublishedPort
 from pipeline.engine.container_options import ContainerOptions, LogDriver, Ulimit
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_APP, ROLE_TEST, image_tag
 from pipeline.testing.fakes.program import FILE_ERROR, PERMISSION_ERROR, PROCESS_ERROR, READ_ONLY_ERROR, Program
@@ -27,7 +27,9 @@ from tests.contract.engines import (
     EngineUnderTest,
     docker_engine,
     fake_engine,
+    ssh_engine,
 )
+from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE, until
 
 # An engine that runs in a container may lack SYS_RESOURCE itself.
@@ -36,10 +38,15 @@ NEVER = threading.Event()
 SECOND = timedelta(seconds=1)
 
 
-@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.fixture(params=["fake", *(pytest.param(name, marks=pytest.mark.docker) for name in ("docker", "ssh"))])
 def tested(request: pytest.FixtureRequest, base_image: str) -> Iterator[EngineUnderTest]:
     """An engine under test."""
-    with fake_engine() if request.param == "fake" else docker_engine(base_image) as tested:
+    makers = {
+        "fake": fake_engine,
+        "docker": lambda: docker_engine(base_image),
+        "ssh": lambda: ssh_engine(base_image, request.getfixturevalue("sshd")),
+    }
+    with makers[request.param]() as tested:
         yield tested
 
 
@@ -266,6 +273,18 @@ def test_what_cannot_be_started_leaves_nothing(tested: EngineUnderTest) -> None:
         with pytest.raises(StageFailed, match=f"{spec.name} cannot be started: "):
             tested.engine.containers.start(spec)
         assert tested.engine.containers.find(spec.name) is None
+
+
+def test_a_port_is_published_once(tested: EngineUnderTest) -> None:
+    """The second start with a port fails and leaves nothing. The port is free once the first container is removed."""
+    containers, port = tested.engine.containers, free_port()
+    first, second = (tested.spec(published=(PublishedPort(8080, "127.0.0.1", port),)) for _ in range(2))
+    container = containers.start(first)
+    with pytest.raises(PortTaken):
+        containers.start(second)
+    assert containers.find(second.name) is None
+    containers.remove(container)
+    containers.start(second)
 
 
 def test_a_name_is_given_once(tested: EngineUnderTest) -> None:

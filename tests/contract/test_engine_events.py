@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from queue import Queue
 
 import pytest
 
 from pipeline.engine.container import ContainerSpec, HealthProbe
-from pipeline.engine.hosts import local_engine, local_events
+from pipeline.engine.host import HostSpec
+from pipeline.engine.hosts import host_engine, host_events
 from pipeline.engine.interfaces import EngineEvents, ReplicaChange
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP, ROLE_TEST
 from pipeline.testing.fakes.engine_events import FakeEngineEvents
+from tests.contract.engines import SSH_HOST
 from tests.support.docker_home import cleaned
+from tests.support.sshd import SshServer
 from tests.support.waiting import DEADLINE, until
 
 
@@ -58,9 +63,9 @@ def fake() -> Iterator[EventsUnderTest]:
 
 
 @contextmanager
-def docker(base_image: str) -> Iterator[EventsUnderTest]:
+def docker(base_image: str, spec: HostSpec, tunnels: Path, environment: Mapping[str, str]) -> Iterator[EventsUnderTest]:
     home = secrets.token_hex(8)
-    with cleaned(home), local_engine(home) as engine:
+    with cleaned(home), host_engine(spec, home, tunnels, environment) as engine:
         engine.networks.ensure("shop")
 
         def change(pipeline: str, role: str) -> None:
@@ -77,13 +82,24 @@ def docker(base_image: str) -> Iterator[EventsUnderTest]:
                 ContainerSpec(name, base_image, labels, ("sleep", "600"), init=True, network=network, probe=probe)
             )
 
-        yield EventsUnderTest(local_events(home), change, sicken)
+        yield EventsUnderTest(host_events(spec, home, tunnels, environment), change, sicken)
 
 
-@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.docker)])
+@contextmanager
+def over_ssh(base_image: str, server: SshServer) -> Iterator[EventsUnderTest]:
+    with docker(base_image, SSH_HOST, server.tunnels, server.environment) as tested:
+        yield tested
+
+
+@pytest.fixture(params=["fake", *(pytest.param(name, marks=pytest.mark.docker) for name in ("docker", "ssh"))])
 def tested(request: pytest.FixtureRequest, base_image: str) -> Iterator[EventsUnderTest]:
     """Events that are followed."""
-    with {"fake": fake, "docker": lambda: docker(base_image)}[request.param]() as tested:
+    makers = {
+        "fake": fake,
+        "docker": lambda: docker(base_image, HostSpec("here"), Path(), os.environ),
+        "ssh": lambda: over_ssh(base_image, request.getfixturevalue("sshd")),
+    }
+    with makers[request.param]() as tested:
         thread = tested.follow()
         try:
             assert tested.got.get(timeout=DEADLINE) is None

@@ -24,19 +24,24 @@ from tests.contract.engines import (
     docker_runtime,
     docker_runtime_on_fake_engine,
     fake_runtime,
+    ssh_runtime,
 )
 from tests.support.waiting import until
 
 GRACE = timedelta(seconds=20)
 
 
-@pytest.fixture(params=["fake", "docker-on-fake-engine", pytest.param("docker", marks=pytest.mark.docker)])
+FAKES = ("fake", "docker-on-fake-engine")
+
+
+@pytest.fixture(params=[*FAKES, *(pytest.param(name, marks=pytest.mark.docker) for name in ("docker", "ssh"))])
 def tested(request: pytest.FixtureRequest, base_image: str) -> Iterator[RuntimeUnderTest]:
     """A runtime under test."""
     makers = {
         "fake": fake_runtime,
         "docker-on-fake-engine": docker_runtime_on_fake_engine,
         "docker": lambda: docker_runtime(base_image),
+        "ssh": lambda: ssh_runtime(base_image, request.getfixturevalue("sshd")),
     }
     with makers[request.param]() as tested:
         yield tested
@@ -48,7 +53,8 @@ def test_a_started_replica_is_listed_as_it_was_asked_for(tested: RuntimeUnderTes
     found = tested.find(name)
     assert found is not None
     assert found.zone == "zone-a"
-    assert (found.service, found.release, found.template, found.port) == ("web", 4, "c0ffee", 8080)
+    assert (found.service, found.release, found.template) == ("web", 4, "c0ffee")
+    assert (found.port == 8080) is not tested.publishes
     assert (found.running, found.grace) == (True, timedelta(seconds=1.5))
     assert found.address
     assert tested.runtime.list("other") == ()
@@ -143,7 +149,7 @@ def test_sixteen_starts_at_once_get_addresses_of_their_own(tested: RuntimeUnderT
         names = set(pool.map(lambda _: tested.start(), range(16)))
     found = tested.runtime.list("shop")
     assert {replica.name for replica in found} == names
-    assert len({replica.address for replica in found}) == 16
+    assert len({(replica.address, replica.port) for replica in found}) == 16
 
 
 def test_a_published_replica_is_reached_at_a_port_of_its_own(tested: RuntimeUnderTest) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Self
 
@@ -26,9 +26,13 @@ class DockerEngine:
     """The Docker Engine that `environment` names, limited to the objects of `home`.
 
     It uses the SDK's low-level client, which lists containers in one call. The SDK's objects need one call for each.
+    `on_close` is called after the connections are closed, and may be called again.
     """
 
-    def __init__(self, home: str, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, home: str, environment: Mapping[str, str] = os.environ, *, on_close: Callable[[], None] = lambda: None
+    ) -> None:
+        self._on_close = on_close
         self._home = home
         self._environment = environment
         self._api = connect(environment, pool=_CONNECTIONS)
@@ -82,3 +86,4 @@ class DockerEngine:
     def close(self) -> None:
         """Close the connections."""
         self._api.close()
+        self._on_close()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline.base.errors import CacheVanished, EngineFault, NetworkVanished, StageFailed
+from pipeline.base.errors import CacheVanished, EngineFault, NetworkVanished, PortTaken, StageFailed
 
 # Seconds that one response of the engine may take.
 TIMEOUT = 60
@@ -27,6 +27,7 @@ _GONE = re.compile(
     r"(imagedb|layerdb|containers)/\S*: no such file or directory|container \S+ has been removed",
     re.IGNORECASE,
 )
+_PORT_TAKEN = re.compile(r"port is already allocated|address already in use")
 _NO_NETWORK = re.compile(r"network \S+ not found", re.IGNORECASE)
 
 
@@ -42,7 +43,8 @@ def translate_errors(api: Any) -> Iterator[None]:
     except docker.errors.APIError as error:
         text = str(error.explanation or error)
         hint = MAKE_ROOM if "no space left" in text else None
-        raise EngineFault(f"Docker: {text}", hint=hint) from error
+        kind = PortTaken if _PORT_TAKEN.search(text) else EngineFault
+        raise kind(f"Docker: {text}", hint=hint) from error
     except (
         docker.errors.DockerException,
         requests.exceptions.RequestException,

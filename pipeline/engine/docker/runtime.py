@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from pipeline.base.clock import SYSTEM, Stamp
-from pipeline.base.errors import EngineFault, StageFailed
+from pipeline.base.errors import EngineFault, PortTaken, StageFailed
 from pipeline.base.sockets import free_port
 from pipeline.engine.container import Container, ContainerSpec, PublishedPort
 from pipeline.engine.host import Host
@@ -31,6 +31,8 @@ from pipeline.engine.runtime import Replica, ReplicaEnd, ReplicaSpec, RestartPol
 # The exit code of a process that SIGKILL ended.
 _KILLED = 137
 _DEFAULT_GRACE = "10"
+# Ports are chosen at random, and which ones are in use on another machine is not known.
+_PORT_ATTEMPTS = 20
 
 
 class DockerRuntime:
@@ -59,10 +61,19 @@ class DockerRuntime:
 
     def start(self, spec: ReplicaSpec) -> None:
         """Start a replica. A container that an interrupted start left under its name is replaced."""
-        container = self._container_spec(spec)
         self._ids.pop(spec.name, None)
+        for attempt in range(_PORT_ATTEMPTS):
+            try:
+                self._start(self._container_spec(spec))
+            except PortTaken:
+                if attempt == _PORT_ATTEMPTS - 1:
+                    raise
+            else:
+                return
+
+    def _start(self, spec: ContainerSpec) -> None:
         try:
-            self._containers.start(container)
+            self._containers.start(spec)
         except StageFailed:
             # The engine reports a name that is taken with the same error as an invalid image.
             left = self._containers.find(spec.name)
@@ -71,7 +82,7 @@ class DockerRuntime:
             # A running one is complete: the start was interrupted after it.
             if not left.is_running:
                 self._containers.remove(left.id)
-                self._containers.start(container)
+                self._containers.start(spec)
 
     def set_restart_policy(self, name: str, policy: RestartPolicy) -> None:
         """Set what Docker does when the replica's process exits."""

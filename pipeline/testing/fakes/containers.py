@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from pathlib import PurePosixPath
 
-from pipeline.base.errors import EngineFault, NetworkVanished, StageFailed
+from pipeline.base.errors import EngineFault, NetworkVanished, PortTaken, StageFailed
 from pipeline.engine.container import Container, ContainerHealth, ContainerSpec
 from pipeline.engine.interfaces import CpuTime
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_APP, ROLE_RELEASE, ROLE_TEST
@@ -108,6 +108,7 @@ class FakeContainers:
                 raise StageFailed(f"{spec.name} cannot be started: No such image: {spec.image}")
             if program.refusal:
                 raise StageFailed(f"{spec.name} cannot be started: {program.refusal}")
+            self._check_ports(spec)
             for network in spec.options.networks:
                 if not self._networks.has(network):
                     raise StageFailed(f"{spec.name} cannot be started: network {network} not found")
@@ -118,6 +119,13 @@ class FakeContainers:
             made.begin(self._now())
             self._end_by_program(made)
             return made.id
+
+    def _check_ports(self, spec: ContainerSpec) -> None:
+        wanted = {(each.address, each.port, each.protocol) for each in spec.published if each.port}
+        for other in self._containers.values():
+            held = {(each.address, each.port, each.protocol) for each in other.spec.published}
+            if self._shown(other).is_running and wanted & held:
+                raise PortTaken("the fake engine: port is already allocated")
 
     def start_again(self, container: str) -> None:
         """Start a container that was stopped or has exited."""

@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline.base.errors import EngineFault, StageFailed
+from pipeline.base.errors import EngineFault, PortTaken, StageFailed
 from pipeline.engine.container import ContainerSpec, PublishedPort
 from pipeline.engine.docker.runtime import DockerRuntime
-from pipeline.engine.hosts import local_host
+from pipeline.engine.host import HostSpec
+from pipeline.engine.hosts import host_at, local_host
 from pipeline.engine.labels import (
     LABEL_GRACE,
     LABEL_PIPELINE,
@@ -49,6 +50,24 @@ def engine() -> FakeEngine:
 def runtime(engine: FakeEngine) -> DockerRuntime:
     """A runtime on this machine."""
     return DockerRuntime(local_host(engine))
+
+
+def test_a_port_that_is_in_use_is_replaced(engine: FakeEngine) -> None:
+    """The host of another machine has its own ports. Another one is tried, with the label that names it."""
+    runtime = DockerRuntime(host_at(HostSpec("app1", "ssh://app1", address="10.0.0.11"), engine))
+    engine.faults.fail("containers.start", PortTaken("in use"), times=3)
+    runtime.start(SPEC)
+    (found,) = runtime.list("shop")
+    assert (found.host, found.address, engine.faults.calls["containers.start"]) == ("app1", "10.0.0.11", 4)
+    assert found.port == int(found.labels[LABEL_PORT])
+
+
+def test_a_host_without_free_ports(engine: FakeEngine, runtime: DockerRuntime) -> None:
+    """After some attempts the error is reported."""
+    engine.faults.fail("containers.start", PortTaken("in use"), times=1000)
+    with pytest.raises(PortTaken, match="in use"):
+        runtime.start(replace(SPEC, published=True))
+    assert engine.faults.calls["containers.start"] == 20
 
 
 def test_a_container_of_an_earlier_version_is_a_replica_of_web(engine: FakeEngine, runtime: DockerRuntime) -> None:

@@ -1,0 +1,45 @@
+"""The SSH server of the suites, and the share of the suites over SSH that is not long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline.engine.ssh.address import SshAddress
+from pipeline.engine.ssh.tunnel import Tunnel
+from tests.contract.engines import SSH_HOST
+from tests.support.sshd import SshServer, ssh_server
+
+# One call of each kind: with an upgrade, with a stream, with a body, with sixteen connections at once. All other calls
+# differ only in the path.
+SAMPLED = frozenset(
+    {
+        "test_a_started_container_is_listed_as_it_was_asked_for",
+        "test_a_stream_has_every_line_and_ends_with_the_process",
+        "test_a_command_runs_in_a_container",
+        "test_files_are_read_out_of_a_container",
+        "test_sixteen_starts_at_once_get_addresses_of_their_own",
+        "test_an_interrupted_follower_can_follow_again",
+    }
+)
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    """An SSH server on this machine, and a tunnel that the tests share."""
+    with (
+        ssh_server(tmp_path_factory.mktemp("sshd")) as server,
+        Tunnel(server.tunnels, SSH_HOST.name, SshAddress.from_text(SSH_HOST.docker), server.environment),
+    ):
+        yield server
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the suites over SSH as long, except a share of them."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        is_over_ssh = callspec is not None and "ssh" in callspec.params.values()
+        if is_over_ssh and item.name.partition("[")[0] not in SAMPLED:
+            item.add_marker(pytest.mark.long)
