@@ -9,6 +9,7 @@ PenstockError
 ├── SystemFault        Penstock or the system below it failed                                  (3)
 │   ├── EngineFault    Docker
 │   │   ├── CacheVanished  the build cache was cleared during a build
+│   │   ├── LayerMissing  an image was sent without a layer that its new engine lacks
 │   │   └── PortTaken  another program listens at a port that a container was to publish
 │   ├── BalancerFault  HAProxy, its sockets, its ports
 │   ├── StoreFault     the database or the disk under it
@@ -160,6 +161,10 @@ class CacheVanished(EngineFault):
 
     def __init__(self) -> None:
         super().__init__("Docker: a cached image was removed during the build")
+
+
+class LayerMissing(EngineFault):
+    """An engine refused an image because the archive lacks a layer that the engine lacks too. Nothing was loaded."""
 
 
 class PortTaken(EngineFault):

@@ -51,6 +51,25 @@ class Images(Protocol):
     def for_pipeline(self, pipeline: str) -> dict[str, str]:
         """Return the id of every image built for a pipeline, with the run that built it."""
 
+    def ids(self) -> set[str]:
+        """Return the id of every image of any program, those of single build steps included."""
+
+    def layers(self, image: str) -> tuple[str, ...]:
+        """Return the digests of an image's layers, the lowest one first. Empty if the image is gone."""
+
+    def save(self, image: str) -> Iterator[bytes]:
+        """Yield an archive of an image without its tags. It may be silent for a long time, so use `long_call`.
+
+        Raises `EngineFault` if the image is gone.
+        """
+
+    def load(self, archive: Iterator[bytes]) -> None:
+        """Add the image of an archive, or nothing. It may be silent for a long time, so use `long_call`.
+
+        The archive may lack the contents of layers that this engine has on the same layers. Raises `LayerMissing` if it
+        lacks another one.
+        """
+
     def remove(self, image: str) -> bool:
         """Remove an image, its tags and what its build left.
 

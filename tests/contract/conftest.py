@@ -19,6 +19,7 @@ SAMPLED = frozenset(
         "test_a_stream_has_every_line_and_ends_with_the_process",
         "test_a_command_runs_in_a_container",
         "test_files_are_read_out_of_a_container",
+        "test_an_image_without_a_layer_is_not_loaded",
         "test_sixteen_starts_at_once_get_addresses_of_their_own",
         "test_an_interrupted_follower_can_follow_again",
     }

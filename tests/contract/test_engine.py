@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
+import secrets
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -13,11 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.base.errors import EngineFault, NetworkVanished, PortTaken, StageFailed
+from pipeline.base.errors import EngineFault, LayerMissing, NetworkVanished, PortTaken, StageFailed
 from pipeline.engine.builder import BuildSpec
 from pipeline.engine.container import Privileges, PublishedPort
 from pipeline.engine.container_options import ContainerOptions, LogDriver, Ulimit
+from pipeline.engine.image_archive import ImageArchive
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_APP, ROLE_TEST, image_tag
+from pipeline.testing.fakes.image_file import write_image_file
 from pipeline.testing.fakes.program import FILE_ERROR, PERMISSION_ERROR, PROCESS_ERROR, READ_ONLY_ERROR, Program
 from tests.contract.engines import (
     ENDED,
@@ -404,6 +409,52 @@ def test_an_image_is_tagged_and_removed(tested: EngineUnderTest, base_image: str
     assert images.remove(image)
     assert images.remove(image)
     assert images.id(image) is None
+
+
+def test_an_image_is_saved_and_loaded(tested: EngineUnderTest, base_image: str, tmp_path: Path) -> None:
+    """It has the same id afterwards. An archive may lack the layers of another image."""
+    images = tested.engine.images
+    kept, moved = (_build(tested, base_image, tmp_path, content) for content in ("kept", "moved"))
+    layers = images.layers(moved)
+    assert images.layers(kept)[:-1] == layers[:-1]
+    assert {kept, moved} <= images.ids()
+    with ImageArchive.read(images.save(moved), (), tmp_path) as archive:
+        assert images.remove(moved)
+        assert images.layers(moved) == ()
+        with pytest.raises(EngineFault):
+            images.load(iter([next(archive.without(()))]))
+        assert images.id(moved) is None
+        # The other layers are those of the image that was kept.
+        images.load(archive.without(layers[:-1]))
+        images.load(archive.without(layers[:-1]))
+        assert (images.id(moved), images.layers(moved)) == (moved, layers)
+        assert archive.size_without(layers[:-1]) == sum(map(len, archive.without(layers[:-1])))
+        images.remove(moved)
+        images.load(archive.without(()))
+    assert images.for_pipeline("shop").keys() >= {kept, moved}
+    with pytest.raises(EngineFault):
+        next(images.save("penstock/no-such-image:1"))
+
+
+def test_an_image_without_a_layer_is_not_loaded(tested: EngineUnderTest) -> None:
+    """Neither this engine nor the archive has it."""
+    layer = f"sha256:{secrets.token_hex(32)}"
+    of_docker = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [layer]}}
+    of_fake = {"labels": {}, "healthcheck": None, "size": 1, "layers": [layer]}
+    configuration = {**of_docker, **of_fake, "id": f"sha256:{secrets.token_hex(32)}"}
+    before = tested.engine.images.ids()
+    with pytest.raises(LayerMissing):
+        tested.engine.images.load(write_image_file(configuration, [None]))
+    made = hashlib.sha256(json.dumps(configuration).encode()).hexdigest()
+    assert not (tested.engine.images.ids() - before) & {f"sha256:{made}", configuration["id"]}
+
+
+def _build(tested: EngineUnderTest, base_image: str, folder: Path, content: str) -> str:
+    """Build an image with one layer of its own."""
+    (folder / "Dockerfile").write_text(f"FROM {base_image}\nCOPY file /\n")
+    (folder / "file").write_text(content)
+    spec = BuildSpec(folder, "Dockerfile", f"penstock/contract:{content}", labels={LABEL_PIPELINE: "shop"})
+    return tested.engine.builder.build(spec, lambda _: None, threading.Event(), timedelta(seconds=DEADLINE))
 
 
 def test_an_image_that_no_registry_has_cannot_be_pulled(tested: EngineUnderTest) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from pipeline.base.errors import EngineFault
+from pipeline.base.errors import EngineFault, LayerMissing
 from pipeline.engine.docker.faults import ignore_not_found, is_gone, translate_errors
 from pipeline.engine.docker.ignore import DockerIgnore
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_RUN, LABEL_STAGES, TAGS
+
+_CHUNK = 256 * 1024
+# Of the graph drivers, and of containerd's image store.
+_NO_LAYER = re.compile(r"no such file or directory|content digest \S+: not found")
 
 
 class DockerImages:
@@ -92,6 +98,33 @@ class DockerImages:
         """Return the id of every image, those of single steps included."""
         with translate_errors(self._api):
             return {str(image["Id"]) for image in self._api.images(all=True)}
+
+    def layers(self, image: str) -> tuple[str, ...]:
+        """Return the digests of an image's layers, the lowest one first. Empty if the image is gone."""
+        with translate_errors(self._api), ignore_not_found():
+            return tuple(self._api.inspect_image(image)["RootFS"].get("Layers") or ())
+        return ()
+
+    def save(self, image: str) -> Iterator[bytes]:
+        """Yield an archive of an image."""
+        with translate_errors(self._api), self._without_timeout():
+            yield from self._api.get_image(image, _CHUNK)
+
+    def load(self, archive: Iterator[bytes]) -> None:
+        """Add the image of an archive. Docker reads all of it before it adds anything."""
+        with translate_errors(self._api), self._without_timeout():
+            for message in self._api.load_image(archive):
+                if error := message.get("error"):
+                    raise (LayerMissing if _NO_LAYER.search(error) else EngineFault)(f"Docker: {error}")
+
+    @contextmanager
+    def _without_timeout(self) -> Iterator[None]:
+        """Let Docker prepare or unpack layers for as long as it takes. The caller has the limit."""
+        timeout, self._api.timeout = self._api.timeout, None
+        try:
+            yield
+        finally:
+            self._api.timeout = timeout
 
     def own_stages(self) -> set[str]:
         """Return the images of stages that belong to an image of this home."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import tarfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 
-from pipeline.base.errors import EngineFault
+from pipeline.base.errors import EngineFault, LayerMissing
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_RUN, TAGS
 from pipeline.testing.fakes.faults import Faults
+from pipeline.testing.fakes.image_file import read_image_file, write_image_file
 
 
 @dataclass
@@ -22,6 +24,7 @@ class _Image:
     labels: Mapping[str, str] = field(default_factory=dict)
     healthcheck: tuple[str, ...] | None = None
     size: int = 1
+    layers: tuple[bytes, ...] = ()
     tags: set[str] = field(default_factory=set)
 
 
@@ -119,7 +122,7 @@ class FakeImages:
         """Put the image into the registry, and return its id as the digest."""
         with self.faults.call("images.push"), self._lock:
             found = self._existing(reference)
-            kept = _Image(found.id, found.labels, found.healthcheck, found.size)
+            kept = _Image(found.id, found.labels, found.healthcheck, found.size, found.layers)
             for name in (reference, f"{reference.rpartition(':')[0]}@{found.id}"):
                 self.registry.add(name)
                 self._pushed[name] = kept
@@ -134,7 +137,8 @@ class FakeImages:
     def add_built(self, content: bytes, tag: str, labels: Mapping[str, str]) -> str:
         """Add an image whose id depends on what it is built from, and return the id."""
         with self._lock:
-            return self._add(content, tag, {**labels, LABEL_HOME: self._home}, None, len(content)).id
+            layers = (b"base", content)
+            return self._add(content, tag, {**labels, LABEL_HOME: self._home}, None, len(content), layers).id
 
     def ignores(self, dockerignore: str) -> Callable[[str], bool]:
         """Return a predicate for plain names and globs. It knows no exceptions (`!`)."""
@@ -146,6 +150,53 @@ class FakeImages:
         with self.faults.call("images.of"), self._lock:
             own = [i for i in self._images.values() if i.labels.get(LABEL_PIPELINE) == pipeline]
             return {image.id: image.labels.get(LABEL_RUN, "") for image in own}
+
+    def ids(self) -> set[str]:
+        """Return the id of every image."""
+        with self.faults.call("images.ids"), self._lock:
+            return set(self._images)
+
+    def layers(self, image: str) -> tuple[str, ...]:
+        """Return the digests of an image's layers."""
+        with self.faults.call("images.layers"), self._lock:
+            found = self._find(image)
+            return tuple(map(_digest, found.layers)) if found else ()
+
+    def save(self, image: str) -> Iterator[bytes]:
+        """Yield an archive of an image."""
+        with self.faults.call("images.save"), self._lock:
+            found = self._existing(image)
+        healthcheck = list(found.healthcheck) if found.healthcheck else None
+        about = {"id": found.id, "labels": dict(found.labels), "healthcheck": healthcheck, "size": found.size}
+        yield from write_image_file({**about, "layers": [*map(_digest, found.layers)]}, found.layers)
+
+    def load(self, archive: Iterator[bytes]) -> None:
+        """Add the image of an archive."""
+        with self.faults.call("images.load"):
+            try:
+                about, given = read_image_file(archive)
+            except tarfile.TarError as error:
+                raise EngineFault(f"the archive is cut off: {error}") from error
+            with self._lock:
+                layers = self._completed(about["layers"], given)
+                healthcheck = tuple(about["healthcheck"]) if about["healthcheck"] else None
+                made = _Image(about["id"], about["labels"], healthcheck, about["size"], layers)
+                self._images.setdefault(made.id, made)
+
+    def _completed(self, digests: list[str], given: list[bytes | None]) -> tuple[bytes, ...]:
+        """Return all layers, those that are not given from an image that has them on the same layers."""
+        done: list[bytes] = []
+        for index, content in enumerate(given):
+            same = (
+                image.layers[index]
+                for image in self._images.values()
+                if [*map(_digest, image.layers[: index + 1])] == digests[: index + 1]
+            )
+            known = next(same, content)
+            if known is None:
+                raise LayerMissing(f"layer {digests[index]} is missing")
+            done.append(known)
+        return tuple(done)
 
     def remove(self, image: str) -> bool:
         """Remove an image and its tags. Return False if it is still in use or has a tag of another program."""
@@ -170,8 +221,9 @@ class FakeImages:
         labels: Mapping[str, str],
         healthcheck: tuple[str, ...] | None,
         size: int = 1,
+        layers: tuple[bytes, ...] = (),
     ) -> _Image:
-        made = _Image(f"sha256:{hashlib.sha256(parts).hexdigest()}", labels, healthcheck, size)
+        made = _Image(_digest(parts), labels, healthcheck, size, layers or (parts,))
         kept = self._images.setdefault(made.id, made)
         for other in self._images.values():
             other.tags.discard(tag)
@@ -187,3 +239,7 @@ class FakeImages:
         if found is None:
             raise EngineFault(f"No such image: {image}")
         return found
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
