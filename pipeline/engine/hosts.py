@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from pipeline.engine.interfaces import Engine, EngineEvents
 from pipeline.engine.runtime import Runtime
 
 if TYPE_CHECKING:
+    from pipeline.engine.reachable_host import HostChange, OpenHost, ReachableHost
     from pipeline.engine.ssh.tunnel import Tunnel
 
 # The parts of `docker` are imported when they are used: a command that needs only the console starts sooner.
@@ -100,6 +101,23 @@ def runtime_on(host: Host) -> Runtime:
     from pipeline.engine.docker.runtime import DockerRuntime
 
     return DockerRuntime(host)
+
+
+def reachable_host(
+    spec: HostSpec,
+    home: str,
+    sockets: Path,
+    environment: Mapping[str, str] = os.environ,
+    on_change: Callable[[HostChange], object] = lambda _: None,
+) -> ReachableHost:
+    """Return a host of a `HostsRuntime`. Connects to nothing yet."""
+    from pipeline.engine.reachable_host import OpenHost, ReachableHost
+
+    def connect() -> OpenHost:
+        engine = host_engine(spec, home, sockets, environment)
+        return OpenHost(runtime_on(host_at(spec, engine)), engine.close)
+
+    return ReachableHost(spec.name, spec.zone, connect, on_change=on_change)
 
 
 def _tunnel(spec: HostSpec, sockets: Path, environment: Mapping[str, str]) -> Tunnel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,15 +13,17 @@ from datetime import timedelta
 from pipeline.engine.container import Container, ContainerSpec
 from pipeline.engine.host import HostSpec
 from pipeline.engine.hosts import host_at, host_engine, local_engine, local_host, runtime_on
+from pipeline.engine.hosts_runtime import HostsRuntime
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP, ROLE_TEST
+from pipeline.engine.reachable_host import OpenHost, ReachableHost
 from pipeline.engine.runtime import Replica, ReplicaSpec, Runtime
 from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.program import PERMISSION_ERROR, PROCESS_ERROR, Program
 from pipeline.testing.fakes.runtime import FakeRuntime
 from tests.support.docker_home import cleaned
 from tests.support.sshd import SshServer
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 NO_SUCH_PROGRAM = ("penstock-no-such-program",)
 ENDED = 7
@@ -147,7 +149,7 @@ class EngineUnderTest:
 class RuntimeUnderTest:
     """A runtime of a separate home, with `shop` prepared. `end` ends a replica's process from inside.
 
-    `publishes`: each replica publishes its port.
+    `publishes`: each replica publishes its port. `zone` is that of a replica whose specification names none.
     """
 
     runtime: Runtime
@@ -156,6 +158,7 @@ class RuntimeUnderTest:
     end: Callable[[str], None]
     other_home: Runtime
     publishes: bool = False
+    zone: str | None = None
 
     def spec(self, program: Program = Program(), **more: object) -> ReplicaSpec:  # noqa: B008  # a frozen value
         """Return the specification of a replica of `shop`."""
@@ -259,6 +262,36 @@ def docker_runtime_on_fake_engine() -> Iterator[RuntimeUnderTest]:
         runtime = runtime_on(local_host(fake.engine))
         other = FakeEngine(home="fedcba9876543210")
         yield RuntimeUnderTest(runtime, fake.image, fake.programs, fake.end, runtime_on(local_host(other)))
+
+
+@contextmanager
+def hosts_of_fake_engines() -> Iterator[RuntimeUnderTest]:
+    """Yield the runtime of two hosts with fake engines, in the same zone."""
+    programs = Programs()
+    own, others = ([FakeEngine(home=home * 8, program=programs.of) for _ in range(2)] for home in ("01", "fe"))
+    images = {engine.images.add("app") for engine in (*own, *others)}
+
+    def end(name: str) -> None:
+        (engine,) = (each for each in own if each.containers.find(name))
+        engine.containers.exit(name, ENDED)
+
+    with _hosts_runtime(own) as runtime, _hosts_runtime(others) as other_home:
+        runtime.prepare("shop")
+        yield RuntimeUnderTest(runtime, images.pop(), programs, end, other_home, publishes=True, zone="zone-a")
+
+
+@contextmanager
+def _hosts_runtime(engines: Sequence[Engine]) -> Iterator[HostsRuntime]:
+    hosts = []
+    for number, engine in enumerate(engines):
+        spec = HostSpec(f"host{number}", f"ssh://host{number}", zone="zone-a")
+        opened = OpenHost(runtime_on(host_at(spec, engine)), engine.close)
+        hosts.append(ReachableHost(spec.name, spec.zone, lambda opened=opened: opened))
+    runtime = HostsRuntime(hosts, silence=timedelta(seconds=DEADLINE))
+    try:
+        yield runtime
+    finally:
+        runtime.close()
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from tests.contract.engines import (
     docker_runtime,
     docker_runtime_on_fake_engine,
     fake_runtime,
+    hosts_of_fake_engines,
     ssh_runtime,
 )
 from tests.support.waiting import until
@@ -31,7 +32,7 @@ from tests.support.waiting import until
 GRACE = timedelta(seconds=20)
 
 
-FAKES = ("fake", "docker-on-fake-engine")
+FAKES = ("fake", "docker-on-fake-engine", "hosts-of-fake-engines")
 
 
 @pytest.fixture(params=[*FAKES, *(pytest.param(name, marks=pytest.mark.docker) for name in ("docker", "ssh"))])
@@ -40,6 +41,7 @@ def tested(request: pytest.FixtureRequest, base_image: str) -> Iterator[RuntimeU
     makers = {
         "fake": fake_runtime,
         "docker-on-fake-engine": docker_runtime_on_fake_engine,
+        "hosts-of-fake-engines": hosts_of_fake_engines,
         "docker": lambda: docker_runtime(base_image),
         "ssh": lambda: ssh_runtime(base_image, request.getfixturevalue("sshd")),
     }
@@ -65,7 +67,7 @@ def test_the_start_of_a_replica_can_be_measured_from(tested: RuntimeUnderTest) -
     before = SystemClock().now()
     found = tested.find(tested.start())
     assert found is not None
-    assert found.zone is None
+    assert found.zone == tested.zone
     assert found.started.boot == before.boot
     assert before.seconds <= found.started.seconds <= SystemClock().now().seconds
 

@@ -1,0 +1,245 @@
+"""The runtime of several hosts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import wait
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TypeVar
+
+from pipeline.base.clock import SYSTEM, Clock
+from pipeline.base.errors import EngineFault, PortTaken, StageFailed
+from pipeline.engine.placement import Candidate, Placement, choose_host
+from pipeline.engine.reachable_host import ReachableHost
+from pipeline.engine.runtime import Replica, ReplicaEnd, ReplicaSpec, RestartPolicy, Runtime, StopResult
+
+T = TypeVar("T")
+_POLL_INTERVAL = timedelta(milliseconds=50)
+
+
+@dataclass
+class _Start:
+    """A start of a replica by this process. `in_progress`: the replica may not be listed yet."""
+
+    pipeline: str
+    service: str
+    template: str
+    host: str
+    in_progress: bool = True
+
+
+class HostsRuntime:
+    """A runtime that places each replica on one of several hosts. See `Runtime`.
+
+    A host that does not answer lets `list` raise `EngineFault`, until it is lost. Then its replicas are not listed, and
+    calls for them do nothing, until it is back. The zone of a replica is that of its host. `silence` is how long a host
+    may take to answer.
+    """
+
+    def __init__(
+        self,
+        hosts: Sequence[ReachableHost],
+        placement: Placement = Placement.SPREAD,
+        *,
+        silence: timedelta = timedelta(seconds=2),
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self._hosts = {host.name: host for host in hosts}
+        self._placement = placement
+        self._silence = silence.total_seconds()
+        self._clock = clock
+        self._lock = threading.Lock()
+        # Held while a host is chosen, which takes a list of the replicas.
+        self._placing = threading.Lock()
+        self._prepared: set[str] = set()
+        # The host of each replica as listed last, by pipeline.
+        self._listed: dict[str, dict[str, str]] = {}
+        self._started: dict[str, _Start] = {}
+
+    def connect(self) -> None:
+        """Wait until each host has answered or is lost. Raises `EngineFault` if all are lost."""
+        hosts = self._hosts.values()
+        while waiting := [host for host in hosts if not host.answers and not host.is_lost]:
+            wait([host.probe(self._prepare) for host in waiting], self._silence)
+            if not all(host.answers for host in waiting):
+                self._clock.wait(threading.Event(), _POLL_INTERVAL)
+        if all(host.is_lost for host in hosts):
+            raise self._all_lost()
+
+    def prepare(self, pipeline: str) -> None:
+        """Create the pipeline's network on every host that is not lost. On others, it is created when they are back."""
+        with self._lock:
+            self._prepared.add(pipeline)
+        self.connect()
+        self._ask(lambda runtime: runtime.prepare(pipeline))
+
+    def list(self, pipeline: str) -> tuple[Replica, ...]:
+        """Return every replica on the hosts that are not lost. The hosts are asked at the same time."""
+        answers = self._ask(lambda runtime: runtime.list(pipeline))
+        found = tuple(_on(host, replica) for host, replicas in answers for replica in replicas)
+        asked = {host.name for host, _ in answers}
+        with self._lock:
+            listed = self._listed[pipeline] = {replica.name: replica.host for replica in found}
+            gone = [name for name, start in self._started.items() if _is_gone(start, pipeline, asked)]
+            for name in gone:
+                if name not in listed:
+                    del self._started[name]
+        return found
+
+    def start(self, spec: ReplicaSpec) -> None:
+        """Start a replica on the host that the placement chooses, or where it was started before.
+
+        `spec.zone` restricts the choice to the hosts of that zone. Raises `EngineFault` if none of them answers, or if
+        the replica was started on a host that is lost.
+        """
+        host = self._hosts[self._place(spec)]
+        try:
+            host.call(lambda runtime: runtime.start(replace(spec, zone=host.zone)))
+        except (StageFailed, PortTaken):
+            # Nothing is left of it, so it may be started elsewhere.
+            with self._lock:
+                self._started.pop(spec.name, None)
+            raise
+        finally:
+            with self._lock:
+                if started := self._started.get(spec.name):
+                    started.in_progress = False
+
+    def set_restart_policy(self, name: str, policy: RestartPolicy) -> None:
+        """Set what happens when the replica's process exits."""
+        self._call(name, lambda runtime: runtime.set_restart_policy(name, policy), None)
+
+    def stop(self, name: str, grace: timedelta) -> StopResult:
+        """Send SIGTERM, and SIGKILL after `grace`. Returns when the process has exited."""
+        return self._call(name, lambda runtime: runtime.stop(name, grace), StopResult.NOT_RUNNING)
+
+    def remove(self, name: str) -> None:
+        """Remove a replica, running or not. One on a lost host is listed again when the host is back."""
+        self._call(name, lambda runtime: runtime.remove(name), None)
+
+    def ended(self, name: str) -> ReplicaEnd | None:
+        """Return how the replica's last process ended, or None if the replica is gone or its host is lost."""
+        return self._call(name, lambda runtime: runtime.ended(name), None)
+
+    def tail(self, name: str, lines: int = 20) -> tuple[str, ...]:
+        """Return the last lines of output, or nothing if the replica is gone or its host is lost."""
+        return self._call(name, lambda runtime: runtime.tail(name, lines), ())
+
+    def clear(self, pipeline: str) -> None:
+        """Remove the pipeline's networks. Raises `EngineFault` if a host is lost, after the others are cleared."""
+        with self._lock:
+            self._prepared.discard(pipeline)
+        self._ask(lambda runtime: runtime.clear(pipeline))
+        if lost := next((host for host in self._hosts.values() if not host.answers), None):
+            raise EngineFault(
+                f"the network on host {lost.name} stays: the host is lost",
+                hint="repeat the command when it is back, or remove its replicas and the network there",
+            )
+
+    def close(self) -> None:
+        """Close the connections to all hosts."""
+        for host in self._hosts.values():
+            host.close()
+
+    def _prepare(self, runtime: Runtime) -> None:
+        """Prepare a host that is reached for the first time, or again. It answers if it can list replicas."""
+        with self._lock:
+            pipelines = sorted(self._prepared)
+        for pipeline in pipelines:
+            runtime.prepare(pipeline)
+        runtime.list(pipelines[0] if pipelines else "")
+
+    def _ask(self, work: Callable[[Runtime], T]) -> tuple[tuple[ReachableHost, T], ...]:
+        """Return the answers of all hosts that are not lost. Raises `EngineFault` if one of them does not answer."""
+        probes = {host.name: host.probe(self._prepare) for host in self._hosts.values() if not host.answers}
+        usable = [host for host in self._hosts.values() if not host.is_lost]
+        # A host that has failed once may answer at once.
+        wait([probes[host.name] for host in usable if host.name in probes], self._silence)
+        for host in usable:
+            if not host.answers:
+                raise host.fault
+        if not usable:
+            raise self._all_lost()
+        asked = [(host, host.ask(work)) for host in usable]
+        pending = wait([answer for _, answer in asked], self._silence).not_done
+        for host, answer in asked:
+            if answer in pending:
+                raise host.silent(self._silence)
+        return tuple((host, answer.result()) for host, answer in asked)
+
+    def _place(self, spec: ReplicaSpec) -> str:
+        """Return the host of a replica that is about to be started, and note the start."""
+        with self._lock:
+            known = self._started.get(spec.name)
+        if known and self._hosts[known.host].is_lost:
+            raise EngineFault(f"{spec.name} was started on host {known.host}, which is lost")
+        if known:
+            known.in_progress = True
+            return known.host
+        with self._placing:
+            with self._lock:
+                # A start that returns from here on may not be in the list.
+                starting = {name: start for name, start in self._started.items() if start.in_progress}
+            replicas = self.list(spec.pipeline)
+            listed = next((each.host for each in replicas if each.name == spec.name), None)
+            host = listed or self._choose(spec, replicas, starting)
+            with self._lock:
+                self._started[spec.name] = _Start(spec.pipeline, spec.service, spec.template, host)
+        return host
+
+    def _choose(self, spec: ReplicaSpec, replicas: Iterable[Replica], starting: Mapping[str, _Start]) -> str:
+        """Choose by the replicas of the service that are listed, and those whose start is in progress."""
+        there = {
+            name: (start.host, start.template)
+            for name, start in starting.items()
+            if (start.pipeline, start.service) == (spec.pipeline, spec.service)
+        }
+        there |= {each.name: (each.host, each.template) for each in replicas if each.service == spec.service}
+        places = [*there.values()]
+        candidates = [
+            Candidate(
+                host.name,
+                host.zone,
+                equal=places.count((host.name, spec.template)),
+                all=sum(place == host.name for place, _ in places),
+                is_lost=host.is_lost,
+            )
+            for host in self._hosts.values()
+        ]
+        chosen = choose_host(candidates, self._placement, spec.zone)
+        if chosen is None:
+            raise EngineFault(
+                f"{spec.name} cannot be placed: no host in zone {spec.zone} answers",
+                hint=f"the zones of the hosts are {', '.join(sorted({host.zone for host in self._hosts.values()}))}",
+            )
+        return chosen
+
+    def _call(self, name: str, work: Callable[[Runtime], T], absent: T) -> T:
+        """Call the host of a replica. Returns `absent` if no host has it."""
+        with self._lock:
+            hosts = [self._started[name].host] if name in self._started else []
+            hosts += [listed[name] for listed in self._listed.values() if name in listed]
+        host = self._hosts[hosts[0]] if hosts else self._search(name)
+        return absent if host is None or host.is_lost else host.call(work)
+
+    def _search(self, name: str) -> ReachableHost | None:
+        answers = self._ask(lambda runtime: runtime.ended(name))
+        return next((host for host, end in answers if end is not None), None)
+
+    def _all_lost(self) -> EngineFault:
+        first = next(iter(self._hosts.values()))
+        return EngineFault(f"all hosts are lost; {first.fault.message}", hint=first.fault.hint)
+
+
+def _is_gone(start: _Start, pipeline: str, asked: set[str]) -> bool:
+    """Return whether a start is over, so that its replica is gone if its host does not list it."""
+    return not start.in_progress and start.pipeline == pipeline and start.host in asked
+
+
+def _on(host: ReachableHost, replica: Replica) -> Replica:
+    """Return a replica with the zone of its host, which may have changed since it was started."""
+    if (replica.host, replica.zone) == (host.name, host.zone):
+        return replica
+    return replace(replica, host=host.name, zone=host.zone)

@@ -1,0 +1,185 @@
+"""A host whose engine may be unreachable for a while."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NamedTuple, TypeVar
+
+from pipeline.base.clock import SYSTEM, Clock
+from pipeline.base.errors import EngineFault
+from pipeline.engine.runtime import Runtime
+
+T = TypeVar("T")
+# More than the threads that ask a host at the same time.
+_THREADS = 8
+# Seconds between two attempts to reach a host.
+_PROBE_INTERVAL = 1.0
+
+
+class OpenHost(NamedTuple):
+    """The runtime of a host, and what closes its connection."""
+
+    runtime: Runtime
+    close: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class HostChange:
+    """A host that is lost, with the reason, or that is back."""
+
+    host: str
+    is_lost: bool
+    reason: str = ""
+
+
+class ReachableHost:
+    """One host of several. It is lost once it has not answered for `lost_after`. Safe from any thread.
+
+    `connect` connects to it and is called again after a failure. While the host does not answer, one thread at a time
+    tries to reach it, every second. `on_change` is called once for each change, and calls no host.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        zone: str,
+        connect: Callable[[], OpenHost],
+        *,
+        on_change: Callable[[HostChange], object] = lambda _: None,
+        lost_after: timedelta = timedelta(seconds=10),
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self.name = name
+        self.zone = zone
+        self._connect = connect
+        self._on_change = on_change
+        self._lost_after = lost_after.total_seconds()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(_THREADS, f"host-{name}")
+        self._open: OpenHost | None = None
+        self._fault = EngineFault(f"host {name}: not connected yet")
+        self._failing_since: float | None = clock.monotonic()
+        self._is_told = False
+        self._probe: Future[None] | None = None
+        self._probed_at = float("-inf")
+
+    @property
+    def answers(self) -> bool:
+        """Whether its last answer came."""
+        return self._failing_since is None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it has not answered for so long that it counts as lost. The first time, it is reported."""
+        with self._lock:
+            since = self._failing_since
+            is_lost = since is not None and self._clock.monotonic() - since >= self._lost_after
+            is_new, self._is_told = is_lost and not self._is_told, self._is_told or is_lost
+        if is_new:
+            self._on_change(HostChange(self.name, is_lost=True, reason=self._fault.message))
+        return is_lost
+
+    @property
+    def fault(self) -> EngineFault:
+        """Why it did not answer."""
+        return self._fault
+
+    def ask(self, work: Callable[[Runtime], T]) -> Future[T]:
+        """Call the runtime in another thread. A failure of the engine means that the host does not answer."""
+        return self._pool.submit(self._ask, work)
+
+    def call(self, work: Callable[[Runtime], T]) -> T:
+        """Call the runtime in this thread. Raises `EngineFault` with the host's name."""
+        current = self._open
+        if current is None:
+            raise self._fault
+        try:
+            return work(current.runtime)
+        except EngineFault as fault:
+            raise self._named(fault) from fault
+
+    def silent(self, seconds: float) -> EngineFault:
+        """Note that a call got no answer within these seconds, and still waits. Returns the error."""
+        self._failed(EngineFault(f"host {self.name}: no answer within {seconds:g} s"), seconds)
+        return self._fault
+
+    def probe(self, work: Callable[[Runtime], object]) -> Future[None]:
+        """Try in another thread to reach it, and call `work` then. The host answers once that has returned.
+
+        Returns the attempt that is in progress, or was made within the last second, if there is one.
+        """
+        with self._lock:
+            now = self._clock.monotonic()
+            is_due = self._probe is None or (self._probe.done() and now - self._probed_at >= _PROBE_INTERVAL)
+            if is_due or self._probe is None:
+                self._probed_at = now
+                self._probe = self._pool.submit(self._try, work)
+            return self._probe
+
+    def close(self) -> None:
+        """Close the connection. Calls that wait raise `EngineFault` at the latest when the engine answers."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            current, self._open = self._open, None
+        if current is not None:
+            current.close()
+
+    def _ask(self, work: Callable[[Runtime], T]) -> T:
+        try:
+            return self.call(work)
+        except EngineFault as fault:
+            self._failed(fault)
+            raise
+
+    def _try(self, work: Callable[[Runtime], object]) -> None:
+        try:
+            if self._open is None or not self._works(self._open, work):
+                self._replace(self._connect(), work)
+        except EngineFault as fault:
+            self._failed(self._named(fault))
+        else:
+            self._answered()
+
+    def _works(self, current: OpenHost, work: Callable[[Runtime], object]) -> bool:
+        try:
+            work(current.runtime)
+        except EngineFault:
+            return False
+        return True
+
+    def _replace(self, opened: OpenHost, work: Callable[[Runtime], object]) -> None:
+        """Use a new connection once it works. The former one stays until then, since it may keep a tunnel open."""
+        try:
+            work(opened.runtime)
+        except BaseException:
+            opened.close()
+            raise
+        with self._lock:
+            former, self._open = self._open, opened
+        if former is not None:
+            former.close()
+
+    def _failed(self, fault: EngineFault, seconds_ago: float = 0.0) -> None:
+        with self._lock:
+            self._fault = fault
+            if self._failing_since is None:
+                self._failing_since = self._clock.monotonic() - seconds_ago
+
+    def _answered(self) -> None:
+        with self._lock:
+            self._failing_since = None
+            # The first attempt after the next failure is made at once.
+            self._probed_at = float("-inf")
+            is_back, self._is_told = self._is_told, False
+        if is_back:
+            self._on_change(HostChange(self.name, is_lost=False))
+
+    def _named(self, fault: EngineFault) -> EngineFault:
+        if fault.message.startswith(f"host {self.name}"):
+            return fault
+        return EngineFault(f"host {self.name}: {fault.message}", hint=fault.hint)

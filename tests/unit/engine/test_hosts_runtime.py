@@ -1,0 +1,308 @@
+"""The runtime of several hosts, while hosts are lost and come back."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from pipeline.base.errors import EngineFault, StageFailed
+from pipeline.engine.host import HostSpec
+from pipeline.engine.hosts import host_at, runtime_on
+from pipeline.engine.hosts_runtime import HostsRuntime
+from pipeline.engine.placement import Placement
+from pipeline.engine.reachable_host import HostChange, OpenHost, ReachableHost
+from pipeline.engine.runtime import ReplicaSpec, RestartPolicy, StopResult
+from pipeline.testing.fakes.clock import FakeClock
+from pipeline.testing.fakes.engine import FakeEngine
+from tests.support.waiting import DEADLINE, until
+
+SPEC = ReplicaSpec(pipeline="shop", release=1, run=1, template="first", image="app", port=8080)
+SECOND = timedelta(seconds=1)
+LOST_AFTER = timedelta(seconds=10)
+
+
+class World:
+    """Hosts in zones, with fake engines. `unreachable` are those to which no connection can be made."""
+
+    def __init__(self, zones: dict[str, str]) -> None:
+        self.clock = FakeClock()
+        self.zones = zones
+        self.engines = {name: FakeEngine() for name in zones}
+        for engine in self.engines.values():
+            engine.images.add("app")
+        self.unreachable: set[str] = set()
+        self.connections = Counter[str]()
+        self.closed = Counter[str]()
+        self.changes: list[HostChange] = []
+
+    def runtime(self, placement: Placement = Placement.SPREAD, silence: timedelta = LOST_AFTER * 6) -> HostsRuntime:
+        """Return a runtime that is not connected yet."""
+        hosts = [
+            ReachableHost(
+                name, zone, self.connector(name), on_change=self.changes.append, lost_after=LOST_AFTER, clock=self.clock
+            )
+            for name, zone in self.zones.items()
+        ]
+        return HostsRuntime(hosts, placement, silence=silence, clock=FakeClock(auto_advance=True))
+
+    def connector(self, name: str) -> Callable[[], OpenHost]:
+        """Return what connects to a host."""
+
+        def connect() -> OpenHost:
+            if name in self.unreachable:
+                raise EngineFault(f"host {name} (ssh://{name}): {name} does not respond", hint="look")
+            self.connections[name] += 1
+            host = host_at(HostSpec(name, f"ssh://{name}", self.zones[name]), self.engines[name])
+            return OpenHost(runtime_on(host), lambda: self.closed.update([name]))
+
+        return connect
+
+    def lose(self, name: str) -> None:
+        """Let a host be unreachable."""
+        self.unreachable.add(name)
+        self.engines[name].faults.go_away()
+
+    def bring_back(self, name: str) -> None:
+        """Let a host be reachable, with its containers."""
+        self.unreachable.discard(name)
+        self.engines[name].faults.come_back()
+
+
+@pytest.fixture
+def world() -> World:
+    """Three hosts in two zones."""
+    return World({"one": "a", "two": "a", "three": "b"})
+
+
+@pytest.fixture
+def runtime(world: World) -> Iterator[HostsRuntime]:
+    """A prepared runtime."""
+    runtime = world.runtime()
+    runtime.prepare("shop")
+    yield runtime
+    runtime.close()
+    assert world.closed == world.connections
+
+
+def start(runtime: HostsRuntime, *names: str, spec: ReplicaSpec = SPEC) -> None:
+    """Start replicas one after the other."""
+    for name in names:
+        runtime.start(replace(spec, name=name))
+
+
+def places(runtime: HostsRuntime) -> dict[str, str]:
+    """Return the host of each replica."""
+    return {replica.name: replica.host for replica in runtime.list("shop")}
+
+
+def lose(world: World, runtime: HostsRuntime, name: str) -> None:
+    """Let a host be lost, and the runtime notice it."""
+    world.lose(name)
+    with pytest.raises(EngineFault, match=f"host {name}"):
+        runtime.list("shop")
+    world.clock.advance(LOST_AFTER)
+    runtime.list("shop")
+
+
+def test_replicas_are_spread_over_zones_then_hosts(runtime: HostsRuntime) -> None:
+    """Each has the zone of its host."""
+    start(runtime, "r1", "r2", "r3", "r4")
+    assert places(runtime) == {"r1": "one", "r2": "three", "r3": "two", "r4": "three"}
+    assert {replica.host: replica.zone for replica in runtime.list("shop")} == {"one": "a", "two": "a", "three": "b"}
+
+
+def test_a_new_template_is_spread_by_itself(runtime: HostsRuntime) -> None:
+    """What the former release leaves on the hosts only decides among equals. Other services do not count."""
+    start(runtime, "r1", "r2", "r3", spec=replace(SPEC, service="other"))
+    start(runtime, "s1", "s2", "s3", "s4")
+    runtime.remove("s4")
+    start(runtime, "t1", "t2", "t3", spec=replace(SPEC, template="second"))
+    found = places(runtime)
+    assert Counter(found[name] for name in ("t1", "t2", "t3")) == {"one": 1, "two": 1, "three": 1}
+
+
+def test_concurrent_starts_are_spread(runtime: HostsRuntime) -> None:
+    """Those in progress count, although they are not listed yet."""
+    threads = [threading.Thread(target=start, args=(runtime, f"r{number}")) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert Counter(places(runtime).values()) == {"one": 4, "two": 4, "three": 8}
+
+
+def test_packed_replicas_are_on_the_first_host(world: World) -> None:
+    """The next one is used when the first one is lost."""
+    runtime = world.runtime(Placement.PACK)
+    runtime.prepare("shop")
+    start(runtime, "r1", "r2")
+    lose(world, runtime, "one")
+    start(runtime, "r3")
+    assert places(runtime) == {"r3": "two"}
+    runtime.close()
+
+
+def test_a_zone_without_a_host(runtime: HostsRuntime) -> None:
+    """The error names the zones that there are."""
+    with pytest.raises(EngineFault, match=r"^r1 cannot be placed: no host in zone c answers\n.* are a, b$"):
+        start(runtime, "r1", spec=replace(SPEC, zone="c"))
+    start(runtime, "r2", spec=replace(SPEC, zone="b"))
+    assert places(runtime) == {"r2": "three"}
+
+
+def test_another_process_finds_replicas_by_search(world: World, runtime: HostsRuntime) -> None:
+    """A name says nothing about its host. A repeated start is one on the same host."""
+    start(runtime, "r1", "r2")
+    other = world.runtime()
+    other.connect()
+    assert other.stop("r2", SECOND) is StopResult.TERMINATED
+    other.set_restart_policy("r2", RestartPolicy.ALWAYS)
+    ended = other.ended("r2")
+    assert ended is not None
+    assert ended.exit_code == 0
+    start(other, "r1", "r2")
+    assert places(other) == {"r1": "one", "r2": "three"}
+    assert other.stop("r9", SECOND) is StopResult.NOT_RUNNING
+    other.close()
+
+
+def test_a_host_that_does_not_answer_is_a_fault_until_it_is_lost(world: World, runtime: HostsRuntime) -> None:
+    """Then its replicas are not listed, calls for them do nothing, and it is told once."""
+    start(runtime, "r1", "r2", "r3")
+    world.lose("three")
+    with pytest.raises(EngineFault, match=r"^host three: the fake engine is away"):
+        runtime.list("shop")
+    for _ in range(3):
+        with pytest.raises(EngineFault, match=r"^host three \(ssh://three\): three does not respond\nlook$"):
+            runtime.list("shop")
+        world.clock.advance(SECOND * 3)
+    assert world.changes == []
+    world.clock.advance(SECOND)
+    for _ in range(3):
+        assert places(runtime) == {"r1": "one", "r3": "two"}
+    reason = "host three (ssh://three): three does not respond"
+    assert world.changes == [HostChange("three", is_lost=True, reason=reason)]
+    assert runtime.stop("r2", SECOND) is StopResult.NOT_RUNNING
+    assert (runtime.ended("r2"), runtime.tail("r2")) == (None, ())
+    runtime.remove("r2")
+    with pytest.raises(EngineFault, match="r2 was started on host three, which is lost"):
+        start(runtime, "r2")
+    start(runtime, "r4", spec=replace(SPEC, zone="a"))
+    with pytest.raises(EngineFault, match="no host in zone b answers"):
+        start(runtime, "r5", spec=replace(SPEC, zone="b"))
+
+
+def test_a_host_that_comes_back_shows_its_replicas(world: World, runtime: HostsRuntime) -> None:
+    """They are what they were, so what is surplus by now can be drained. The host gets replicas again."""
+    start(runtime, "r1", "r2")
+    lose(world, runtime, "three")
+    start(runtime, "r3")
+    world.bring_back("three")
+    world.clock.advance(SECOND)
+    until(lambda: places(runtime) == {"r1": "one", "r2": "three", "r3": "two"}, "the replicas of the host")
+    assert [change.is_lost for change in world.changes] == [True, False]
+    runtime.remove("r2")
+    start(runtime, "r4")
+    assert places(runtime) == {"r1": "one", "r3": "two", "r4": "three"}
+
+
+def test_a_host_that_is_lost_from_the_beginning(world: World) -> None:
+    """It is waited for until it is lost. Its network is made when it is back."""
+    world.lose("two")
+    runtime = world.runtime()
+    preparing = threading.Thread(target=runtime.prepare, args=("shop",))
+    preparing.start()
+    until(lambda: world.connections == {"one": 1, "three": 1}, "the other hosts")
+    world.clock.advance(LOST_AFTER)
+    preparing.join(DEADLINE)
+    start(runtime, "r1", "r2", "r3")
+    assert places(runtime) == {"r1": "one", "r2": "three", "r3": "one"}
+    world.bring_back("two")
+    world.clock.advance(SECOND)
+    until(lambda: runtime.list("shop") and len(world.changes) == 2, "the host")
+    assert world.engines["two"].networks.has(world.engines["two"].networks.name("shop"))
+    runtime.close()
+
+
+def test_all_hosts_are_lost(world: World, runtime: HostsRuntime) -> None:
+    """Nothing can be said then."""
+    for name in world.zones:
+        world.lose(name)
+    with pytest.raises(EngineFault):
+        runtime.list("shop")
+    world.clock.advance(LOST_AFTER)
+    for call in (runtime.connect, lambda: runtime.prepare("shop"), lambda: runtime.list("shop")):
+        with pytest.raises(EngineFault, match=r"^all hosts are lost; host one"):
+            call()
+
+
+def test_a_silent_host(world: World) -> None:
+    """A call that hangs does not hold up the others for longer than the silence, and is not repeated meanwhile."""
+    runtime = world.runtime(silence=timedelta(seconds=0.3))
+    until(lambda: _connects(runtime), "a connection")
+    start(runtime, "r1", "r2")
+    hang = world.engines["three"].faults.hang("containers.of")
+    with pytest.raises(EngineFault, match=r"^host three: no answer within 0\.3 s$"):
+        runtime.list("shop")
+    world.clock.advance(LOST_AFTER)
+    assert places(runtime) == {"r1": "one"}
+    hang.release()
+    world.clock.advance(SECOND)
+    until(lambda: places(runtime) == {"r1": "one", "r2": "three"}, "the host")
+    runtime.close()
+
+
+def _connects(runtime: HostsRuntime) -> bool:
+    try:
+        runtime.prepare("shop")
+    except EngineFault:
+        return False
+    return True
+
+
+def test_a_single_failure_is_no_loss(world: World, runtime: HostsRuntime) -> None:
+    """The same connection is used again at once."""
+    world.engines["two"].faults.fail("containers.of", EngineFault("restarting"))
+    with pytest.raises(EngineFault, match=r"^host two: restarting$"):
+        runtime.list("shop")
+    until(lambda: places(runtime) == {}, "an answer")
+    assert (world.changes, world.connections["two"]) == ([], 1)
+
+
+def test_a_failed_start_may_be_placed_elsewhere(world: World, runtime: HostsRuntime) -> None:
+    """Nothing of it was left on the first host."""
+    world.engines["one"].faults.fail("containers.start", StageFailed("r1 cannot be started: no"))
+    with pytest.raises(StageFailed):
+        start(runtime, "r1")
+    start(runtime, "r0")
+    start(runtime, "r1")
+    assert places(runtime) == {"r0": "one", "r1": "three"}
+
+
+def test_a_start_whose_answer_was_lost_is_repeated_on_the_same_host(world: World, runtime: HostsRuntime) -> None:
+    """So it does not run twice."""
+    world.engines["one"].faults.lose_answer("containers.start")
+    with pytest.raises(EngineFault, match=r"^host one: "):
+        start(runtime, "r1")
+    start(runtime, "r1")
+    assert places(runtime) == {"r1": "one"}
+
+
+def test_clearing_while_a_host_is_lost(world: World, runtime: HostsRuntime) -> None:
+    """The other networks are removed, and the error names the host."""
+    lose(world, runtime, "three")
+    with pytest.raises(EngineFault, match="the network on host three stays: the host is lost\nrepeat"):
+        runtime.clear("shop")
+    one, three = (world.engines[name].networks for name in ("one", "three"))
+    assert not one.has(one.name("shop"))
+    world.bring_back("three")
+    assert three.has(three.name("shop"))
+    world.clock.advance(SECOND)
+    until(lambda: runtime.list("shop") == () and len(world.changes) == 2, "the host")
+    runtime.clear("shop")
+    assert not three.has(three.name("shop"))
