@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,16 +109,18 @@ def reachable_host(
     home: str,
     sockets: Path,
     environment: Mapping[str, str] = os.environ,
+    *,
     on_change: Callable[[HostChange], object] = lambda _: None,
+    lost_after: timedelta = timedelta(seconds=10),
 ) -> ReachableHost:
-    """Return a host of a `HostsRuntime`. Connects to nothing yet."""
+    """Return a host of a `HostsRuntime`. Connects to nothing yet. See `ReachableHost`."""
     from pipeline.engine.reachable_host import OpenHost, ReachableHost
 
     def connect() -> OpenHost:
         engine = host_engine(spec, home, sockets, environment)
         return OpenHost(runtime_on(host_at(spec, engine)), engine.close)
 
-    return ReachableHost(spec.name, spec.zone, connect, on_change=on_change)
+    return ReachableHost(spec.name, spec.zone, connect, on_change=on_change, lost_after=lost_after)
 
 
 def _tunnel(spec: HostSpec, sockets: Path, environment: Mapping[str, str]) -> Tunnel:

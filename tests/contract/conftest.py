@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,12 +10,14 @@ import pytest
 from pipeline.engine.ssh.address import SshAddress
 from pipeline.engine.ssh.tunnel import Tunnel
 from tests.contract.engines import SSH_HOST
+from tests.support.private_engine import PrivateEngine, obstacle, other_engine
 from tests.support.sshd import SshServer, ssh_server
 
 # One call of each kind: with an upgrade, with a stream, with a body, with sixteen connections at once. All other calls
 # differ only in the path.
-SAMPLED = frozenset(
-    {
+ALL: frozenset[str] = frozenset()
+SAMPLED = {
+    "ssh": {
         "test_a_started_container_is_listed_as_it_was_asked_for",
         "test_a_stream_has_every_line_and_ends_with_the_process",
         "test_a_command_runs_in_a_container",
@@ -22,8 +25,9 @@ SAMPLED = frozenset(
         "test_an_image_without_a_layer_is_not_loaded",
         "test_sixteen_starts_at_once_get_addresses_of_their_own",
         "test_an_interrupted_follower_can_follow_again",
-    }
-)
+    },
+    "ssh-hosts": {"test_a_started_replica_is_listed_as_it_was_asked_for"},
+}
 
 
 @pytest.fixture(scope="session")
@@ -36,11 +40,21 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def second_engine(base_image: str) -> Iterator[PrivateEngine]:
+    """Another engine on this machine."""
+    if reason := obstacle():
+        assert not os.environ.get("CI"), reason
+        pytest.skip(reason)
+    with other_engine(base_image) as engine:
+        yield engine
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the suites over SSH as long, except a share of them."""
     for item in items:
         callspec = getattr(item, "callspec", None)
-        is_over_ssh = callspec is not None and "ssh" in callspec.params.values()
-        if is_over_ssh and item.name.partition("[")[0] not in SAMPLED:
+        sampled = SAMPLED.get(callspec.params.get("tested"), ALL) if callspec is not None else ALL
+        if sampled is not ALL and item.name.partition("[")[0] not in sampled:
             item.add_marker(pytest.mark.long)

@@ -6,13 +6,13 @@ import secrets
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from pipeline.engine.container import Container, ContainerSpec
 from pipeline.engine.host import HostSpec
-from pipeline.engine.hosts import host_at, host_engine, local_engine, local_host, runtime_on
+from pipeline.engine.hosts import host_at, host_engine, local_engine, local_host, reachable_host, runtime_on
 from pipeline.engine.hosts_runtime import HostsRuntime
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP, ROLE_TEST
@@ -22,6 +22,7 @@ from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.program import PERMISSION_ERROR, PROCESS_ERROR, Program
 from pipeline.testing.fakes.runtime import FakeRuntime
 from tests.support.docker_home import cleaned
+from tests.support.private_engine import PrivateEngine
 from tests.support.sshd import SshServer
 from tests.support.waiting import DEADLINE, until
 
@@ -275,23 +276,18 @@ def hosts_of_fake_engines() -> Iterator[RuntimeUnderTest]:
         (engine,) = (each for each in own if each.containers.find(name))
         engine.containers.exit(name, ENDED)
 
-    with _hosts_runtime(own) as runtime, _hosts_runtime(others) as other_home:
+    with closing(_hosts_runtime(own)) as runtime, closing(_hosts_runtime(others)) as other_home:
         runtime.prepare("shop")
         yield RuntimeUnderTest(runtime, images.pop(), programs, end, other_home, publishes=True, zone="zone-a")
 
 
-@contextmanager
-def _hosts_runtime(engines: Sequence[Engine]) -> Iterator[HostsRuntime]:
+def _hosts_runtime(engines: Sequence[Engine]) -> HostsRuntime:
     hosts = []
     for number, engine in enumerate(engines):
         spec = HostSpec(f"host{number}", f"ssh://host{number}", zone="zone-a")
         opened = OpenHost(runtime_on(host_at(spec, engine)), engine.close)
         hosts.append(ReachableHost(spec.name, spec.zone, lambda opened=opened: opened))
-    runtime = HostsRuntime(hosts, silence=timedelta(seconds=DEADLINE))
-    try:
-        yield runtime
-    finally:
-        runtime.close()
+    return HostsRuntime(hosts, silence=timedelta(seconds=DEADLINE))
 
 
 @contextmanager
@@ -311,6 +307,38 @@ def ssh_runtime(base_image: str, server: SshServer) -> Iterator[RuntimeUnderTest
     ):
         runtime, other_home = (runtime_on(host_at(SSH_HOST, engine)) for engine in (docker.engine, other))
         yield RuntimeUnderTest(runtime, docker.image, docker.programs, docker.end, other_home, publishes=True)
+
+
+@contextmanager
+def ssh_hosts_runtime(base_image: str, server: SshServer, second: PrivateEngine) -> Iterator[RuntimeUnderTest]:
+    """Yield the runtime of two hosts that are reached by SSH: this machine, and one with the engine `second`."""
+    home, other = secrets.token_hex(8), secrets.token_hex(8)
+    specs = (SSH_HOST, replace(SSH_HOST, name="app2", docker=f"ssh://app2{second.socket}"))
+
+    def runtime_of(home: str) -> HostsRuntime:
+        hosts = [reachable_host(spec, home, server.tunnels, server.environment) for spec in specs]
+        return HostsRuntime(hosts, silence=timedelta(seconds=DEADLINE))
+
+    with ExitStack() as stack:
+        stack.enter_context(cleaned(home))
+        runtime, other_home = (stack.enter_context(closing(runtime_of(each))) for each in (home, other))
+        engines = [stack.enter_context(host_engine(each, home, server.tunnels, server.environment)) for each in specs]
+        stack.callback(lambda: _remove_all(engines[1]))
+
+        def end(name: str) -> None:
+            (engine,) = (each for each in engines if each.containers.find(name))
+            _signal(engine, name)
+
+        runtime.prepare("shop")
+        other_home.connect()
+        image = engines[0].images.id(base_image) or base_image
+        yield RuntimeUnderTest(runtime, image, Programs(), end, other_home, publishes=True, zone="zone-a")
+
+
+def _remove_all(engine: Engine) -> None:
+    for container in engine.containers.for_pipeline("shop"):
+        engine.containers.remove(container.id)
+    engine.networks.remove("shop")
 
 
 def _network(home: str) -> str:

@@ -25,6 +25,7 @@ from tests.contract.engines import (
     docker_runtime_on_fake_engine,
     fake_runtime,
     hosts_of_fake_engines,
+    ssh_hosts_runtime,
     ssh_runtime,
 )
 from tests.support.waiting import until
@@ -32,10 +33,11 @@ from tests.support.waiting import until
 GRACE = timedelta(seconds=20)
 
 
+REAL = ("docker", "ssh", "ssh-hosts")
 FAKES = ("fake", "docker-on-fake-engine", "hosts-of-fake-engines")
 
 
-@pytest.fixture(params=[*FAKES, *(pytest.param(name, marks=pytest.mark.docker) for name in ("docker", "ssh"))])
+@pytest.fixture(params=[*FAKES, *(pytest.param(name, marks=pytest.mark.docker) for name in REAL)])
 def tested(request: pytest.FixtureRequest, base_image: str) -> Iterator[RuntimeUnderTest]:
     """A runtime under test."""
     makers = {
@@ -44,6 +46,9 @@ def tested(request: pytest.FixtureRequest, base_image: str) -> Iterator[RuntimeU
         "hosts-of-fake-engines": hosts_of_fake_engines,
         "docker": lambda: docker_runtime(base_image),
         "ssh": lambda: ssh_runtime(base_image, request.getfixturevalue("sshd")),
+        "ssh-hosts": lambda: ssh_hosts_runtime(
+            base_image, request.getfixturevalue("sshd"), request.getfixturevalue("second_engine")
+        ),
     }
     with makers[request.param]() as tested:
         yield tested
