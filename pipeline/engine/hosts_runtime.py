@@ -62,7 +62,7 @@ class HostsRuntime:
         """Wait until each host has answered or is lost. Raises `EngineFault` if all are lost."""
         hosts = self._hosts.values()
         while waiting := [host for host in hosts if not host.answers and not host.is_lost]:
-            wait([host.probe(self._prepare) for host in waiting], self._silence)
+            self._probe(waiting)
             if not all(host.answers for host in waiting):
                 self._clock.wait(threading.Event(), _POLL_INTERVAL)
         if all(host.is_lost for host in hosts):
@@ -153,10 +153,8 @@ class HostsRuntime:
 
     def _ask(self, work: Callable[[Runtime], T]) -> tuple[tuple[ReachableHost, T], ...]:
         """Return the answers of all hosts that are not lost. Raises `EngineFault` if one of them does not answer."""
-        probes = {host.name: host.probe(self._prepare) for host in self._hosts.values() if not host.answers}
+        self._probe([host for host in self._hosts.values() if not host.answers])
         usable = [host for host in self._hosts.values() if not host.is_lost]
-        # A host that has failed once may answer at once.
-        wait([probes[host.name] for host in usable if host.name in probes], self._silence)
         for host in usable:
             if not host.answers:
                 raise host.fault
@@ -168,6 +166,16 @@ class HostsRuntime:
             if answer in pending:
                 raise host.silent(self._silence)
         return tuple((host, answer.result()) for host, answer in asked)
+
+    def _probe(self, hosts: Iterable[ReachableHost]) -> None:
+        """Try to reach hosts that do not answer, and wait for those that are not lost: a single failure is no loss.
+
+        Raises `ConfigError` if the address of one is invalid.
+        """
+        probes = {host.name: host.probe(self._prepare) for host in hosts}
+        waited = [probe for name, probe in probes.items() if not self._hosts[name].is_lost]
+        for probe in wait(waited, self._silence).done:
+            probe.result()
 
     def _place(self, spec: ReplicaSpec) -> str:
         """Return the host of a replica that is about to be started, and note the start."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple, TypeVar
@@ -14,8 +14,6 @@ from pipeline.base.errors import EngineFault
 from pipeline.engine.runtime import Runtime
 
 T = TypeVar("T")
-# More than the threads that ask a host at the same time.
-_THREADS = 8
 # Seconds between two attempts to reach a host.
 _PROBE_INTERVAL = 1.0
 
@@ -37,10 +35,10 @@ class HostChange:
 
 
 class ReachableHost:
-    """One host of several. It is lost once it has not answered for `lost_after`. Safe from any thread.
+    """One host of several. It is lost once all attempts within `lost_after` have failed. Safe from any thread.
 
-    `connect` connects to it and is called again after a failure. While the host does not answer, one thread at a time
-    tries to reach it, every second. `on_change` is called once for each change, and calls no host.
+    `connect` connects to it and is called again after a failure. While the host does not answer, `probe` tries to reach
+    it, one thread at a time. `on_change` is called once for each change, and calls no host.
     """
 
     def __init__(
@@ -60,27 +58,29 @@ class ReachableHost:
         self._lost_after = lost_after.total_seconds()
         self._clock = clock
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(_THREADS, f"host-{name}")
         self._open: OpenHost | None = None
         self._fault = EngineFault(f"host {name}: not connected yet")
-        self._failing_since: float | None = clock.monotonic()
+        self._answers = False
+        # The first and the last failure of attempts that followed one another.
+        self._failing_since = self._failed_at = float("-inf")
         self._is_told = False
+        self._is_closed = False
         self._probe: Future[None] | None = None
         self._probed_at = float("-inf")
 
     @property
     def answers(self) -> bool:
         """Whether its last answer came."""
-        return self._failing_since is None
+        return self._answers
 
     @property
     def is_lost(self) -> bool:
         """Whether it has not answered for so long that it counts as lost. The first time, it is reported."""
         with self._lock:
-            since = self._failing_since
-            is_lost = since is not None and self._clock.monotonic() - since >= self._lost_after
-            is_new, self._is_told = is_lost and not self._is_told, self._is_told or is_lost
-        if is_new:
+            if self._answers or self._is_told:
+                return not self._answers
+            is_lost = self._is_told = self._failing_until() - self._failing_since >= self._lost_after
+        if is_lost:
             self._on_change(HostChange(self.name, is_lost=True, reason=self._fault.message))
         return is_lost
 
@@ -91,7 +91,7 @@ class ReachableHost:
 
     def ask(self, work: Callable[[Runtime], T]) -> Future[T]:
         """Call the runtime in another thread. A failure of the engine means that the host does not answer."""
-        return self._pool.submit(self._ask, work)
+        return self._in_thread(lambda: self._ask(work))
 
     def call(self, work: Callable[[Runtime], T]) -> T:
         """Call the runtime in this thread. Raises `EngineFault` with the host's name."""
@@ -117,17 +117,26 @@ class ReachableHost:
             now = self._clock.monotonic()
             is_due = self._probe is None or (self._probe.done() and now - self._probed_at >= _PROBE_INTERVAL)
             if is_due or self._probe is None:
+                if now - self._failed_at > self._lost_after:
+                    # Nothing is known about the time between.
+                    self._failing_since = self._failed_at = now
                 self._probed_at = now
-                self._probe = self._pool.submit(self._try, work)
+                self._probe = self._in_thread(lambda: self._try(work))
             return self._probe
 
     def close(self) -> None:
-        """Close the connection. Calls that wait raise `EngineFault` at the latest when the engine answers."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Close the connection. One that is being made is closed as soon as it is there."""
         with self._lock:
+            self._is_closed = True
             current, self._open = self._open, None
         if current is not None:
             current.close()
+
+    def _in_thread(self, work: Callable[[], T]) -> Future[T]:
+        """Call `work` in a thread that does not keep the process from exiting while the engine is silent."""
+        result: Future[T] = Future()
+        threading.Thread(target=_settle, args=(result, work), name=f"host {self.name}", daemon=True).start()
+        return result
 
     def _ask(self, work: Callable[[Runtime], T]) -> T:
         try:
@@ -160,19 +169,28 @@ class ReachableHost:
             opened.close()
             raise
         with self._lock:
-            former, self._open = self._open, opened
+            former = opened if self._is_closed else self._open
+            self._open = None if self._is_closed else opened
         if former is not None:
             former.close()
+
+    def _failing_until(self) -> float:
+        """Return the time of the last failure, or now if an attempt has waited for an answer for some time."""
+        now = self._clock.monotonic()
+        is_silent = self._probe is not None and not self._probe.done() and now - self._probed_at >= _PROBE_INTERVAL
+        return now if is_silent else self._failed_at
 
     def _failed(self, fault: EngineFault, seconds_ago: float = 0.0) -> None:
         with self._lock:
             self._fault = fault
-            if self._failing_since is None:
-                self._failing_since = self._clock.monotonic() - seconds_ago
+            self._failed_at = self._clock.monotonic()
+            if self._answers:
+                self._answers = False
+                self._failing_since = self._failed_at - seconds_ago
 
     def _answered(self) -> None:
         with self._lock:
-            self._failing_since = None
+            self._answers = True
             # The first attempt after the next failure is made at once.
             self._probed_at = float("-inf")
             is_back, self._is_told = self._is_told, False
@@ -183,3 +201,10 @@ class ReachableHost:
         if fault.message.startswith(f"host {self.name}"):
             return fault
         return EngineFault(f"host {self.name}: {fault.message}", hint=fault.hint)
+
+
+def _settle(result: Future[T], work: Callable[[], T]) -> None:
+    try:
+        result.set_result(work())
+    except BaseException as error:  # noqa: BLE001  # the reader of `result` raises it
+        result.set_exception(error)

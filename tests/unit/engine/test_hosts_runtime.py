@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from pipeline.base.errors import EngineFault, StageFailed
+from pipeline.base.errors import ConfigError, EngineFault, StageFailed
 from pipeline.engine.host import HostSpec
 from pipeline.engine.hosts import host_at, runtime_on
 from pipeline.engine.hosts_runtime import HostsRuntime
@@ -229,6 +230,45 @@ def test_a_host_that_is_lost_from_the_beginning(world: World) -> None:
     runtime.close()
 
 
+def test_one_failure_long_ago_is_no_loss(world: World, runtime: HostsRuntime) -> None:
+    """Nothing asked in between. The host counts as lost only if attempts fail for ten seconds from now on."""
+    world.lose("two")
+    with pytest.raises(EngineFault):
+        runtime.list("shop")
+    world.clock.advance(timedelta(hours=1))
+    with pytest.raises(EngineFault):
+        runtime.list("shop")
+    world.bring_back("two")
+    world.clock.advance(SECOND)
+    assert places(runtime) == {}
+    assert world.changes == []
+    lose(world, runtime, "two")
+    assert [change.is_lost for change in world.changes] == [True]
+
+
+def test_an_invalid_address_is_an_error_at_once(world: World) -> None:
+    """It is no host that does not answer."""
+
+    def connect() -> OpenHost:
+        raise ConfigError("host one: no address")
+
+    host = ReachableHost("one", "a", connect, clock=world.clock)
+    with closing(HostsRuntime([host])) as runtime, pytest.raises(ConfigError, match="host one: no address"):
+        runtime.prepare("shop")
+
+
+def test_a_connection_that_is_made_while_the_runtime_is_closed(world: World) -> None:
+    """It is closed too."""
+    runtime = world.runtime(silence=timedelta(seconds=0.05))
+    hang = world.engines["one"].faults.hang("containers.of")
+    with pytest.raises(EngineFault):
+        runtime.list("shop")
+    hang.wait_until_called()
+    runtime.close()
+    hang.release()
+    until(lambda: world.closed == world.connections, "the end of all connections")
+
+
 def test_all_hosts_are_lost(world: World, runtime: HostsRuntime) -> None:
     """Nothing can be said then."""
     for name in world.zones:
@@ -248,6 +288,9 @@ def test_a_silent_host(world: World) -> None:
     start(runtime, "r1", "r2")
     hang = world.engines["three"].faults.hang("containers.of")
     with pytest.raises(EngineFault, match=r"^host three: no answer within 0\.3 s$"):
+        runtime.list("shop")
+    # The attempt to reach it hangs too.
+    with pytest.raises(EngineFault):
         runtime.list("shop")
     world.clock.advance(LOST_AFTER)
     assert places(runtime) == {"r1": "one"}
