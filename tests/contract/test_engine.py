@@ -440,7 +440,7 @@ def test_an_image_without_a_layer_is_not_loaded(tested: EngineUnderTest) -> None
     """Neither this engine nor the archive has it."""
     layer = f"sha256:{secrets.token_hex(32)}"
     of_docker = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [layer]}}
-    of_fake = {"labels": {}, "healthcheck": None, "size": 1, "layers": [layer]}
+    of_fake: dict[str, object] = {"labels": {}, "healthcheck": None, "size": 1, "layers": [layer]}
     configuration = {**of_docker, **of_fake, "id": f"sha256:{secrets.token_hex(32)}"}
     before = tested.engine.images.ids()
     with pytest.raises(LayerMissing):

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,13 +65,14 @@ class World:
         self.folder = folder / "hosts"
         self.engine = folder / "engine.sock"
 
-    def address(self, **more: str) -> SshAddress:
-        """Return the address of the engine."""
-        return SshAddress("app1", socket=more.pop("socket", str(self.engine)), **more)
+    @property
+    def address(self) -> SshAddress:
+        """The address of the engine."""
+        return SshAddress("app1", socket=str(self.engine))
 
-    def tunnel(self, **more: str) -> Tunnel:
-        """Return a tunnel that is not open yet."""
-        return Tunnel(self.folder, "one", self.address(**more), self.server.environment)
+    def tunnel(self, **more: Any) -> Tunnel:
+        """Return a tunnel that is not open yet, to the engine or to an address that differs from its own."""
+        return Tunnel(self.folder, "one", replace(self.address, **more), self.server.environment)
 
     def answers(self) -> bool:
         """Return whether the engine responds through the tunnel."""
@@ -102,7 +105,7 @@ class World:
 
     def user(self) -> subprocess.Popen[bytes]:
         """Start another process that uses the tunnel. Returns when it is open."""
-        command = [sys.executable, "-c", _USER, str(self.folder), str(self.address())]
+        command = [sys.executable, "-c", _USER, str(self.folder), str(self.address)]
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.server.environment, start_new_session=True
         )
