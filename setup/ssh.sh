@@ -1,6 +1,6 @@
 #!/bin/sh
 # Check that ssh and sshd are installed, for the tests of hosts that are reached by SSH. As root with apt, install what
-# is missing. A test starts its own sshd. The one of the package is not started.
+# is missing. A test starts its own sshd. The one of the package is not started, neither now nor when the machine boots.
 set -eu
 PATH=$PATH:/usr/sbin
 
@@ -21,4 +21,7 @@ for name in openssh-client:ssh openssh-server:sshd; do
     chmod +x "$policy"
   fi
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${name%:*}" >/dev/null
+  if command -v systemctl >/dev/null && [ "${name#*:}" = sshd ]; then
+    systemctl disable --quiet ssh.service ssh.socket 2>/dev/null || true
+  fi
 done

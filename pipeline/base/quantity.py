@@ -22,9 +22,7 @@ from pydantic_core.core_schema import no_info_before_validator_function, no_info
 from pipeline.base.written import written
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_NAMED_DURATION = re.compile(
-    r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)(?:ec|econd|in|inute|r|our|ay)?s?", re.IGNORECASE
-)
+_NAMED_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)(?:ec|econd|in|inute|r|our|ay)?s?", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:[bB]|([kKmMgGtTpP])(?:[iI]?[bB])?)?")
 _PERCENTAGE = re.compile(r"\d{1,3}(\.\d{1,6})?%")
