@@ -14,11 +14,11 @@ from pipeline.base.quantity import Whole
 from pipeline.base.suggestion import nearest
 from pipeline.base.time_zone import TimeZone
 from pipeline.config.container_values import ImageName
-from pipeline.config.hooks import OF_ROLLING, LifecycleEvent
 from pipeline.config.job import NOT_OF_JOB, OF_JOB, job_mistakes
 from pipeline.config.rollback_conditions import rollback_mistakes
 from pipeline.config.scaling import scaling_mistakes
 from pipeline.config.service import ServiceHealthCheck, ServiceSettings
+from pipeline.config.service_fit import service_mistakes
 from pipeline.config.strategy_group import missing_group
 from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.scaling.policy import ScalingPolicy
@@ -240,14 +240,11 @@ class Deploy(ServiceSettings):
 
     def _mistakes_of(self, name: str, settings: ServiceSettings) -> Iterator[FieldError]:
         """Yield what does not fit together in the settings of one service."""
-        yield from _standstill(settings, self.all_replicas()[name])
+        yield from service_mistakes(settings, self.all_replicas()[name])
         if policy := self.all_scaling().get(name):
             yield from scaling_mistakes(policy, settings, self._set_replicas(name), ())
-        yield from _post_to_nowhere(settings)
         yield from missing_group(settings)
         yield from rollback_mistakes(settings, ())
-        yield from _hooks_without_event(settings)
-        yield from _breaker_beside(settings)
 
 
 def _mistakes_of_defaults(error: ValidationError, place: tuple[str | int, ...]) -> Iterator[FieldError]:
@@ -255,49 +252,3 @@ def _mistakes_of_defaults(error: ValidationError, place: tuple[str | int, ...]) 
     cause = error.errors()[0].get("ctx", {}).get("error")
     for mistake in field_errors(cause) or (FieldError((), str(cause or error)),):
         yield FieldError((*place, *mistake.path), str(mistake))
-
-
-def _standstill(settings: ServiceSettings, replicas: int) -> Iterator[FieldError]:
-    """Yield the mistake of limits that let a rollout replace nothing."""
-    rolling = settings.rolling
-    if not any(rolling.limits(replicas)):
-        yield FieldError(
-            "rolling",
-            f"must allow progress: max_surge {rolling.max_surge} and max_unavailable {rolling.max_unavailable} of "
-            f"{replicas} are both 0; set max_surge to 1",
-        )
-
-
-def _post_to_nowhere(settings: ServiceSettings) -> Iterator[FieldError]:
-    """Yield the mistake of a notice by HTTP to containers without a port."""
-    if settings.on_drain and settings.on_drain.http and not settings.target_group:
-        yield FieldError(
-            "on_drain",
-            "http requires a target_group, because it is sent to the target's port; use command or signal, or write "
-            "on_drain: null",
-        )
-
-
-def _breaker_beside(settings: ServiceSettings) -> Iterator[FieldError]:
-    """Yield the mistake of a circuit breaker where no container replaces another one."""
-    strategy, breaker = settings.strategy, settings.circuit_breaker
-    if breaker and breaker.enable and strategy and strategy.is_shifting:
-        yield FieldError(
-            "circuit_breaker",
-            f"is for rolling, as in ECS; with {strategy.type}, the first container that fails ends the deployment, "
-            "before it gets requests; write circuit_breaker: false",
-        )
-
-
-def _hooks_without_event(settings: ServiceSettings) -> Iterator[FieldError]:
-    """Yield the hooks of events that a deployment by this strategy does not have."""
-    strategy = settings.strategy
-    for event in dict.fromkeys(event for event, _ in settings.hooks.all()):
-        if event not in OF_ROLLING and not (strategy and strategy.is_shifting):
-            yield FieldError(
-                ("hooks", event),
-                "requires a strategy that runs the new release beside the previous one, such as blue_green; rolling "
-                f"has {' and '.join(OF_ROLLING)}",
-            )
-        elif event is LifecycleEvent.AFTER_ALLOW_TEST_TRAFFIC and not (strategy and strategy.test_traffic):
-            yield FieldError(("hooks", event), "requires strategy.test_traffic, because there is none without it")

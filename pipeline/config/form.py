@@ -102,6 +102,8 @@ def _parts(model: type[BaseModel]) -> str:
     if example := getattr(model, "example", ""):
         return f"write {example}"
     keys = keys_of(model)
+    if not keys:
+        return ""
     required = [key for key in keys if (field := field_of(model, key)) and field.is_required()]
     shown = [*required, *(key for key in keys if key not in required)][:_MAX_KEYS]
     more = len(keys) - len(shown)

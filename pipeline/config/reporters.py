@@ -45,8 +45,10 @@ def _validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Model:
     kind = value.get(_TYPE)
     if kind is None:
         raise FieldError(_TYPE, f"is missing (one of {', '.join(known)})")
+    if not isinstance(kind, str):
+        raise FieldError(_TYPE, f"must be text, got {written(kind)} (one of {', '.join(known)})")
     if kind not in known:
-        raise FieldError(_TYPE, f"unknown reporter {written(kind)} ({did_you_mean(str(kind), known)})")
+        raise FieldError(_TYPE, f"unknown reporter {kind!r} ({did_you_mean(kind, known)})")
     model = _load(kind)
     try:
         return model.model_validate(value)

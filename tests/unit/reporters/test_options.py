@@ -54,7 +54,7 @@ def test_a_reporter_and_its_options(tmp_path: Path) -> None:
             "  hub: {type: jabber}\n",
             "7:15: reporters.hub.type: unknown reporter 'jabber' (known: gitea, github, gitlab, slack, webhook)",
         ),
-        ("  hub: {type: [github]}\n", "unknown reporter ['github']"),
+        ("  hub: {type: [github]}\n", "reporters.hub.type: must be text, got a list (one of "),
         (
             "  hub: {url: x}\n",
             "7:3: reporters.hub.type: is missing (one of gitea, github, gitlab, slack, webhook)",
