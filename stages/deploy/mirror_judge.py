@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from pipeline.alarms.alarms import Alarms
 from pipeline.alarms.condition import RatioCondition, ResponseTimeCondition
-from pipeline.alarms.decision import decide
 from pipeline.alarms.histogram import Histogram
 from pipeline.alarms.response_time_alarm import format_seconds
 from pipeline.alarms.rollback_on import RollbackOn
@@ -100,10 +99,10 @@ class MirrorJudge:
         self._comparison.add(pairs)
         for pair in pairs:
             self._alarms.add(_window(pair.new, timed=timed), _window(pair.previous, timed=timed))
-        decision = decide(self._alarms.verdicts(), "promote", bake_time_over=False)
-        if self._alarm is None and decision.action == "rollback":
+        found = [f"alarm: copies: {each.text}" for each in self._alarms.verdicts() if each.state == "ALARM"]
+        if self._alarm is None and found:
             # Kept, also if the evidence shrinks later.
-            self._alarm = f"copies of requests: {'; '.join(decision.reasons)}"
+            self._alarm = "; ".join(found)
 
     def _copy(self, seconds: float) -> None:
         room = round(self._settings.max_requests_per_second * seconds)

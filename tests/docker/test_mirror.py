@@ -28,7 +28,7 @@ def test_a_release_that_fails_copies_gets_no_request(service: Project) -> None:
     with service.load() as load:
         done = service.pipeline("run", code=4)
         report = load.stop()
-    assert "copies of requests: http_5xx_ratio 100.0 % (" in done.err + done.out
+    assert "alarm: copies: http_5xx_ratio worse_than_previous: 100.0% (" in done.err + done.out
     assert "release 1 is active again" in done.err + done.out
     assert_lossless(report)
     assert_at_home(service, release=1)
@@ -55,6 +55,6 @@ def test_killed_among_the_copies_and_continued(service: Project) -> None:
         report = load.stop()
     assert_lossless(report)
     assert "continuing the deployment" in output
-    assert "web of release 2 gets no more copies: class of status differs in 0.0 % (0 of " in output
+    assert "web of release 2 gets no more copies: class of status differs in 0.0% (0 of " in output
     assert_at_home(service, release=2)
     assert [fields["share"] for fields in events(service, "shift.step")] == [20, 100]

@@ -144,7 +144,7 @@ def test_requests_of_another_service(bench: Bench, canary: Canary) -> None:
     canary.ask(3, port=port)
     canary.share(100)
     canary.ask(1)
-    await_text(judge, 0, "(0 of 1)")
+    await_text(judge, 0, "(0 of 1 requests)")
     other.end()
 
 
@@ -154,11 +154,11 @@ def test_a_target_that_refuses_connections(canary: Canary) -> None:
     canary.share(100)
     canary.new.end()
     canary.ask(1)
-    found = await_text(judge, 0, "100.0 % (1 of 1)")
-    assert "target_5xx_ratio 0.0 % (0 of 1)" in found.verdicts[1].text
+    found = await_text(judge, 0, "100.0% (1 of 1 requests)")
+    assert "target_5xx_ratio above 99%: 0.0% (0 of 1 requests)" in found.verdicts[1].text
     errors = found.verdicts[3].text
-    assert errors.startswith("connection_errors ")
-    assert not errors.startswith("connection_errors 0 ")
+    assert errors.startswith("connection_errors above 1000: ")
+    assert not errors.startswith("connection_errors above 1000: 0")
 
 
 def test_a_client_that_leaves(bench: Bench, canary: Canary) -> None:
@@ -169,8 +169,8 @@ def test_a_client_that_leaves(bench: Bench, canary: Canary) -> None:
     with socket.create_connection(("127.0.0.1", bench.port), timeout=DEADLINE) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
         until(lambda: canary.new.requests, "the request has arrived")
-    found = await_text(judge, 0, "0.0 % (0 of 1)")
-    assert "(1)" in found.verdicts[2].text
+    found = await_text(judge, 0, "0.0% (0 of 1 requests)")
+    assert "(1 request)" in found.verdicts[2].text
 
 
 @pytest.mark.parametrize("disturb", ["kill", "rotate"])
@@ -180,13 +180,13 @@ def test_over_a_disturbance(bench: Bench, canary: Canary, disturb: str) -> None:
     canary.share(100)
     canary.new.status = 500
     canary.ask(3)
-    await_text(judge, 0, "(3 of 3)")
+    await_text(judge, 0, "(3 of 3 requests)")
     canary.new.status = 200
     canary.ask(2)
     _DISTURBANCES[disturb](bench)
     canary.ask(4)
-    await_text(judge, 0, "(3 of 9)")
-    await_text(canary.judge(), 0, "(3 of 9)")
+    await_text(judge, 0, "(3 of 9 requests)")
+    await_text(canary.judge(), 0, "(3 of 9 requests)")
 
 
 def _kill(bench: Bench) -> None:

@@ -258,7 +258,7 @@ def test_a_look_after_a_long_time_is_short(world: Worlds, monkeypatch: pytest.Mo
         assert made.look(0).is_complete
         found.append(looks[-1].verdicts)
     assert found[0] == found[1]
-    assert found[0][1].text.startswith("restarts 2")
+    assert found[0][1].text.startswith("restarts above 5: 2")
 
 
 def test_an_alarm_does_not_wait_for_the_last_record(world: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:

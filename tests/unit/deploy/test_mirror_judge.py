@@ -159,7 +159,7 @@ def test_a_release_that_answers_copies_with_500s() -> None:
     found = [world.look(*[CopyPair(BAD, GOOD)] * 10) for _ in range(3)]
     assert found[0].alarm is None
     assert found[-1].alarm is not None
-    assert found[-1].alarm.startswith("copies of requests: http_5xx_ratio 100.0 % (")
+    assert found[-1].alarm.startswith("alarm: copies: http_5xx_ratio worse_than_previous: 100.0% (")
     assert world.look(*[CopyPair(GOOD, BAD)] * 200).alarm == found[-1].alarm
 
 
@@ -225,9 +225,10 @@ def test_too_few_requests_decide_nothing() -> None:
     found = world.look(*[CopyPair(BAD, GOOD)] * 3)
     assert (found.alarm, found.insufficient_data) == (None, "promote")
     assert texts(found) == [
-        "INSUFFICIENT_DATA copies: http_5xx_ratio 100.0 % (3 of 3) against 0.0 % (0 of 3), 17 more requests are needed",
-        "OK copies: class of status differs in 100.0 % (3 of 3), p50 10.1 ms against 10.1 ms, "
-        "p99 10.1 ms against 10.1 ms",
+        "INSUFFICIENT_DATA copies: http_5xx_ratio worse_than_previous: 100.0% (3 of 3 requests) against 0.0% (0 of 3 "
+        "requests), 17 more requests are needed",
+        "OK copies: class of status differs in 100.0% (3 of 3 requests), p50 10.1ms against 10.1ms, "
+        "p99 10.1ms against 10.1ms",
     ]
 
 
@@ -238,7 +239,7 @@ def test_another_class_of_status_is_shown() -> None:
     for _ in range(20):
         found = world.look(*[CopyPair(CopyOutcome(404, 0.01), GOOD)] * 10)
     assert found.alarm is None
-    assert world.judge.summary().startswith("class of status differs in 100.0 % (200 of 200), p50 ")
+    assert world.judge.summary().startswith("class of status differs in 100.0% (200 of 200 requests), p50 ")
 
 
 def test_without_copies() -> None:
@@ -256,7 +257,7 @@ def test_the_conditions_of_the_service() -> None:
     for _ in range(9):
         found = world.look(*[CopyPair(SLOW, GOOD)] * 20)
     assert found.alarm is not None
-    assert found.alarm.startswith("copies of requests: response_time ")
+    assert found.alarm.startswith("alarm: copies: response_time slower_by 10%: ")
 
 
 @pytest.mark.parametrize(
@@ -282,8 +283,9 @@ def test_events() -> None:
     world.look()
     world.look(*[CopyPair(GOOD, GOOD)] * 40)
     shown = [event.message for event in world.events]
-    assert shown[1] == "web: OK, copies: no request was copied"
-    assert shown[2].startswith("web: OK, copies: http_5xx_ratio 0.0 % (0 of 40) against 0.0 % (0 of 40), e-value ")
+    assert shown[1] == "alarm of web: OK, copies: no request was copied"
+    expected = "alarm of web: OK, copies: http_5xx_ratio worse_than_previous: 0.0% (0 of 40 requests) against 0.0% ("
+    assert shown[2].startswith(expected)
     assert {event.kind for event in world.events} == {"alarm.evaluated"}
 
 

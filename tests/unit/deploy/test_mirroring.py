@@ -113,7 +113,7 @@ def test_a_release_that_answers_with_500(context: StageContext, servers: tuple[S
         until(lambda: world.serve(10) is not None, "the alarm")
     finally:
         world.mirroring.stop()
-    assert "http_5xx_ratio 100.0 % (" in (world.serve(0) or "")
+    assert "http_5xx_ratio worse_than_previous: 100.0% (" in (world.serve(0) or "")
     assert min(new.copies, previous.copies) >= 20
 
 
@@ -128,7 +128,7 @@ def test_targets_with_https(context: StageContext, servers: tuple[Server, Server
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     world = World(context, new, previous, protocol="HTTPS")
     try:
-        until(lambda: world.serve(5) is None and "0.0 % (" in world.mirroring.summary(), "copies over TLS")
+        until(lambda: world.serve(5) is None and "0.0% (" in world.mirroring.summary(), "copies over TLS")
     finally:
         world.mirroring.stop()
     assert new.copies
