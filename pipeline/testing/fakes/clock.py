@@ -30,7 +30,7 @@ class FakeClock:
         self._monotonic = 100.0
         self._auto_advance = auto_advance
         self._actions: list[tuple[float, Callable[[], None]]] = []
-        self._due: dict[object, float] = {}
+        self._waiting: dict[object, tuple[float, threading.Event]] = {}
         self._changed = threading.Condition(threading.RLock())
         self.waits: list[timedelta] = []
 
@@ -64,7 +64,7 @@ class FakeClock:
         self.wait_for_waiters(real_timeout=real_timeout)
         before = self.monotonic()
         with self._changed:
-            due = min((at for at in self._due.values() if at > before), default=before)
+            due = min(self._timeouts(), default=before)
         self._move_to(due)
         return timedelta(seconds=due - before)
 
@@ -90,14 +90,18 @@ class FakeClock:
         """Wait until `count` threads wait for a later time. Raises `TimeoutError` after real seconds."""
         deadline = time.monotonic() + real_timeout
         with self._changed:
-            while sum(due > self._monotonic for due in self._due.values()) < count:
+            while len(self._timeouts()) < count:
                 if not self._changed.wait(deadline - time.monotonic()):
                     raise TimeoutError(f"fewer than {count} threads wait on the clock within {real_timeout:g} s")
+
+    def _timeouts(self) -> list[float]:
+        """Return when those that wait go on. One whose event is set does not wait, though it may not have run yet."""
+        return [due for due, event in self._waiting.values() if due > self._monotonic and not event.is_set()]
 
     def _wait_until(self, event: threading.Event, due: float) -> bool:
         waiter = object()
         with self._changed:
-            self._due[waiter] = due
+            self._waiting[waiter] = due, event
             self._changed.notify_all()
         try:
             while not event.is_set() and self.monotonic() < due:
@@ -105,7 +109,7 @@ class FakeClock:
             return event.is_set()
         finally:
             with self._changed:
-                del self._due[waiter]
+                del self._waiting[waiter]
 
     def _pass_time(self, event: threading.Event, due: float) -> bool:
         while not event.is_set() and self.monotonic() < due:

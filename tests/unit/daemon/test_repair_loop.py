@@ -123,6 +123,9 @@ def keeping(
         def report(change: ReplicaChange | None = None) -> None:
             loop.notify(change)
             job.wake()
+            # Only then does the scheduler wait for the next check, and no more for the one before.
+            until(lambda: not job.is_running, "the end of the check")
+            job.join(0)
 
         try:
             yield report
