@@ -93,7 +93,7 @@ class ShiftRollout:
         self._mirroring: Mirroring | None = None
         self._hooks = hooks or NoHooks()
         self._report = ShiftReport(events, plan.service, plan.spec.release, alternate.name, plan.mirror)
-        self._hooks_done = ""
+        self._hooks_done, self._is_resumed = "", False
         name = f"{plan.service} of release {plan.spec.release}"
         self._faults = FaultWait(name, plan.desired.deploy_timeout, events, clock)
         self._entered_at = clock.monotonic()
@@ -127,6 +127,7 @@ class ShiftRollout:
             self._carry_out(self._next_move())
 
     def _resume(self, found: ServiceProgress) -> None:
+        self._is_resumed = True
         self._hooks_done = found.hooks_done
         self._watch = self._watched(found)
         self._report.resumed(found)
@@ -190,14 +191,19 @@ class ShiftRollout:
         """Give the home group all requests before the hook has ended, which may take its `stop_grace`."""
         # The rollback that follows meets the same fault, and reports it.
         with suppress(PenstockError):
+            # If the process dies before the hook has ended, nothing gives the release its share again.
+            self._store(replace(self._watch.progress, phase=ShiftPhase.UNDO))
             if can_return(seen, self._plan.desired):
                 self._alternate.set_share(0.0)
                 self._report.returned()
 
     def _look(self, seen: ShiftObservation, *, is_in_hook: bool) -> str | None:
         """Watch a step that gets requests, or copies of them, and return the alarm of its judge."""
-        if seen.phase is not ShiftPhase.MIRROR and (seen.phase is not ShiftPhase.SHIFT or not seen.share):
+        if seen.phase not in (ShiftPhase.MIRROR, ShiftPhase.SHIFT):
             return None
+        if seen.phase is ShiftPhase.SHIFT and not seen.share:
+            # A process that died may have taken the requests back because of an alarm.
+            return self._watch.alarm() if self._is_resumed else None
         if is_in_hook:
             return self._watch.alarm()
         new = [r for r in seen.replicas.replicas if r.name in seen.alternate and r.healthy]

@@ -220,6 +220,32 @@ def test_the_requests_go_back_before_the_hook_has_ended(strategy: str, shops: Sh
     assert kinds.index("shift.returned") < kinds.index("deployment.failed") < kinds.index("rollback.started")
 
 
+@pytest.mark.parametrize("strategy", ["canary", "linear", "blue_green", "all_at_once"])
+def test_killed_before_the_hook_has_ended(strategy: str, shops: Shops) -> None:
+    """The release that an alarm has found gets no request again: its deployment is undone, and begins anew."""
+    shop = shops(strategy)
+    shop.use({"host_command": [sys.executable, "-c", STUBBORN], "stop_grace": f"{DEADLINE}s"})
+    shop.kill("b", "shift.returned")
+    shop.recover(holds=True)
+    shop.assert_at_home("a")
+    assert "shift.step" not in shop.kinds("shift.")[shop.kinds("shift.").index("shift.returned") :]
+
+
+@pytest.mark.parametrize("strategy", ["canary", "linear", "blue_green"])
+def test_killed_before_the_rollback_is_stored(strategy: str, shops: Shops) -> None:
+    """The next process finds the alarm before it gives the release its share again."""
+    shop = shops(strategy)
+    shop.listeners["shift.step"] = shop.raise_alarm
+    shop.kill("b", "deployment.failed")
+    shop.recover(holds=True)
+    shop.events.clear()
+    with pytest.raises(RolledBack):
+        shop.deploy("b")
+    assert "shift.resumed" in shop.kinds("shift.")
+    assert "shift.step" not in shop.kinds("shift.")
+    shop.assert_at_home("a")
+
+
 def test_requests_stay_where_the_previous_release_cannot_take_them(shops: Shops) -> None:
     """Its containers are started first, as in every rollback."""
     shop = shops("blue_green")
