@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import os
 import random
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from itertools import cycle
 from pathlib import Path
+from typing import Protocol
 
 from pipeline.base.errors import SystemFault
 
 PORTS = range(10000, 32768)
 """Below Linux's default ephemeral range, where an outgoing connection could take a port before its owner listens."""
+
+
+class HasFileno(Protocol):
+    """A file or socket that is open."""
+
+    def fileno(self) -> int:
+        """Return its descriptor."""
 
 
 @contextmanager
@@ -25,6 +34,15 @@ def short_path(directory: Path, name: str) -> Iterator[str]:
         yield f"/proc/self/fd/{folder}/{name}"
     finally:
         os.close(folder)
+
+
+def has_input(*files: HasFileno) -> bool:
+    """Return whether one of the files has something to read, or one of the listening sockets a connection to accept."""
+    # `select` fails for descriptors above 1023, which a daemon of many pipelines has.
+    poll = select.poll()
+    for file in files:
+        poll.register(file, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 @contextmanager

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import select
 from collections.abc import Iterator
 from datetime import datetime
 
 from pipeline.base.errors import EngineFault
+from pipeline.base.sockets import has_input
 from pipeline.engine.console import STAMP_LENGTH
 from pipeline.engine.docker.frames import FrameReader
 from pipeline.engine.docker.wire import Opened
@@ -29,7 +29,7 @@ class DockerLogStream:
         while True:
             lines += self._lines(self._rest)
             self._rest = b""
-            if not select.select([self._connection], [], [], 0)[0]:
+            if not has_input(self._connection):
                 return lines
             self._rest = self._receive()
             if not self._rest:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import select
 import signal
 import socketserver
 import sys
@@ -30,6 +29,7 @@ from pipeline.balancer.haproxy.naming import (
     target_of,
 )
 from pipeline.balancer.haproxy.worker_user import admit_workers
+from pipeline.base.sockets import has_input
 
 _INTERNAL_HEADERS = frozenset(name.lower() for name in (FUNCTION_GROUP, FUNCTION_TARGET))
 _INVOKE = "/2015-03-31/functions/function/invocations"
@@ -116,7 +116,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
     def serve_backlog(self) -> None:
         """Serve connections that were made before the socket lost its name to a successor."""
-        while select.select([self], [], [], 0)[0]:
+        while has_input(self):
             self.handle_request()
 
 
