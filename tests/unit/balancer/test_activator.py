@@ -60,12 +60,15 @@ def test_counts_are_those_of_all_activators_that_run(tmp_path: Path) -> None:
 
 
 class Process:
-    """An activator in a process of its own, with a group without targets, which holds at most two requests."""
+    """An activator in a process of its own, with a group without targets, which holds at most two requests.
 
-    def __init__(self, directory: Path) -> None:
+    `code` is executed before it starts.
+    """
+
+    def __init__(self, directory: Path, code: str = "") -> None:
         self.directory = directory
         self.name_targets()
-        code = "import sys; from pipeline.balancer.haproxy.activator import server; server.MAX_HELD = 2; "
+        code += "import sys; from pipeline.balancer.haproxy.activator import server; server.MAX_HELD = 2; "
         code += "from pathlib import Path; server.serve(Path(sys.argv[1]))"
         self._process = subprocess.Popen([sys.executable, "-c", code, str(directory)])
         until(lambda: self._process.poll() is not None or self._listens(), "the activator listens")
@@ -90,6 +93,15 @@ class Process:
         """Wait until so many requests are held."""
         until(lambda: self.counts.held == count, f"{count} are held")
 
+    def leave(self) -> None:
+        """Let it exit after its open requests, as in an upgrade. It listens no more when this returns."""
+        self._process.terminate()
+        until(lambda: self._process.poll() is not None or not self._listens(), "the activator leaves")
+
+    def await_exit(self) -> int:
+        """Return its exit code."""
+        return self._process.wait(DEADLINE)
+
     def end(self) -> None:
         """Kill it."""
         self._process.kill()
@@ -99,6 +111,17 @@ class Process:
         with suppress(OSError), connection_to(self.directory, ACTIVATOR_SOCKET, DEADLINE):
             return True
         return False
+
+
+@contextmanager
+def accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    """Yield the next connection of a target."""
+    # A failure would wait for ever without it.
+    listener.settimeout(DEADLINE)
+    target, _ = listener.accept()
+    with target:
+        target.settimeout(DEADLINE)
+        yield target
 
 
 @pytest.fixture
@@ -133,9 +156,7 @@ def test_a_target_that_refuses(process: Process) -> None:
         process.name_targets(bound.getsockname())
         process.await_held(1)
         process.name_targets(bound.getsockname(), listener.getsockname())
-        target, _ = listener.accept()
-        with target:
-            target.settimeout(DEADLINE)
+        with accepted(listener) as target:
             assert target.recv(100) == b"request"
             endpoint = f"127.0.0.1:{listener.getsockname()[1]}"
             until(lambda: process.counts.passed[endpoint] == 1, "it is counted")
@@ -145,12 +166,32 @@ def test_a_target_that_refuses(process: Process) -> None:
     until(lambda: process.counts == HoldingCounts(), "nothing is left")
 
 
+def test_one_with_many_connections_leaves(tmp_path: Path) -> None:
+    """What it holds is passed on, also if its sockets have descriptors above 1023, which `select` does not take."""
+    code = (
+        "import os, resource; most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]; "
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (most, most)); "
+        "files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1024)]; "
+    )
+    process = Process(tmp_path, code)
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener, process.client() as client:
+            client.sendall(b"request")
+            process.await_held(1)
+            process.leave()
+            process.name_targets(listener.getsockname())
+            with accepted(listener) as target:
+                assert target.recv(100) == b"request"
+        assert process.await_exit() == 0
+    finally:
+        process.end()
+
+
 def test_commands(process: Process) -> None:
     """`abort` ends what was passed on to an endpoint, and only that."""
     with socket.create_server(("127.0.0.1", 0)) as listener, process.client() as client:
         process.name_targets(listener.getsockname())
-        target, _ = listener.accept()
-        with target:
+        with accepted(listener):
             command(process.directory, "abort 127.0.0.1:1")
             assert sum(process.counts.passed.values()) == 1
             command(process.directory, f"abort 127.0.0.1:{listener.getsockname()[1]}")
