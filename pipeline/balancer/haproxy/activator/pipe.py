@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-# Bytes of a request that are read while it is held. The rest stays in the kernel and at the client.
+# Once so many bytes of a request are kept, no more are read until it is passed on. The rest stays in the kernel and at
+# the client. The last read may have 256 KiB, the most that asyncio reads at once, so up to 320 KiB are kept.
 _MAX_KEPT = 2**16
 
 
@@ -25,15 +26,25 @@ class Side(asyncio.Protocol):
         self.closed = asyncio.Event()
         self.has_ended = False
         """Whether the peer sends nothing more."""
+        self.is_full = False
+        """Whether the peer reads more slowly than it is written to."""
 
-    def pass_to(self, other: Side) -> None:
-        """Pass what has arrived and what arrives to another side from now on. It ends after this one."""
+    def connect(self, other: Side) -> None:
+        """Pass what arrives to another side from now on. It ends after this one."""
         self._other = other
-        other.write(bytes(self._kept))
+
+    def pass_kept(self) -> None:
+        """Pass what has arrived to the other side. Both sides know each other, so that each can pause the other."""
+        if self._other is None:
+            return
+        self._other.write(bytes(self._kept))
         self._kept.clear()
-        self.resume()
+        if self._other.is_full:
+            self.pause()
+        else:
+            self.resume()
         if self.has_ended:
-            other.close()
+            self._other.close()
 
     def write(self, data: bytes) -> None:
         """Send bytes, unless it has ended."""
@@ -82,10 +93,12 @@ class Side(asyncio.Protocol):
         self.closed.set()
 
     def pause_writing(self) -> None:
+        self.is_full = True
         if self._other is not None:
             self._other.pause()
 
     def resume_writing(self) -> None:
+        self.is_full = False
         if self._other is not None:
             self._other.resume()
 
@@ -98,5 +111,7 @@ class Side(asyncio.Protocol):
 
 def join(one: Side, two: Side) -> None:
     """Pass bytes between both sides. When one of them ends, the other gets the rest and ends too."""
-    one.pass_to(two)
-    two.pass_to(one)
+    one.connect(two)
+    two.connect(one)
+    one.pass_kept()
+    two.pass_kept()
