@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.balancer.haproxy.activator.counts import CountWriter, HoldingCounts, read_counts
+from pipeline.balancer.haproxy.activator.counts import CountWriter, HoldingCounts, process_name, read_counts
 from pipeline.balancer.haproxy.activator.process import command
 from pipeline.balancer.haproxy.activator.table import HoldingGroup, HoldingTable
 from pipeline.balancer.haproxy.naming import ACTIVATOR_SOCKET, holding_socket
@@ -43,20 +43,28 @@ def test_the_table_is_read_back(tmp_path: Path) -> None:
 
 
 def test_counts_are_those_of_all_activators_that_run(tmp_path: Path) -> None:
-    """During an upgrade there are two. What one that was killed has left is none, and the next one removes it."""
+    """During an upgrade there are two. What one that was killed has left is none, also if its pid is that of another.
+
+    The next one removes it.
+    """
     folder = tmp_path / "activator"
     writer = CountWriter(tmp_path)
     writer.write(GROUP, HoldingCounts(2, Counter({"192.0.2.1:80": 1})))
-    for pid in (os.getppid(), NOBODY):
-        (folder / f"{GROUP}.{pid}").write_text(json.dumps({"held": 3, "passed": {"192.0.2.1:80": 4}}))
-    (folder / f"{GROUP}.1").write_text("{")
+    other, damaged = map(process_name, (os.getppid(), 1))
+    # Those of a process that had the pid before, and one that no process has.
+    former, reused = f"{os.getpid()}-1", f"{os.getppid()}-1"
+    for name in (other, former, reused, str(os.getppid()), f"{NOBODY}-1"):
+        (folder / f"{GROUP}.{name}").write_text(json.dumps({"held": 3, "passed": {"192.0.2.1:80": 4}}))
+    (folder / f"{GROUP}.{damaged}").write_text("{")
     found = read_counts(tmp_path, [GROUP, "shop.other"])
     assert found[GROUP] == HoldingCounts(5, Counter({"192.0.2.1:80": 5}))
     assert found["shop.other"] == HoldingCounts()
-    CountWriter(tmp_path)
-    assert {path.name.rpartition(".")[2] for path in folder.iterdir()} == {"1", str(os.getpid()), str(os.getppid())}
     writer.write(GROUP, HoldingCounts(0, Counter({"192.0.2.1:80": 0})))
     assert read_counts(tmp_path, [GROUP])[GROUP].held == 3
+    writer.write(GROUP, HoldingCounts(1))
+    # The same name after another boot, however unlikely.
+    CountWriter(tmp_path)
+    assert {path.name.rpartition(".")[2] for path in folder.iterdir()} == {other, damaged}
 
 
 class Process:

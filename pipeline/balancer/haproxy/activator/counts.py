@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.base.small_file import read_small_file
+
 _FOLDER = "activator"
 
 
@@ -24,17 +26,32 @@ class HoldingCounts:
     passed: Counter[str] = field(default_factory=Counter)
 
 
+def process_name(pid: int) -> str:
+    """Return the end of the names of a process's files: its pid and its start time. Empty if it does not run.
+
+    A pid alone is reused: after a restart of a container, mostly by the next activator.
+    """
+    try:
+        # The name of the program, in parentheses, may have spaces.
+        fields = read_small_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+        state, started = fields[0], fields[19]
+    except (OSError, IndexError):
+        return ""
+    return "" if state in (b"Z", b"X") else f"{pid}-{started.decode()}"
+
+
 class CountWriter:
     """The counts of one activator, which is the current process. Each change is in the file when a call returns."""
 
     def __init__(self, directory: Path) -> None:
         self._folder = directory / _FOLDER
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        _remove_stale(self._folder)
+        self._process = process_name(os.getpid())
+        _remove_stale(self._folder, self._process)
 
     def write(self, group: str, counts: HoldingCounts) -> None:
         """Store the counts of a group. On a full disk, the file stays as it was: requests are held all the same."""
-        path = self._folder / f"{group}.{os.getpid()}"
+        path = self._folder / f"{group}.{self._process}"
         passed = {endpoint: count for endpoint, count in counts.passed.items() if count}
         with suppress(OSError):
             if not counts.held and not passed:
@@ -51,8 +68,8 @@ def read_counts(directory: Path, groups: Iterable[str]) -> dict[str, HoldingCoun
     found = {group: HoldingCounts() for group in groups}
     with suppress(OSError):
         for path in (directory / _FOLDER).iterdir():
-            group, _, pid = path.name.rpartition(".")
-            if group in found and _runs(pid):
+            group, _, process = path.name.rpartition(".")
+            if group in found and _runs(process):
                 _add(found[group], path)
     return found
 
@@ -65,11 +82,14 @@ def _add(counts: HoldingCounts, path: Path) -> None:
         counts.passed.update(entry["passed"])
 
 
-def _remove_stale(folder: Path) -> None:
+def _remove_stale(folder: Path, starting: str) -> None:
+    """Remove the files of processes that do not run. `starting` has none yet, so its own are of an earlier boot."""
     for path in folder.iterdir():
-        if not _runs(path.name.rpartition(".")[2]):
+        process = path.name.rpartition(".")[2]
+        if process == starting or not _runs(process):
             path.unlink(missing_ok=True)
 
 
-def _runs(pid: str) -> bool:
-    return Path(f"/proc/{pid}").exists()
+def _runs(process: str) -> bool:
+    pid = process.partition("-")[0]
+    return pid.isdecimal() and process_name(int(pid)) == process
