@@ -238,13 +238,22 @@ def test_a_drain_waits_for_what_was_held(alb: Alb, pool: ThreadPoolExecutor) -> 
     until(lambda: in_flight(alb) == [0], "the target is drained")
 
 
-def test_the_end_of_a_drain_ends_what_was_held(alb: Alb, pool: ThreadPoolExecutor) -> None:
-    """After the deregistration delay, the open requests of the target end, those of the activator too."""
+@pytest.mark.parametrize("event", ["none", "upgrade", "held-no-more"])
+def test_the_end_of_a_drain_ends_what_was_held(alb: Alb, pool: ThreadPoolExecutor, event: str) -> None:
+    """After the deregistration delay, the open requests of the target end, those of the activator too.
+
+    Also those of an activator that was replaced, or that goes because the group holds nothing any more.
+    """
     declare(alb, deregistration_delay="0s")
     asked = pool.submit(alb.ask, "/?wait=600")
     await_held(alb, 1)
     (server,) = alb.serve("a")
     until(lambda: server.requests == 1, "the target has the request")
+    if event == "upgrade":
+        upgrade(alb)
+    elif event == "held-no-more":
+        alb.declare(FORWARD, groups={"web": {"deregistration_delay": "0s"}})
+    assert in_flight(alb) == [1]
     alb.balancer.deregister(OWNER, "web", "a")
     alb.balancer.abort_connections(OWNER, "web", "a")
     assert asked.result(DEADLINE).status == 503

@@ -41,6 +41,13 @@ FUNCTION_TARGET = "X-Penstock-Target"
 FUNCTION_CHECK = "X-Penstock-Check"
 # The activator gets its commands here, and the requests of a group at a socket of the group.
 ACTIVATOR_SOCKET = "activator.sock"
+ACTIVATOR_FOLDER = "activator"
+"""Holds the files of each activator, whose names end with that of its process. It removes those of ended ones."""
+CONTROL_PREFIX = "control."
+"""Begins the name of the socket at which an activator gets commands until it exits, also after another has replaced it.
+
+Files of a target group have names with two dots.
+"""
 HOLDING_SERVER = "held"
 """The name of the server by which HAProxy reaches the activator."""
 MAX_HELD = 1000

@@ -140,7 +140,7 @@ class HAProxyPlane:
         return tuple(counts for source, table in tables.items() for counts in flow_counts(source, table.split("\n")))
 
     def abort(self, group: str, target: str) -> None:
-        if self._holding.holds(group):
+        if self._holding.has_passed(group):
             servers = by_group(self._servers.statistics([group]).servers).get(group, {})
             if fact := group_facts(group, servers).get(target):
                 self._holding.abort(fact.endpoint)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.balancer.haproxy.activator.counts import CountWriter, HoldingCounts, process_name, read_counts
-from pipeline.balancer.haproxy.activator.process import command
+from pipeline.balancer.haproxy.activator.process import abort, command
 from pipeline.balancer.haproxy.activator.table import HoldingGroup, HoldingTable
 from pipeline.balancer.haproxy.naming import ACTIVATOR_SOCKET, holding_socket
 from pipeline.base.errors import BalancerFault
@@ -193,6 +193,25 @@ def test_one_with_many_connections_leaves(tmp_path: Path) -> None:
         assert process.await_exit() == 0
     finally:
         process.end()
+
+
+def test_a_replaced_one_obeys(process: Process) -> None:
+    """Until it exits, it closes what it has passed on, although the commands go to its successor."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, process.client() as client:
+        process.name_targets(listener.getsockname())
+        with accepted(listener):
+            process.leave()
+            (process.directory / "activator" / "control.1-1").touch()
+            successor = Process(process.directory)
+            try:
+                endpoint = f"127.0.0.1:{listener.getsockname()[1]}"
+                assert process.counts.passed[endpoint] == 1
+                abort(process.directory, endpoint)
+                assert client.recv(1) == b""
+                assert process.await_exit() == 0
+                assert len([*(process.directory / "activator").iterdir()]) == 1
+            finally:
+                successor.end()
 
 
 def test_commands(process: Process) -> None:

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.balancer.haproxy.naming import ACTIVATOR_FOLDER
 from pipeline.base.small_file import read_small_file
-
-_FOLDER = "activator"
 
 
 @dataclass
@@ -44,7 +43,7 @@ class CountWriter:
     """The counts of one activator, which is the current process. Each change is in the file when a call returns."""
 
     def __init__(self, directory: Path) -> None:
-        self._folder = directory / _FOLDER
+        self._folder = directory / ACTIVATOR_FOLDER
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._process = process_name(os.getpid())
         _remove_stale(self._folder, self._process)
@@ -63,13 +62,13 @@ class CountWriter:
             draft.replace(path)
 
 
-def read_counts(directory: Path, groups: Iterable[str]) -> dict[str, HoldingCounts]:
-    """Return the counts of these groups, over all activators that run."""
-    found = {group: HoldingCounts() for group in groups}
+def read_counts(directory: Path, groups: Collection[str]) -> defaultdict[str, HoldingCounts]:
+    """Return the counts of those of these groups that have any, over all activators that run."""
+    found = defaultdict[str, HoldingCounts](HoldingCounts)
     with suppress(OSError):
-        for path in (directory / _FOLDER).iterdir():
+        for path in (directory / ACTIVATOR_FOLDER).iterdir():
             group, _, process = path.name.rpartition(".")
-            if group in found and _runs(process):
+            if group in groups and _runs(process):
                 _add(found[group], path)
     return found
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.balancer.data_plane import TargetFact, WantedGroup
 from pipeline.balancer.haproxy.activator.counts import read_counts
-from pipeline.balancer.haproxy.activator.process import activator, command
+from pipeline.balancer.haproxy.activator.process import abort, activator, command
 from pipeline.balancer.haproxy.activator.table import HoldingGroup, HoldingTable
 from pipeline.balancer.haproxy.naming import holding_socket
 from pipeline.balancer.model import ApplicationTargetGroup
@@ -68,27 +68,24 @@ class Holding:
 
     def with_passed(self, targets: Mapping[str, dict[str, TargetFact]]) -> Mapping[str, Mapping[str, TargetFact]]:
         """Return the facts of groups with the requests that were held and are in flight now."""
-        holding = targets.keys() & self._table.groups().keys()
-        if not holding:
-            return targets
-        counts = read_counts(self._directory, holding)
+        # A group that holds nothing any more may still have some.
+        counts = read_counts(self._directory, targets)
         added = {
             group: {
                 name: fact._replace(in_flight=fact.in_flight + counts[group].passed[fact.endpoint])
                 for name, fact in targets[group].items()
             }
-            for group in holding
+            for group in counts
         }
-        return {**targets, **added}
+        return {**targets, **added} if added else targets
 
-    def holds(self, group: str) -> bool:
-        """Return whether a group may hold requests."""
-        return group in self._table.groups()
+    def has_passed(self, group: str) -> bool:
+        """Return whether requests of a group were held and are in flight."""
+        return bool(read_counts(self._directory, [group])[group].passed)
 
     def abort(self, endpoint: str) -> None:
         """Close what was held and is in flight to an endpoint."""
-        with suppress(BalancerFault):
-            command(self._directory, f"abort {endpoint}")
+        abort(self._directory, endpoint)
 
     def stop(self) -> None:
         """Stop the activator. It exits after what it has passed on has ended."""

@@ -25,10 +25,17 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from pipeline.balancer.haproxy.activator.counts import CountWriter, HoldingCounts
+from pipeline.balancer.haproxy.activator.counts import CountWriter, HoldingCounts, process_name
 from pipeline.balancer.haproxy.activator.pipe import Side, join
 from pipeline.balancer.haproxy.activator.table import HoldingGroup, HoldingTable
-from pipeline.balancer.haproxy.naming import ACTIVATOR_SOCKET, MAX_HELD, STATE_SOCKET, holding_socket
+from pipeline.balancer.haproxy.naming import (
+    ACTIVATOR_FOLDER,
+    ACTIVATOR_SOCKET,
+    CONTROL_PREFIX,
+    MAX_HELD,
+    STATE_SOCKET,
+    holding_socket,
+)
 from pipeline.balancer.haproxy.worker_user import admit_workers
 
 _BACKLOG = 1024
@@ -59,6 +66,9 @@ class Activator:
     async def run(self) -> None:
         """Serve until SIGTERM, then until the last request has ended."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._ending.set)
+        # Before it passes anything on, so that nothing is left out of an `abort`.
+        own = Path(ACTIVATOR_FOLDER, f"{CONTROL_PREFIX}{process_name(os.getpid())}")
+        await asyncio.start_unix_server(self._obey, sock=_listener(own))
         await self._sync()
         draft = _draft(ACTIVATOR_SOCKET)
         self._control = await asyncio.start_unix_server(self._obey, sock=_listener(draft))
@@ -68,6 +78,7 @@ class Activator:
         await self._leave()
         while self._tasks:
             await asyncio.wait(self._tasks)
+        own.unlink(missing_ok=True)
 
     async def _leave(self) -> None:
         """Accept the connections that were made before a successor took the names, and no more."""
