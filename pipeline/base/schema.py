@@ -15,6 +15,8 @@ from pydantic import (
     PlainSerializer,
     model_validator,
 )
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import CoreSchema
 
 from pipeline.base.clock import Stamp
@@ -70,6 +72,12 @@ class Shorthand(Model):
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         whole = handler.resolve_ref_schema(handler(schema))
         return {"anyOf": [whole["properties"][cls.shorthand], dict(whole)], "description": whole.get("description", "")}
+
+
+def is_hidden(field: FieldInfo) -> bool:
+    """Return whether a field is stored, and is no key of pipeline.yaml."""
+    # Mypy takes the class for what it annotates.
+    return any(isinstance(item, SkipJsonSchema) for item in field.metadata)  # type: ignore[misc]
 
 
 def between(value: timedelta, low: str, high: str, least: timedelta, most: timedelta) -> timedelta:

@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema, InitErrorDetails
 from pydantic_core.core_schema import no_info_wrap_validator_function
 
 from pipeline.base.errors import FieldError
-from pipeline.base.schema import Model
+from pipeline.base.schema import Model, is_hidden
 
 
 class Variants:
@@ -29,8 +29,9 @@ class Variants:
         self._refused = refused or {}
 
     def others_with(self, key: str) -> list[str]:
-        """Return the values of whose models `key` is a key."""
-        return [value for value, model in self._models.items() if key in model.model_fields]
+        """Return the values of whose models `key` is a key of pipeline.yaml."""
+        fields = {value: model.model_fields.get(key) for value, model in self._models.items()}
+        return [value for value, field in fields.items() if field and not is_hidden(field)]
 
     def model_for(self, data: object) -> type[Model]:
         """Return the model of this data, or the default one if the data chooses none."""

@@ -7,9 +7,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import SkipJsonSchema
 
-from pipeline.base.schema import Shorthand
+from pipeline.base.schema import Shorthand, is_hidden
 from pipeline.base.variants import Variants
 from pipeline.config.document import Document, KeyPath
 
@@ -71,12 +70,6 @@ def keys_of(model: type[BaseModel] | None) -> list[str]:
     """Return the keys of a model in pipeline.yaml, in the order of their declaration."""
     known = model.model_fields if model else {}
     return [field.alias or name for name, field in known.items() if not is_hidden(field)]
-
-
-def is_hidden(field: FieldInfo) -> bool:
-    """Return whether a field is stored, and is no key of pipeline.yaml."""
-    # Mypy takes the class for what it annotates.
-    return any(isinstance(item, SkipJsonSchema) for item in field.metadata)  # type: ignore[misc]
 
 
 def _essence(annotation: Any, value: Any) -> Any:

@@ -62,7 +62,7 @@ from pipeline.balancer.model.network.attributes import (
 )
 from pipeline.balancer.model.tls import Certificate, MutualAuthentication
 from pipeline.base.quantity import Amount, Duration, Percentage, Size, format_duration, format_percentage, format_size
-from pipeline.base.schema import Shorthand
+from pipeline.base.schema import Shorthand, is_hidden
 from pipeline.config.accessory import Accessory, Backup, Restore
 from pipeline.config.circuit_breaker import CircuitBreaker
 from pipeline.config.container_log import ContainerLog
@@ -73,7 +73,6 @@ from pipeline.config.job import OF_JOB
 from pipeline.config.joined_networks import Membership
 from pipeline.config.logging_driver import Logging
 from pipeline.config.mirror import Mirror
-from pipeline.config.model_path import is_hidden
 from pipeline.config.models import Build, Parameter, Pipeline, SecretSource, Source
 from pipeline.config.on_drain import OnDrain
 from pipeline.config.reporters import reporter_types

@@ -44,6 +44,7 @@ def check_references(document: Document, data: dict[str, Any]) -> Iterator[Probl
         elif mistake := _family_mistake(balancer, listener, groups, wanted):
             yield document.problem((*path[:3], "zones" if "zones" in balancer else "address"), *mistake)
     yield from _ports_used_twice(document, data)
+    yield from _hold_times(document, groups)
     yield from _checks_that_always_pass(document, groups)
     yield from _targets_that_do_not_fit(document, groups, mapping_at(data, "balancer", "load_balancers"))
     is_all_known = forwarded <= groups.keys()
@@ -180,6 +181,17 @@ def _alternates(forward: Any, path: KeyPath) -> Iterator[KeyPath]:
         if "alternate" in forward:
             yield (*path, "alternate")
         yield from _alternates(forward.get("target_groups"), (*path, "target_groups"))
+
+
+def _hold_times(document: Document, groups: dict[str, Any]) -> Iterator[Problem]:
+    """Yield a problem for each key of a target group that only a release sets."""
+    for name in groups:
+        group = mapping_at(groups, name)
+        # Other protocols are of network load balancers, whose groups do not know the key.
+        if "hold_time" in group and group.get("protocol", "HTTP") in ("HTTP", "HTTPS"):
+            path: KeyPath = ("balancer", "target_groups", name, "hold_time")
+            hint = "set it in the service: `scaling: {min: 0, hold_time: …}`"
+            yield document.problem(path, "unknown key", hint, at_key=True)
 
 
 def _named(forward: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

@@ -21,6 +21,7 @@ balancer:
 TARGET = "target: {requests_per_target: 100}"
 CPU = "target: {cpu: 50}"
 ONE = "deploy: {target_group: web, %s}\n"
+HOLDING = "(set it in the service: `scaling: {min: 0, hold_time: …}`)"
 WEB = "web: {target_group: web}"
 
 
@@ -90,6 +91,33 @@ def test_a_balancer_that_cannot_hold(loads: Loads, balancer: str, reason: str) -
         loads(f"name: shop\n{ONE % 'scaling: {min: 0, max: 9}'}{balancer}")
     expected = f"pipeline.yaml:2:44: deploy.scaling.min: must be at least 1, got 0: {reason}"
     assert caught.value.message == expected
+
+
+@pytest.mark.parametrize(
+    ("group", "error"),
+    [
+        ("web: {port: 8080, hold_time: 60s", f"37: balancer.target_groups.web.hold_time: unknown key {HOLDING}"),
+        (
+            "web: {port: 8080, protocol: HTTPS, hold_time: 60s",
+            f"54: balancer.target_groups.web.hold_time: unknown key {HOLDING}",
+        ),
+        (
+            "web: {port: 8080, hold_tim: 60s",
+            "37: balancer.target_groups.web.hold_tim: unknown key (known: attributes, deregistration_delay, "
+            "health_check, port, protocol, protocol_version, target_type)",
+        ),
+        (
+            "of: {port: 53, protocol: UDP, hold_time: 60s}, web: {port: 8080",
+            "49: balancer.target_groups.of.hold_time: unknown key (known: attributes, deregistration_delay, "
+            "health_check, load_balancer, port, protocol, target_type)",
+        ),
+    ],
+)
+def test_the_time_is_a_setting_of_the_service_only(loads: Loads, group: str, error: str) -> None:
+    """It cannot be written in a target group, and no error proposes it."""
+    with pytest.raises(ConfigError) as caught:
+        loads(file(ONE % "scaling: {min: 0, max: 9}").replace("web: {port: 8080", group))
+    assert caught.value.message == f"pipeline.yaml:4:{error}"
 
 
 def test_the_policy_is_not_part_of_a_release(loads: Loads) -> None:
