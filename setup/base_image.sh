@@ -37,6 +37,10 @@ if ! here "$own"; then
   fi
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
+  # dash runs no EXIT trap when a signal ends it.
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
   mmdebstrap --quiet --variant=essential --include=python3 bookworm "$work/base.tar"
   docker import --change 'CMD ["python3"]' "$work/base.tar" "$own" >/dev/null
 fi

@@ -17,6 +17,10 @@ fi
 echo "setup: building $own from Debian packages"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+# dash runs no EXIT trap when a signal ends it.
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 # Without a first cluster, and without what a server never reads here: half of the image.
 mmdebstrap --quiet --variant=essential --include=postgresql-15,redis-server,dnsmasq-base,bind9-dnsutils \
   --essential-hook='mkdir "$1/etc/postgresql-common"' \
