@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class ExitCode(IntEnum):
@@ -154,6 +154,13 @@ class SystemFault(PenstockError):
 
 class EngineFault(SystemFault):
     """The Docker Engine is missing, refused a request, or disconnected."""
+
+    def on_host(self, host: str) -> Self:
+        """Return the same fault, with the name of the host in front. Keeps the class, by which callers tell faults."""
+        # `copy` would call the constructor of the class, which may take no message.
+        named = type(self).__new__(type(self))
+        PenstockError.__init__(named, f"host {host}: {self.message}", hint=self.hint, tail=self.tail)
+        return named
 
 
 class CacheVanished(EngineFault):

@@ -82,7 +82,7 @@ class ImageTransfer:
         except TimeoutError:
             raise EngineFault(f"host {host}: the image did not arrive within {self.timeout}") from None
         except EngineFault as fault:
-            raise EngineFault(f"host {host}: {fault.message}", hint=fault.hint) from fault
+            raise fault.on_host(host) from fault
         return sent
 
     def _load_archive(self, host: str, engine: Engine, archive: ImageArchive, spared: frozenset[str]) -> int:

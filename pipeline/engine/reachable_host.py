@@ -200,7 +200,7 @@ class ReachableHost:
     def _named(self, fault: EngineFault) -> EngineFault:
         if fault.message.startswith(f"host {self.name}"):
             return fault
-        return EngineFault(f"host {self.name}: {fault.message}", hint=fault.hint)
+        return fault.on_host(self.name)
 
 
 def _settle(result: Future[T], work: Callable[[], T]) -> None:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline.base.errors import ConfigError, EngineFault, StageFailed
+from pipeline.base.errors import ConfigError, EngineFault, PortTaken, StageFailed
 from pipeline.engine.host import HostSpec
 from pipeline.engine.hosts import host_at, runtime_on
 from pipeline.engine.hosts_runtime import HostsRuntime
@@ -325,6 +325,15 @@ def test_a_failed_start_may_be_placed_elsewhere(world: World, runtime: HostsRunt
     start(runtime, "r0")
     start(runtime, "r1")
     assert places(runtime) == {"r0": "one", "r1": "three"}
+
+
+def test_a_start_without_a_free_port_may_be_placed_elsewhere(world: World, runtime: HostsRuntime) -> None:
+    """The error has the host's name, and is still that of a port."""
+    world.engines["one"].faults.fail("containers.start", PortTaken("port is already allocated"), times=100)
+    with pytest.raises(PortTaken, match=r"^host one: port is already allocated$"):
+        start(runtime, "r1")
+    start(runtime, "r1", spec=replace(SPEC, zone="b"))
+    assert places(runtime) == {"r1": "three"}
 
 
 def test_a_start_whose_answer_was_lost_is_repeated_on_the_same_host(world: World, runtime: HostsRuntime) -> None:
