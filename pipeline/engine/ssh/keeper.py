@@ -50,26 +50,33 @@ class TunnelKeeper:
         backoff = _BACKOFF
         while True:
             started = time.monotonic()
-            self._start()
-            if not self._follow():
+            if self._start() and not self._follow():
                 return
-            write_atomically(self._files.error, b"".join(self._output))
+            # On a full disk users do not learn the cause. The next attempt is worth more.
+            with suppress(OSError):
+                write_atomically(self._files.error, b"".join(self._output))
             backoff = backoff.after(succeeded=time.monotonic() - started > _STABLE)
             if not self._pause(backoff.delay()):
                 return
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
+        """Start ssh. Returns False if this is impossible now, as without memory or during an upgrade of ssh."""
         self._output.clear()
         # It stays if its ssh was killed, and would refuse each connection.
         self._files.socket.unlink(missing_ok=True)
-        self._process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            cwd=self._files.folder,
-            preexec_fn=_die_with_parent,  # this process has one thread
-        )
+        try:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                cwd=self._files.folder,
+                preexec_fn=_die_with_parent,  # this process has one thread
+            )
+        except OSError as error:
+            self._output.append(f"cannot start ssh: {error}".encode())
+            return False
+        return True
 
     def _follow(self) -> bool:
         """Return True when ssh has ended, and False when the last user has left."""
