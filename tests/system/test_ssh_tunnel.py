@@ -271,3 +271,11 @@ def test_a_path_that_no_socket_can_have(tmp_path: Path, server: SshServer) -> No
     tunnel = Tunnel(tmp_path / ("a" * 100), "one", SshAddress("app1"), server.environment)
     with pytest.raises(EngineFault, match=r"longer than 107 bytes: .*\nset PENSTOCK_HOME"):
         tunnel.open()
+
+
+def test_files_that_cannot_be_made(tmp_path: Path, server: SshServer) -> None:
+    """As on a full disk, the error has the host's name and the cause."""
+    (tmp_path / "file").touch()
+    tunnel = Tunnel(tmp_path / "file" / "hosts", "one", SshAddress("app1"), server.environment)
+    with pytest.raises(EngineFault, match=r"^host one \(ssh://app1\): the tunnel cannot be started: .*Not a directory"):
+        tunnel.open()

@@ -99,6 +99,11 @@ def no_answer(name: str, address: SshAddress, seconds: float) -> EngineFault:
     )
 
 
+def not_started(name: str, address: SshAddress, error: OSError) -> EngineFault:
+    """Return the error for a tunnel that this machine cannot start, as on a full disk."""
+    return EngineFault(f"{_prefix(name, address)}the tunnel cannot be started: {error}")
+
+
 def path_too_long(name: str, address: SshAddress, path: str, limit: int) -> EngineFault:
     """Return the error for a socket whose path is longer than the kernel allows."""
     return EngineFault(

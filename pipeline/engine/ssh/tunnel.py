@@ -19,7 +19,7 @@ from pipeline.base.lock import short_lock
 from pipeline.base.program import run_program
 from pipeline.base.sockets import connection_to
 from pipeline.engine.ssh.address import SshAddress
-from pipeline.engine.ssh.faults import no_answer, no_program, no_socket, path_too_long, ssh_fault
+from pipeline.engine.ssh.faults import no_answer, no_program, no_socket, not_started, path_too_long, ssh_fault
 from pipeline.engine.ssh.tunnel_files import TunnelFiles
 
 # The user's configuration, agent and known hosts apply, except to what the tunnel itself needs.
@@ -80,12 +80,16 @@ class Tunnel:
     def open(self) -> None:
         """Join the tunnel, and start it if there is none. Returns when the engine responds. Safe to repeat.
 
-        Raises `EngineFault` with the cause and leaves the tunnel if it does not.
+        Raises `EngineFault` with the cause and leaves the tunnel if it does not. Raises `LockHeld` if another process
+        has been starting the tunnel for too long.
         """
         try:
             self._join()
             self._await_connection()
             self._check_answer()
+        except OSError as error:
+            self.close()
+            raise not_started(self._name, self._address, error) from error
         except BaseException:
             self.close()
             raise
