@@ -10,12 +10,14 @@ from datetime import timedelta
 from typing import NamedTuple, TypeVar
 
 from pipeline.base.clock import SYSTEM, Clock
-from pipeline.base.errors import EngineFault
+from pipeline.base.errors import EngineFault, PenstockError, SystemFault
 from pipeline.engine.runtime import Runtime
 
 T = TypeVar("T")
 # Seconds between two attempts to reach a host.
 _PROBE_INTERVAL = 1.0
+# What keeps this machine from its tunnel counts too: a lock that is held, or a full disk.
+_FAILURES = (SystemFault, OSError)
 
 
 class OpenHost(NamedTuple):
@@ -100,8 +102,8 @@ class ReachableHost:
             raise self._fault
         try:
             return work(current.runtime)
-        except EngineFault as fault:
-            raise self._named(fault) from fault
+        except _FAILURES as failure:
+            raise self._named(failure) from failure
 
     def silent(self, seconds: float) -> EngineFault:
         """Note that a call got no answer within these seconds, and still waits. Returns the error."""
@@ -149,15 +151,15 @@ class ReachableHost:
         try:
             if self._open is None or not self._works(self._open, work):
                 self._replace(self._connect(), work)
-        except EngineFault as fault:
-            self._failed(self._named(fault))
+        except _FAILURES as failure:
+            self._failed(self._named(failure))
         else:
             self._answered()
 
     def _works(self, current: OpenHost, work: Callable[[Runtime], object]) -> bool:
         try:
             work(current.runtime)
-        except EngineFault:
+        except _FAILURES:
             return False
         return True
 
@@ -197,10 +199,17 @@ class ReachableHost:
         if is_back:
             self._on_change(HostChange(self.name, is_lost=False))
 
-    def _named(self, fault: EngineFault) -> EngineFault:
+    def _named(self, failure: PenstockError | OSError) -> EngineFault:
+        fault = failure if isinstance(failure, EngineFault) else _engine_fault(failure)
         if fault.message.startswith(f"host {self.name}"):
             return fault
         return fault.on_host(self.name)
+
+
+def _engine_fault(failure: PenstockError | OSError) -> EngineFault:
+    if isinstance(failure, OSError):
+        return EngineFault(f"it cannot be reached from here: {failure}")
+    return EngineFault(failure.message, hint=failure.hint, tail=failure.tail)
 
 
 def _settle(result: Future[T], work: Callable[[], T]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline.base.errors import ConfigError, EngineFault, PortTaken, StageFailed
+from pipeline.base.errors import ConfigError, EngineFault, LockHeld, PortTaken, StageFailed, StoreFault
 from pipeline.engine.host import HostSpec
 from pipeline.engine.hosts import host_at, runtime_on
 from pipeline.engine.hosts_runtime import HostsRuntime
@@ -28,7 +29,10 @@ LOST_AFTER = timedelta(seconds=10)
 
 
 class World:
-    """Hosts in zones, with fake engines. `unreachable` are those to which no connection can be made."""
+    """Hosts in zones, with fake engines.
+
+    No connection can be made to `unreachable` ones. `failures` keep this machine from a connection.
+    """
 
     def __init__(self, zones: dict[str, str]) -> None:
         self.clock = FakeClock()
@@ -37,6 +41,7 @@ class World:
         for engine in self.engines.values():
             engine.images.add("app")
         self.unreachable: set[str] = set()
+        self.failures: dict[str, Exception] = {}
         self.connections = Counter[str]()
         self.closed = Counter[str]()
         self.changes: list[HostChange] = []
@@ -55,6 +60,8 @@ class World:
         """Return what connects to a host."""
 
         def connect() -> OpenHost:
+            if name in self.failures:
+                raise self.failures[name]
             if name in self.unreachable:
                 raise EngineFault(f"host {name} (ssh://{name}): {name} does not respond", hint="look")
             self.connections[name] += 1
@@ -244,6 +251,29 @@ def test_one_failure_long_ago_is_no_loss(world: World, runtime: HostsRuntime) ->
     assert world.changes == []
     lose(world, runtime, "two")
     assert [change.is_lost for change in world.changes] == [True]
+
+
+@pytest.mark.parametrize(
+    ("failure", "shown"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/home"), "it cannot be reached from here: .*No space left"),
+        (LockHeld("pipeline (pid 7) holds it", hint="end it"), "pipeline .pid 7. holds it\nend it$"),
+        (StoreFault("cannot open /home/lock: denied"), "cannot open /home/lock"),
+    ],
+)
+def test_a_host_that_this_machine_cannot_reach(world: World, failure: Exception, shown: str) -> None:
+    """It is lost as one that does not answer, also if it was connected to before."""
+    runtime = world.runtime()
+    runtime.prepare("shop")
+    world.engines["three"].faults.fail("containers.of", failure, times=1000)
+    world.failures["three"] = failure
+    for _ in range(2):
+        with pytest.raises(EngineFault, match=rf"^host three: {shown}"):
+            runtime.list("shop")
+    world.clock.advance(LOST_AFTER)
+    assert places(runtime) == {}
+    assert [change.is_lost for change in world.changes] == [True]
+    runtime.close()
 
 
 def test_an_invalid_address_is_an_error_at_once(world: World) -> None:
