@@ -21,7 +21,9 @@ _TENTH = Decimal("0.1")
 def _in_tenths(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"must be a percentage such as 10 or 0.5, with or without %, got {written(value)}")
-    if not Decimal(str(value)).is_finite() or Decimal(str(value)) % _TENTH:
+    exact = Decimal(str(value))
+    # The limits of the field refuse a large number, of which Decimal could not calculate the rest.
+    if not exact.is_finite() or (abs(exact) <= PARTS and exact % _TENTH):
         raise ValueError(f"must be a multiple of 0.1, got {value:g}")
     return value
 
