@@ -23,6 +23,8 @@ from pipeline.base.written import written
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _NAMED_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)(?:ec|econd|in|inute|r|our|ay)?s?", re.IGNORECASE)
+# 100 years. Longer ones overflow when they are added to a date, or in Docker's nanoseconds.
+_LONGEST = timedelta(days=36_500)
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:[bB]|([kKmMgGtTpP])(?:[iI]?[bB])?)?")
 _PERCENTAGE = re.compile(r"\d{1,3}(\.\d{1,6})?%")
@@ -41,7 +43,9 @@ def parse_duration(text: Any) -> timedelta:
     try:
         value = timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
     except OverflowError:
-        raise ValueError(f"{text!r} is too long") from None
+        value = timedelta.max
+    if value > _LONGEST:
+        raise ValueError(f"{text!r} is too long")
     if value % timedelta(milliseconds=1):
         raise ValueError(f"{text!r} is finer than a millisecond")
     return value
