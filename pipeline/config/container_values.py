@@ -50,5 +50,6 @@ def _image(value: str) -> str:
 
 PlainText = Annotated[str, AfterValidator(plain)]
 Memory = Annotated[Size, AfterValidator(_memory)]
-Cpus = Annotated[float, Field(ge=0.01, allow_inf_nan=False)]
+# The engine counts billionths of a core in 64 bits.
+Cpus = Annotated[float, Field(ge=0.01, le=100_000, allow_inf_nan=False)]
 ImageName = Annotated[str, Field(min_length=1), AfterValidator(_image)]

@@ -285,6 +285,12 @@ MISTAKES = [
         "11:9: deploy.cpus: must be at least 0.01, got 0",
     ),
     Bad(
+        "more cores than the engine can count",
+        "  replicas: 3",
+        "  replicas: 3\n  cpus: 1e30",
+        "11:9: deploy.cpus: must be at most 100000, got 1e+30",
+    ),
+    Bad(
         "a volume that is none",
         "  replicas: 3",
         "  replicas: 3\n  volumes: [data]",
