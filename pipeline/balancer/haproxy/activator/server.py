@@ -14,13 +14,11 @@ import asyncio
 import os
 import random
 import resource
-import select
 import signal
 import socket
 import ssl
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -37,6 +35,7 @@ from pipeline.balancer.haproxy.naming import (
     holding_socket,
 )
 from pipeline.balancer.haproxy.worker_user import admit_workers
+from pipeline.base.sockets import has_input
 
 _BACKLOG = 1024
 _CONNECT_TIMEOUT = 1.0
@@ -82,7 +81,7 @@ class Activator:
 
     async def _leave(self) -> None:
         """Accept the connections that were made before a successor took the names, and no more."""
-        while _has_waiting(listener for listener, _ in self._sockets.values()):
+        while has_input(*(listener for listener, _ in self._sockets.values())):
             await asyncio.sleep(0)
         if self._control is not None:
             self._control.close()
@@ -241,15 +240,6 @@ async def _connected(group: HoldingGroup, address: str, port: int) -> Side | Non
             )
             return side
     return None
-
-
-def _has_waiting(listeners: Iterable[socket.socket]) -> bool:
-    """Return whether one of the sockets has a connection that is not accepted yet."""
-    # `select` fails for descriptors above 1023, which a process that passes on many requests has.
-    poll = select.poll()
-    for listener in listeners:
-        poll.register(listener, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _draft(name: str) -> Path:
