@@ -69,7 +69,8 @@ def test_a_worker_that_dies_at_any_transaction_is_recovered(world: World, late: 
         daemon.power.late = late
         daemon.power.cut_at = daemon.power.count + step
 
-    assert survive(world, arm) > 20
+    # About 24. Events that come at the same time share a transaction, so the number varies.
+    assert survive(world, arm) > 15
 
 
 def test_a_worker_that_dies_at_any_event_is_recovered(world: World) -> None:
