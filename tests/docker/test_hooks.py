@@ -85,7 +85,7 @@ def test_an_alarm_ends_a_hook(project: Project) -> None:
     wait_for(project, "alarm.evaluated")
     assert events(project, "hook.finished") == []
     project.write("bad", "")
-    assert "test exited with 1; release 1 is active again" in project.finish(command, code=4).err
+    assert "alarm: command test ! -e bad: exit code 1; release 1 is active again" in project.finish(command, code=4).err
     assert project.containers(ROLE_RELEASE) == []
     project.assert_serving(1)
 
