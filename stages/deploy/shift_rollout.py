@@ -191,10 +191,12 @@ class ShiftRollout:
         """Give the home group all requests before the hook has ended, which may take its `stop_grace`."""
         # The rollback that follows meets the same fault, and reports it.
         with suppress(PenstockError):
+            if is_possible := can_return(seen, self._plan.desired):
+                # First, because the store may fail too.
+                self._alternate.set_share(0.0)
             # If the process dies before the hook has ended, nothing gives the release its share again.
             self._store(replace(self._watch.progress, phase=ShiftPhase.UNDO))
-            if can_return(seen, self._plan.desired):
-                self._alternate.set_share(0.0)
+            if is_possible:
                 self._report.returned()
 
     def _look(self, seen: ShiftObservation, *, is_in_hook: bool) -> str | None:
