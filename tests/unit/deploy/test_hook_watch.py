@@ -16,11 +16,12 @@ from functools import partial
 import pytest
 
 from pipeline.api import StageContext
-from pipeline.base.errors import Cancelled, EngineFault, RolledBack, StageFailed
+from pipeline.base.errors import Cancelled, EngineFault, RolledBack, StageFailed, StoreFault
 from pipeline.config.service_spec import ServiceSpec
 from pipeline.engine.container import ContainerSpec
 from pipeline.events import Event
 from pipeline.runner.deployment_answer import promote
+from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
 from pipeline.testing.fakes.clock import FakeClock
 from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.program import Program
@@ -28,6 +29,7 @@ from stages.deploy.hook_watch import HookWatch
 from stages.deploy.hooks import lifecycle_hooks
 from stages.deploy.judge import Judgement
 from stages.deploy.lifecycle import Lifecycle, LifecycleEvent
+from stages.deploy.stored_progress import StoredProgress
 from tests.support.waiting import DEADLINE, until
 from tests.unit.deploy.shifts import Shop
 
@@ -229,6 +231,21 @@ def test_killed_before_the_hook_has_ended(strategy: str, shops: Shops) -> None:
     shop.recover(holds=True)
     shop.assert_at_home("a")
     assert "shift.step" not in shop.kinds("shift.")[shop.kinds("shift.").index("shift.returned") :]
+
+
+def test_the_requests_go_back_if_the_store_fails(shops: Shops, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They go back first."""
+    shop, store = shops("blue_green"), StoredProgress.set
+
+    def fail(stored: StoredProgress, progress: ServiceProgress) -> None:
+        if progress.phase is ShiftPhase.UNDO:
+            raise StoreFault("the disk is full")
+        store(stored, progress)
+
+    monkeypatch.setattr(StoredProgress, "set", fail)
+    shop.use({"host_command": [sys.executable, "-c", STUBBORN], "stop_grace": f"{DEADLINE}s"})
+    assert_alarm_rolls_back(shop)
+    assert shop.shares_at_end == [{"web": 0.0}]
 
 
 @pytest.mark.parametrize("strategy", ["canary", "linear", "blue_green"])
