@@ -5,7 +5,6 @@ Several pipelines of one balancer run side by side. Each gets its own traffic, a
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from typing import Any
 from bench.extent import Extent
 from bench.figure import Figure, median_ratio
 from bench.process import cpu
-from bench.release_servers import RELEASES
+from bench.release_servers import RELEASES, release_servers
 from bench.results import Results
 from pipeline.alarms.decision import decide
 from pipeline.alarms.rollback_on import RollbackOn
@@ -148,7 +147,7 @@ def measure(extent: Extent) -> Results:
     """Deploy bad releases and equal ones, and measure what the reader of the access log costs."""
     counts, pipelines, bake_time = extent.choose((50, 8, 180.0), (4, 4, 60.0))
     releases = [name for name in RELEASES if name != "previous"]
-    with tempfile.TemporaryDirectory() as folder, _servers() as servers, _balancer(Path(folder)) as balancer:
+    with tempfile.TemporaryDirectory() as folder, release_servers() as servers, _balancer(Path(folder)) as balancer:
         made = [Pipeline(balancer, f"shop{number}", servers) for number in range(pipelines)]
         # Those with the whole bake time first, so that all pipelines end at about the same time.
         wanted = Queue[str]()
@@ -225,17 +224,6 @@ def _request_cost(
 def _children(pid: int) -> Iterator[str]:
     for task in Path(f"/proc/{pid}/task").iterdir():
         yield from (task / "children").read_text().split()
-
-
-@contextmanager
-def _servers() -> Iterator[dict[str, int]]:
-    command = [sys.executable, "-m", "bench.release_servers"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            yield json.loads(process.stdout.readline())
-        finally:
-            process.terminate()
 
 
 @dataclass

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from bench.extent import Extent
 from bench.figure import Figure
+from bench.release_servers import release_servers
 from bench.results import Results
 from bench.simulated_mirror import EQUAL, SECONDS, WORSE, Shape
 from bench.simulated_mirror import RATE as SIMULATED_RATE
@@ -44,7 +41,7 @@ _SHAPES = (*zip(EQUAL, ((1000, 20), (600, 5)), strict=True), *((shape, (200, 5))
 def measure(extent: Extent) -> Results:
     """Measure looks at a log that grows by 1,000 requests a second."""
     seconds = extent.choose(60, 5)
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, _servers() as ports:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, release_servers() as ports:
         log = Path(folder) / "access.log"
         copied, sending = _looks(log, ports, seconds, _COPIED)
         _, reading = _looks(log, ports, seconds, 0)
@@ -140,14 +137,3 @@ def _looks(log: Path, ports: dict[str, int], seconds: int, copied: int) -> tuple
 def _group(name: str, port: int) -> dict[str, TargetHealth]:
     target = Target(id=name, address="127.0.0.1", port=port)
     return {name: TargetHealth(target=target, state=TargetState.HEALTHY, since=SYSTEM.now())}
-
-
-@contextmanager
-def _servers() -> Iterator[dict[str, int]]:
-    command = [sys.executable, "-m", "bench.release_servers"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            yield json.loads(process.stdout.readline())
-        finally:
-            process.terminate()

@@ -9,6 +9,10 @@ import asyncio
 import json
 import math
 import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 _MEDIAN, _SIGMA = 0.03, 0.5
@@ -38,6 +42,20 @@ RELEASES = {
     "2 % of 500s": Behaviour(failing=0.02),
     "30 % slower at p99": Behaviour(tail=1.3),
 }
+
+
+@contextmanager
+def release_servers() -> Iterator[dict[str, int]]:
+    """Run the servers in a process, and yield their ports by name."""
+    command = [sys.executable, "-m", "bench.release_servers"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
+
+
 """Releases by what is wrong with them."""
 
 
