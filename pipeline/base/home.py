@@ -94,6 +94,11 @@ class Home:
         return self.root / "dns"
 
     @property
+    def hosts(self) -> Path:
+        """The folder with the tunnels to hosts. It is made with the first of them."""
+        return self.root / "hosts"
+
+    @property
     def daemon_socket(self) -> Path:
         """The socket of the daemon's control API."""
         return self.root / "serve.sock"

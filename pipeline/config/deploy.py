@@ -14,13 +14,16 @@ from pipeline.base.quantity import Whole
 from pipeline.base.suggestion import nearest
 from pipeline.base.time_zone import TimeZone
 from pipeline.config.container_values import ImageName
+from pipeline.config.deploy_hosts import MAX_HOSTS, DeployHost, host_mistakes
 from pipeline.config.job import NOT_OF_JOB, OF_JOB, job_mistakes
 from pipeline.config.rollback_conditions import rollback_mistakes
 from pipeline.config.scaling import scaling_mistakes
 from pipeline.config.service import ServiceHealthCheck, ServiceSettings
 from pipeline.config.service_fit import service_mistakes
 from pipeline.config.strategy_group import missing_group
+from pipeline.engine.cluster import ClusterHost, ClusterSpec, RuntimeName
 from pipeline.engine.labels import DEFAULT_SERVICE
+from pipeline.engine.placement import Placement
 from pipeline.scaling.policy import ScalingPolicy
 
 OF_RELEASE = frozenset({"uses", "options", "approval", "release_command", "retain"})
@@ -32,6 +35,7 @@ _SCALING = (
     "None: the number stays."
 )
 _MAX_SERVICES = 32
+_RUNTIMES = (RuntimeName.DOCKER,)
 
 
 def _without_job_keys(schema: dict[str, Any]) -> None:
@@ -83,6 +87,21 @@ class Deploy(ServiceSettings):
     )
     replicas: Whole = Field(1, ge=1, le=500, description=_REPLICAS)
     scaling: ScalingPolicy | None = Field(None, description=_SCALING)
+    runtime: RuntimeName = Field(
+        RuntimeName.DOCKER,
+        description="What starts the containers. Not part of a release. `docker`: the engines of `hosts`, or that of "
+        "this machine.",
+    )
+    hosts: tuple[DeployHost, ...] = Field(
+        (),
+        max_length=MAX_HOSTS,
+        description="Machines that run the containers of services. Not part of a release. Empty: this machine.",
+    )
+    placement: Placement = Field(
+        Placement.SPREAD,
+        description="Choice of a host. Not part of a release. `spread` keeps zones, then hosts, equally full. `pack` "
+        "uses the first host that answers.",
+    )
     services: dict[Name, Service] = Field(
         {},
         max_length=_MAX_SERVICES,
@@ -94,6 +113,12 @@ class Deploy(ServiceSettings):
     def settings(self) -> ServiceSettings:
         """The settings of `deploy` itself: those of the only service, or the defaults of all."""
         return ServiceSettings.model_construct(**{name: getattr(self, name) for name in ServiceSettings.model_fields})
+
+    @property
+    def cluster(self) -> ClusterSpec:
+        """Where the containers of services run, as declared: addresses that are left out are empty."""
+        hosts = tuple(ClusterHost(host.spec) for host in self.hosts)
+        return ClusterSpec(self.runtime, self.placement, hosts)
 
     def all_services(self) -> dict[str, ServiceSettings]:
         """Return the settings of each service, in the order of a rollout."""
@@ -162,7 +187,7 @@ class Deploy(ServiceSettings):
     @model_validator(mode="after")
     def _check_services(self) -> Self:
         # Where the keys belong decides which services there are, and the rest is about these.
-        refuse(self._mistakes_of_place())
+        refuse((*self._mistakes_of_place(), *self._mistakes_of_cluster()))
         refuse(self._mistakes_of_order())
         refuse(self._mistakes())
         return self
@@ -177,6 +202,14 @@ class Deploy(ServiceSettings):
             if key in self.model_fields_set:
                 text = 'belongs in one of services, such as services: {nightly: {schedule: "0 3 * * *"}}'
                 yield FieldError(key, text)
+
+    def _mistakes_of_cluster(self) -> Iterator[FieldError]:
+        """Yield what does not fit together in `runtime`, `hosts` and `placement`."""
+        if self.runtime not in _RUNTIMES:
+            yield FieldError("runtime", f"must be {' or '.join(_RUNTIMES)}: this version does not start {self.runtime}")
+        if "placement" in self.model_fields_set and not self.hosts:
+            yield FieldError("placement", "needs hosts, between which it chooses; leave it out, or list deploy.hosts")
+        yield from host_mistakes(self.hosts)
 
     def _mistakes_of_order(self) -> Iterator[FieldError]:
         """Yield the services of `after` that are none, that are jobs, or that wait for one another."""

@@ -23,6 +23,7 @@ from pipeline.config.environment import VariableName
 from pipeline.config.privileges import ALL, DEFAULT_CAPABILITIES, Capabilities
 from pipeline.config.triggers import RefGlob
 from pipeline.config.validation import problems_of
+from pipeline.engine.host import LOCAL
 
 if TYPE_CHECKING:
     from pipeline.config.accessory import Accessory
@@ -96,6 +97,11 @@ class Policy(Model):
     publish: tuple[IPv4Address | IPv6Address, ...] | None = Field(
         None, description="Addresses of this machine on which the accessories of a commit may publish ports. None: all."
     )
+    hosts: tuple[str, ...] | None = Field(
+        None,
+        description="Engines that a commit may use in deploy.hosts, as written in docker. None: those in the served "
+        "file. `local` is always allowed.",
+    )
     host_commands: tuple[str, ...] | None = Field(
         None,
         description="Programs that alarms and hooks of a commit may run on this machine, as written in command and "
@@ -135,6 +141,7 @@ class Policy(Model):
                 yield f"it mounts {source}, which is not in volumes"
         yield from self._objections_to_options(containers)
         yield from self._objections_to_ports(pipeline.accessories)
+        yield from self._objections_to_hosts(pipeline, served)
         yield from self._objections_to_alarms(pipeline, served)
         yield from self._objections_to_hooks(pipeline, served)
         yield from self._objections_to_build(pipeline.build)
@@ -153,6 +160,14 @@ class Policy(Model):
                 yield f"it uses the log driver {driver}, which is not in log_drivers"
         if not self.gpus and any(found.gpus for found in services):
             yield "it uses GPUs, which gpus does not allow"
+
+    def _objections_to_hosts(self, pipeline: Pipeline, served: Pipeline | None) -> Iterator[str]:
+        """Yield the engines that a commit must not use. Without the key of the policy, `served` counts."""
+        known = {host.docker for host in served.deploy.hosts} if served else set()
+        allowed = known if self.hosts is None else {*self.hosts}
+        for host in pipeline.deploy.hosts:
+            if host.docker not in {LOCAL, *allowed}:
+                yield f"it deploys to {host.docker}, which {_unnamed('hosts', self.hosts)}"
 
     def _objections_to_ports(self, accessories: Mapping[str, Accessory]) -> Iterator[str]:
         for name, accessory in accessories.items() if self.publish is not None else ():

@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 
 from pipeline.engine.interfaces import Engine
+from pipeline.engine.ssh_address import SshAddress
 
 LOCAL = "local"
 """The address of the engine that `DOCKER_HOST` specifies, else that of this machine."""
+_SSH_PORT = 22
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -41,6 +43,14 @@ class HostSpec:
     docker: str = LOCAL
     zone: str = LOCAL
     address: str = "127.0.0.1"
+
+    @property
+    def engine(self) -> tuple[str, ...]:
+        """The address of the engine without what makes no other one: the user, and whether the port is written."""
+        if "://" not in self.docker:
+            return (self.docker,)
+        address = SshAddress.from_text(self.docker)
+        return (address.host.lower(), str(address.port or _SSH_PORT), address.socket)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

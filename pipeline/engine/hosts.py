@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.base.errors import ConfigError
+from pipeline.engine.cluster import ClusterSpec
 from pipeline.engine.console import Console
 from pipeline.engine.host import LOCAL, Host, HostSpec
 from pipeline.engine.interfaces import Engine, EngineEvents
 from pipeline.engine.runtime import Runtime
+from pipeline.engine.ssh_address import SshAddress
 
 if TYPE_CHECKING:
+    from pipeline.engine.open_cluster import OpenCluster
     from pipeline.engine.reachable_host import HostChange, OpenHost, ReachableHost
     from pipeline.engine.ssh.tunnel import Tunnel
 
@@ -118,17 +122,66 @@ def reachable_host(
 
     def connect() -> OpenHost:
         engine = host_engine(spec, home, sockets, environment)
-        return OpenHost(runtime_on(host_at(spec, engine)), engine.close)
+        return OpenHost(runtime_on(host_at(spec, engine)), engine, engine.close)
 
     return ReachableHost(spec.name, spec.zone, connect, on_change=on_change, lost_after=lost_after)
 
 
-def _tunnel(spec: HostSpec, sockets: Path, environment: Mapping[str, str]) -> Tunnel:
-    from pipeline.engine.ssh.address import SshAddress
-    from pipeline.engine.ssh.tunnel import Tunnel
+def open_cluster(
+    cluster: ClusterSpec,
+    home: str,
+    sockets: Path,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    local: Engine | None = None,
+    on_change: Callable[[HostChange], object] = lambda _: None,
+) -> OpenCluster:
+    """Open a cluster. The caller closes it. `local` is the local engine if it is open already, and stays open.
 
+    Only a cluster that is the local engine alone is connected to, and raises `EngineFault` if it does not respond.
+    """
+    from pipeline.engine.open_cluster import OpenCluster
+
+    if cluster.is_local:
+        engine = local or local_engine(home, environment)
+        runtime = runtime_on(local_host(engine))
+        return OpenCluster(cluster, runtime, lambda: {LOCAL: engine}, _keep_open if local else engine.close)
+    from pipeline.engine.hosts_runtime import HostsRuntime
+
+    opened = [reachable_host(spec, home, sockets, environment, on_change=on_change) for spec in cluster.specs]
+    hosts = HostsRuntime(opened, cluster.placement, taking=cluster.taking)
+    return OpenCluster(cluster, hosts, lambda: hosts.engines, hosts.close)
+
+
+def with_addresses(cluster: ClusterSpec, environment: Mapping[str, str] = os.environ) -> ClusterSpec:
+    """Return a declared cluster with the addresses that are left out: those that ssh connects to.
+
+    Raises `EngineFault` if one cannot be found.
+    """
+    hosts = (replace(host, spec=_with_address(host.spec, environment)) for host in cluster.hosts)
+    return replace(cluster, hosts=tuple(hosts))
+
+
+def _with_address(spec: HostSpec, environment: Mapping[str, str]) -> HostSpec:
+    if spec.address:
+        return spec
+    from pipeline.engine.ssh.destination import destination_of
+
+    return replace(spec, address=destination_of(spec.name, _ssh_address(spec), environment))
+
+
+def _keep_open() -> None:
+    """Close nothing: the caller has opened the engine."""
+
+
+def _ssh_address(spec: HostSpec) -> SshAddress:
     try:
-        address = SshAddress.from_text(spec.docker)
+        return SshAddress.from_text(spec.docker)
     except ValueError as error:
         raise ConfigError(f"host {spec.name}: {error}") from None
-    return Tunnel(sockets, spec.name, address, environment)
+
+
+def _tunnel(spec: HostSpec, sockets: Path, environment: Mapping[str, str]) -> Tunnel:
+    from pipeline.engine.ssh.tunnel import Tunnel
+
+    return Tunnel(sockets, spec.name, _ssh_address(spec), environment)

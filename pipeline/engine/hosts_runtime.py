@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from pipeline.base.clock import SYSTEM, Clock
 from pipeline.base.errors import EngineFault, PortTaken, StageFailed
+from pipeline.engine.interfaces import Engine
 from pipeline.engine.placement import Candidate, Placement, choose_host
 from pipeline.engine.reachable_host import ReachableHost
 from pipeline.engine.runtime import Replica, ReplicaEnd, ReplicaSpec, RestartPolicy, Runtime, StopResult
@@ -35,7 +36,7 @@ class HostsRuntime:
 
     A host that does not answer lets `list` raise `EngineFault`, until it is lost. Then its replicas are not listed, and
     calls for them do nothing, until it is back. The zone of a replica is that of its host. `silence` is how long a host
-    may take to answer.
+    may take to answer. `taking` names the hosts that take replicas, None for all: those on the others are leaving.
     """
 
     def __init__(
@@ -43,10 +44,12 @@ class HostsRuntime:
         hosts: Sequence[ReachableHost],
         placement: Placement = Placement.SPREAD,
         *,
+        taking: Collection[str] | None = None,
         silence: timedelta = timedelta(seconds=2),
         clock: Clock = SYSTEM,
     ) -> None:
         self._hosts = {host.name: host for host in hosts}
+        self._taking = frozenset(self._hosts if taking is None else taking)
         self._placement = placement
         self._silence = silence.total_seconds()
         self._clock = clock
@@ -57,6 +60,21 @@ class HostsRuntime:
         # The host of each replica as listed last, by pipeline.
         self._listed: dict[str, dict[str, str]] = {}
         self._started: dict[str, _Start] = {}
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """The names of the hosts that are lost, whose replicas are not listed."""
+        return tuple(host.name for host in self._hosts.values() if host.is_lost)
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """The engines of the hosts that answer."""
+        found = {host.name: host.engine for host in self._hosts.values()}
+        return {name: engine for name, engine in found.items() if engine is not None}
+
+    def place_on(self, names: Collection[str]) -> None:
+        """Let these hosts take replicas, and no others. `Replica.is_leaving` is of the others."""
+        self._taking = frozenset(names)
 
     def connect(self) -> None:
         """Wait until each host has answered or is lost. Raises `EngineFault` if all are lost."""
@@ -78,7 +96,10 @@ class HostsRuntime:
     def list(self, pipeline: str) -> tuple[Replica, ...]:
         """Return every replica on the hosts that are not lost. The hosts are asked at the same time."""
         answers = self._ask(lambda runtime: runtime.list(pipeline))
-        found = tuple(_on(host, replica) for host, replicas in answers for replica in replicas)
+        taking = self._taking
+        found = tuple(
+            _on(host, replica, is_leaving=host.name not in taking) for host, replicas in answers for replica in replicas
+        )
         asked = {host.name for host, _ in answers}
         with self._lock:
             listed = self._listed[pipeline] = {replica.name: replica.host for replica in found}
@@ -246,8 +267,8 @@ def _is_gone(start: _Start, pipeline: str, asked: set[str]) -> bool:
     return not start.in_progress and start.pipeline == pipeline and start.host in asked
 
 
-def _on(host: ReachableHost, replica: Replica) -> Replica:
+def _on(host: ReachableHost, replica: Replica, *, is_leaving: bool) -> Replica:
     """Return a replica with the zone of its host, which may have changed since it was started."""
-    if (replica.host, replica.zone) == (host.name, host.zone):
+    if (replica.host, replica.zone, replica.is_leaving) == (host.name, host.zone, is_leaving):
         return replica
-    return replace(replica, host=host.name, zone=host.zone)
+    return replace(replica, host=host.name, zone=host.zone, is_leaving=is_leaving)

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from pipeline.base.clock import SYSTEM, Clock
 from pipeline.base.errors import EngineFault, PenstockError, SystemFault
+from pipeline.engine.interfaces import Engine
 from pipeline.engine.runtime import Runtime
 
 T = TypeVar("T")
@@ -21,9 +22,10 @@ _FAILURES = (SystemFault, OSError)
 
 
 class OpenHost(NamedTuple):
-    """The runtime of a host, and what closes its connection."""
+    """The runtime of a host and its engine, and what closes the connection."""
 
     runtime: Runtime
+    engine: Engine
     close: Callable[[], None]
 
 
@@ -74,6 +76,12 @@ class ReachableHost:
     def answers(self) -> bool:
         """Whether its last answer came."""
         return self._answers
+
+    @property
+    def engine(self) -> Engine | None:
+        """Its engine, None while it does not answer."""
+        current = self._open
+        return current.engine if current is not None and self._answers else None
 
     @property
     def is_lost(self) -> bool:

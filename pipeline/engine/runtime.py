@@ -18,7 +18,8 @@ from pipeline.engine.labels import DEFAULT_SERVICE
 class Replica:
     """A replica as reported by its runtime. The balancer reaches it at `address:port`, also after restarts.
 
-    `health` is the result of its probe, None without one.
+    `health` is the result of its probe, None without one. `is_leaving`: its host takes no replicas, so it is to be
+    replaced elsewhere.
 
     `release` is 0, `template` empty and `port` 0 if unknown, because an earlier version of Penstock may have started
     it. `grace` is the time to stop that its release sets. `running` is also true while the runtime is about to restart
@@ -41,6 +42,7 @@ class Replica:
     labels: Mapping[str, str]
     zone: str | None = None
     health: ContainerHealth | None = None
+    is_leaving: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,10 @@ class Runtime(Protocol):
     caller chooses the names, so `list` shows a replica whose start was interrupted. Raises `EngineFault` if the engine
     is unreachable or refuses, and `StageFailed` if the image cannot be started. Changes only replicas of its home.
     """
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """The names of the hosts that have not answered for so long that their replicas are not listed."""
 
     def prepare(self, pipeline: str) -> None:
         """Create the network that the pipeline's replicas need."""

@@ -6,6 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from pipeline.engine.cluster import ClusterSpec
+from pipeline.store.clusters import begin_cluster, fall_back, settle_cluster
 from pipeline.store.database import Database
 from pipeline.store.deployment_progress import forget_progress
 from pipeline.store.records import Deployment, DeploymentState, ReleaseState
@@ -29,9 +31,18 @@ class Deployments:
         self._db = database
 
     def begin(
-        self, pipeline: str, run: int, from_release: int | None, to_release: int | None, strategy: str = ""
+        self,
+        pipeline: str,
+        run: int,
+        from_release: int | None,
+        to_release: int | None,
+        strategy: str = "",
+        cluster: ClusterSpec | None = None,
     ) -> Deployment:
-        """Add an open deployment. It is on disk before any container or target changes."""
+        """Add an open deployment. It is on disk before any container or target changes.
+
+        `cluster` is where it puts the replicas, and where they stay after a success. None: where they are.
+        """
         with self._db.transaction() as db:
             db.execute(
                 "INSERT INTO deployments (pipeline, run, from_release, to_release, state, started_at) "
@@ -39,15 +50,19 @@ class Deployments:
                 (pipeline, run, from_release, to_release, DeploymentState.RUNNING, now()),
             )
             _set_strategy(db, pipeline, run, strategy)
+            if cluster is not None:
+                begin_cluster(db, pipeline, cluster)
         deployment = self.open(pipeline)
         assert deployment is not None
         return deployment
 
-    def adopt(self, deployment: Deployment, run: int) -> Deployment:
-        """Let another run continue an open deployment, and return it."""
+    def adopt(self, deployment: Deployment, run: int, cluster: ClusterSpec | None = None) -> Deployment:
+        """Let another run continue an open deployment in its own `cluster`, and return it. None keeps it."""
         with self._db.transaction() as db:
             db.execute("UPDATE deployments SET run=? WHERE id=?", (run, deployment.id))
             _set_strategy(db, deployment.pipeline, run, deployment.strategy)
+            if cluster is not None:
+                begin_cluster(db, deployment.pipeline, cluster)
         return replace(deployment, run=run)
 
     def strategies(self, pipeline: str, runs: Iterable[int]) -> dict[int, str]:
@@ -85,7 +100,8 @@ class Deployments:
     ) -> None:
         """Store the outcome of a deployment and what is active now, in one transaction.
 
-        A success makes its release active and stores the number of replicas of each service in `wanted`. `declared` has
+        A success makes its release active, settles its cluster, and stores the number of replicas of each service in
+        `wanted`. Otherwise the cluster is that of before. `declared` has
         the numbers in pipeline.yaml: a different one in `wanted` lasts until these change. None ends that, and so does
         a deployment to nothing. `scaling` has the policies of auto scaling, which replace the previous ones. None keeps
         those, except after a deployment to nothing.
@@ -98,7 +114,10 @@ class Deployments:
             )
             if state is DeploymentState.SUCCEEDED:
                 _succeed(db, deployment, wanted or {}, declared or {}, scaling)
-            elif deployment.to_release != deployment.from_release:
+                settle_cluster(db, deployment.pipeline, is_down=deployment.to_release is None)
+                return
+            fall_back(db, deployment.pipeline)
+            if deployment.to_release != deployment.from_release:
                 _fail(db, deployment)
 
 

@@ -7,6 +7,7 @@ from typing import Self
 
 from pipeline.store.accessories import Accessories
 from pipeline.store.changes import StoreChanges
+from pipeline.store.clusters import Clusters
 from pipeline.store.database import Database
 from pipeline.store.deliveries import Deliveries
 from pipeline.store.deployment_answers import DeploymentAnswers
@@ -47,6 +48,7 @@ class Store:
         self.deployment_evidence = DeploymentEvidence(self._db)
         self.services = Services(self._db)
         self.scaling = Scaling(self._db)
+        self.clusters = Clusters(self._db)
         self.events = EventLog(self._db)
         self.images = Images(self._db)
         self.history = History(self._db)

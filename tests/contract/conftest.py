@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from pipeline.engine.ssh.address import SshAddress
 from pipeline.engine.ssh.tunnel import Tunnel
+from pipeline.engine.ssh_address import SshAddress
 from tests.contract.engines import SSH_HOST
 from tests.support.private_engine import PrivateEngine, obstacle, other_engine
 from tests.support.sshd import SshServer, ssh_server

@@ -285,7 +285,7 @@ def _hosts_runtime(engines: Sequence[Engine]) -> HostsRuntime:
     hosts = []
     for number, engine in enumerate(engines):
         spec = HostSpec(f"host{number}", f"ssh://host{number}", zone="zone-a")
-        opened = OpenHost(runtime_on(host_at(spec, engine)), engine.close)
+        opened = OpenHost(runtime_on(host_at(spec, engine)), engine, engine.close)
         hosts.append(ReachableHost(spec.name, spec.zone, lambda opened=opened: opened))
     return HostsRuntime(hosts, silence=timedelta(seconds=DEADLINE))
 

@@ -18,15 +18,15 @@ import pytest
 
 from pipeline.base.errors import EngineFault
 from pipeline.base.sockets import connection_to
-from pipeline.engine.ssh.address import SshAddress
 from pipeline.engine.ssh.tunnel import Tunnel
+from pipeline.engine.ssh_address import SshAddress
 from tests.support.sshd import SshServer, ssh_server
 from tests.support.waiting import DEADLINE, until
 
 _USER = """
 import os, sys
 from pathlib import Path
-from pipeline.engine.ssh.address import SshAddress
+from pipeline.engine.ssh_address import SshAddress
 from pipeline.engine.ssh.tunnel import Tunnel
 with Tunnel(Path(sys.argv[1]), "one", SshAddress.from_text(sys.argv[2]), os.environ):
     print("open", flush=True)

@@ -49,6 +49,11 @@ class DockerRuntime:
         self._networks = host.engine.networks
         self._ids: dict[str, str] = {}
 
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """The hosts that are lost: none. While the engine does not answer, calls raise `EngineFault`."""
+        return ()
+
     def prepare(self, pipeline: str) -> None:
         """Create the pipeline's network, also if another program has removed it."""
         self._networks.ensure(pipeline, again=True)

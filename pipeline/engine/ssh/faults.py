@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pipeline.base.errors import EngineFault
-from pipeline.engine.ssh.address import SshAddress
+from pipeline.engine.ssh_address import SshAddress
 
 # ssh's messages, what they mean and what helps. The first one that is found counts.
 _KNOWN = (

@@ -18,9 +18,9 @@ from pipeline.base.files import make_folder
 from pipeline.base.lock import short_lock
 from pipeline.base.program import run_program
 from pipeline.base.sockets import connection_to
-from pipeline.engine.ssh.address import SshAddress
 from pipeline.engine.ssh.faults import no_answer, no_program, no_socket, not_started, path_too_long, ssh_fault
 from pipeline.engine.ssh.tunnel_files import TunnelFiles
+from pipeline.engine.ssh_address import SshAddress
 
 # The user's configuration, agent and known hosts apply, except to what the tunnel itself needs.
 _COMMON = (

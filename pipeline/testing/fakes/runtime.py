@@ -55,6 +55,11 @@ class FakeRuntime:
         """The spec of each replica that was started, removed ones included."""
         return dict(self._specs)
 
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """The hosts that are lost: none."""
+        return ()
+
     def prepare(self, pipeline: str) -> None:
         """Create the pipeline's network."""
         with self.faults.call("prepare"):

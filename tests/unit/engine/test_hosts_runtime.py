@@ -66,7 +66,7 @@ class World:
                 raise EngineFault(f"host {name} (ssh://{name}): {name} does not respond", hint="look")
             self.connections[name] += 1
             host = host_at(HostSpec(name, f"ssh://{name}", self.zones[name]), self.engines[name])
-            return OpenHost(runtime_on(host), lambda: self.closed.update([name]))
+            return OpenHost(runtime_on(host), host.engine, lambda: self.closed.update([name]))
 
         return connect
 

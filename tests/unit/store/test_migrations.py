@@ -26,7 +26,7 @@ from pipeline.store.records import (
 from pipeline.store.store import Store
 from tests.unit.store.previous_versions import BEGAN, ENDED, Version3, content, create_database
 
-VERSION = 13
+VERSION = 14
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
@@ -93,7 +93,8 @@ def test_a_migration_of_version_3_changes_no_existing_table(tmp_path: Path) -> N
     jobs = {"job_runs", "job_schedules"}
     accessories = {"accessories", "deployed_accessories"}
     deployments = {f"deployment_{noun}" for noun in ("progress", "strategies", "waits", "evidence", "aborts")}
-    others = {"services", "scales", "scalable_targets", "webhook_deliveries", "run_times"}
+    hosts = {"clusters", "leaving_hosts", "drained_hosts"}
+    others = {*hosts, "services", "scales", "scalable_targets", "webhook_deliveries", "run_times"}
     assert new == {*others, *accessories, *deployments, *jobs, *stacks}
 
 

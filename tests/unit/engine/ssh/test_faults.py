@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.engine.ssh.address import SshAddress
 from pipeline.engine.ssh.faults import no_answer, no_program, no_socket, path_too_long, ssh_fault
+from pipeline.engine.ssh_address import SshAddress
 
 ADDRESS = SshAddress("app1", "deploy", 2222)
 PLACE = "host one (ssh://deploy@app1:2222): "

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pipeline.engine.ssh.address import SshAddress
+from pipeline.engine.ssh_address import SshAddress
 
 FORM = "write ssh://USER@HOST, ssh://USER@HOST:PORT, or with the path of its socket at the end"
 
