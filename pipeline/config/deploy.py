@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
@@ -35,7 +35,7 @@ _SCALING = (
     "None: the number stays."
 )
 _MAX_SERVICES = 32
-_RUNTIMES = (RuntimeName.DOCKER,)
+_RUNTIMES = ("docker",)
 
 
 def _without_job_keys(schema: dict[str, Any]) -> None:
@@ -52,6 +52,10 @@ class Service(ServiceSettings):
     """One of several services. A key that it does not set has the value of `deploy`."""
 
     model_config = ConfigDict(json_schema_extra=_without_release_keys)
+    names_elsewhere: ClassVar[Mapping[str, str]] = {
+        **ServiceSettings.names_elsewhere,
+        **{key: f"deploy.{key}, which is for all services" for key in ("hosts", "placement", "runtime")},
+    }
 
     timezone: TimeZone | None = Field(None, description=ServiceSettings.model_fields["timezone"].description)
     image: ImageName | None = Field(
@@ -79,6 +83,7 @@ class Deploy(ServiceSettings):
     """The deployment of the image as containers, behind the balancer or behind none."""
 
     model_config = ConfigDict(json_schema_extra=_without_job_keys)
+    names_elsewhere: ClassVar[Mapping[str, str]] = {**ServiceSettings.names_elsewhere, "servers": "hosts"}
 
     image: ImageName | None = Field(
         None,
@@ -87,8 +92,8 @@ class Deploy(ServiceSettings):
     )
     replicas: Whole = Field(1, ge=1, le=500, description=_REPLICAS)
     scaling: ScalingPolicy | None = Field(None, description=_SCALING)
-    runtime: RuntimeName = Field(
-        RuntimeName.DOCKER,
+    runtime: Literal["docker", "swarm"] = Field(
+        "docker",
         description="What starts the containers. Not part of a release. `docker`: the engines of `hosts`, or that of "
         "this machine.",
     )
@@ -97,8 +102,8 @@ class Deploy(ServiceSettings):
         max_length=MAX_HOSTS,
         description="Machines that run the containers of services. Not part of a release. Empty: this machine.",
     )
-    placement: Placement = Field(
-        Placement.SPREAD,
+    placement: Literal["spread", "pack"] = Field(
+        "spread",
         description="Choice of a host. Not part of a release. `spread` keeps zones, then hosts, equally full. `pack` "
         "uses the first host that answers.",
     )
@@ -118,7 +123,7 @@ class Deploy(ServiceSettings):
     def cluster(self) -> ClusterSpec:
         """Where the containers of services run, as declared: addresses that are left out are empty."""
         hosts = tuple(ClusterHost(host.spec) for host in self.hosts)
-        return ClusterSpec(self.runtime, self.placement, hosts)
+        return ClusterSpec(RuntimeName(self.runtime), Placement(self.placement), hosts)
 
     def all_services(self) -> dict[str, ServiceSettings]:
         """Return the settings of each service, in the order of a rollout."""

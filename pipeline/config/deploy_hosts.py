@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Any, ClassVar
 
@@ -29,11 +29,11 @@ def _engine(value: str) -> str:
 
 def _address(value: Any) -> Any:
     """Return an address, or raise what to write instead of a name or of an address with a port."""
-    if isinstance(value, str):
+    if isinstance(value, str | int):
         try:
-            ip_address(value)
+            ip_address(str(value))
         except ValueError:
-            raise ValueError(_without_port(value)) from None
+            raise ValueError(_without_port(str(value))) from None
     return value
 
 
@@ -48,6 +48,15 @@ class DeployHost(Model):
     """A machine with a Docker engine that runs replicas."""
 
     example: ClassVar[str] = "{name: app1, docker: ssh://deploy@app1.example.com}"
+
+    names_elsewhere: ClassVar[Mapping[str, str]] = {
+        "host": "docker: ssh://USER@HOST",
+        "hostname": "docker: ssh://USER@HOST",
+        "ip": "address",
+        "port": "docker: ssh://USER@HOST:PORT",
+        "ssh": "docker: ssh://USER@HOST",
+        "user": "docker: ssh://USER@HOST",
+    }
 
     name: HostName = Field(description="Name of the host in events and commands. It is its identity: keep it.")
     docker: Annotated[str, AfterValidator(_engine)] = Field(

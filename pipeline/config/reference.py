@@ -67,6 +67,7 @@ from pipeline.config.accessory import Accessory, Backup, Restore
 from pipeline.config.circuit_breaker import CircuitBreaker
 from pipeline.config.container_log import ContainerLog
 from pipeline.config.deploy import OF_RELEASE, Deploy, Service
+from pipeline.config.deploy_hosts import DeployHost
 from pipeline.config.gpus import GpuRequest
 from pipeline.config.hooks import Hook, Hooks, HttpCall
 from pipeline.config.job import OF_JOB
@@ -112,6 +113,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("build.test.services.HOST", TestService),
     ("build.test.services.HOST.readiness", Readiness),
     ("deploy", Deploy),
+    ("deploy.hosts[]", DeployHost),
     ("deploy.services.NAME", Service),
     ("deploy.strategy, type: rolling", RollingStrategy),
     ("deploy.strategy, type: blue_green", BlueGreenStrategy),

@@ -411,3 +411,31 @@ def test_hooks_of_every_service_are_checked() -> None:
     services = {"web": {}, "worker": {"hooks": {"AfterAllowTraffic": [HOST]}}}
     committed = Pipeline.model_validate({"name": "shop", "deploy": {"services": services}})
     assert len(objections({}, committed)) == 1
+
+
+APP1 = {"name": "app1", "docker": "ssh://deploy@app1"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "served", "objection"),
+    [
+        (Policy(), [APP1], None),
+        (
+            Policy(),
+            [],
+            "it deploys to ssh://deploy@app1, which is neither in the served file nor in hosts of a policy",
+        ),
+        (
+            Policy(),
+            [{"name": "app1", "docker": "ssh://root@app1"}],
+            "it deploys to ssh://deploy@app1, which is neither in the served file nor in hosts of a policy",
+        ),
+        (Policy(hosts=("ssh://deploy@app1",)), [], None),
+        (Policy(hosts=()), [APP1], "it deploys to ssh://deploy@app1, which is not in hosts"),
+    ],
+)
+def test_hosts_of_a_commit(policy: Policy, served: list[dict[str, str]], objection: str | None) -> None:
+    """A commit's hosts are those of the served file, or of the policy. The engine of this machine is always allowed."""
+    wanted = pipeline(hosts=[APP1, {"name": "here", "docker": "local"}])
+    found = policy.objections(wanted, frozenset(), "main", "watch", pipeline(hosts=served))
+    assert [*found] == ([objection] if objection else [])

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pipeline.base.errors import EngineFault
+from pipeline.engine.cluster import ClusterHost, ClusterSpec
 from pipeline.engine.docker.runtime import DockerRuntime
-from pipeline.engine.hosts import local_engine, local_host, runtime_on
+from pipeline.engine.host import HostSpec
+from pipeline.engine.hosts import local_engine, local_host, open_cluster, runtime_on
+from pipeline.engine.hosts_runtime import HostsRuntime
 from pipeline.testing.fakes.engine import FakeEngine
 
 IMPORTS = ("pipeline.cli.main", "pipeline.cli.status", "pipeline.engine.hosts", "stages.build", "stages.deploy")
@@ -39,3 +43,24 @@ def test_this_machine_is_a_host_whose_containers_are_reached_directly() -> None:
         True,
     )
     assert isinstance(runtime_on(host), DockerRuntime)
+
+
+def test_a_cluster_of_the_local_engine_uses_the_engine_that_is_open(tmp_path: Path) -> None:
+    """Its runtime is that of one host, with no thread and no call of its own, and its end leaves the engine open."""
+    engine = FakeEngine()
+    opened = open_cluster(ClusterSpec(), "home", tmp_path, {}, local=engine)
+    assert isinstance(opened.runtime, DockerRuntime)
+    assert opened.engines == {"local": engine}
+    assert opened.runtime.lost == ()
+    opened.close()
+    assert engine.answers()
+
+
+def test_a_cluster_of_hosts_connects_to_nothing_before_its_first_call(tmp_path: Path) -> None:
+    """So a command that needs no replicas waits for no host."""
+    host = ClusterHost(HostSpec("app1", "ssh://127.0.0.1:1", "a", "127.0.0.1"))
+    opened = open_cluster(ClusterSpec(hosts=(host,)), "home", tmp_path / "hosts", {"PATH": ""})
+    assert isinstance(opened.runtime, HostsRuntime)
+    assert opened.engines == {}
+    opened.close()
+    assert not (tmp_path / "hosts").exists()
