@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,42 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.testing.machines.ssh import SshAccess, known_host, missing_program
 from tests.support.ports import free_port
 from tests.support.waiting import listens, until
 
-_SEARCHED = f"{os.environ['PATH']}:/usr/sbin"
 # Of the package. The server refuses to start without it.
 _EMPTY_FOLDER = Path("/run/sshd")
-_SERVER = """
-Port {port}
-ListenAddress 127.0.0.1
-HostKey {folder}/host
-PidFile none
-AuthorizedKeysFile {folder}/user.pub
-StrictModes no
-UsePAM no
-PermitRootLogin prohibit-password
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-{more}
-"""
-_CLIENT = """
-Host app*
-  HostName 127.0.0.1
-  Port {port}
-  User root
-  IdentityFile {folder}/user
-  IdentitiesOnly yes
-  UserKnownHostsFile {folder}/known_hosts
-"""
 
 
 def obstacle() -> str:
     """Return what keeps this machine from running an SSH server of a test, or an empty text."""
     if os.geteuid() != 0:
         return "an SSH server of a test needs root"
-    missing = [name for name in ("ssh", "ssh-keygen", "sshd", "unshare") if not shutil.which(name, path=_SEARCHED)]
-    return f"{missing[0]} is not installed" if missing else ""
+    missing = missing_program()
+    return f"{missing} is not installed" if missing else ""
 
 
 class SshServer:
@@ -57,50 +33,29 @@ class SshServer:
     def __init__(self, folder: Path, more: str = "") -> None:
         self.folder = folder
         self.port = free_port()
-        self.known_hosts = folder / "known_hosts"
         self.tunnels = folder / "hosts"
         """A folder for tunnels, with a short path."""
         self._process: subprocess.Popen[bytes] | None = None
-        for name in ("host", "user"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-        (folder / "server").write_text(_SERVER.format(port=self.port, folder=folder, more=more))
-        (folder / "client").write_text(_CLIENT.format(port=self.port, folder=folder))
-        self.know((folder / "host.pub").read_text())
+        self._access = SshAccess(folder)
+        self._access.add("app*", "127.0.0.1", self.port)
+        self._command = self._access.server("127.0.0.1", self.port, more)
+        self.known_hosts = self._access.known_hosts
 
     @property
     def environment(self) -> dict[str, str]:
         """An environment in which `ssh` has its configuration from here and not from the user."""
-        programs = self.folder / "bin"
-        if not programs.exists():
-            programs.mkdir()
-            command = shlex.join([shutil.which("ssh") or "ssh", "-F", str(self.folder / "client")])
-            (programs / "ssh").write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-            (programs / "ssh").chmod(0o700)
-        return {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+        return self._access.environment
 
     def know(self, key: str) -> None:
         """Let clients expect this host key."""
-        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {key}\n")
+        self.known_hosts.write_text(known_host("127.0.0.1", self.port, key))
 
     def start(self) -> None:
         """Start the server. Returns when it listens."""
         _EMPTY_FOLDER.mkdir(exist_ok=True, mode=0o755)
-        sshd = shutil.which("sshd", path=_SEARCHED)
-        assert sshd is not None
-        log = (self.folder / "log").open("ab")
-        with log:
+        with (self.folder / "log").open("ab") as log:
             # Its sessions end with it.
-            command = [
-                "unshare",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                sshd,
-                "-D",
-                "-e",
-                "-f",
-                str(self.folder / "server"),
-            ]
+            command = ["unshare", "--pid", "--fork", "--kill-child", *self._command]
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         until(lambda: listens(self.port), "the SSH server")
 
