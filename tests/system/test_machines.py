@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.testing.machines.keeper import control_group
 from pipeline.testing.machines.site import Site
+from pipeline.testing.machines.swarm import form_swarm, leader
 from tests.support.three_servers import three_servers
 from tests.support.waiting import DEADLINE, until
 
@@ -71,6 +72,19 @@ def test_a_machine_comes_back_after_a_power_cut(servers: Site) -> None:
     assert reaches(servers, "app1", "app2")
     assert said_by_ssh(servers, "app2", "hostname") == "app2"
     assert server.engine.docker("info", "--format", "{{.ID}}") == before
+
+
+def test_the_machines_form_a_swarm(servers: Site) -> None:
+    """Each machine is a node of that name, reached at its own address, in its zone."""
+    form_swarm(servers, managers=1, zones={"app1": "a", "app2": "b"})
+    assert leader(servers).name == "app1"
+    engine = servers.servers["app1"].engine
+    form = "{{.Description.Hostname}} {{.Status.Addr}} {{.Spec.Labels.zone}}"
+    found = [engine.docker("node", "inspect", name, "--format", form).split() for name in servers.servers]
+    assert found == [
+        ["app1", servers.servers["app1"].address, "a"],
+        ["app2", servers.servers["app2"].address, "b"],
+    ]
 
 
 def test_nothing_is_left_when_the_starter_is_killed(servers: Site) -> None:

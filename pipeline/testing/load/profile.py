@@ -57,4 +57,6 @@ class LoadProfile:
 
     @property
     def _path(self) -> str:
-        return urlsplit(self.url).path or "/"
+        """The path and the query string."""
+        parts = urlsplit(self.url)
+        return f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"

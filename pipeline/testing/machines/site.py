@@ -24,7 +24,7 @@ class Site:
     def __init__(self, lan: Lan, folder: Path, names: Sequence[str]) -> None:
         self.lan = lan
         self.access = SshAccess(folder / "ssh")
-        pools = (pool for spare in lan.spare for pool in spare.subnets(new_prefix=23))
+        pools = (pool for spare in lan.spare[:-1] for pool in spare.subnets(new_prefix=23))
         self.servers = {
             name: Server(lan, folder, name, pool, access=self.access) for name, pool in zip(names, pools, strict=False)
         }

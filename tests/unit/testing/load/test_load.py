@@ -133,3 +133,9 @@ def test_a_service_without_a_response() -> None:
         port = unheard.getsockname()[1]
     with pytest.raises(SystemFault, match=f"http://127.0.0.1:{port}/ does not respond: connect: "):
         Load.start(LoadProfile(f"http://127.0.0.1:{port}/", rate=50))
+
+
+def test_a_query_string_is_sent() -> None:
+    """A GET requests the whole URL, and the path alone is the same without one."""
+    assert LoadProfile("http://127.0.0.1:80/slow?ms=3000", 1, posts=0).request(0).startswith(b"GET /slow?ms=3000 HTTP")
+    assert LoadProfile("http://127.0.0.1:80", 1, posts=0).request(0).startswith(b"GET / HTTP")
