@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from pipeline.base.errors import EngineFault
 from pipeline.engine.container import Container
-from pipeline.engine.interfaces import Containers
+from pipeline.engine.interfaces import ExistingContainers
 from pipeline.engine.labels import LABEL_ROLE, ROLE_CONSOLE
 
 STAMP_LENGTH = 30
@@ -67,8 +68,15 @@ class Console(Protocol):
     Raises `StageFailed` if a command cannot be started, and `EngineFault` if the engine does not respond.
     """
 
+    @property
+    def missing(self) -> Mapping[str, EngineFault]:
+        """The hosts that did not answer the last call of `containers`, with the reason. Empty for a single engine."""
+
     def containers(self, pipeline: str) -> list[Container]:
         """Return every container of a pipeline, in any state and of any role."""
+
+    def has(self, container: str) -> bool:
+        """Return whether there is a container of the home by that name or id."""
 
     def log(self, container: str, since: bytes = b"", *, follow: bool = False) -> LogStream | None:
         """Return the output that the engine has kept, or None if the container or its log is gone.
@@ -91,6 +99,9 @@ class Console(Protocol):
     def remove(self, container: str) -> None:
         """Remove a container, running or not. Does nothing if it is gone."""
 
+    def close(self) -> None:
+        """Close the connections, those of processes excepted. Safe to repeat."""
+
 
 def abandoned(containers: Sequence[Container], is_owned: Callable[[str], bool]) -> list[Container]:
     """Return the containers of commands whose process was killed. `is_owned` is called with a container's name."""
@@ -98,7 +109,9 @@ def abandoned(containers: Sequence[Container], is_owned: Callable[[str], bool]) 
     return [each for each in found if not is_owned(each.name)]
 
 
-def remove_abandoned(containers: Containers, pipeline: str, is_owned: Callable[[str], bool] = lambda _: False) -> None:
+def remove_abandoned(
+    containers: ExistingContainers, pipeline: str, is_owned: Callable[[str], bool] = lambda _: False
+) -> None:
     """Remove the containers of commands whose process was killed. By default, remove them all."""
     for each in abandoned(containers.for_pipeline(pipeline, ROLE_CONSOLE), is_owned):
         containers.remove(each.id)

@@ -50,7 +50,8 @@ class Container:
     `running_for` is in seconds. It is None if the container does not run, or if it has run for so long that the list
     no longer gives seconds. `process_started_at` is the last start of its process, `finished_at` the end of one that
     does not run, and `restarts` counts the automatic restarts by the engine. `mounts` are the paths of its volumes.
-    Only `inspect` fills these four. `health` is None without a probe.
+    Only `inspect` fills these four. `health` is None without a probe. `host` is the name of its host in a cluster of
+    several, else empty.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Container:
     restarts: int = 0
     mounts: tuple[str, ...] = ()
     health: ContainerHealth | None = None
+    host: str = ""
 
     @property
     def ran_out_of_memory(self) -> bool:

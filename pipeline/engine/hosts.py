@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from pipeline.engine.runtime import Runtime
 from pipeline.engine.ssh_address import SshAddress
 
 if TYPE_CHECKING:
+    from pipeline.engine.hosts_console import HostsConsole
+    from pipeline.engine.hosts_containers import HostsContainers
     from pipeline.engine.open_cluster import OpenCluster
     from pipeline.engine.reachable_host import HostChange, OpenHost, ReachableHost
     from pipeline.engine.ssh.tunnel import Tunnel
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 _LOOPBACK = "127.0.0.1"
 _THIS_MACHINE = HostSpec(LOCAL)
 _NO_FOLDER = Path()
+# A connection by SSH takes longest, on a machine that is busy.
+_SILENCE = timedelta(seconds=10)
 
 
 def host_engine(
@@ -81,6 +86,62 @@ def local_console(home: str, environment: Mapping[str, str] = os.environ) -> Con
     from pipeline.engine.docker.console import DockerConsole
 
     return DockerConsole(home, environment)
+
+
+def host_console(
+    spec: HostSpec, home: str, sockets: Path = _NO_FOLDER, environment: Mapping[str, str] = os.environ
+) -> Console:
+    """Connect to the console of the engine that `host_engine` connects to. The caller closes it.
+
+    Raises `EngineFault` if the host does not respond, and `ConfigError` if its address is invalid.
+    """
+    from pipeline.engine.docker.console import DockerConsole
+
+    if spec.docker == LOCAL:
+        return DockerConsole(home, environment)
+    tunnel = _tunnel(spec, sockets, environment)
+    tunnel.open()
+    return DockerConsole(home, tunnel.environment, on_close=tunnel.close)
+
+
+def hosts_console(
+    specs: Sequence[HostSpec],
+    home: str,
+    sockets: Path,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    silence: timedelta = _SILENCE,
+) -> HostsConsole:
+    """Return the console of several hosts, each of which may take `silence` to answer. Connects to nothing yet."""
+    from pipeline.engine.host_link import HostLink, OpenLink
+    from pipeline.engine.host_links import HostLinks
+    from pipeline.engine.hosts_console import HostsConsole
+
+    def connect(spec: HostSpec) -> OpenLink[Console]:
+        console = host_console(spec, home, sockets, environment)
+        return OpenLink(console, console.close)
+
+    return HostsConsole(HostLinks([HostLink(spec.name, partial(connect, spec)) for spec in specs], silence))
+
+
+def hosts_containers(
+    specs: Sequence[HostSpec],
+    home: str,
+    sockets: Path,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    silence: timedelta = _SILENCE,
+) -> HostsContainers:
+    """Return the containers of several hosts, each of which may take `silence` to answer. Connects to nothing yet."""
+    from pipeline.engine.host_link import HostLink, OpenLink
+    from pipeline.engine.host_links import HostLinks
+    from pipeline.engine.hosts_containers import HostsContainers
+
+    def connect(spec: HostSpec) -> OpenLink[Engine]:
+        engine = host_engine(spec, home, sockets, environment)
+        return OpenLink(engine, engine.close)
+
+    return HostsContainers(HostLinks([HostLink(spec.name, partial(connect, spec)) for spec in specs], silence))
 
 
 def local_host(engine: Engine) -> Host:

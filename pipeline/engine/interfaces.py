@@ -13,6 +13,7 @@ from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple, Protocol, Self
 
+from pipeline.base.errors import EngineFault
 from pipeline.engine.builder import ImageBuilder
 from pipeline.engine.container import Container, ContainerSpec
 from pipeline.engine.labels import ROLE_APP
@@ -87,8 +88,15 @@ class CpuTime(NamedTuple):
     read_at: float
 
 
-class Containers(Protocol):
-    """The containers of one home."""
+class ExistingContainers(Protocol):
+    """What can be done with containers of one home that exist. They may be on several hosts.
+
+    `for_pipeline` and `find` fill in `Container.host` then.
+    """
+
+    @property
+    def missing(self) -> Mapping[str, EngineFault]:
+        """The hosts that did not answer the last `for_pipeline`, with the reason. Empty for a single engine."""
 
     def for_pipeline(self, pipeline: str, role: str = ROLE_APP) -> list[Container]:
         """Return every container of a pipeline, in any state. Cheap enough to call 40 times a second."""
@@ -98,6 +106,32 @@ class Containers(Protocol):
 
     def inspect(self, container: str) -> Container:
         """Return one container in full. Raises `EngineFault` if it is gone."""
+
+    def kill(self, container: str, signal: str = "SIGKILL") -> None:
+        """Send a signal. A container that this ends is not restarted."""
+
+    def remove(self, container: str) -> None:
+        """Remove a container and its anonymous volumes, running or not."""
+
+    def logs(self, container: str, tail: int = 20) -> tuple[str, ...]:
+        """Return the last lines of output, or nothing if the container is gone or its log driver keeps none."""
+
+    def exec(self, container: str, command: Sequence[str], limit: timedelta, cancelled: threading.Event) -> int | None:
+        """Run a command in a container and return its exit code.
+
+        Returns None if it still runs after `limit`, when `cancelled` is set, and if the container does not run.
+        Raises `StageFailed` if the command cannot be started.
+        """
+
+    def cpu_time(self, container: str) -> CpuTime | None:
+        """Return the CPU time of a container, or None if it does not run. Takes up to a second.
+
+        Calls of several threads wait at the same time.
+        """
+
+
+class Containers(ExistingContainers, Protocol):
+    """The containers of one home on one engine."""
 
     def start(self, spec: ContainerSpec) -> str:
         """Create and start a container and return its id. The engine does not restart it before `set_restart_policy`.
@@ -119,30 +153,8 @@ class Containers(Protocol):
     def stop(self, container: str, grace: timedelta) -> None:
         """Send SIGTERM, and SIGKILL after `grace`. Returns when the process has exited. It is not restarted."""
 
-    def kill(self, container: str, signal: str = "SIGKILL") -> None:
-        """Send a signal. A container that this ends is not restarted."""
-
-    def remove(self, container: str) -> None:
-        """Remove a container and its anonymous volumes, running or not."""
-
-    def logs(self, container: str, tail: int = 20) -> tuple[str, ...]:
-        """Return the last lines of output, or nothing if the container is gone or its log driver keeps none."""
-
     def stream(self, container: str) -> Iterator[str]:
         """Yield every line of output until the process exits. A line of more than 64 KiB comes in pieces."""
-
-    def exec(self, container: str, command: Sequence[str], limit: timedelta, cancelled: threading.Event) -> int | None:
-        """Run a command in a container and return its exit code.
-
-        Returns None if it still runs after `limit`, when `cancelled` is set, and if the container does not run.
-        Raises `StageFailed` if the command cannot be started.
-        """
-
-    def cpu_time(self, container: str) -> CpuTime | None:
-        """Return the CPU time of a container, or None if it does not run. Takes up to a second.
-
-        Calls of several threads wait at the same time.
-        """
 
     def tar(self, container: str, path: str) -> Iterator[bytes]:
         """Yield a tar of a file or a folder in a container, or nothing if it does not exist."""

@@ -27,7 +27,8 @@ SAMPLED: Mapping[object, frozenset[str]] = {
             "test_an_interrupted_follower_can_follow_again",
         }
     ),
-    "ssh-hosts": frozenset(),
+    # The console has its own test over SSH, since its connections are its own.
+    "ssh-hosts": frozenset({"test_a_command_reads_its_input_to_the_end"}),
 }
 
 

@@ -309,11 +309,15 @@ def ssh_runtime(base_image: str, server: SshServer) -> Iterator[RuntimeUnderTest
         yield RuntimeUnderTest(runtime, docker.image, docker.programs, docker.end, other_home, publishes=True)
 
 
+def ssh_hosts(second: PrivateEngine) -> tuple[HostSpec, HostSpec]:
+    """Return two hosts that are reached by SSH: this machine, and one with the engine `second`."""
+    return SSH_HOST, replace(SSH_HOST, name="app2", docker=f"ssh://app2{second.socket}")
+
+
 @contextmanager
 def ssh_hosts_runtime(base_image: str, server: SshServer, second: PrivateEngine) -> Iterator[RuntimeUnderTest]:
     """Yield the runtime of two hosts that are reached by SSH: this machine, and one with the engine `second`."""
-    home, other = secrets.token_hex(8), secrets.token_hex(8)
-    specs = (SSH_HOST, replace(SSH_HOST, name="app2", docker=f"ssh://app2{second.socket}"))
+    home, other, specs = secrets.token_hex(8), secrets.token_hex(8), ssh_hosts(second)
 
     def runtime_of(home: str) -> HostsRuntime:
         hosts = [reachable_host(spec, home, server.tunnels, server.environment) for spec in specs]
@@ -323,7 +327,7 @@ def ssh_hosts_runtime(base_image: str, server: SshServer, second: PrivateEngine)
         stack.enter_context(cleaned(home))
         runtime, other_home = (stack.enter_context(closing(runtime_of(each))) for each in (home, other))
         engines = [stack.enter_context(host_engine(each, home, server.tunnels, server.environment)) for each in specs]
-        stack.callback(lambda: _remove_all(engines[1]))
+        stack.callback(lambda: remove_all(engines[1]))
 
         def end(name: str) -> None:
             (engine,) = (each for each in engines if each.containers.find(name))
@@ -335,7 +339,8 @@ def ssh_hosts_runtime(base_image: str, server: SshServer, second: PrivateEngine)
         yield RuntimeUnderTest(runtime, image, Programs(), end, other_home, publishes=True, zone="zone-a")
 
 
-def _remove_all(engine: Engine) -> None:
+def remove_all(engine: Engine) -> None:
+    """Remove the containers and the network of `shop`."""
     for container in engine.containers.for_pipeline("shop"):
         engine.containers.remove(container.id)
     engine.networks.remove("shop")

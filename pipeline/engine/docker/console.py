@@ -6,9 +6,10 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Network
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.base.errors import EngineFault, StageFailed
@@ -35,11 +36,19 @@ _COPIED = ("Env", "Cmd", "Entrypoint", "WorkingDir", "User", "StopSignal", "Volu
 
 
 class DockerConsole:
-    """Commands in the containers that carry the label of `home`. Each method needs one or two requests."""
+    """Commands in the containers that carry the label of `home`. Each method needs one or two requests.
 
-    def __init__(self, home: str, environment: Mapping[str, str] = os.environ) -> None:
+    `on_close` is called by `close`, and may be called again.
+    """
+
+    missing: Mapping[str, EngineFault] = MappingProxyType({})
+
+    def __init__(
+        self, home: str, environment: Mapping[str, str] = os.environ, *, on_close: Callable[[], None] = lambda: None
+    ) -> None:
         self._home = home
         self._environment = environment
+        self._on_close = on_close
         self._found: Wire | None = None
 
     @property
@@ -53,6 +62,16 @@ class DockerConsole:
         with _translated():
             rows = self._wire.ask("GET", "/containers/json", all="1", filters=json.dumps({"label": labels}))
         return [container_from_list(row) for row in rows]
+
+    def has(self, container: str) -> bool:
+        """Return whether Docker has a container of the home by that name or id."""
+        try:
+            labels = self._wire.ask("GET", f"/containers/{container}/json")["Config"]["Labels"]
+        except Refusal as refusal:
+            if refusal.status == 404:
+                return False
+            raise EngineFault(f"Docker: {refusal.message}") from refusal
+        return bool((labels or {}).get(LABEL_HOME) == self._home)
 
     def log(self, container: str, since: bytes = b"", *, follow: bool = False) -> DockerLogStream | None:
         """Return the output that Docker has kept, or None if the container is gone, or its log driver keeps none."""
@@ -113,6 +132,10 @@ class DockerConsole:
     def remove(self, container: str) -> None:
         """Remove a container, running or not. Does nothing if it is gone."""
         _remove(self._wire, f"/containers/{container}")
+
+    def close(self) -> None:
+        """Do what `on_close` does. Each request has a connection of its own."""
+        self._on_close()
 
     def _copied(
         self, model: Mapping[str, Any], command: Sequence[str], *, tty: bool, entrypoint: Sequence[str] | None

@@ -6,9 +6,10 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.base.errors import EngineFault
@@ -38,6 +39,8 @@ _CHUNK = 64 * 1024
 
 class DockerContainers:
     """The containers that carry the label of `home`."""
+
+    missing: Mapping[str, EngineFault] = MappingProxyType({})
 
     def __init__(self, api: Any, home: str, networks: DockerNetworks) -> None:
         self._api = api

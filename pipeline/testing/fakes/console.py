@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
-from pipeline.base.errors import StageFailed
+from pipeline.base.errors import EngineFault, StageFailed
 from pipeline.engine.console import LogStream
 from pipeline.engine.container import Container
 from pipeline.testing.fakes.engine import FakeEngine
@@ -54,13 +55,21 @@ class FakeProcess:
 class FakeConsole:
     """The console of a fake engine. `received` is the input of each command so far."""
 
+    missing: Mapping[str, EngineFault] = MappingProxyType({})
+
     def __init__(self, engine: FakeEngine) -> None:
         self._engine = engine
         self.received: dict[tuple[str, ...], bytearray] = {}
 
     def containers(self, pipeline: str) -> list[Container]:
         """Return every container of a pipeline, in any state and of any role."""
-        return self._engine.containers.all(pipeline)
+        with self._engine.faults.call("console.containers"):
+            return self._engine.containers.all(pipeline)
+
+    def has(self, container: str) -> bool:
+        """Return whether there is a container by that name or id."""
+        with self._engine.faults.call("console.has"):
+            return self._engine.containers.has(container)
 
     def log(self, container: str, since: bytes = b"", *, follow: bool = False) -> LogStream | None:
         """Return None, as an engine whose log driver keeps nothing."""
@@ -86,3 +95,6 @@ class FakeConsole:
     def remove(self, container: str) -> None:
         """Remove a container."""
         self._engine.containers.remove(container)
+
+    def close(self) -> None:
+        """Do nothing: there is no connection to close."""

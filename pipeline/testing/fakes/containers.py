@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
 from pipeline.base.errors import EngineFault, NetworkVanished, PortTaken, StageFailed
 from pipeline.engine.container import Container, ContainerHealth, ContainerSpec
@@ -19,6 +20,8 @@ from pipeline.testing.fakes.networks import FakeNetworks
 from pipeline.testing.fakes.program import Program
 
 _KILLED = 137
+# The ids of several engines differ.
+_IDS = count(1)
 # An engine's list shows seconds for young processes only.
 _SECONDS_SHOWN = 60
 
@@ -58,6 +61,8 @@ class FakeContainers:
     Beyond the interface, a test ends processes, prints lines, and removes containers behind the engine's back.
     """
 
+    missing: Mapping[str, EngineFault] = MappingProxyType({})
+
     def __init__(
         self,
         faults: Faults,
@@ -74,7 +79,6 @@ class FakeContainers:
         self._home = home
         self._program = program
         self._now = now
-        self._ids = (f"{number:064x}" for number in count(1))
         self._changed = threading.Condition()
         self._containers: dict[str, _Process] = {}
 
@@ -113,7 +117,7 @@ class FakeContainers:
                 if not self._networks.has(network):
                     raise StageFailed(f"{spec.name} cannot be started: network {network} not found")
             address = spec.address or self._networks.assign(spec.network)
-            made = _Process(next(self._ids), spec, self._images.known(spec.image), program, self._now(), address)
+            made = _Process(f"{next(_IDS):064x}", spec, self._images.known(spec.image), program, self._now(), address)
             made.networks = {each: self._networks.identity(each) for each in (spec.network, *spec.options.networks)}
             self._containers[made.id] = made
             made.begin(self._now())
@@ -253,6 +257,11 @@ class FakeContainers:
         """Return the specification of each container, in the order of their creation."""
         with self._changed:
             return [found.spec for found in self._containers.values()]
+
+    def has(self, container: str) -> bool:
+        """Return whether there is a container of that name or id, without a call of the engine."""
+        with self._changed:
+            return self._get(container) is not None
 
     def all(self, pipeline: str) -> list[Container]:
         """Return every container of a pipeline, of any role."""
