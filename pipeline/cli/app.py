@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pipeline.base.errors import ConfigError
+from pipeline.base.errors import ConfigError, EngineFault
 from pipeline.base.home import Home
 from pipeline.base.lock import is_held
 from pipeline.base.suggestion import did_you_mean
+from pipeline.cli.missing_hosts import MissingHosts, reason
 from pipeline.cli.session import located, session
 from pipeline.config.name_line import name_in_lines
 from pipeline.engine.console import Console, abandoned
@@ -50,6 +51,8 @@ class App:
     console: Console
     jobs: tuple[str, ...] = ()
     """The jobs of the active release."""
+    hosts: MissingHosts = field(default_factory=MissingHosts)
+    """Tells the user which hosts do not answer."""
 
     def replica(self, service: str | None, name: str | None = None, *, running: bool) -> Container:
         """Return a replica, preferably one of the active release that runs. The oldest of them.
@@ -68,7 +71,10 @@ class App:
         replicas = self._of_service([each for each in found if each.labels.get(LABEL_ROLE) == ROLE_APP], service)
         if name is not None:
             replicas = self._named(replicas, name)
+        missing = self.console.missing
         ready = [each for each in replicas if each.state == "running" or not running]
+        if not ready and missing:
+            raise _elsewhere(f"no replica of {self.pipeline} runs on the hosts that answer", missing)
         if not ready:
             raise ConfigError(
                 f"no replica of {self.pipeline} runs" if replicas or running else f"{self.pipeline} has no replica",
@@ -82,12 +88,14 @@ class App:
         services = {each.labels.get(LABEL_SERVICE, DEFAULT_SERVICE) for each in replicas}
         if service is None and len(services) > 1:
             raise ConfigError(f"{self.pipeline} has several services", hint=f"name one: {', '.join(sorted(services))}")
-        if service is not None and replicas and service not in services:
+        if service is not None and replicas and service not in services and not self.console.missing:
             raise ConfigError(f"no replica is of service {service}", hint=did_you_mean(service, services))
         return [each for each in replicas if service in (None, each.labels.get(LABEL_SERVICE, DEFAULT_SERVICE))]
 
     def _named(self, replicas: Sequence[Container], name: str) -> list[Container]:
         found = [each for each in replicas if each.name == name or each.name.endswith(f".{name}")]
+        if not found and self.console.missing:
+            raise _elsewhere(f"{self.pipeline} has no replica {name} on the hosts that answer", self.console.missing)
         if not found:
             names = ", ".join(each.name for each in replicas)
             raise ConfigError(f"{self.pipeline} has no replica {name}", hint=f"its replicas: {names or 'none'}")
@@ -104,10 +112,27 @@ def app_of(file: Path, parameters: Sequence[str]) -> Iterator[App]:
         with session(file, given) as opened:
             name = opened.name
     with closing(Database(home.database)) as database:
-        active = Releases(database).active(name)
-    yield App(
-        home, name, active.number if active else None, local_console(home.id), job_names(active.spec) if active else ()
-    )
+        releases = Releases(database)
+        active = releases.active(name)
+        console = _console_of_hosts(home, database, name) if releases.has_cluster(name) else local_console(home.id)
+    with closing(console):
+        jobs = job_names(active.spec) if active else ()
+        yield App(home, name, active.number if active else None, console, jobs)
+
+
+def _console_of_hosts(home: Home, database: Database, pipeline: str) -> Console:
+    # Of no use to most commands, which have to start soon.
+    from pipeline.engine.hosts import console_of
+    from pipeline.store.clusters import Clusters
+
+    return console_of(Clusters(database).of(pipeline), home.id, home.hosts)
+
+
+def _elsewhere(text: str, missing: Mapping[str, EngineFault]) -> EngineFault:
+    """Return the error for a replica that may be on hosts which do not answer."""
+    names = ", ".join(missing)
+    reasons = "; ".join(reason(host, fault) for host, fault in missing.items())
+    return EngineFault(f"{text}, and {names} {'does' if len(missing) == 1 else 'do'} not answer: {reasons}")
 
 
 def _certain_name(file: Path) -> str | None:

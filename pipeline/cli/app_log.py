@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pipeline.base.errors import EngineFault
 from pipeline.base.lock import is_held
 from pipeline.cli.app import App
 from pipeline.engine.console import STAMP_LENGTH, LogStream
@@ -85,13 +86,27 @@ def read(app: App, wanted: Wanted) -> Iterator[Entry]:
 
 
 def _kept(app: App, saved: ReplicaLogs, name: ReplicaName, container: Container, since: bytes) -> Iterator[bytes]:
+    if container.host:
+        return _kept_on_host(app, saved, name, container, since)
     stream = app.console.log(container.id, since)
     # It may have been removed just now.
     return stream.all() if stream else saved.read(name.name)
 
 
+def _kept_on_host(
+    app: App, saved: ReplicaLogs, name: ReplicaName, container: Container, since: bytes
+) -> Iterator[bytes]:
+    """Yield the lines of a replica as long as its host answers."""
+    try:
+        stream = app.console.log(container.id, since)
+        yield from stream.all() if stream else saved.read(name.name)
+    except EngineFault as fault:
+        app.hosts.add(container.host, fault)
+
+
 def _replicas(app: App) -> dict[ReplicaName, Container]:
-    found = (each for each in app.console.containers(app.pipeline) if each.labels.get(LABEL_ROLE) == ROLE_APP)
+    found = [each for each in app.console.containers(app.pipeline) if each.labels.get(LABEL_ROLE) == ROLE_APP]
+    app.hosts.update(app.console.missing)
     return {_name(each): each for each in found}
 
 
@@ -102,8 +117,12 @@ def _name(container: Container) -> ReplicaName:
 
 @dataclass
 class _Source:
-    """A replica that is followed. `stream` is None while its process does not run, or after its removal."""
+    """A replica that is followed. `stream` is None while its process does not run, or after its removal.
 
+    `host` is the name of its host in a cluster of several.
+    """
+
+    host: str = ""
     state: str = ""
     stream: LogStream | None = None
     recent: deque[bytes] = field(default_factory=lambda: deque(maxlen=_OVERLAP))
@@ -163,23 +182,41 @@ class AppFollower:
         """Follow what runs now, and return the last lines of what was removed."""
         present = {name: found for name, found in _replicas(self._app).items() if self._wanted.includes(name)}
         for name, container in present.items():
-            source = self._sources.setdefault(name, _Source())
+            source = self._sources.setdefault(name, _Source(container.host))
             # One whose process has ended is read once more, since a stream may end without the last line.
             ended = not container.is_running and source.state == container.state
             source.state = container.state if source.stream is None else ""
             if source.stream is None and not ended:
-                since = source.reopen() or self._wanted.since
-                source.stream = self._app.console.log(container.id, since, follow=True)
+                self._open(source, container)
         # Listed after the containers, so that a replica that is in neither list has yet to start.
         saved = {ReplicaName.parse(name) for name in self._saved.names()}
-        over = {name: self._sources.pop(name) for name in [*self._sources] if name not in present}
+        # What a host that does not answer has is read on when it is back.
+        away = {name for name, source in self._sources.items() if source.host in self._app.console.missing}
+        over = {name: self._sources.pop(name) for name in [*self._sources] if name not in present.keys() | away}
         # Those that came and went between two lists.
-        unseen = [name for name in saved - self._known - over.keys() - present.keys() if self._wanted.includes(name)]
+        unseen = [
+            name for name in saved - self._known - over.keys() - present.keys() - away if self._wanted.includes(name)
+        ]
         self._known |= saved
         return {name: self._rest(name, source) for name, source in (over | dict.fromkeys(unseen)).items()}
 
+    def _open(self, source: _Source, container: Container) -> None:
+        since = source.reopen() or self._wanted.since
+        try:
+            source.stream = self._app.console.log(container.id, since, follow=True)
+        except EngineFault as fault:
+            if not source.host:
+                raise
+            self._app.hosts.add(source.host, fault)
+
     def _arrived(self, source: _Source) -> list[bytes]:
-        lines = source.stream.arrived() if source.stream else []
+        try:
+            lines = source.stream.arrived() if source.stream else []
+        except EngineFault:
+            if not source.host:
+                raise
+            # The next list tells whether the host answers.
+            lines = None
         if lines is None:
             assert source.stream is not None
             source.stream.close()

@@ -51,15 +51,26 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
 
 
 def _remove_consoles(opened: Session) -> None:
-    """Remove the containers that killed commands left behind."""
-    from pipeline.base.lock import is_held
-    from pipeline.engine.console import abandoned
-    from pipeline.engine.hosts import local_console
+    """Remove the containers that killed commands left behind, here and on the hosts of the pipeline that answer."""
+    from contextlib import closing
 
-    console = local_console(opened.home.id)
-    for left in abandoned(console.containers(opened.name), lambda name: is_held(opened.home.lock(name))):
-        console.remove(left.id)
-        opened.home.lock(left.name).unlink(missing_ok=True)
+    from pipeline.base.lock import is_held
+    from pipeline.cli.missing_hosts import MissingHosts
+    from pipeline.engine.console import abandoned
+    from pipeline.engine.hosts import console_of, local_console
+
+    home, cluster = opened.home, opened.store.clusters.of(opened.name)
+    consoles = [local_console(home.id)]
+    if not cluster.is_local:
+        # The replicas of an earlier cluster were here.
+        consoles.append(console_of(cluster, home.id, home.hosts))
+    for console in consoles:
+        with closing(console):
+            found = console.containers(opened.name)
+            for left in abandoned(found, lambda name: is_held(home.lock(name))):
+                console.remove(left.id)
+                home.lock(left.name).unlink(missing_ok=True)
+            MissingHosts().update(console.missing)
 
 
 def _record_jobs(opened: Session) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -14,7 +15,7 @@ from pipeline.base.errors import ConfigError
 from pipeline.engine.cluster import ClusterSpec
 from pipeline.engine.console import Console
 from pipeline.engine.host import LOCAL, Host, HostSpec
-from pipeline.engine.interfaces import Engine, EngineEvents
+from pipeline.engine.interfaces import Engine, EngineEvents, ExistingContainers
 from pipeline.engine.runtime import Runtime
 from pipeline.engine.ssh_address import SshAddress
 
@@ -102,6 +103,37 @@ def host_console(
     tunnel = _tunnel(spec, sockets, environment)
     tunnel.open()
     return DockerConsole(home, tunnel.environment, on_close=tunnel.close)
+
+
+def console_of(
+    cluster: ClusterSpec, home: str, sockets: Path = _NO_FOLDER, environment: Mapping[str, str] = os.environ
+) -> Console:
+    """Return the console of a cluster. Connects to nothing yet. The caller closes it."""
+    if cluster.is_local:
+        return local_console(home, environment)
+    return hosts_console(cluster.specs, home, sockets, environment)
+
+
+@contextmanager
+def containers_of(
+    cluster: ClusterSpec,
+    home: str,
+    sockets: Path = _NO_FOLDER,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    silence: timedelta = _SILENCE,
+) -> Iterator[ExistingContainers]:
+    """Yield the containers of a cluster, connected for the time of the block.
+
+    Raises `EngineFault` if the local engine does not respond, alone in the cluster. Of several hosts, each may take
+    `silence` to answer.
+    """
+    if cluster.is_local:
+        with local_engine(home, environment) as engine:
+            yield engine.containers
+    else:
+        with closing(hosts_containers(cluster.specs, home, sockets, environment, silence=silence)) as found:
+            yield found
 
 
 def hosts_console(

@@ -86,8 +86,7 @@ class HostsContainers:
 
     def cpus(self, container: str) -> int | None:
         """Return the number of processors of the host of a container, or None if the container is gone."""
-        host = self._host_of(container)
-        return None if host is None else self._links.limited(host, lambda engine: engine.cpus)
+        return self._limited(container, lambda containers: containers.cpus(container), None)
 
     def close(self) -> None:
         """Close the connections to all hosts."""

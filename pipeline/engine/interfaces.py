@@ -129,6 +129,9 @@ class ExistingContainers(Protocol):
         Calls of several threads wait at the same time.
         """
 
+    def cpus(self, container: str) -> int | None:
+        """Return the number of processors of a container's machine. None if the container is gone, or unknown."""
+
 
 class Containers(ExistingContainers, Protocol):
     """The containers of one home on one engine."""

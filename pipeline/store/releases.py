@@ -56,6 +56,10 @@ class Releases:
         row = self._db.row("SELECT * FROM releases WHERE pipeline=? AND number=?", pipeline, number)
         return release_from_row(row) if row else None
 
+    def has_cluster(self, pipeline: str) -> bool:
+        """Return whether replicas of a pipeline may be elsewhere than on the local engine. `Clusters` knows where."""
+        return self._db.row("SELECT 1 FROM clusters WHERE pipeline=?", pipeline) is not None
+
     def all(self, pipeline: str) -> list[Release]:
         """Return all releases of a pipeline, newest first."""
         rows = self._db.rows("SELECT * FROM releases WHERE pipeline=? ORDER BY number DESC", pipeline)

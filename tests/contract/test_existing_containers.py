@@ -140,6 +140,7 @@ def test_commands_run_in_a_container(tested: ContainersUnderTest) -> None:
     time = tested.containers.cpu_time(tested.containers.for_pipeline("shop")[0].id)
     assert time is not None
     assert time.seconds >= 0
+    assert tested.containers.cpus(container) == tested.started_by.engine.cpus
 
 
 def test_a_container_that_is_killed_and_removed_is_gone(tested: ContainersUnderTest) -> None:

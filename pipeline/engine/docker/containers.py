@@ -187,6 +187,11 @@ class DockerContainers:
                 return CpuTime(found["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, read_at)
         return None
 
+    def cpus(self, container: str) -> int | None:  # noqa: ARG002  # all containers of an engine are on one machine
+        """Return the number of processors of Docker's machine."""
+        with translate_errors(self._api):
+            return int(self._api.info()["NCPU"])
+
     def tar(self, container: str, path: str) -> Iterator[bytes]:
         """Yield a tar of a file or a folder in a container, or nothing if it does not exist."""
         with translate_errors(self._api), ignore_not_found():

@@ -62,6 +62,7 @@ class FakeContainers:
     """
 
     missing: Mapping[str, EngineFault] = MappingProxyType({})
+    processors = 8
 
     def __init__(
         self,
@@ -213,6 +214,11 @@ class FakeContainers:
                 return None
             now = self._now()
             return CpuTime(found.program.cpu * (now - found.process_started_at).total_seconds(), now.timestamp())
+
+    def cpus(self, container: str) -> int | None:
+        """Return the number of processors, or None if the container is gone."""
+        with self._faults.call("containers.cpus"):
+            return self.processors if self.has(container) else None
 
     def tar(self, container: str, path: str) -> Iterator[bytes]:
         """Yield a tar of the program's files at a path."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,12 +10,16 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from pipeline.base.errors import ConfigError
+from pipeline.base.errors import ConfigError, EngineFault
 from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
 from pipeline.cli.app import App, CommandOfContainer, app_of, command_of
+from pipeline.engine.cluster import ClusterHost, ClusterSpec
 from pipeline.engine.container import Container
+from pipeline.engine.host import HostSpec
 from pipeline.engine.labels import LABEL_RELEASE, LABEL_ROLE, LABEL_SERVICE, ROLE_APP, ROLE_CONSOLE
+from pipeline.store.records import DeploymentState
+from pipeline.store.store import Store
 from tests.support.pipeline_yaml import MINIMAL
 
 BEGAN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -25,6 +30,7 @@ class FakeConsole:
 
     def __init__(self, *containers: Container) -> None:
         self._containers = list(containers)
+        self.missing: dict[str, EngineFault] = {}
         self.removed: list[str] = []
 
     def containers(self, pipeline: str) -> list[Container]:
@@ -32,6 +38,9 @@ class FakeConsole:
 
     def remove(self, container: str) -> None:
         self.removed.append(container)
+
+    def close(self) -> None:
+        """Nothing to close."""
 
 
 def container(name: str, release: int, *, state: str = "running", age: int = 0, role: str = ROLE_APP) -> Container:
@@ -76,6 +85,39 @@ def test_a_service_and_a_replica_can_be_named(home: Home) -> None:
     with pytest.raises(ConfigError, match="shop has no replica b") as caught:
         found.replica("web", "b", running=True)
     assert caught.value.hint == "its replicas: shop.web.r1.a"
+
+
+def test_a_replica_that_may_be_on_a_host_which_does_not_answer(home: Home) -> None:
+    """The error names the host. Another replica is used if no name is given."""
+    there = container("shop.web.r1.a", 1)
+    found, empty = app(home, there), app(home)
+    for each in (found, empty):
+        each.console.missing["app2"] = EngineFault("host app2: no answer within 10 s")  # type: ignore[index]
+    assert found.replica(None, running=True) == there
+    assert found.replica("web", running=True) == there
+    reason = r", and app2 does not answer: no answer within 10 s$"
+    with pytest.raises(EngineFault, match=r"^shop has no replica b on the hosts that answer" + reason):
+        found.replica(None, "b", running=True)
+    for running in (True, False):
+        with pytest.raises(EngineFault, match=r"^no replica of shop runs on the hosts that answer" + reason):
+            empty.replica(None, running=running)
+    with pytest.raises(EngineFault, match=r"^no replica of shop runs on the hosts that answer" + reason):
+        found.replica("worker", running=True)
+
+
+def test_the_console_of_a_pipeline_with_hosts(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its hosts are those of the database, whatever the file says."""
+    monkeypatch.setenv("PENSTOCK_HOME", str(home.root))
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(MINIMAL)
+    # The local engine, on which replicas may be left, does not answer either.
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    cluster = ClusterSpec(hosts=(ClusterHost(HostSpec("app1", "ssh://127.0.0.1:1")),))
+    with closing(Store(home.database)) as store:
+        deployment = store.deployments.begin("shop", 1, None, 1, cluster=cluster)
+        store.deployments.finish(deployment, DeploymentState.SUCCEEDED, "")
+    with app_of(file, ()) as found, pytest.raises(EngineFault, match=r"^host app1 \(ssh://127\.0\.0\.1:1\)"):
+        found.replica(None, running=True)
 
 
 def test_what_killed_commands_left_is_removed(home: Home) -> None:

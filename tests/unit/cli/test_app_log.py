@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.base.errors import ConfigError
+from pipeline.base.errors import ConfigError, EngineFault
 from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
 from pipeline.cli import logs
@@ -39,15 +39,15 @@ class FakeStream:
     """A stream of a log from a line on."""
 
     def __init__(self, log: FakeLog, since: bytes) -> None:
-        self._log = log
+        self.log = log
         self._next = next((i for i, line in enumerate(log.lines) if line >= since), len(log.lines))
 
     def arrived(self) -> list[bytes] | None:
-        lines, self._next = self._log.lines[self._next :], len(self._log.lines)
-        return lines or (None if self._log.state != "running" or id(self) in self._log.ended else [])
+        lines, self._next = self.log.lines[self._next :], len(self.log.lines)
+        return lines or (None if self.log.state != "running" or id(self) in self.log.ended else [])
 
     def all(self) -> Iterator[bytes]:
-        yield from self._log.lines[self._next :]
+        yield from self.log.lines[self._next :]
 
     def close(self) -> None:
         """Nothing to close."""
@@ -59,13 +59,18 @@ class FakeConsole:
     def __init__(self) -> None:
         self.logs: dict[str, FakeLog] = {}
         self.streams: list[FakeStream] = []
+        self.hosts: dict[str, str] = {}
+        self.missing: dict[str, EngineFault] = {}
 
     def containers(self, pipeline: str) -> list[Container]:
-        return [container(name, log.state) for name, log in self.logs.items()]
+        found = [(name, self.hosts.get(name, ""), log) for name, log in self.logs.items()]
+        return [container(name, log.state, host) for name, host, log in found if host not in self.missing]
 
     def log(self, container: str, since: bytes = b"", *, follow: bool = False) -> FakeStream | None:
         if container not in self.logs:
             return None
+        if fault := self.missing.get(self.hosts.get(container, "")):
+            raise fault
         self.streams.append(FakeStream(self.logs[container], since))
         return self.streams[-1]
 
@@ -73,10 +78,10 @@ class FakeConsole:
         self.logs.setdefault(name, FakeLog()).lines.extend(line.encode() for line in lines)
 
 
-def container(name: str, state: str) -> Container:
+def container(name: str, state: str, host: str = "") -> Container:
     _, service, release, _ = name.split(".")
     labels = {LABEL_ROLE: ROLE_APP, LABEL_SERVICE: service, LABEL_RELEASE: release[1:]}
-    return Container(name, name, state, "", labels, "", datetime.now(UTC))
+    return Container(name, name, state, "", labels, "", datetime.now(UTC), host=host)
 
 
 def stamped(number: int, text: str = "") -> str:
@@ -174,6 +179,67 @@ def test_following(app: App, console: FakeConsole, monkeypatch: pytest.MonkeyPat
     saved.save("shop.web.r3.ffffff", [stamped(14).encode()])
     assert followed.next() == ["12", "13", "14"]
     assert followed.next() == []
+
+
+def test_the_output_of_hosts_that_answer(app: App, console: FakeConsole, capsys: pytest.CaptureFixture[str]) -> None:
+    """That of others is missing, which is told on stderr. So is that of a host which is lost after the list."""
+    console.hosts = {"shop.web.r2.aaaaaa": "app1", "shop.web.r2.bbbbbb": "app2", "shop.worker.r2.cccccc": "app3"}
+    console.missing["app2"] = EngineFault("host app2: no answer within 10 s")
+    entries = read(app, Wanted())
+    console.missing["app3"] = EngineFault("host app3 (ssh://app3): no route")
+    assert texts(entries) == ["0", "1", "3", "5"]
+    assert capsys.readouterr().err.splitlines() == [
+        "note: host app2 does not answer, its replicas are missing here: no answer within 10 s",
+        "note: host app3 does not answer, its replicas are missing here: no route",
+    ]
+
+
+def test_a_host_that_is_lost_while_its_replicas_are_read(
+    app: App, console: FakeConsole, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The lines of the others are complete."""
+    console.hosts = dict.fromkeys(console.logs, "app1")
+
+    class Lost(FakeStream):
+        def all(self) -> Iterator[bytes]:
+            yield from self.log.lines[:1]
+            raise EngineFault("lost the connection to Docker: reset")
+
+    opened = console.log
+
+    def log(name: str, since: bytes = b"", *, follow: bool = False) -> FakeStream | None:
+        return Lost(console.logs[name], since) if name.endswith("aaaaaa") else opened(name, since)
+
+    console.log = log  # type: ignore[method-assign]
+    assert texts(read(app, Wanted())) == ["0", "1", "2", "4", "6"]
+    assert capsys.readouterr().err.count("note: host app1 does not answer") == 1
+
+
+def test_following_replicas_of_a_host_that_is_lost_for_a_while(
+    app: App, console: FakeConsole, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each line comes once. Those that were written meanwhile come when the host is back."""
+    console.hosts["shop.web.r2.bbbbbb"] = "app2"
+    followed = Followed(app, monkeypatch)
+    assert followed.next() == ["1", "2", "3", "4", "5", "6"]
+    fault = console.missing["app2"] = EngineFault("host app2: no answer within 10 s")
+    stream = next(each for each in console.streams if each.log is console.logs["shop.web.r2.bbbbbb"])
+
+    def fail() -> list[bytes]:
+        raise fault
+
+    monkeypatch.setattr(stream, "arrived", fail)
+    console.print("shop.web.r2.bbbbbb", stamped(8))
+    console.print("shop.web.r2.aaaaaa", stamped(7))
+    assert followed.next() == ["7"]
+    assert followed.next() == []
+    del console.missing["app2"]
+    assert followed.next() == ["8"]
+    assert followed.next() == []
+    assert capsys.readouterr().err.splitlines() == [
+        "note: host app2 does not answer, its replicas are missing here: no answer within 10 s",
+        "note: host app2 answers again",
+    ]
 
 
 def test_a_replica_is_in_its_own_order(app: App, console: FakeConsole) -> None:

@@ -244,7 +244,7 @@ def test_containers_of_a_lost_host(world: World, containers: HostsContainers) ->
 def test_the_processors_are_those_of_the_host_of_a_container(world: World, containers: HostsContainers) -> None:
     """By which its use of them is measured."""
     one, two = world.start("one", "shop.web.r1.a"), world.start("two", "shop.web.r1.b")
-    world.engines["two"].cpus = 2
+    world.engines["two"].containers.processors = 2
     assert containers.cpus("shop.web.r1.c") is None
     containers.for_pipeline("shop")
     assert (containers.cpus(one), containers.cpus(two)) == (8, 2)

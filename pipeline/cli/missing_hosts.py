@@ -1,0 +1,37 @@
+"""The note about hosts that do not answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import click
+
+from pipeline.base.errors import EngineFault
+
+
+class MissingHosts:
+    """Prints on stderr which hosts do not answer, once each time that it begins, and which ones are back."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def update(self, missing: Mapping[str, EngineFault]) -> None:
+        """Print what has changed. `missing` has all hosts that do not answer now."""
+        for host in sorted(missing.keys() - self._told):
+            self.add(host, missing[host])
+        for host in sorted(self._told - missing.keys()):
+            click.echo(f"note: host {host} answers again", err=True)
+            self._told.discard(host)
+
+    def add(self, host: str, fault: EngineFault) -> None:
+        """Print that a host does not answer, unless it is known."""
+        if host not in self._told:
+            self._told.add(host)
+            text = f"note: host {host} does not answer, its replicas are missing here: {reason(host, fault)}"
+            click.echo(text, err=True)
+
+
+def reason(host: str, fault: EngineFault) -> str:
+    """Return why a host does not answer, without its name and address."""
+    return re.sub(rf"^host {re.escape(host)}( \([^)]*\))?: ", "", fault.message)
