@@ -162,6 +162,11 @@ class EngineFault(SystemFault):
         PenstockError.__init__(named, f"host {host}: {self.message}", hint=self.hint, tail=self.tail)
         return named
 
+    def reason(self, host: str) -> str:
+        """Return the message without the name of the host in front, and without its address there."""
+        name, separator, rest = self.message.partition(": ")
+        return rest if separator and (name == f"host {host}" or name.startswith(f"host {host} (")) else self.message
+
 
 class CacheVanished(EngineFault):
     """A cached image was removed during the build that used it, such as by a prune. A second build succeeds."""

@@ -14,7 +14,7 @@ from pipeline.base.errors import ConfigError, EngineFault
 from pipeline.base.home import Home
 from pipeline.base.lock import is_held
 from pipeline.base.suggestion import did_you_mean
-from pipeline.cli.missing_hosts import MissingHosts, reason
+from pipeline.cli.missing_hosts import MissingHosts
 from pipeline.cli.session import located, session
 from pipeline.config.name_line import name_in_lines
 from pipeline.engine.console import Console, abandoned
@@ -131,7 +131,7 @@ def _console_of_hosts(home: Home, database: Database, pipeline: str) -> Console:
 def _elsewhere(text: str, missing: Mapping[str, EngineFault]) -> EngineFault:
     """Return the error for a replica that may be on hosts which do not answer."""
     names = ", ".join(missing)
-    reasons = "; ".join(reason(host, fault) for host, fault in missing.items())
+    reasons = "; ".join(fault.reason(host) for host, fault in missing.items())
     return EngineFault(f"{text}, and {names} {'does' if len(missing) == 1 else 'do'} not answer: {reasons}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import click
@@ -28,10 +27,5 @@ class MissingHosts:
         """Print that a host does not answer, unless it is known."""
         if host not in self._told:
             self._told.add(host)
-            text = f"note: host {host} does not answer, its replicas are missing here: {reason(host, fault)}"
+            text = f"note: host {host} does not answer, its replicas are missing here: {fault.reason(host)}"
             click.echo(text, err=True)
-
-
-def reason(host: str, fault: EngineFault) -> str:
-    """Return why a host does not answer, without its name and address."""
-    return re.sub(rf"^host {re.escape(host)}( \([^)]*\))?: ", "", fault.message)

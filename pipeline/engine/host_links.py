@@ -22,6 +22,11 @@ class Answers(Generic[R]):
     found: Mapping[str, R]
     missing: Mapping[str, EngineFault]
 
+    def check(self) -> None:
+        """Raise `EngineFault` if no host has answered."""
+        if self.missing and not self.found:
+            raise next(iter(self.missing.values()))
+
 
 class HostLinks(Generic[T]):
     """The hosts of a cluster. Safe from any thread.
@@ -34,7 +39,7 @@ class HostLinks(Generic[T]):
         self._silence = silence.total_seconds()
 
     def ask(self, work: Callable[[T], R]) -> Answers[R]:
-        """Ask all hosts at the same time. Raises `EngineFault` if none of them answers."""
+        """Ask all hosts at the same time."""
         asked = {name: link.ask(work) for name, link in self._links.items()}
         wait(asked.values(), self._silence)
         found: dict[str, R] = {}
@@ -47,8 +52,6 @@ class HostLinks(Generic[T]):
                     missing[name] = self._links[name].silent(answer, self._silence)
             except EngineFault as fault:
                 missing[name] = fault
-        if missing and not found:
-            raise next(iter(missing.values()))
         return Answers(found, missing)
 
     def limited(self, host: str, work: Callable[[T], R], limit: timedelta = timedelta(0)) -> R:

@@ -31,8 +31,9 @@ class HostsConsole:
     def containers(self, pipeline: str) -> list[Container]:
         """Return every container of a pipeline on the hosts that answer. Raises `EngineFault` if none of them does."""
         answers = self._links.ask(lambda console: console.containers(pipeline))
-        found = [replace(each, host=host) for host, listed in answers.found.items() for each in listed]
         self._missing = answers.missing
+        answers.check()
+        found = [replace(each, host=host) for host, listed in answers.found.items() for each in listed]
         self._listed |= {key: each.host for each in found for key in (each.id, each.name)}
         return found
 

@@ -39,10 +39,11 @@ class HostsContainers:
     def for_pipeline(self, pipeline: str, role: str = ROLE_APP) -> list[Container]:
         """Return the containers on the hosts that answer. Raises `EngineFault` if none of them does."""
         answers = self._links.ask(lambda engine: engine.containers.for_pipeline(pipeline, role))
+        self._missing = answers.missing
+        answers.check()
         found = [replace(each, host=host) for host, listed in answers.found.items() for each in listed]
         with self._lock:
             self._listed[pipeline, role] = {key: each.host for each in found for key in (each.id, each.name)}
-            self._missing = answers.missing
         return found
 
     def find(self, name: str) -> Container | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -39,6 +40,9 @@ from pipeline.store.records import Run, RunOptions, Trigger
 
 if TYPE_CHECKING:
     from pipeline.stacks.stacks import Stacks
+
+# The command waits two seconds for a status. The daemon is connected to the hosts already.
+_HOST_SILENCE = timedelta(seconds=1)
 
 
 class ControlApi:
@@ -202,7 +206,7 @@ class ControlApi:
         def read() -> ReportResponse:
             invalid = self._control.is_invalid(name)
             declared = self._control.accessories(name)
-            report = StatusReport(home, self._store, name, invalid=invalid, declared=declared)
+            report = StatusReport(home, self._store, name, invalid=invalid, declared=declared, silence=_HOST_SILENCE)
             return ReportResponse(data=report.data(), text=report.text().to_json())
 
         return json_response(await run_in_threadpool(read))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from pipeline.acme.state import CertificateState, certificate_states
@@ -15,6 +16,7 @@ from pipeline.base.home import Home
 from pipeline.base.lock import holder
 from pipeline.config.accessory import Accessory
 from pipeline.http.accessory_report import AccessoryReport
+from pipeline.http.host_report import HostReport
 from pipeline.http.job_report import job_responses
 from pipeline.http.responses.deployment import AlarmResponse, DeploymentResponse, ServiceProgressResponse
 from pipeline.http.responses.job import JobResponse
@@ -23,7 +25,7 @@ from pipeline.http.responses.scaling import ScalingResponse
 from pipeline.http.responses.status import CertificateResponse, HolderResponse, StatusResponse
 from pipeline.http.scaling_report import scaling_responses
 from pipeline.http.status_text import StatusText, Text
-from pipeline.runner.engine_view import EngineView, Restarts
+from pipeline.runner.engine_view import SILENCE, EngineView, Restarts
 from pipeline.runner.status import PipelineStatus
 from pipeline.scaling.renumbering import is_renumbering
 from pipeline.store.deployment_progress import ShiftPhase
@@ -62,7 +64,7 @@ class _Targets:
 class StatusReport:
     """What a pipeline is doing, read at one moment. Reading changes nothing and takes seconds at most.
 
-    `declared` are the accessories of pipeline.yaml, None if it is not known.
+    `declared` are the accessories of pipeline.yaml, None if it is not known. Each host has `silence` to answer.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class StatusReport:
         *,
         invalid: bool,
         declared: Mapping[str, Accessory] | None = None,
+        silence: timedelta = SILENCE,
     ) -> None:
         self._pipeline = pipeline
         self._invalid = invalid
@@ -83,7 +86,9 @@ class StatusReport:
         self._active = store.releases.active(pipeline)
         started = store.accessories.all(pipeline)
         is_deployed = self._targets.found or self._active or started
-        view = EngineView.of(home, pipeline) if is_deployed else EngineView()
+        cluster = store.clusters.of(pipeline)
+        view = EngineView.of(home, pipeline, cluster, silence) if is_deployed else EngineView()
+        self._hosts = HostReport(cluster, view.containers, view.missing)
         has_accessories = started or declared or store.accessories.deployed(pipeline)
         self._accessories = (
             AccessoryReport.of(home, store, pipeline, declared, view.accessories) if has_accessories else None
@@ -105,10 +110,10 @@ class StatusReport:
             [*self._lines(), *self._listeners()],
             [
                 *(
-                    (h.target.id, str(h.state), str(h.in_flight), _place(h.target), _reason(h))
+                    (h.target.id, str(h.state), str(h.in_flight), self._place(h.target), _reason(h))
                     for h in self._targets.found
                 ),
-                *((name, state, "", "", "") for name, state in self._workers.items()),
+                *((name, state, "", self._hosts.place(name, ""), "") for name, state in self._workers.items()),
             ],
         )
 
@@ -135,6 +140,7 @@ class StatusReport:
             jobs=self._jobs,
             deployment=_deployment(status),
             scaling=self._scaling,
+            hosts=self._hosts.responses(),
         )
         return found.as_data()
 
@@ -156,7 +162,8 @@ class StatusReport:
             yield (f"transition into {stage.capitalize()} disabled: {reason} {hint}",)
         yield from ((f"alarm of {each.service}: {each.state}, {each.text}",) for each in status.alarms)
         yield from ((text if is_renumbering(text) else f"repairing: {text}",) for text in status.drift)
-        yield from map(_describe_restarts, self._restarts)
+        yield from ((text,) for text in self._hosts.lines())
+        yield from (_describe_restarts(found, self._hosts) for found in self._restarts)
         if self._accessories:
             yield from ((text,) for text in self._accessories.text)
         yield from ((text if status.served else f"{text}: {_remedy(text, status)}",) for text in self._broken)
@@ -164,6 +171,10 @@ class StatusReport:
         yield from (_describe_certificate(state, status) for state in self._certificates)
         yield from (_describe_job(job, status) for job in self._jobs)
         yield from (_describe_scaling(found, status) for found in self._scaling)
+
+    def _place(self, target: Target) -> str:
+        host, zone = self._hosts.place(target.id, target.address), target.zone
+        return f"{target.address}:{target.port}{f' in {zone}' if zone else ''}{f' on {host}' if host else ''}"
 
     def _listeners(self) -> Iterator[Text]:
         declared = self._balancer.declaration(self._pipeline)
@@ -232,13 +243,13 @@ def _deployment(status: PipelineStatus) -> DeploymentResponse | None:
     )
 
 
-def _describe_restarts(restarts: Restarts) -> Text:
+def _describe_restarts(restarts: Restarts, hosts: HostReport) -> Text:
     times = "once" if restarts.count == 1 else f"{restarts.count} times"
     last: Text = (", last ", restarts.last) if restarts.last else ()
     return (
         f"{restarts.container} exited and was restarted {times}",
         *last,
-        f": see `docker logs {restarts.container}`",
+        ": see `pipeline logs --app`" if hosts.cluster.hosts else f": see `docker logs {restarts.container}`",
     )
 
 
@@ -297,11 +308,6 @@ def _last_run(store: Store, pipeline: str, status: PipelineStatus) -> Run | None
 
 def _commit(run: Run) -> str:
     return f" ({run.sha[:7]} {run.subject})" if run.sha else ""
-
-
-def _place(target: Target) -> str:
-    zone = f" in {target.zone}" if target.zone else ""
-    return f"{target.address}:{target.port}{zone}"
 
 
 def _reason(health: TargetHealth) -> str:

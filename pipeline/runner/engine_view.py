@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from pipeline.base.errors import PenstockError
+from pipeline.base.errors import EngineFault, PenstockError
 from pipeline.base.home import Home
+from pipeline.engine.cluster import ClusterSpec
 from pipeline.engine.container import Container
 from pipeline.engine.labels import DEFAULT_SERVICE, LABEL_SERVICE, ROLE_ACCESSORY
 
 TIMEOUT = 1.0
 """Seconds for the engine. A command that only reads must not hang with it, and waits two for the daemon's report."""
-_LOOKING: dict[tuple[str, str], threading.Thread] = {}
+SILENCE = timedelta(seconds=10)
+"""The time for a host to answer. Before the first command of a home, it includes that for a connection by SSH."""
+_LOCAL = ClusterSpec()
+# Seconds for what is asked about each container after the list.
+_INSPECTION = 0.5
+_MAX_PARALLEL_LOOKS = 16
+_LOOKING: dict[tuple[str, str, str], threading.Thread] = {}
 
 
 @dataclass(frozen=True)
@@ -31,27 +42,35 @@ class EngineView:
     """The containers of a pipeline, and those that the engine had to restart.
 
     The balancer may find a container healthy between two crashes, and does not know those without a target group.
-    `accessories` is None if the engine did not list them.
+    `accessories` is None if the engine did not list them. `missing` has the hosts that did not answer.
     """
 
     containers: list[Container] = field(default_factory=list)
     accessories: Sequence[Container] | None = None
     restarts: list[Restarts] = field(default_factory=list)
+    missing: Mapping[str, EngineFault] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, home: Home, pipeline: str) -> EngineView:
-        """Look at a pipeline's containers. Empty if the engine does not answer within a second."""
+    def of(cls, home: Home, pipeline: str, cluster: ClusterSpec = _LOCAL, silence: timedelta = SILENCE) -> EngineView:
+        """Look at a pipeline's containers. Empty if the engine does not answer within a second.
+
+        Each host of several has `silence` to answer.
+        """
         found = cls()
-        earlier = _LOOKING.get((home.id, pipeline))
-        if earlier is not None and earlier.is_alive():
-            # It hangs. Others would wait with it, each in a thread.
-            return found
-        looking = _LOOKING[home.id, pipeline] = threading.Thread(
-            target=found.collect, args=(home, pipeline), name="engine view", daemon=True
-        )
-        looking.start()
-        looking.join(TIMEOUT)
-        return cls(list(found.containers), found.accessories, list(found.restarts))
+        if cluster.is_local:
+            looks = [_Look((home.id, pipeline, "engine"), lambda: found.collect(home, pipeline), TIMEOUT)]
+        else:
+            seconds = silence.total_seconds()
+            looks = [
+                _Look((home.id, pipeline, "engine"), lambda: found.collect_accessories(home, pipeline), TIMEOUT),
+                _Look(
+                    (home.id, pipeline, "hosts"),
+                    lambda: found.collect_hosts(home, pipeline, cluster, silence),
+                    seconds + _INSPECTION,
+                ),
+            ]
+        _take(looks)
+        return cls(list(found.containers), found.accessories, list(found.restarts), dict(found.missing))
 
     def collect(self, home: Home, pipeline: str) -> None:
         """Fill the view, for as long as the engine takes."""
@@ -62,12 +81,41 @@ class EngineView:
                 self.containers += engine.containers.for_pipeline(pipeline)
                 self.accessories = engine.containers.for_pipeline(pipeline, ROLE_ACCESSORY)
                 for listed in self.containers:
-                    container = engine.containers.inspect(listed.id)
-                    if container.restarts:
-                        self.restarts.append(Restarts(container.name, container.restarts, container.process_started_at))
+                    self._add_restarts(engine.containers.inspect(listed.id))
         except PenstockError:
             # The engine is down, or a container has just been removed. What was found is shown.
             return
+
+    def collect_accessories(self, home: Home, pipeline: str) -> None:
+        """Fill in the accessories, which are on the local engine."""
+        from pipeline.engine.hosts import local_engine
+
+        with suppress(PenstockError), local_engine(home.id) as engine:
+            self.accessories = engine.containers.for_pipeline(pipeline, ROLE_ACCESSORY)
+
+    def collect_hosts(self, home: Home, pipeline: str, cluster: ClusterSpec, silence: timedelta) -> None:
+        """Fill in the containers on the hosts of a cluster."""
+        from pipeline.engine.hosts import containers_of
+
+        with containers_of(cluster, home.id, home.hosts, silence=silence) as containers:
+            try:
+                self.containers += containers.for_pipeline(pipeline)
+            except EngineFault:
+                # None of them answers.
+                return
+            finally:
+                self.missing = containers.missing
+
+            def inspect(listed: Container) -> None:
+                with suppress(PenstockError):
+                    self._add_restarts(containers.inspect(listed.id))
+
+            with ThreadPoolExecutor(_MAX_PARALLEL_LOOKS, thread_name_prefix="engine view") as pool:
+                list(pool.map(inspect, self.containers))
+
+    def _add_restarts(self, container: Container) -> None:
+        if container.restarts:
+            self.restarts.append(Restarts(container.name, container.restarts, container.process_started_at))
 
     def without_targets(self, targets: Collection[str]) -> Sequence[Container]:
         """Return the containers of services that have none of these targets, by name."""
@@ -76,3 +124,24 @@ class EngineView:
         return sorted(
             (each for each in self.containers if service_of[each.name] not in registered), key=lambda each: each.name
         )
+
+
+class _Look(NamedTuple):
+    """A look at an engine or at all hosts, and the seconds after which it is not waited for any more."""
+
+    key: tuple[str, str, str]
+    work: Callable[[], None]
+    seconds: float
+
+
+def _take(looks: Sequence[_Look]) -> None:
+    """Take looks at the same time. One whose predecessor hangs is left out: others would wait with it."""
+    began, threads = time.monotonic(), []
+    for look in looks:
+        earlier = _LOOKING.get(look.key)
+        if earlier is None or not earlier.is_alive():
+            thread = _LOOKING[look.key] = threading.Thread(target=look.work, name="engine view", daemon=True)
+            thread.start()
+            threads.append((thread, look.seconds))
+    for thread, seconds in threads:
+        thread.join(max(0.0, began + seconds - time.monotonic()))

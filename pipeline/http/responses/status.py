@@ -41,6 +41,16 @@ class CertificateResponse(Body):
     retry_at: datetime | None
 
 
+class HostResponse(Body):
+    """A host of a pipeline's replicas."""
+
+    name: str
+    zone: str
+    takes_replicas: bool = Field(description="False if it is drained, or no longer in deploy.hosts.")
+    containers: list[str] = Field(description="Names of the containers of services on it. Empty if it does not answer.")
+    fault: str | None = Field(description="Why it does not answer. Null if it does.")
+
+
 class StatusResponse(Body):
     """The output of `pipeline status --json`."""
 
@@ -63,3 +73,4 @@ class StatusResponse(Body):
     jobs: list[JobResponse]
     deployment: DeploymentResponse | None
     scaling: list[ScalingResponse]
+    hosts: list[HostResponse] = Field(description="The hosts of the replicas. Empty if the local engine has them all.")

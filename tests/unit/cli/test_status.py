@@ -30,14 +30,18 @@ from pipeline.base.home import Home
 from pipeline.base.lock import is_stopped, work_lock
 from pipeline.cli import history, recover, status, transition
 from pipeline.engine import hosts
+from pipeline.engine.cluster import ClusterHost, ClusterSpec
 from pipeline.engine.container import ContainerSpec, HealthProbe
-from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_SERVICE, ROLE_APP
+from pipeline.engine.host import HostSpec
+from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_SERVICE, ROLE_APP, ROLE_CONSOLE
 from pipeline.events import Event
 from pipeline.http.client import Daemon
+from pipeline.http.status_report import StatusReport
 from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import ApprovalDecision, DeploymentState, Run, RunState, Trigger
 from pipeline.store.store import Store
+from pipeline.testing.fakes.console import FakeConsole
 from pipeline.testing.fakes.data_plane import FakePlane
 from pipeline.testing.fakes.engine import FakeEngine
 from tests.support.ports import free_port
@@ -258,6 +262,106 @@ def test_an_engine_that_does_not_answer(store: Store, monkeypatch: pytest.Monkey
     assert "web-1" in output_of(status.command)
     assert time.monotonic() - began < SOON
     released.set()
+
+
+@pytest.fixture
+def two_hosts(
+    store: Store, balancer: tuple[Balancer, FakePlane], monkeypatch: pytest.MonkeyPatch
+) -> dict[str, FakeEngine]:
+    """The engines of the hosts of `shop`. The target web-1 runs on app1, at its address."""
+    engines = {name: FakeEngine() for name in ("app1", "app2")}
+    for engine in engines.values():
+        engine.images.add("sha256:1")
+    engines["app1"].containers.start(replace(APP, name="web-1"))
+    own = ClusterHost(HostSpec("app1", "ssh://app1", "a", "10.0.0.1"))
+    other = ClusterHost(HostSpec("app2", "ssh://app2", "b", "10.0.0.2"))
+    deployment = store.deployments.begin("shop", 1, None, 1, cluster=ClusterSpec(hosts=(own, other)))
+    store.deployments.finish(deployment, DeploymentState.SUCCEEDED, "")
+    # Nothing is left on the local engine.
+    store.clusters.forget("shop", "local")
+    monkeypatch.setattr(hosts, "local_engine", lambda _: FakeEngine())
+    monkeypatch.setattr(hosts, "host_engine", lambda spec, *_: engines[spec.name])
+    return engines
+
+
+def test_hosts_are_shown(store: Store, two_hosts: dict[str, FakeEngine]) -> None:
+    """That of each target and each other container, and restarts on any of them."""
+    labels = {**APP.labels, LABEL_SERVICE: "worker"}
+    two_hosts["app2"].containers.start(replace(APP, name="shop.worker.r1.aaaaaa", labels=labels))
+    two_hosts["app2"].containers.set_restart_policy("shop.worker.r1.aaaaaa", "always")
+    two_hosts["app2"].containers.exit("shop.worker.r1.aaaaaa", 1)
+    output = output_of(status.command)
+    assert re.search(r"web-1 +\w+ +0 +10\.0\.0\.1:80 on app1", output)
+    assert re.search(r"shop\.worker\.r1\.aaaaaa +running +app2", output)
+    assert "shop.worker.r1.aaaaaa exited and was restarted once" in output
+    assert "`docker logs" not in output
+    assert "app1 takes" not in output
+    assert json.loads(output_of(status.command, "--json"))["hosts"] == [
+        {"name": "app1", "zone": "a", "takes_replicas": True, "containers": ["web-1"], "fault": None},
+        {"name": "app2", "zone": "b", "takes_replicas": True, "containers": ["shop.worker.r1.aaaaaa"], "fault": None},
+    ]
+
+
+def test_a_host_that_takes_no_replicas_is_shown(store: Store, two_hosts: dict[str, FakeEngine]) -> None:
+    """With what is left on it."""
+    store.clusters.drain("shop", "app1")
+    assert "host app1 takes no replicas, 1 is left on it\n" in output_of(status.command)
+    two_hosts["app1"].containers.remove("web-1")
+    assert "host app1 takes no replicas, none is left on it\n" in output_of(status.command)
+
+
+@pytest.mark.parametrize("lost", [["app1"], ["app1", "app2"]])
+def test_a_host_that_does_not_answer_is_shown(
+    store: Store, two_hosts: dict[str, FakeEngine], monkeypatch: pytest.MonkeyPatch, lost: list[str]
+) -> None:
+    """With the reason. Its targets are known by their address."""
+
+    def connect(spec: HostSpec, *_: object) -> FakeEngine:
+        if spec.name in lost:
+            raise EngineFault(f"host {spec.name} (ssh://{spec.name}): no route to it: timed out")
+        return two_hosts[spec.name]
+
+    monkeypatch.setattr(hosts, "host_engine", connect)
+    output = output_of(status.command)
+    for name in lost:
+        assert f"host {name} does not answer: no route to it: timed out\n" in output
+    assert re.search(r"web-1 +\w+ +0 +10\.0\.0\.1:80 on app1", output)
+    found = {each["name"]: each["fault"] for each in json.loads(output_of(status.command, "--json"))["hosts"]}
+    assert found["app1"] == "no route to it: timed out"
+    assert (found["app2"] is None) is (lost == ["app1"])
+
+
+def test_a_silent_host_does_not_delay_the_status(
+    store: Store, two_hosts: dict[str, FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that answer are shown, and the next status does not wait any longer."""
+    hang = two_hosts["app2"].faults.hang("containers.of")
+    for _ in range(2):
+        report = StatusReport(Home.locate(), store, "shop", invalid=False, silence=timedelta(seconds=1))
+        assert [(each["name"], each["fault"]) for each in report.data()["hosts"]] == [
+            ("app1", None),
+            ("app2", "no answer within 1 s"),
+        ]
+    hang.release()
+
+
+def test_recover_removes_the_containers_of_killed_commands_on_hosts(
+    store: Store, two_hosts: dict[str, FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those on hosts that answer. The others are told."""
+    labels = {**APP.labels, LABEL_ROLE: ROLE_CONSOLE}
+    for engine in two_hosts.values():
+        engine.containers.start(replace(APP, name="shop.web.once.aaaaaa", labels=labels))
+    monkeypatch.setattr(hosts, "local_console", lambda _: FakeConsole(FakeEngine()))
+    monkeypatch.setattr(hosts, "host_console", lambda spec, *_: FakeConsole(two_hosts[spec.name]))
+    two_hosts["app2"].faults.go_away()
+    done = CliRunner().invoke(recover.command, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "note: host app2 does not answer, its replicas are missing here" in done.stderr
+    two_hosts["app2"].faults.come_back()
+    assert [two_hosts[name].containers.has("shop.web.once.aaaaaa") for name in two_hosts] == [False, True]
+    output_of(recover.command)
+    assert not two_hosts["app2"].containers.has("shop.web.once.aaaaaa")
 
 
 def test_recover_starts_the_balancer(store: Store, balancer: tuple[Balancer, FakePlane]) -> None:
