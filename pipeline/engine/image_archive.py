@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import os
+import shutil
 import tarfile
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, Self
 
@@ -54,6 +57,28 @@ class ImageArchive:
             raise
         return archive
 
+    @classmethod
+    def assemble(
+        cls, image: str, config: bytes, layers: Sequence[str], contents: Mapping[str, IO[bytes]], folder: Path
+    ) -> Self:
+        """Make the archive of an image from its configuration and the contents of some of its layers, by their digests.
+
+        A digest is that of the content without compression. The content may be compressed.
+        """
+        archive = cls(folder)
+        try:
+            name = f"{_hex(image)}.json"
+            manifest = [{"Config": name, "RepoTags": None, "Layers": [_layer_path(layer) for layer in layers]}]
+            archive._put("manifest.json", io.BytesIO(json.dumps(manifest).encode()), None)
+            archive._put(name, io.BytesIO(config), None)
+            for layer, content in contents.items():
+                archive._put(_layer_path(layer), content, layer)
+            archive._file.flush()
+        except BaseException:
+            archive.close()
+            raise
+        return archive
+
     def without(self, layers: Collection[str]) -> Iterator[bytes]:
         """Yield the archive without these layers. Several threads may do so at the same time."""
         for member in self._members:
@@ -90,6 +115,13 @@ class ImageArchive:
         size = self._file.tell() - offset
         self._members.append(_Member(member.tobuf(tarfile.PAX_FORMAT), offset, size, digest))
 
+    def _put(self, name: str, content: IO[bytes], digest: str | None) -> None:
+        offset = self._file.seek(0, os.SEEK_END)
+        shutil.copyfileobj(content, self._file, _CHUNK)
+        member = tarfile.TarInfo(name)
+        member.size = self._file.tell() - offset
+        self._members.append(_Member(member.tobuf(tarfile.PAX_FORMAT), offset, member.size, digest))
+
     def _content(self, member: _Member) -> Iterator[bytes]:
         end = member.offset + member.size
         for offset in range(member.offset, end, _CHUNK):
@@ -113,6 +145,14 @@ class _Stream:
         joined = b"".join(parts)
         self._rest = joined[size:]
         return joined[:size]
+
+
+def _layer_path(layer: str) -> str:
+    return f"{_hex(layer)}/layer.tar"
+
+
+def _hex(digest: str) -> str:
+    return digest.rpartition(":")[2]
 
 
 def _padded(size: int) -> int:

@@ -19,6 +19,13 @@ from pipeline.engine.container import Container, ContainerSpec
 from pipeline.engine.labels import ROLE_APP
 
 
+class RegistryLogin(NamedTuple):
+    """The credentials for a registry."""
+
+    user: str
+    password: str
+
+
 class Images(Protocol):
     """The images of one engine."""
 
@@ -40,8 +47,17 @@ class Images(Protocol):
     def pull(self, reference: str) -> None:
         """Pull an image from its registry."""
 
-    def push(self, reference: str) -> str:
-        """Push an image to its registry under this name, and return the digest that it has there."""
+    def push(self, reference: str, login: RegistryLogin | None = None) -> str:
+        """Push an image to its registry under this name, and return the digest that it has there.
+
+        Without a login, the credentials are those of Docker's configuration.
+        """
+
+    def registry_names(self, image: str) -> tuple[str, ...]:
+        """Return the names with a digest, such as `registry.example.com/shop@sha256:…`, under which registries have it.
+
+        They are those under which it was pulled, and pushed under a name that it still has. Empty if it is gone.
+        """
 
     def ignores(self, dockerignore: str) -> Callable[[str], bool]:
         """Return a predicate that is true for paths that a `.dockerignore` of this text excludes.
@@ -277,6 +293,10 @@ class Engine(Protocol):
     @property
     def log_drivers(self) -> frozenset[str]:
         """The names of the engine's log drivers."""
+
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Whether the engine listens on a Unix socket. It probably reaches the loopback of this machine then."""
 
     @property
     def builder(self) -> ImageBuilder:

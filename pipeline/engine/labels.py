@@ -6,6 +6,7 @@ Penstock changes and removes only objects that carry the label of its own home.
 from __future__ import annotations
 
 import hashlib
+import re
 
 LABEL_PREFIX = "penstock."
 LABEL_HOME = "penstock.home"
@@ -51,6 +52,13 @@ DEFAULT_SERVICE = "web"
 TAGS = "penstock/"
 """The prefix of every tag that Penstock gives to an image, also in earlier versions, which had no home in it."""
 _DIGEST = 8
+# The registry of `PushReceiver`. A killed process leaves the tag.
+_OWN_TAG = re.compile(rf"(127\.0\.0\.1:\d+/)?{TAGS}")
+
+
+def is_own_tag(tag: str) -> bool:
+    """Return whether Penstock gave this tag to an image."""
+    return bool(_OWN_TAG.match(tag))
 
 
 def image_tag(home: str, pipeline: str, version: str) -> str:

@@ -398,6 +398,8 @@ def test_an_image_is_tagged_and_removed(tested: EngineUnderTest, base_image: str
     spec = BuildSpec(tmp_path, "Dockerfile", tag, labels={LABEL_PIPELINE: "shop", LABEL_RUN: "7"})
     image = tested.engine.builder.build(spec, lambda _: None, threading.Event(), timedelta(seconds=DEADLINE))
     images.tag(image, "penstock/contract:2")
+    # A transfer that was killed leaves such a one.
+    images.tag(image, "127.0.0.1:20000/penstock/contract:2")
     assert images.id(tag) == images.id("penstock/contract:2") == images.id(image) == image
     assert images.for_pipeline("shop") == {image: "7"}
     assert images.for_pipeline("other") == {}

@@ -77,14 +77,18 @@ def test_a_pushed_image_is_pulled_by_its_digest(pushing: Pushing) -> None:
     images.tag(image, name)
     digest = images.push(name)
     assert digest.startswith("sha256:")
+    assert images.registry_names(image) == (f"{pushing.address}/shop@{digest}",)
     images.untag(name)
+    assert images.registry_names(image) == ()
     for reference in (f"{pushing.address}/shop@{digest}", name):
         images.pull(reference)
         assert images.id(reference) == image
+        assert images.registry_names(image) == (f"{pushing.address}/shop@{digest}",)
     for reference in (f"{pushing.address}/shop@{digest}", name):
         images.untag(reference)
     assert images.id(name) is None
     assert images.id(image) == image
+    assert images.registry_names(name) == ()
 
 
 def test_a_tag_that_moved_is_another_image_after_a_pull(pushing: Pushing) -> None:

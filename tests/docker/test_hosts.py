@@ -131,7 +131,11 @@ def _built_and_sent(
     build = BuildSpec(context, "Dockerfile", tag, labels={LABEL_PIPELINE: "shop"})
     image = home.builder.build(build, lambda _: None, cancelled, timeout)
     progress: list[TransferProgress] = []
-    sent = ImageTransfer(home, folder, progress.append, cancelled, timeout).send(image, tag, targets)
+    slower: list[str] = []
+    sent = ImageTransfer(home, folder, progress.append, cancelled, timeout, slower.append).send(image, tag, targets)
+    assert slower == []
+    # Only its tag of the build is left.
+    assert home.images.registry_names(image) == ()
     assert progress == [TransferProgress("far", sent["far"], sent["far"])]
     assert {engine.images.id(tag) for engine in targets.values()} == {image}
     return image, sent

@@ -60,6 +60,11 @@ class DockerEngine:
         # Docker has it, but does not list it.
         return frozenset({*found, UNREADABLE_DRIVER})
 
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Whether Docker listens on a Unix socket."""
+        return str(self._api.address).startswith("unix://")
+
     @cached_property
     def builder(self) -> ImageBuilder:
         """The builder of images, chosen at the first use."""

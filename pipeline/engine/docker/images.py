@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from pipeline.base.errors import EngineFault, LayerMissing
 from pipeline.engine.docker.faults import ignore_not_found, is_gone, translate_errors
 from pipeline.engine.docker.ignore import DockerIgnore
-from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_RUN, LABEL_STAGES, TAGS
+from pipeline.engine.interfaces import RegistryLogin
+from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_RUN, LABEL_STAGES, is_own_tag
 
 _CHUNK = 256 * 1024
 # Of the graph drivers, and of containerd's image store.
@@ -61,17 +63,24 @@ class DockerImages:
         for _ in self._transfer(self._api.pull, name, tag=tag or "latest"):
             pass
 
-    def push(self, reference: str) -> str:
+    def push(self, reference: str, login: RegistryLogin | None = None) -> str:
         """Push an image to its registry under this name, and return the digest that it has there."""
         from docker.utils import parse_repository_tag
 
         name, tag = parse_repository_tag(reference)
+        auth = {} if login is None else {"auth_config": {"username": login.user, "password": login.password}}
         digest = ""
-        for message in self._transfer(self._api.push, name, tag=tag or "latest"):
+        for message in self._transfer(partial(self._api.push, **auth), name, tag=tag or "latest"):
             digest = message.get("aux", {}).get("Digest", digest)
         if not digest:
             raise EngineFault(f"Docker: the push of {reference} ended without a digest")
         return digest
+
+    def registry_names(self, image: str) -> tuple[str, ...]:
+        """Return the names with a digest under which registries have an image."""
+        with translate_errors(self._api), ignore_not_found():
+            return tuple(self._api.inspect_image(image).get("RepoDigests") or ())
+        return ()
 
     def _transfer(self, call: Callable[..., Any], name: str, *, tag: str) -> Iterator[dict[str, Any]]:
         """Yield the messages of a pull or a push. Raises `EngineFault` with what a registry reports."""
@@ -136,7 +145,7 @@ class DockerImages:
             found: dict[str, Any] = {}
             with ignore_not_found():
                 found = self._api.inspect_image(image)
-            own = [tag for tag in found.get("RepoTags") or () if tag.startswith(TAGS)]
+            own = [tag for tag in found.get("RepoTags") or () if is_own_tag(tag)]
             # Removing the last tag removes the image.
             if not all(self._remove(name) for name in (*own, *([image] if found else ()))):
                 return False

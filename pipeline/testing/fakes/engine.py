@@ -39,6 +39,7 @@ class FakeEngine:
 
     platform = "linux/amd64"
     cpus = 8
+    is_on_this_machine = False
     log_drivers = frozenset({"json-file", "local", "none", "syslog"})
 
     def __init__(

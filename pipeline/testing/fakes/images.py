@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 
 from pipeline.base.errors import EngineFault, LayerMissing
-from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_RUN, TAGS
+from pipeline.engine.interfaces import RegistryLogin
+from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_RUN, is_own_tag
+from pipeline.engine.registry_names import name_with_digest
 from pipeline.testing.fakes.faults import Faults
 from pipeline.testing.fakes.image_file import read_image_file, write_image_file
 
@@ -118,7 +120,7 @@ class FakeImages:
             with self._lock:
                 self._add(self.moved[reference], reference, {}, None)
 
-    def push(self, reference: str) -> str:
+    def push(self, reference: str, login: RegistryLogin | None = None) -> str:
         """Put the image into the registry, and return its id as the digest."""
         with self.faults.call("images.push"), self._lock:
             found = self._existing(reference)
@@ -127,6 +129,17 @@ class FakeImages:
                 self.registry.add(name)
                 self._pushed[name] = kept
             return found.id
+
+    def registry_names(self, image: str) -> tuple[str, ...]:
+        """Return the names with a digest under which an image was pushed, of repositories that it has a name of."""
+        with self.faults.call("images.registry_names"), self._lock:
+            found = self._find(image)
+            own = {name_with_digest(tag, found.id) for tag in found.tags} if found else set()
+            return tuple(name for name, kept in self._pushed.items() if name in own and found and kept.id == found.id)
+
+    def share_registry(self, other: FakeImages) -> None:
+        """Use the registry of another engine."""
+        self.registry, self._pushed = other.registry, other._pushed
 
     @property
     def pushed(self) -> dict[str, str]:
@@ -208,7 +221,7 @@ class FakeImages:
                 return True
             if used:
                 return False
-            found.tags = {tag for tag in found.tags if not tag.startswith(TAGS)}
+            found.tags = {tag for tag in found.tags if not is_own_tag(tag)}
             if found.tags:
                 return False
             del self._images[found.id]

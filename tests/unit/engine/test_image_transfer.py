@@ -47,8 +47,9 @@ class World:
         self.new = self.source.images.add_built(b"new" * 100, TAG, LABELS)
         self.progress: list[TransferProgress] = []
         self.cancelled = threading.Event()
+        self.reasons: list[str] = []
         self.transfer = ImageTransfer(
-            self.source, folder, self.progress.append, self.cancelled, timedelta(seconds=DEADLINE)
+            self.source, folder, self.progress.append, self.cancelled, timedelta(seconds=DEADLINE), self.reasons.append
         )
 
     def send(self, image: str, tag: str = TAG) -> dict[str, int]:
@@ -176,3 +177,61 @@ def test_a_layer_that_occurs_twice() -> None:
     """It is sent if the engine lacks one of them."""
     assert spared_layers(("a", "b", "a"), Listing("ab")) == {"b"}  # type: ignore[arg-type]
     assert spared_layers(("a", "b", "a"), Listing("aba")) == {"a", "b"}  # type: ignore[arg-type]
+
+
+NAME = "registry.example.com/shop:2"
+
+
+def _in_registry(world: World) -> str:
+    """Push the new image to a registry that all engines use, and return its name there."""
+    images = world.source.images
+    images.tag(world.new, NAME)
+    digest = images.push(NAME)
+    name = f"registry.example.com/shop@{digest}"
+    for engine in world.targets.values():
+        engine.images.share_registry(images)
+    return name
+
+
+def test_an_image_in_a_registry_is_pulled(world: World) -> None:
+    """Each host pulls it by its digest, and nothing is sent. The source knows its name."""
+    name = _in_registry(world)
+    assert world.source.images.registry_names(world.new) == (name,)
+    assert world.send(world.new) == dict.fromkeys(world.targets, 0)
+    assert world.saves() == 0
+    assert {engine.images.id(TAG) for engine in world.targets.values()} == {world.new}
+    assert world.reasons == []
+
+
+def test_a_host_that_cannot_pull_is_sent_the_image(world: World) -> None:
+    """The reason is reported. A name that the build has pushed counts, although the source has it no more."""
+    name = _in_registry(world)
+    world.source.images.untag(NAME)
+    assert world.source.images.registry_names(world.new) == ()
+    world.targets["two"].faults.fail("images.pull", EngineFault("no route to host"))
+    sent = world.transfer.send(world.new, TAG, world.targets, [name])
+    assert [host for host, size in sent.items() if size] == ["two"]
+    assert world.reasons == [f"host two cannot pull {name}: no route to host"]
+    assert {engine.images.id(TAG) for engine in world.targets.values()} == {world.new}
+
+
+def test_a_registry_that_has_another_image(world: World) -> None:
+    """A digest that gives another id is reported, and the image is sent."""
+    for engine in world.targets.values():
+        engine.images.registry.add("example.com/other@sha256:ab")
+    sent = world.transfer.send(world.new, TAG, {"one": world.targets["one"]}, ["example.com/other@sha256:ab"])
+    assert sent["one"] > 0
+    assert world.reasons == ["host one pulled another image as example.com/other@sha256:ab"]
+
+
+def test_a_pull_is_cancelled(world: World) -> None:
+    """While the registry is silent."""
+    name = _in_registry(world)
+    hang = world.targets["two"].faults.hang("images.pull")
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(world.transfer.send, world.new, TAG, world.targets, [name])
+        hang.wait_until_called()
+        world.cancelled.set()
+        with pytest.raises(Cancelled):
+            sending.result(DEADLINE)
+    assert world.targets["two"].images.id(TAG) is None
