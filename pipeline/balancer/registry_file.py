@@ -17,7 +17,7 @@ from pipeline.balancer.registry_change import RegistryChange
 from pipeline.balancer.registry_journal import Damage, Extent
 from pipeline.balancer.registry_snapshot import dump, is_version_1, load, writer_of
 from pipeline.base.errors import BalancerFault, ConfigError
-from pipeline.base.files import append
+from pipeline.base.files import FileStamp, append, file_stamp
 from pipeline.base.reserve import has_reserve, write_with_reserve
 
 _RESTORE = (
@@ -27,14 +27,12 @@ _RESTORE = (
 _MIN_CHANGES = 64 * 1024
 # The file as a whole may have this many times the size of its snapshot and its changes, because it is indented.
 _WHOLE = 2
-# A file's inode, time and size. Every write changes the size or creates a new file.
-Stamp = tuple[int, int, int]
 
 
 class _Content(NamedTuple):
     """What was read: the file's stamp, how much of it counts, and its registry."""
 
-    stamp: Stamp | None
+    stamp: FileStamp | None
     extent: Extent
     registry: Registry
     is_outdated: bool = False
@@ -65,12 +63,12 @@ class RegistryFile:
     @property
     def is_settled(self) -> bool:
         """True if the file exists in the current format: neither `restore` nor `migrate` would write it."""
-        return not self.is_outdated and self._stamp() is not None
+        return not self.is_outdated and file_stamp(self._path) is not None
 
     def read(self) -> Registry:
         """Return the registry, which is empty if there is no file.
 
-        Raises `BalancerFault` for a damaged file, and for a missing one while a data plane runs.
+        Raises `BalancerFault` for one that is damaged or cannot be read, and for a missing one while a data plane runs.
         """
         return self._content().registry
 
@@ -83,7 +81,7 @@ class RegistryFile:
 
     def restore(self) -> None:
         """Write the file again if it was removed and its second name is left."""
-        if self._stamp() is None:
+        if file_stamp(self._path) is None:
             self.write(self.read())
 
     def migrate(self) -> None:
@@ -108,7 +106,7 @@ class RegistryFile:
         except OSError:
             # There is space reserved for a whole file, and its error has the reason.
             return False
-        self._known = _Content(self._stamp(), extent, registry)
+        self._known = _Content(file_stamp(self._path), extent, registry)
         return True
 
     def _replace(self, registry: Registry) -> None:
@@ -120,7 +118,7 @@ class RegistryFile:
             raise BalancerFault(f"cannot write {self._path}: {error.strerror}{full}") from error
         self._keep()
         stored = registry.model_copy(update={"version": VERSION, "written_by": __version__})
-        self._known = _Content(self._stamp(), Extent.of_snapshot(self._path.read_bytes()), stored)
+        self._known = _Content(file_stamp(self._path), Extent.of_snapshot(self._path.read_bytes()), stored)
 
     def _is_kept(self) -> bool:
         """Return whether the second name is of this file, or cannot be given. It is given again if it is missing."""
@@ -139,21 +137,14 @@ class RegistryFile:
             draft.hardlink_to(self._path)
             draft.replace(self._second)
 
-    def _stamp(self) -> Stamp | None:
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
-
     def _content(self) -> _Content:
-        known, stamp = self._known, self._stamp()
+        known, stamp = self._known, file_stamp(self._path)
         if known is None or known.stamp != stamp or stamp is None:
             # The stamp is older than the data, so what is written meanwhile is read by the next call.
             known = self._known = self._read(stamp, known)
         return known
 
-    def _read(self, stamp: Stamp | None, known: _Content | None) -> _Content:
+    def _read(self, stamp: FileStamp | None, known: _Content | None) -> _Content:
         """Read the file. Of a file that begins with what is known, only the changes since are parsed."""
         try:
             data = self._data()
@@ -161,6 +152,8 @@ class RegistryFile:
             if self._in_use():
                 raise BalancerFault(f"{self._path} is missing, but HAProxy runs", hint=_RESTORE) from None
             return _Content(None, Extent(0, 0, 0), Registry())
+        except OSError as error:
+            raise BalancerFault(f"cannot read {self._path}: {error.strerror}") from error
         try:
             if known is None or not known.extent.snapshot or not known.extent.begins(data):
                 extent = Extent.of_snapshot(data)

@@ -6,6 +6,18 @@ import errno
 import os
 from pathlib import Path
 
+FileStamp = tuple[int, int, int]
+"""A file's inode, time of its last change in nanoseconds, and size. A reader that has seen it need not read again."""
+
+
+def file_stamp(path: Path) -> FileStamp | None:
+    """Return the stamp of a file. None if it is missing, or in a folder that cannot be read: reading it says why."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
 
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o600) -> None:
     """Replace the file at `path` with `content`. It is on disk before this returns.

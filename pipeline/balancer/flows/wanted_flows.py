@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.base.errors import BalancerFault
-from pipeline.base.files import write_atomically
+from pipeline.base.files import FileStamp, file_stamp, write_atomically
 
 _FILE = "flows.json"
 
@@ -77,7 +77,7 @@ class FlowFile:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / _FILE
-        self._known: tuple[tuple[int, int, int] | None, WantedFlows | None] = None, None
+        self._known: tuple[FileStamp | None, WantedFlows | None] = None, None
 
     def exists(self) -> bool:
         """Return whether the kernel carried anything since the last `remove`."""
@@ -89,7 +89,7 @@ class FlowFile:
 
     def found(self) -> WantedFlows | None:
         """Return the content, or None without a file or if it is damaged. The next `write` repairs it."""
-        stamp = self._stamp()
+        stamp = file_stamp(self._path)
         if stamp is None or stamp != self._known[0]:
             self._known = stamp, self._parsed() if stamp else None
         return self._known[1]
@@ -112,10 +112,3 @@ class FlowFile:
             return WantedFlows.from_json(self._path.read_text())
         except (OSError, ValueError, TypeError, KeyError):
             return None
-
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.base.errors import BalancerFault
-from pipeline.base.files import write_atomically
+from pipeline.base.files import FileStamp, file_stamp, write_atomically
 
 _FILE = "activator.json"
 
@@ -33,11 +33,11 @@ class HoldingTable:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / _FILE
-        self._known: tuple[tuple[int, int, int] | None, dict[str, HoldingGroup]] = None, {}
+        self._known: tuple[FileStamp | None, dict[str, HoldingGroup]] = None, {}
 
     def groups(self) -> Mapping[str, HoldingGroup]:
         """Return the groups by id. Empty without the file, or if it is damaged: the next `replace` writes it again."""
-        stamp = self._stamp()
+        stamp = file_stamp(self._path)
         if stamp is None or stamp != self._known[0]:
             self._known = stamp, self._parsed() if stamp else {}
         return self._known[1]
@@ -61,13 +61,6 @@ class HoldingTable:
             return {name: _group(entry) for name, entry in found.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
-
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _group(entry: dict[str, object]) -> HoldingGroup:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pipeline.balancer.data_plane import WantedGroup
 from pipeline.balancer.model import ApplicationTargetGroup
 from pipeline.base.errors import BalancerFault
-from pipeline.base.files import write_atomically
+from pipeline.base.files import FileStamp, file_stamp, write_atomically
 
 _FILE = "functions.json"
 
@@ -28,7 +28,7 @@ class FunctionTable:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / _FILE
-        self._known: tuple[tuple[int, int, int] | None, dict[str, Any]] = None, {}
+        self._known: tuple[FileStamp | None, dict[str, Any]] = None, {}
 
     def groups(self) -> frozenset[str]:
         """Return the ids of the target groups of functions."""
@@ -61,7 +61,7 @@ class FunctionTable:
             raise BalancerFault(f"cannot write {self._path}: {error.strerror}") from error
 
     def _read(self) -> dict[str, Any]:
-        stamp = self._stamp()
+        stamp = file_stamp(self._path)
         if stamp is None or stamp != self._known[0]:
             self._known = stamp, self._parsed() if stamp else {}
         return self._known[1]
@@ -73,13 +73,6 @@ class FunctionTable:
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
-
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _entry(group: WantedGroup) -> dict[str, Any]:
