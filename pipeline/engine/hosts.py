@@ -18,6 +18,7 @@ from pipeline.engine.host import LOCAL, Host, HostSpec
 from pipeline.engine.interfaces import Engine, EngineEvents, ExistingContainers
 from pipeline.engine.runtime import Runtime
 from pipeline.engine.ssh_address import SshAddress
+from pipeline.engine.swarm.swarm import OpenSwarm
 
 if TYPE_CHECKING:
     from pipeline.engine.hosts_console import HostsConsole
@@ -192,6 +193,16 @@ def host_at(spec: HostSpec, engine: Engine) -> Host:
         routes_bridges=is_local,
         zone=spec.zone,
     )
+
+
+def local_swarm(home: str, environment: Mapping[str, str] = os.environ) -> OpenSwarm:
+    """Connect to the engine of this machine as the manager of a Swarm. The caller closes it.
+
+    Raises `EngineFault` if the engine does not respond.
+    """
+    from pipeline.engine.docker.swarm import DockerSwarm
+
+    return DockerSwarm(home, environment)
 
 
 def runtime_on(host: Host) -> Runtime:

@@ -12,11 +12,14 @@ from pipeline.base.clock import Stamp
 from pipeline.engine.container import ContainerHealth, HealthProbe, LogLimit, Privileges, ran_out_of_memory
 from pipeline.engine.container_options import ContainerOptions
 from pipeline.engine.labels import DEFAULT_SERVICE
+from pipeline.engine.swarm_options import SwarmOptions
 
 
 @dataclass(frozen=True)
 class Replica:
-    """A replica as reported by its runtime. The balancer reaches it at `address:port`, also after restarts.
+    """A replica as reported by its runtime. The balancer reaches it at `address:port`.
+
+    These stay the same over restarts, unless the runtime restarts it elsewhere. Until it runs there, it has none.
 
     `health` is the result of its probe, None without one. `is_leaving`: its host takes no replicas, so it is to be
     replaced elsewhere.
@@ -45,6 +48,15 @@ class Replica:
     is_leaving: bool = False
 
 
+class RestartPolicy(StrEnum):
+    """The policy for a replica whose process exits. None of them restarts a replica after `stop`."""
+
+    NO = "no"
+    ON_FAILURE = "on-failure"
+    ALWAYS = "always"
+    UNLESS_STOPPED = "unless-stopped"
+
+
 @dataclass(frozen=True)
 class ReplicaSpec:
     """The specification of a replica. `memory` is in bytes, `cpus` in cores, `pids` counts processes and threads.
@@ -52,7 +64,8 @@ class ReplicaSpec:
     None sets no limit. It listens on `port`, or on none that matters if that is 0. `probe` checks its health from
     inside. With `published`, the balancer reaches it at a port of its host. Otherwise the runtime decides. `forwarded`:
     the protocols, tcp or udp, of what the kernel forwards to its port. It is in `zone`, or in none. `aliases` are its
-    host names in the pipeline's network. `template` identifies the settings that equal replicas share.
+    host names in the pipeline's network. `template` identifies the settings that equal replicas share. `restart` is
+    the policy that `set_restart_policy` will set: a Swarm needs it at the start. `swarm` counts on a Swarm only.
     """
 
     pipeline: str
@@ -81,15 +94,8 @@ class ReplicaSpec:
     aliases: tuple[str, ...] = ()
     probe: HealthProbe | None = None
     options: ContainerOptions = field(default_factory=ContainerOptions)
-
-
-class RestartPolicy(StrEnum):
-    """The policy for a replica whose process exits. None of them restarts a replica after `stop`."""
-
-    NO = "no"
-    ON_FAILURE = "on-failure"
-    ALWAYS = "always"
-    UNLESS_STOPPED = "unless-stopped"
+    restart: RestartPolicy = RestartPolicy.ALWAYS
+    swarm: SwarmOptions = field(default_factory=SwarmOptions)
 
 
 class StopResult(StrEnum):
@@ -147,7 +153,10 @@ class Runtime(Protocol):
         """Set what happens when the replica's process exits."""
 
     def stop(self, name: str, grace: timedelta) -> StopResult:
-        """Send SIGTERM, and SIGKILL after `grace`. Returns when the process has exited."""
+        """Send SIGTERM, and SIGKILL after `grace`. Returns when the process has exited.
+
+        A runtime that cannot set the time at the stop uses that of the specification instead.
+        """
 
     def remove(self, name: str) -> None:
         """Remove a replica, running or not. Later calls of `list` do not show it."""

@@ -1,4 +1,4 @@
-"""The SSH server of the suites, and the share of the suites over SSH that is not long."""
+"""The SSH server and the Swarm of the suites, and the share of the suites on them that is not long."""
 
 from __future__ import annotations
 
@@ -29,6 +29,18 @@ SAMPLED: Mapping[object, frozenset[str]] = {
     ),
     # The console has its own test over SSH, since its connections are its own.
     "ssh-hosts": frozenset({"test_a_command_reads_its_input_to_the_end"}),
+    # `tests/unit/engine/swarm` has every state of a task, and the fake Swarm the rest.
+    "swarm": frozenset(
+        {
+            "test_a_started_replica_is_listed_as_it_was_asked_for",
+            "test_a_probe_says_whether_a_replica_is_healthy",
+            "test_what_cannot_be_started_leaves_nothing",
+            "test_sixteen_starts_at_once_get_addresses_of_their_own",
+            "test_stopping_says_what_it_took",
+            "test_a_replica_is_restarted_only_with_a_policy",
+            "test_a_removed_replica_is_gone",
+        }
+    ),
 }
 
 
@@ -52,9 +64,22 @@ def second_engine(base_image: str) -> Iterator[PrivateEngine]:
         yield engine
 
 
+@pytest.fixture(scope="session")
+def swarm_manager(base_image: str) -> Iterator[PrivateEngine]:
+    """Another engine on this machine, the only node of a Swarm."""
+    if reason := obstacle():
+        assert not os.environ.get("CI"), reason
+        pytest.skip(reason)
+    with other_engine(base_image) as engine:
+        at = f"--advertise-addr={engine.host}", f"--listen-addr={engine.host}"
+        engine.docker("swarm", "init", *at)
+        engine.docker("node", "update", "--label-add=zone=zone-a", engine.docker("node", "ls", "--quiet").strip())
+        yield engine
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the suites over SSH as long, except a share of them."""
+    """Mark the suites over SSH and on a Swarm as long, except a share of them."""
     for item in items:
         callspec = getattr(item, "callspec", None)
         sampled = SAMPLED.get(callspec.params.get("tested")) if callspec is not None else None

@@ -12,15 +12,26 @@ from datetime import timedelta
 
 from pipeline.engine.container import Container, ContainerSpec
 from pipeline.engine.host import HostSpec
-from pipeline.engine.hosts import host_at, host_engine, local_engine, local_host, reachable_host, runtime_on
+from pipeline.engine.hosts import (
+    host_at,
+    host_engine,
+    local_engine,
+    local_host,
+    local_swarm,
+    reachable_host,
+    runtime_on,
+)
 from pipeline.engine.hosts_runtime import HostsRuntime
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP, ROLE_TEST
 from pipeline.engine.reachable_host import OpenHost, ReachableHost
 from pipeline.engine.runtime import Replica, ReplicaSpec, Runtime
+from pipeline.engine.swarm.runtime import SwarmRuntime
+from pipeline.engine.swarm.swarm import SwarmNode
 from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.program import PERMISSION_ERROR, PROCESS_ERROR, Program
 from pipeline.testing.fakes.runtime import FakeRuntime
+from pipeline.testing.fakes.swarm import FakeSwarm
 from tests.support.docker_home import cleaned
 from tests.support.private_engine import PrivateEngine
 from tests.support.sshd import SshServer
@@ -151,6 +162,7 @@ class RuntimeUnderTest:
     """A runtime of a separate home, with `shop` prepared. `end` ends a replica's process from inside.
 
     `publishes`: each replica publishes its port. `zone` is that of a replica whose specification names none.
+    `published_at` is the address of published ports. `moves`: a replica that is restarted has another port.
     """
 
     runtime: Runtime
@@ -160,6 +172,8 @@ class RuntimeUnderTest:
     other_home: Runtime
     publishes: bool = False
     zone: str | None = None
+    published_at: str = "127.0.0.1"
+    moves: bool = False
 
     def spec(self, program: Program = Program(), **more: object) -> ReplicaSpec:  # noqa: B008  # a frozen value
         """Return the specification of a replica of `shop`."""
@@ -337,6 +351,64 @@ def ssh_hosts_runtime(base_image: str, server: SshServer, second: PrivateEngine)
         other_home.connect()
         image = engines[0].images.id(base_image) or base_image
         yield RuntimeUnderTest(runtime, image, Programs(), end, other_home, publishes=True, zone="zone-a")
+
+
+@contextmanager
+def swarm_runtime_on_fake_swarm() -> Iterator[RuntimeUnderTest]:
+    """Yield the runtime of a Swarm on a fake one of two nodes, in the same zone."""
+    programs = Programs()
+    labels = {"zone": "zone-a"}
+    nodes = [SwarmNode(f"n{number}", f"node{number}", "10.0.0.1", labels=labels) for number in (1, 2)]
+    swarm = FakeSwarm(*nodes, program=programs.of)
+    swarm.missing_images.add("none")
+    yield RuntimeUnderTest(
+        SwarmRuntime(swarm),
+        "app",
+        programs,
+        lambda name: swarm.exit(name, ENDED),
+        SwarmRuntime(FakeSwarm()),
+        publishes=True,
+        zone="zone-a",
+        published_at="10.0.0.1",
+        moves=True,
+    )
+
+
+@contextmanager
+def swarm_runtime(base_image: str, engine: PrivateEngine) -> Iterator[RuntimeUnderTest]:
+    """Yield the runtime of a Swarm of one node, in a zone of its own. Its services are removed afterwards."""
+    environment = {"DOCKER_HOST": engine.address}
+    home, other = secrets.token_hex(8), secrets.token_hex(8)
+    with (
+        local_engine(home, environment) as local,
+        closing(local_swarm(home, environment)) as swarm,
+        closing(local_swarm(other, environment)) as other_swarm,
+    ):
+        runtime = SwarmRuntime(swarm, local.images.healthcheck)
+
+        def end(name: str) -> None:
+            service = swarm.find(name)
+            assert service is not None
+            task = next(task for task in reversed(swarm.tasks_of(service.id)) if task.container)
+            command = ("sh", "-c", "kill -USR1 1")
+            local.containers.exec(task.container, command, timedelta(seconds=10), threading.Event())
+
+        try:
+            yield RuntimeUnderTest(
+                runtime,
+                local.images.id(base_image) or base_image,
+                Programs(),
+                end,
+                SwarmRuntime(other_swarm),
+                publishes=True,
+                zone="zone-a",
+                published_at=engine.host,
+                moves=True,
+            )
+        finally:
+            for replica in runtime.list("shop"):
+                runtime.remove(replica.name)
+            runtime.clear("shop")
 
 
 def remove_all(engine: Engine) -> None:

@@ -68,6 +68,11 @@ class PrivateEngine:
         """Return whether the engine answers."""
         return self._server.engine.answers()
 
+    def docker(self, *words: str) -> str:
+        """Run a command of `docker` and return its output. Raises `CalledProcessError` if it fails."""
+        command = ["docker", "--host", self.address, *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End `dockerd` by a signal. Returns when it has exited."""
         self._server.engine.end(number)

@@ -14,8 +14,10 @@ from pipeline.engine.docker.images import DockerImages
 from pipeline.engine.docker.server import recently, remember_server
 
 
-def connect(environment: Mapping[str, str], version: str | None = None, pool: int = 1) -> Any:
+def connect(environment: Mapping[str, str], version: str | None = None, pool: int = 1, timeout: int = TIMEOUT) -> Any:
     """Return a client of the SDK that keeps at most `pool` connections. Raises `EngineFault`.
+
+    The engine may take `timeout` seconds for a response.
 
     `environment` names the engine as the environment of Docker's own command line does. `version` is that of the API.
     By default the engine is asked for it, unless it was asked within the last minute.
@@ -24,7 +26,7 @@ def connect(environment: Mapping[str, str], version: str | None = None, pool: in
     from pipeline.engine.docker.client import DockerClient
 
     endpoint = find_endpoint(environment)
-    options = {"timeout": TIMEOUT, "max_pool_size": pool, **endpoint.client_options()}
+    options = {"timeout": timeout, "max_pool_size": pool, **endpoint.client_options()}
     with translate_errors(endpoint.address), _invalid_configuration(environment):
         version = version or recently(endpoint.address, "version", lambda: _api_version(endpoint.address, options))
         api: Any = DockerClient(version=version, **options)

@@ -15,7 +15,7 @@ BUILD_CPU_SHARES = 128
 
 
 # Docker's log drivers that have these limits.
-_LIMITED_DRIVERS = ("json-file", "local")
+LIMITED_DRIVERS = ("json-file", "local")
 
 
 def host_options(spec: ContainerSpec, log_driver: str | None = None) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def _log_config(spec: ContainerSpec, default_driver: str | None) -> dict[str, An
     wanted = spec.options.log_driver
     driver = wanted.name if wanted and wanted.name else default_driver
     limits = {"max-size": str(spec.log.size), "max-file": str(spec.log.files)} if spec.log else {}
-    config = {**(limits if driver in _LIMITED_DRIVERS else {}), **(wanted.options if wanted else {})}
+    config = {**(limits if driver in LIMITED_DRIVERS else {}), **(wanted.options if wanted else {})}
     return {"Type": driver, "Config": config} if config or (wanted and wanted.name) else None
 
 

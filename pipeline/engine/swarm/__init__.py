@@ -1,0 +1,1 @@
+"""Replicas on a Docker Swarm: one service of the Swarm for each. Knows no SDK."""
