@@ -175,6 +175,10 @@ class CacheVanished(EngineFault):
         super().__init__("Docker: a cached image was removed during the build")
 
 
+class HostLost(EngineFault):
+    """A host was lost while it was asked to start a replica, which may run there."""
+
+
 class LayerMissing(EngineFault):
     """An engine refused an image because the archive lacks a layer that the engine lacks too. Nothing was loaded."""
 

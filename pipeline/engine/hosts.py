@@ -16,7 +16,7 @@ from pipeline.engine.cluster import ClusterSpec
 from pipeline.engine.console import Console
 from pipeline.engine.host import LOCAL, Host, HostSpec
 from pipeline.engine.interfaces import Engine, EngineEvents, ExistingContainers
-from pipeline.engine.runtime import Runtime
+from pipeline.engine.runtime import ReplicaSpec, Runtime
 from pipeline.engine.ssh_address import SshAddress
 from pipeline.engine.swarm.swarm import OpenSwarm
 
@@ -239,9 +239,12 @@ def open_cluster(
     *,
     local: Engine | None = None,
     on_change: Callable[[HostChange], object] = lambda _: None,
+    before_start: Callable[[str, Engine, ReplicaSpec], object] = lambda *_: None,
 ) -> OpenCluster:
     """Open a cluster. The caller closes it. `local` is the local engine if it is open already, and stays open.
 
+    `on_change` is called when a host is lost and when it is back. `before_start` is called with the name and the engine
+    of the host of each replica before it is started on one of several hosts.
     Only a cluster that is the local engine alone is connected to, and raises `EngineFault` if it does not respond.
     """
     from pipeline.engine.open_cluster import OpenCluster
@@ -251,10 +254,11 @@ def open_cluster(
         runtime = runtime_on(local_host(engine))
         return OpenCluster(cluster, runtime, lambda: {LOCAL: engine}, _keep_open if local else engine.close)
     from pipeline.engine.hosts_runtime import HostsRuntime
+    from pipeline.engine.patient_runtime import PatientRuntime
 
     opened = [reachable_host(spec, home, sockets, environment, on_change=on_change) for spec in cluster.specs]
-    hosts = HostsRuntime(opened, cluster.placement, taking=cluster.taking)
-    return OpenCluster(cluster, hosts, lambda: hosts.engines, hosts.close)
+    hosts = HostsRuntime(opened, cluster.placement, taking=cluster.taking, before_start=before_start)
+    return OpenCluster(cluster, PatientRuntime(hosts), lambda: hosts.engines, hosts.close, hosts.place_on)
 
 
 def with_addresses(cluster: ClusterSpec, environment: Mapping[str, str] = os.environ) -> ClusterSpec:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 from pipeline.base.clock import SYSTEM, Clock
@@ -37,6 +38,7 @@ class HostsRuntime:
     A host that does not answer lets `list` raise `EngineFault`, until it is lost. Then its replicas are not listed, and
     calls for them do nothing, until it is back. The zone of a replica is that of its host. `silence` is how long a host
     may take to answer. `taking` names the hosts that take replicas, None for all: those on the others are leaving.
+    `before_start` is called with the name and the engine of the chosen host before each start, and raises as one.
     """
 
     def __init__(
@@ -45,11 +47,13 @@ class HostsRuntime:
         placement: Placement = Placement.SPREAD,
         *,
         taking: Collection[str] | None = None,
+        before_start: Callable[[str, Engine, ReplicaSpec], object] = lambda *_: None,
         silence: timedelta = timedelta(seconds=2),
         clock: Clock = SYSTEM,
     ) -> None:
         self._hosts = {host.name: host for host in hosts}
         self._taking = frozenset(self._hosts if taking is None else taking)
+        self._before_start = before_start
         self._placement = placement
         self._silence = silence.total_seconds()
         self._clock = clock
@@ -60,11 +64,14 @@ class HostsRuntime:
         # The host of each replica as listed last, by pipeline.
         self._listed: dict[str, dict[str, str]] = {}
         self._started: dict[str, _Start] = {}
+        # What was absent from the last list of a thread: a host may be back by now.
+        self._last = threading.local()
 
     @property
     def lost(self) -> tuple[str, ...]:
-        """The names of the hosts that are lost, whose replicas are not listed."""
-        return tuple(host.name for host in self._hosts.values() if host.is_lost)
+        """The names of the hosts whose replicas the last `list` of this thread lacks. Before one, those lost now."""
+        lost: tuple[str, ...] | None = getattr(self._last, "lost", None)
+        return tuple(host.name for host in self._hosts.values() if host.is_lost) if lost is None else lost
 
     @property
     def engines(self) -> dict[str, Engine]:
@@ -86,12 +93,21 @@ class HostsRuntime:
         if all(host.is_lost for host in hosts):
             raise self._all_lost()
 
+    def check(self) -> None:
+        """Try each host again, and wait as `connect`."""
+        self._probe(self._hosts.values())
+        self.connect()
+
     def prepare(self, pipeline: str) -> None:
-        """Create the pipeline's network on every host that is not lost. On others, it is created when they are back."""
+        """Create the pipeline's network on every host that takes replicas.
+
+        On a host that is lost, it is created when it is back.
+        """
         with self._lock:
             self._prepared.add(pipeline)
         self.connect()
-        self._ask(lambda runtime: runtime.prepare(pipeline))
+        if any(not self._hosts[name].is_lost for name in self._taking):
+            self._ask(lambda runtime: runtime.prepare(pipeline), self._taking)
 
     def list(self, pipeline: str) -> tuple[Replica, ...]:
         """Return every replica on the hosts that are not lost. The hosts are asked at the same time."""
@@ -101,6 +117,7 @@ class HostsRuntime:
             _on(host, replica, is_leaving=host.name not in taking) for host, replicas in answers for replica in replicas
         )
         asked = {host.name for host, _ in answers}
+        self._last.lost = tuple(name for name in self._hosts if name not in asked)
         with self._lock:
             listed = self._listed[pipeline] = {replica.name: replica.host for replica in found}
             gone = [name for name, start in self._started.items() if _is_gone(start, pipeline, asked)]
@@ -112,11 +129,13 @@ class HostsRuntime:
     def start(self, spec: ReplicaSpec) -> None:
         """Start a replica on the host that the placement chooses, or where it was started before.
 
-        `spec.zone` restricts the choice to the hosts of that zone. Raises `EngineFault` if none of them answers, or if
-        the replica was started on a host that is lost.
+        `spec.zone` is the zone of the host, unless no host of it takes replicas and answers: then the replica has the
+        zone of another one. Raises `EngineFault` if there is none, or if it was started on a host that is lost.
         """
         host = self._hosts[self._place(spec)]
         try:
+            if (engine := host.engine) is not None:
+                self._before_start(host.name, engine, spec)
             host.call(lambda runtime: runtime.start(replace(spec, zone=host.zone)))
         except (StageFailed, PortTaken):
             # Nothing is left of it, so it may be started elsewhere.
@@ -148,6 +167,16 @@ class HostsRuntime:
         """Return the last lines of output, or nothing if the replica is gone or its host is lost."""
         return self._call(name, lambda runtime: runtime.tail(name, lines), ())
 
+    def started_on(self, name: str) -> str | None:
+        """Return the host on which this object has last started a replica, None if it has not."""
+        with self._lock:
+            start = self._started.get(name)
+        return start.host if start else None
+
+    def is_lost(self, host: str) -> bool:
+        """Return whether a host is lost now."""
+        return self._hosts[host].is_lost
+
     def clear(self, pipeline: str) -> None:
         """Remove the pipeline's networks. Raises `EngineFault` if a host is lost, after the others are cleared."""
         with self._lock:
@@ -164,18 +193,24 @@ class HostsRuntime:
         for host in self._hosts.values():
             host.close()
 
-    def _prepare(self, runtime: Runtime) -> None:
+    def _prepare(self, name: str, runtime: Runtime) -> None:
         """Prepare a host that is reached for the first time, or again. It answers if it can list replicas."""
         with self._lock:
             pipelines = sorted(self._prepared)
-        for pipeline in pipelines:
+        for pipeline in pipelines if name in self._taking else ():
             runtime.prepare(pipeline)
         runtime.list(pipelines[0] if pipelines else "")
 
-    def _ask(self, work: Callable[[Runtime], T]) -> tuple[tuple[ReachableHost, T], ...]:
-        """Return the answers of all hosts that are not lost. Raises `EngineFault` if one of them does not answer."""
-        self._probe([host for host in self._hosts.values() if not host.answers])
-        usable = [host for host in self._hosts.values() if not host.is_lost]
+    def _ask(
+        self, work: Callable[[Runtime], T], names: Collection[str] | None = None
+    ) -> tuple[tuple[ReachableHost, T], ...]:
+        """Return the answers of the hosts that are not lost. Raises `EngineFault` if one of them does not answer.
+
+        `names` restricts them.
+        """
+        hosts = [host for name, host in self._hosts.items() if names is None or name in names]
+        self._probe([host for host in hosts if not host.answers])
+        usable = [host for host in hosts if not host.is_lost]
         for host in usable:
             if not host.answers:
                 raise host.fault
@@ -193,7 +228,7 @@ class HostsRuntime:
 
         Raises `ConfigError` if the address of one is invalid.
         """
-        probes = {host.name: host.probe(self._prepare) for host in hosts}
+        probes = {host.name: host.probe(partial(self._prepare, host.name)) for host in hosts}
         waited = [probe for name, probe in probes.items() if not self._hosts[name].is_lost]
         for probe in wait(waited, self._silence).done:
             probe.result()
@@ -236,12 +271,13 @@ class HostsRuntime:
                 is_lost=host.is_lost,
             )
             for host in self._hosts.values()
+            if host.name in self._taking
         ]
-        chosen = choose_host(candidates, self._placement, spec.zone)
+        chosen = choose_host(candidates, self._placement, spec.zone) or choose_host(candidates, self._placement)
         if chosen is None:
             raise EngineFault(
-                f"{spec.name} cannot be placed: no host in zone {spec.zone} answers",
-                hint=f"the zones of the hosts are {', '.join(sorted({host.zone for host in self._hosts.values()}))}",
+                f"{spec.name} cannot be placed: no host that takes replicas answers",
+                hint="`pipeline node list` shows the hosts; `pipeline node resume` lets one take replicas again",
             )
         return chosen
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 from pipeline.engine.cluster import ClusterSpec
 from pipeline.engine.interfaces import Engine
@@ -12,7 +13,7 @@ from pipeline.engine.runtime import Runtime
 class OpenCluster:
     """The runtime of a cluster, and its engines. The one that opened it closes it. Safe from any thread.
 
-    `engines` returns those that answer, by the names of their hosts.
+    `engines` returns those that answer, by the names of their hosts. `place_on` sets the hosts that take replicas.
     """
 
     def __init__(
@@ -20,17 +21,25 @@ class OpenCluster:
         spec: ClusterSpec,
         runtime: Runtime,
         engines: Callable[[], Mapping[str, Engine]],
-        close: Callable[[], None] = lambda: None,
+        close: Callable[[], object] = lambda: None,
+        place_on: Callable[[Collection[str]], object] = lambda _: None,
     ) -> None:
         self.spec = spec
         self.runtime = runtime
         self._engines = engines
         self._close = close
+        self._place_on = place_on
 
     @property
     def engines(self) -> Mapping[str, Engine]:
         """The engines that answer, by the names of their hosts. Of several hosts, none before the first call."""
         return self._engines()
+
+    def let_take(self, names: Collection[str]) -> None:
+        """Let these hosts take replicas from now on, and no others."""
+        hosts = (replace(host, takes_replicas=host.name in names) for host in self.spec.hosts)
+        self.spec = replace(self.spec, hosts=tuple(hosts))
+        self._place_on(names)
 
     def close(self) -> None:
         """Close what was opened with it."""

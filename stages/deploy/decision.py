@@ -11,7 +11,10 @@ from pipeline.balancer.model import TargetState
 
 
 class ContainerState(StrEnum):
-    """The state of a replica's container. One that the engine restarts counts as running."""
+    """The state of a replica's container. One that the engine restarts counts as running.
+
+    So does one on a lost host whose target is healthy, since the balancer's checks reach it.
+    """
 
     RUNNING = "running"
     EXITED = "exited"
@@ -21,10 +24,11 @@ class ContainerState(StrEnum):
 class Replica:
     """One container with its target. All ages are computed, so a decision needs no clock.
 
-    `template` identifies image and configuration. `target` is None if it is not registered. `started_here` is True if
-    this process started it: its exit then fails the release, while an older replica that has exited is replaced.
-    `restart_policy_set` is True once its restart policy is in force, `action_pending` while an action on it runs.
-    `zone` is None if it gets requests from the nodes of all zones.
+    `template` identifies image and configuration. It is empty if the replica has to be replaced whatever it is made
+    from, as on a host that takes no replicas. `made_from` is its template also then. `target` is None if it is not
+    registered. `started_here` is True if this process started it: its exit then fails the release, while an older
+    replica that has exited is replaced. `restart_policy_set` is True once its restart policy is in force,
+    `action_pending` while an action on it runs. `zone` is None if it gets requests from the nodes of all zones.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Replica:
     restart_policy_set: bool = False
     action_pending: bool = False
     zone: str | None = None
+    made_from: str = ""
 
     @property
     def is_running(self) -> bool:

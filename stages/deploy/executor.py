@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 
 from pipeline.balancer.model import TargetState
-from pipeline.base.errors import Cancelled, StageFailed
+from pipeline.base.errors import Cancelled, HostLost, StageFailed
 from pipeline.engine.denial import denial_hint, hint_at_denials
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.event_kinds import EventKind
@@ -171,14 +171,22 @@ class RolloutExecutor:
     def _start(self, name: str) -> None:
         assert self._spec is not None
         self._emit(EventKind.CONTAINER_STARTING, f"{name} starting", name)
-        with hint_at_denials("deploy", self._spec.privileges, self._spec.pids):
-            self._replicas.start(name, self._spec)
+        try:
+            with hint_at_denials("deploy", self._spec.privileges, self._spec.pids):
+                self._replicas.start(name, self._spec)
+        except HostLost as lost:
+            # The next observation shows that a replica is missing, and another host gets one.
+            self._emit_warning(f"{lost.message}; another one is started elsewhere")
+            return
         self._emit(EventKind.CONTAINER_STARTED, f"{name} started", name)
 
     def _register(self, name: str) -> None:
         assert self._spec is not None
-        zone = self._replicas.register(name, self._spec.port)
-        place = f" in {zone}" if zone else ""
+        zone, host = self._replicas.register(name, self._spec.port), self._replicas.host_of(name)
+        wanted = self._replicas.wanted_zone(name)
+        place = f"{f' on {host}' if host else ''}{f' in {zone}' if zone else ''}"
+        if wanted and host and zone != wanted:
+            place += f", because no host of {wanted} takes replicas and answers"
         self._emit(EventKind.TARGET_REGISTERED, f"{name} registered{place}, waiting for its health checks", name)
 
     def _set_restart_policy(self, name: str) -> None:
@@ -241,6 +249,9 @@ class RolloutExecutor:
                 hint = _hint(replica.reason)
                 self._emit(EventKind.TARGET_NOT_HEALTHY, f"{text}; {hint}" if hint else text, replica.name)
         self._seen = {r.name: r for r in replicas}
+
+    def _emit_warning(self, text: str) -> None:
+        self._events.emit(EventKind.DEPLOYMENT_WARNING, text)
 
     def _emit(self, kind: EventKind, message: str, name: str) -> None:
         healthy = sum(r.healthy for r in self._seen.values())

@@ -87,7 +87,7 @@ class _ServicePlan(NamedTuple):
         one = rollout.service(spec, service.name)
         started = new_template(context, service.name)
         # Those of an open deployment go with it, or are the new ones of the run that continues it.
-        seen = tuple(r for r in one.replica_set().observe().replicas if started is None or r.template != started)
+        seen = tuple(r for r in one.replica_set().observe().replicas if started is None or r.made_from != started)
         # A deployment starts HAProxy first. Targets that were healthy then become healthy again.
         now = Observation(tuple(map(_revived, seen)) if dead and service.group else seen)
         zones = spec.balancer.zones_of(service.settings.target_group) if service.settings.target_group else ()

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import secrets as randomness
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from pipeline.balancer import functions
-from pipeline.balancer.model import NetworkTargetGroup, Target, TargetGroup, TargetHealth, TargetState
-from pipeline.balancer.model.protocol import transports
+from pipeline.balancer.model import Target, TargetHealth, TargetState
 from pipeline.base.clock import SYSTEM, Stamp
-from pipeline.config.privileges import pids
-from pipeline.config.service_spec import ServiceSpec
 from pipeline.engine import runtime as engine_runtime
+from pipeline.engine.host import LOCAL
 from pipeline.engine.labels import DEFAULT_SERVICE, LABEL_STOP_SIGNAL
 from pipeline.engine.runtime import ReplicaEnd, ReplicaSpec, RestartPolicy, Runtime, StopResult
 from stages.deploy.decision import ContainerState, Observation, Replica
-
-# The program that runs a function, and its path in the container. Only the container imports it.
-_RUNTIME_FILE, _FUNCTION_RUNTIME = Path(functions.__file__).with_name("runtime.py"), "/penstock/runtime.py"
 
 
 class Targets(Protocol):
@@ -85,10 +78,18 @@ class ReplicaSet:
         self._started: dict[str, Stamp] = {}
         # The zone of each replica that is being started.
         self._starting: dict[str, str | None] = {}
+        # And that of each replica that was started here.
+        self._zones: dict[str, str | None] = {}
         self._settled: set[str] = set()
         self._outdated: frozenset[str] = frozenset()
+        self._lost: tuple[str, ...] = ()
+        # Replicas on lost hosts that were not healthy when they were deregistered, or were stopped.
+        self._given_up: set[str] = set()
         self._replicas: dict[str, engine_runtime.Replica] = {}
+        # Those, and the ones whose target is left.
+        self._known: dict[str, engine_runtime.Replica] = {}
         self._targets: dict[str, Target] = {}
+        self._states: dict[str, TargetState] = {}
         self._lock = threading.Lock()
 
     @property
@@ -112,9 +113,14 @@ class ReplicaSet:
             starting = dict(self._starting)
         health_of = self._balancer.reconciled_health if reconcile else self._balancer.target_health
         health = {h.target.id: h for h in health_of(self._pipeline, self._group)}
-        listed = (r for r in self._runtime.list(self._pipeline) if r.service == self._service)
+        listed = [r for r in self._runtime.list(self._pipeline) if r.service == self._service]
+        self._lost = self._runtime.lost
+        self._given_up -= {replica.name for replica in listed}
         found = {replica.name: replica for replica in listed if replica.name not in starting}
+        known = {name: self._known[name] for name in health if name in self._known}
+        self._known = {**known, **found}
         self._replicas, self._targets = found, {name: h.target for name, h in health.items()}
+        self._states = {name: h.state for name, h in health.items()}
         names = [*found, *(name for name in health if name not in found and name not in starting)]
         replicas = tuple(self._replica(name, found.get(name), health.get(name), action_pending) for name in names)
         return Observation(replicas, len(starting), tuple(starting.values()))
@@ -123,7 +129,7 @@ class ReplicaSet:
         """Return the name of a new replica, which counts as starting in this zone from now on."""
         name = f"{self._pipeline}.{self._service}.r{release}.{randomness.token_hex(3)}"
         with self._lock:
-            self._starting[name] = zone
+            self._starting[name] = self._zones[name] = zone
         return name
 
     def start(self, name: str, spec: ReplicaSpec) -> None:
@@ -159,6 +165,8 @@ class ReplicaSet:
 
     def deregister(self, name: str) -> None:
         """Stop new requests to a target. Returns after the balancer has confirmed it."""
+        if name not in self._replicas and self._states.get(name) is not TargetState.HEALTHY:
+            self._given_up.add(name)
         self._balancer.deregister(self._pipeline, self._group, name)
         self.notify(name)
 
@@ -174,6 +182,8 @@ class ReplicaSet:
     def stop(self, name: str) -> str | None:
         """Stop a replica with the grace that its own release gave it. Return why it needed SIGKILL, or None."""
         replica = self._replicas.get(name)
+        if replica is None:
+            self._given_up.add(name)
         if replica is None or self._runtime.stop(name, replica.grace) is not StopResult.KILLED or not replica.grace:
             return None
         signal = replica.labels.get(LABEL_STOP_SIGNAL, "SIGTERM")
@@ -193,11 +203,11 @@ class ReplicaSet:
         self._balancer.remove_target(self._pipeline, self._group, name)
 
     def with_stale_address(self) -> list[str]:
-        """Return the replicas whose address differs from that of their target, as last observed."""
+        """Return the replicas whose address or port differs from that of their target, as last observed."""
         return [
             name
             for name, replica in self._replicas.items()
-            if (target := self._targets.get(name)) and replica.address and replica.address != target.address
+            if (target := self._targets.get(name)) and replica.address and _is_elsewhere(replica, target)
         ]
 
     def running_for(self, name: str) -> int | None:
@@ -216,6 +226,8 @@ class ReplicaSet:
     def exit_reason(self, name: str) -> str:
         """Return how a replica ended, as the second half of a sentence."""
         end = self._runtime.ended(name)
+        if end is None and self._lost and name not in self._replicas:
+            return f"it was on {self._lost_host(name)}"
         if end is None:
             return "its container was removed"
         if end.ran_out_of_memory:
@@ -223,10 +235,29 @@ class ReplicaSet:
         child = "; one of its processes was killed for using more memory than deploy.memory allows"
         return f"its container exited with code {end.exit_code}{child * end.oom_killed}"
 
+    def host_of(self, name: str) -> str | None:
+        """Return the host of a replica as last observed, None if it is the local engine alone, or unknown."""
+        replica = self._known.get(name)
+        return replica.host if replica and replica.host != LOCAL else None
+
+    def wanted_zone(self, name: str) -> str | None:
+        """Return the zone that this process has started a replica for, or None."""
+        return self._zones.get(name)
+
+    def replacement_reason(self, name: str) -> str | None:
+        """Return why a replica is to be replaced whatever its release, as last observed. None if it need not be."""
+        if replica := self._replicas.get(name):
+            return f"is on host {replica.host}, which takes no replicas" if replica.is_leaving else None
+        return f"was on {self._lost_host(name)}" if self._lost else None
+
     def release_of(self, name: str) -> int:
         """Return the release that a replica was started for, as last observed; 0 if unknown."""
-        replica = self._replicas.get(name)
+        replica = self._known.get(name)
         return replica.release if replica else 0
+
+    def _lost_host(self, name: str) -> str:
+        replica = self._known.get(name)
+        return f"host {replica.host if replica else ' or '.join(self._lost)}, which is lost"
 
     def _replica(
         self,
@@ -240,8 +271,8 @@ class ReplicaSet:
         is_unhealthy = health is not None and health.state.is_unhealthy
         return Replica(
             name=name,
-            template=found.template if found and name not in self._outdated else "",
-            container=ContainerState.RUNNING if found and found.running else ContainerState.EXITED,
+            template=found.template if found and not found.is_leaving and name not in self._outdated else "",
+            container=self._container(name, found, health),
             # A deployment treats one that drains like any other unhealthy target.
             target=TargetState.UNHEALTHY if is_unhealthy else health.state if health else None,
             in_flight=health.in_flight if health else 0,
@@ -252,7 +283,20 @@ class ReplicaSet:
             restart_policy_set=name in self._settled,
             action_pending=name in action_pending,
             zone=health.target.zone if health else found.zone if found else None,
+            made_from=found.template if found else "",
         )
+
+    def _container(
+        self, name: str, found: engine_runtime.Replica | None, health: TargetHealth | None
+    ) -> ContainerState:
+        """Return the state of a container. A lost engine says nothing, so the target does: it may still serve."""
+        if found is not None:
+            return ContainerState.RUNNING if found.running else ContainerState.EXITED
+        if not self._lost or health is None or name in self._given_up:
+            return ContainerState.EXITED
+        finishes = health.state is TargetState.DRAINING and health.in_flight
+        is_running = health.state is TargetState.HEALTHY or finishes
+        return ContainerState.RUNNING if is_running else ContainerState.EXITED
 
     def _waiting(self, found: engine_runtime.Replica | None, health: TargetHealth | None, now: Stamp) -> timedelta:
         # A new replica whose checks fail from the start has been waiting since its start.
@@ -264,50 +308,6 @@ class ReplicaSet:
         return now.since(self._started.get(found.name, found.started))
 
 
-def replica_spec(
-    spec: ServiceSpec, *, pipeline: str, release: int, run: int, template: str, environment: Mapping[str, str]
-) -> ReplicaSpec:
-    """Return what each replica of a service is made from. `environment` has its secrets resolved."""
-    service, group = spec.settings, spec.group
-    return ReplicaSpec(
-        pipeline=pipeline,
-        release=release,
-        run=run,
-        template=template,
-        image=spec.image_id,
-        port=group.port if group else 0,
-        **_program(spec),
-        environment=environment,
-        memory=service.memory,
-        cpus=service.cpus,
-        init=service.init,
-        shm_size=service.shm_size,
-        pids=pids(service.pids_limit),
-        privileges=service.privileges,
-        log=service.log_limit,
-        grace=service.stop_grace,
-        published=group is not None and group.target_type == "instance",
-        forwarded=_forwarded(group) if group else (),
-        # Requests to a service with a target group would miss the balancer, and fail while it drains.
-        aliases=() if group else (spec.name,),
-        probe=None if group else service.health_check.probe,
-        options=service.container_options,
-    )
-
-
-def _forwarded(group: TargetGroup) -> tuple[str, ...]:
-    """Return the protocols of what the kernel may forward to the targets of a group."""
-    is_forwarded = isinstance(group, NetworkTargetGroup) and group.target_type == "ip" and group.protocol != "TLS"
-    return tuple(sorted(transports(group.protocol))) if is_forwarded else ()
-
-
-def _program(spec: ServiceSpec) -> dict[str, Any]:
-    """Return the fields for the image's own program, or for a function and the runtime that calls it."""
-    service = spec.settings
-    if service.function is None or spec.group is None:
-        return {"command": service.command, "entrypoint": service.entrypoint, "volumes": service.volumes}
-    return {
-        "entrypoint": ("python3", _FUNCTION_RUNTIME),
-        "command": (service.function, str(spec.group.port)),
-        "volumes": (*service.volumes, f"{_RUNTIME_FILE}:{_FUNCTION_RUNTIME}:ro"),
-    }
+def _is_elsewhere(replica: engine_runtime.Replica, target: Target) -> bool:
+    """Return whether a target is not where its replica is. A replica may not name its port."""
+    return replica.address != target.address or (replica.port or target.port) != target.port

@@ -74,7 +74,11 @@ class ServiceDrift:
         self._is_stable = all(r.healthy for r in replicas)
         return [
             *self._missing(spec.name, len(serving), wanted),
-            *(f"{r.name} is not a running replica of release {release}" for r in replicas if r not in serving),
+            *(
+                f"{r.name} {replica_set.replacement_reason(r.name) or f'is not a running replica of release {release}'}"
+                for r in replicas
+                if r not in serving
+            ),
             *(f"targets are left in target group {group}" for group in rollout.left_groups()),
             *(f"{r.name} is no target" for r in serving if r.target is None),
             *(f"{name} has another address than its target" for name in replica_set.with_stale_address()),
@@ -187,7 +191,7 @@ class ServiceDrift:
 
     def _template(self, replica_set: ReplicaSet, replicas: Iterable[Replica], spec: ServiceSpec, release: int) -> str:
         """Return the template of the replicas that run, even if a secret has changed since they were started."""
-        own = Counter(r.template for r in replicas if r.template and replica_set.release_of(r.name) == release)
+        own = Counter(r.made_from for r in replicas if r.made_from and replica_set.release_of(r.name) == release)
         return own.most_common(1)[0][0] if own else spec.template(self._context.configuration.secrets)
 
 

@@ -22,7 +22,8 @@ from stages.deploy.judge import JudgeFactory, MirroringFactory, no_judge
 from stages.deploy.leaving_replicas import LeavingReplicas
 from stages.deploy.lifecycle import HooksFactory, LifecycleEvent, NoHooks, no_hooks
 from stages.deploy.moving_targets import MovingTargets, wait_unless_cancelled
-from stages.deploy.replicas import ReplicaSet, Targets, replica_spec
+from stages.deploy.replica_spec import replica_spec
+from stages.deploy.replicas import ReplicaSet, Targets
 from stages.deploy.rolling import RollingStrategy
 from stages.deploy.rolling_rollout import RollingRollout
 from stages.deploy.service_targets import Place, ServiceTargets
@@ -235,5 +236,6 @@ def shifts(spec: ServiceSpec, wanted: DesiredState, replicas: Collection[Replica
     """Return whether a new deployment moves the traffic: other templates than the wanted one have it now."""
     if spec.settings.strategy is None or not spec.settings.strategy.is_shifting:
         return False
-    templates = {replica.template for replica in replicas if replica.is_running and replica.target}
+    # Those on a host that leaves are of the release that they were made from: another host needs no shift.
+    templates = {replica.made_from for replica in replicas if replica.is_running and replica.target}
     return bool(templates) and wanted.template not in templates

@@ -9,6 +9,7 @@ from itertools import count
 from pipeline.base.clock import SYSTEM, Stamp
 from pipeline.base.errors import StageFailed
 from pipeline.engine.container import Container, ContainerSpec
+from pipeline.engine.host import LOCAL
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP
 from pipeline.engine.runtime import Replica, ReplicaEnd, ReplicaSpec, RestartPolicy, StopResult
 from pipeline.testing.fakes.engine import FakeEngine
@@ -173,7 +174,7 @@ class FakeRuntime:
             service=spec.service,
             release=spec.release,
             template=spec.template,
-            host="fake",
+            host=LOCAL,
             address="127.0.0.1" if spec.published else container.address,
             port=self._ports.get(spec.name, spec.port),
             running=container.is_running,

@@ -53,6 +53,7 @@ def patience(
         running_for=lambda _: 100,
         ended=lambda _: None,
         release_of=lambda _: 1,
+        replacement_reason=lambda _: None,
         exit_reason=lambda _: "its container exited with code 137",
     )
 

@@ -18,7 +18,8 @@ from pipeline.engine.hosts import local_host, runtime_on
 from pipeline.engine.labels import LABEL_STOP_SIGNAL
 from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.program import Program
-from stages.deploy.replicas import ReplicaSet, Targets, replica_spec
+from stages.deploy.replica_spec import replica_spec
+from stages.deploy.replicas import ReplicaSet, Targets
 from tests.unit.deploy.deployments import PIPELINE, with_replicas
 
 DEFAULT = tuple(sorted(DEFAULT_CAPABILITIES))

@@ -13,7 +13,7 @@ from pipeline.engine.cluster import ClusterHost, ClusterSpec
 from pipeline.engine.docker.runtime import DockerRuntime
 from pipeline.engine.host import HostSpec
 from pipeline.engine.hosts import local_engine, local_host, open_cluster, runtime_on
-from pipeline.engine.hosts_runtime import HostsRuntime
+from pipeline.engine.patient_runtime import PatientRuntime
 from pipeline.testing.fakes.engine import FakeEngine
 
 IMPORTS = ("pipeline.cli.main", "pipeline.cli.status", "pipeline.engine.hosts", "stages.build", "stages.deploy")
@@ -60,7 +60,7 @@ def test_a_cluster_of_hosts_connects_to_nothing_before_its_first_call(tmp_path: 
     """So a command that needs no replicas waits for no host."""
     host = ClusterHost(HostSpec("app1", "ssh://127.0.0.1:1", "a", "127.0.0.1"))
     opened = open_cluster(ClusterSpec(hosts=(host,)), "home", tmp_path / "hosts", {"PATH": ""})
-    assert isinstance(opened.runtime, HostsRuntime)
+    assert isinstance(opened.runtime, PatientRuntime)
     assert opened.engines == {}
     opened.close()
     assert not (tmp_path / "hosts").exists()

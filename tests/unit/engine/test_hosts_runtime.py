@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from pipeline.base.errors import ConfigError, EngineFault, LockHeld, PortTaken, 
 from pipeline.engine.host import HostSpec
 from pipeline.engine.hosts import host_at, runtime_on
 from pipeline.engine.hosts_runtime import HostsRuntime
+from pipeline.engine.interfaces import Engine
 from pipeline.engine.placement import Placement
 from pipeline.engine.reachable_host import HostChange, OpenHost, ReachableHost
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy, StopResult
@@ -46,7 +48,9 @@ class World:
         self.closed = Counter[str]()
         self.changes: list[HostChange] = []
 
-    def runtime(self, placement: Placement = Placement.SPREAD, silence: timedelta = LOST_AFTER * 6) -> HostsRuntime:
+    def runtime(
+        self, placement: Placement = Placement.SPREAD, silence: timedelta = LOST_AFTER * 6, **options: Any
+    ) -> HostsRuntime:
         """Return a runtime that is not connected yet."""
         hosts = [
             ReachableHost(
@@ -54,7 +58,7 @@ class World:
             )
             for name, zone in self.zones.items()
         ]
-        return HostsRuntime(hosts, placement, silence=silence, clock=FakeClock(auto_advance=True))
+        return HostsRuntime(hosts, placement, silence=silence, clock=FakeClock(auto_advance=True), **options)
 
     def connector(self, name: str) -> Callable[[], OpenHost]:
         """Return what connects to a host."""
@@ -156,11 +160,62 @@ def test_packed_replicas_are_on_the_first_host(world: World) -> None:
 
 
 def test_a_zone_without_a_host(runtime: HostsRuntime) -> None:
-    """The error names the zones that there are."""
-    with pytest.raises(EngineFault, match=r"^r1 cannot be placed: no host in zone c answers\n.* are a, b$"):
-        start(runtime, "r1", spec=replace(SPEC, zone="c"))
+    """The replica is placed in another one, and has that zone."""
+    start(runtime, "r1", spec=replace(SPEC, zone="c"))
     start(runtime, "r2", spec=replace(SPEC, zone="b"))
-    assert places(runtime) == {"r2": "three"}
+    assert [(each.name, each.host, each.zone) for each in runtime.list("shop")] == [
+        ("r1", "one", "a"),
+        ("r2", "three", "b"),
+    ]
+
+
+def test_a_host_that_takes_no_replicas(world: World) -> None:
+    """What is on it is leaving, and nothing more is placed there, nor is a network made."""
+    first = world.runtime()
+    first.prepare("shop")
+    start(first, "r1", "r2", "r3")
+    runtime = world.runtime(taking=["one", "three"])
+    runtime.prepare("shop")
+    assert {each.host: each.is_leaving for each in runtime.list("shop")} == {"one": False, "two": True, "three": False}
+    start(runtime, "r4", "r5", spec=replace(SPEC, zone="a"))
+    assert Counter(places(runtime).values()) == {"one": 3, "two": 1, "three": 1}
+    runtime.place_on(["two"])
+    assert {each.host: each.is_leaving for each in runtime.list("shop")} == {"one": True, "two": False, "three": True}
+    start(runtime, "r6")
+    assert places(runtime)["r6"] == "two"
+    runtime.place_on([])
+    with pytest.raises(EngineFault, match="r7 cannot be placed: no host that takes replicas answers"):
+        start(runtime, "r7")
+    for each in (first, runtime):
+        each.close()
+
+
+def test_the_network_is_made_where_replicas_are_placed(world: World) -> None:
+    """Not on a host that leaves."""
+    runtime = world.runtime(taking=["one"])
+    runtime.prepare("shop")
+    made = {name for name, engine in world.engines.items() if engine.networks.has(engine.networks.name("shop"))}
+    assert made == {"one"}
+    runtime.close()
+
+
+def test_what_is_done_before_a_start(world: World) -> None:
+    """It is told the host and its engine, and its failure is that of the start, which may go to another host then."""
+    asked: list[tuple[str, str]] = []
+
+    def before(host: str, engine: Engine, spec: ReplicaSpec) -> None:
+        assert engine is world.engines[host]
+        asked.append((host, spec.name))
+        if len(asked) == 1:
+            raise StageFailed("no image")
+
+    runtime = world.runtime(before_start=before)
+    runtime.prepare("shop")
+    with pytest.raises(StageFailed, match="no image"):
+        start(runtime, "r1")
+    start(runtime, "r1", "r2")
+    assert asked == [("one", "r1"), ("one", "r1"), ("three", "r2")]
+    runtime.close()
 
 
 def test_another_process_finds_replicas_by_search(world: World, runtime: HostsRuntime) -> None:
@@ -201,8 +256,9 @@ def test_a_host_that_does_not_answer_is_a_fault_until_it_is_lost(world: World, r
     with pytest.raises(EngineFault, match="r2 was started on host three, which is lost"):
         start(runtime, "r2")
     start(runtime, "r4", spec=replace(SPEC, zone="a"))
-    with pytest.raises(EngineFault, match="no host in zone b answers"):
-        start(runtime, "r5", spec=replace(SPEC, zone="b"))
+    start(runtime, "r5", spec=replace(SPEC, zone="b"))
+    assert places(runtime)["r5"] == "two"
+    assert runtime.lost == ("three",)
 
 
 def test_a_host_that_comes_back_shows_its_replicas(world: World, runtime: HostsRuntime) -> None:
