@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -20,14 +21,14 @@ from pipeline.base.home import Home
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
 from pipeline.daemon.certificate_renewal import CertificateRenewal
 from pipeline.daemon.certificate_supervisor import CertificateSupervisor
-from pipeline.daemon.engine_watch import EngineWatch
+from pipeline.daemon.engine_watches import EngineWatches
 from pipeline.daemon.scheduler import Loop, Scheduler
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.service_supervisor import ServiceSupervisor
 from pipeline.daemon.stack_supervisor import StackSupervisor
 from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.daemon.supervisors import Supervisors
-from pipeline.engine.hosts import local_events
+from pipeline.engine.hosts import host_events, local_events
 from pipeline.engine.interfaces import ReplicaChange
 from pipeline.event_kinds import EventKind
 from pipeline.events import Listener, Value
@@ -96,7 +97,13 @@ class Daemon:
             open_balancer(home.balancer), home.dns_programs, self._emit_to_owners, self._clock
         )
         self._certificate_loop: Loop | None = None
-        self._engine_watch = EngineWatch(local_events(home.id), self._on_replica, self._clock)
+        self._engine_watches = EngineWatches(
+            local_events(home.id),
+            lambda host: host_events(host, home.id, home.hosts),
+            lambda: {name: found for name, found in store.clusters.all().items() if name in self.supervisors},
+            self._on_replica,
+            self._clock,
+        )
         self._notified = threading.Event()
         self._ending = threading.Event()
         self._reloading = threading.Event()
@@ -135,13 +142,12 @@ class Daemon:
             self._check_interval = _REFRESH
             text = f"cannot watch the hook spool, polling it every second: {error.message}"
             self._emit_to_all(EventKind.TRIGGER_POLLING, text)
-        for work, name in (
-            (self._balancer_supervisor.run_forever, "balancer-supervisor"),
-            (self._engine_watch.run_forever, "engine-events"),
-        ):
-            threading.Thread(target=work, name=name, daemon=True).start()
+        balancer = threading.Thread(
+            target=self._balancer_supervisor.run_forever, name="balancer-supervisor", daemon=True
+        )
+        balancer.start()
         self._scheduler.start()
-        self._scheduler.add("check of the engine's events", self._engine_watch.check)
+        self._engine_watches.start(self._scheduler)
         self._scheduler.add("services of stacks", self.services.step)
         self._scheduler.add("interrupted operations on stacks", self.stacks.step)
         renewal = CertificateRenewal(self.home, self._emit_to_all, self._clock)
@@ -185,7 +191,7 @@ class Daemon:
         Calls `report` with a line whenever something else is being waited for.
         """
         self._balancer_supervisor.stop()
-        self._engine_watch.stop()
+        self._engine_watches.stop()
         self.services.close()
         if self._certificate_loop is not None:
             # What a step has begun, the next daemon continues.
@@ -223,11 +229,12 @@ class Daemon:
             self._spool.remove(file)
 
     def _supervise(self, served: ServedFile) -> PipelineSupervisor:
-        return PipelineSupervisor(served, self._clock, self._scheduler, self._has_events, self._loads)
+        has_events = partial(self._has_events, served.name)
+        return PipelineSupervisor(served, self._clock, self._scheduler, has_events, self._loads)
 
-    def _has_events(self) -> bool:
-        """Return whether each change of a container or a target is reported."""
-        return self._engine_watch.is_live and self._balancer_supervisor.is_watching
+    def _has_events(self, pipeline: str) -> bool:
+        """Return whether each change of a container or a target of a pipeline is reported."""
+        return self._engine_watches.is_live(pipeline) and self._balancer_supervisor.is_watching
 
     def _notify_drift(self, pipeline: str | None) -> None:
         """Request a check of those whose targets belong to an owner in the balancer, or of all.

@@ -6,21 +6,24 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.balancer.access import target_group_name
 from pipeline.balancer.balancer_reader import BalancerReader
 from pipeline.balancer.model import ApplicationTargetGroup, NetworkTargetGroup, SharedGroup, TargetState
 from pipeline.balancer.telemetry.group_load import GroupLoads
+from pipeline.base.errors import EngineFault
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.service_spec import ServiceSpec
+from pipeline.daemon.cluster_containers import ClusterContainers
 from pipeline.engine.container import Container, ContainerHealth
 from pipeline.engine.labels import LABEL_SERVICE
 from pipeline.scaling.percentile import percentile
 from pipeline.scaling.policy import ScalingTarget
 
 if TYPE_CHECKING:
-    from pipeline.engine.interfaces import CpuTime, Engine
+    from pipeline.engine.interfaces import CpuTime, ExistingContainers
 
 _MINUTE = 60
 # Docker reads the CPU time of a container once a second, so one after the other would take as many seconds.
@@ -69,9 +72,10 @@ class _Earlier:
 
 
 class LocalMetrics:
-    """The `MetricSource` of this machine: access log and health of the balancer, containers of the engine.
+    """The `MetricSource` of a pipeline: access log and health of the balancer, containers of its cluster.
 
-    `loads` may be shared with other pipelines. The engine is asked for services without a target group, and for CPU.
+    `loads` may be shared with other pipelines. The cluster is asked for services without a target group, and for CPU.
+    Containers on a host that does not answer do not count.
     """
 
     def __init__(
@@ -79,15 +83,14 @@ class LocalMetrics:
         pipeline: str,
         balancer: BalancerReader,
         loads: GroupLoads,
-        open_engine: Callable[[], Engine],
+        cluster: ClusterContainers,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pipeline = pipeline
         self._balancer = balancer
         self._loads = loads
-        self._open_engine = open_engine
+        self._cluster = cluster
         self._monotonic = monotonic
-        self._engine: Engine | None = None
         self._earlier: dict[str, _Earlier] = {}
 
     def read(self, spec: ReleaseSpec, service: str, target: ScalingTarget | None) -> ServiceMetrics:
@@ -121,12 +124,10 @@ class LocalMetrics:
             self._loads.forget(earlier.group)
 
     def close(self) -> None:
-        """Close the connection to the engine, and count no requests any more."""
+        """Close the connections to the engines, and count no requests any more."""
         for service in list(self._earlier):
             self.forget(service)
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        self._cluster.close()
 
     def _of_group(
         self, service: str, owner: str, group: str, cpu: float | None, earlier: _Earlier, *, is_counted: bool
@@ -162,27 +163,40 @@ class LocalMetrics:
         return arrived * _MINUTE / load.seconds, percentile(sorted(load.times), 0.9)
 
     def _containers(self, service: str) -> list[Container]:
-        if self._engine is None:
-            self._engine = self._open_engine()
-        found = self._engine.containers.for_pipeline(self._pipeline)
+        found = self._cluster.current().for_pipeline(self._pipeline)
         return [each for each in found if each.labels.get(LABEL_SERVICE) == service and each.is_running]
 
-    def _cpu(self, settings: ServiceSpec, containers: Sequence[Container], earlier: _Earlier) -> float | None:
+    def _cpu(self, settings: ServiceSpec, listed: Sequence[Container], earlier: _Earlier) -> float | None:
         """Return the average CPU as a percentage of the limit, None without two readings of any container."""
-        assert self._engine is not None
-        names = [each.id for each in containers]
+        containers = self._cluster.current()
         with ThreadPoolExecutor(_MAX_PARALLEL_READS, thread_name_prefix="cpu") as pool:
-            times = pool.map(self._engine.containers.cpu_time, names)
-            found = {name: time for name, time in zip(names, times, strict=True) if time is not None}
+            times = pool.map(partial(_cpu_time, containers), listed)
+            found = {each.id: time for each, time in zip(listed, times, strict=True) if time is not None}
         before, earlier.cpu = earlier.cpu, found
-        cores = settings.settings.cpus or self._engine.cpus
+        if not found:
+            return None
+        limit = settings.settings.cpus
+        # The same for all containers of a host.
+        first = {each.host: each.id for each in listed if each.id in found}
+        cores = {host: limit or containers.cpus(name) for host, name in first.items()}
         shares = [
-            100 * (now.seconds - then.seconds) / (now.read_at - then.read_at) / cores
-            for name, now in earlier.cpu.items()
+            100 * (now.seconds - then.seconds) / (now.read_at - then.read_at) / available
+            for each in listed
+            if (now := found.get(each.id)) and (then := before.get(each.id)) and (available := cores[each.host])
             # After a restart of the container, it has used less than before.
-            if (then := before.get(name)) and now.read_at > then.read_at and now.seconds >= then.seconds
+            if now.read_at > then.read_at and now.seconds >= then.seconds
         ]
         return sum(shares) / len(shares) if shares else None
+
+
+def _cpu_time(containers: ExistingContainers, container: Container) -> CpuTime | None:
+    try:
+        return containers.cpu_time(container.id)
+    except EngineFault:
+        if not container.host:
+            raise
+        # The host was lost just now. Those on other hosts still count.
+        return None
 
 
 def can_be_zero(service: ServiceSpec) -> bool:

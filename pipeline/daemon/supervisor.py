@@ -6,9 +6,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -21,6 +20,7 @@ from pipeline.base.errors import ConfigError, LockHeld, PenstockError, StoreFaul
 from pipeline.base.lock import work_lock
 from pipeline.daemon.accessory_loop import AccessoryLoop
 from pipeline.daemon.backup_loop import BackupLoop
+from pipeline.daemon.cluster_containers import ClusterContainers
 from pipeline.daemon.job_loop import JobLoop
 from pipeline.daemon.repair_loop import RepairLoop
 from pipeline.daemon.scaling_loop import ScalingLoop
@@ -28,7 +28,8 @@ from pipeline.daemon.scheduler import Loop, Scheduler, Step
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.service_metrics import LocalMetrics, MetricSource
 from pipeline.daemon.trigger_loop import TriggerLoop
-from pipeline.engine.interfaces import ReplicaChange
+from pipeline.engine.cluster import ClusterSpec
+from pipeline.engine.interfaces import ExistingContainers, ReplicaChange
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.deploy_lock import DeployLock
@@ -44,6 +45,8 @@ _LOCK_BACKOFF = Backoff(timedelta(seconds=0.2), timedelta(seconds=5))
 _RESTART_BACKOFF = Backoff(timedelta(seconds=0.2), timedelta(minutes=1))
 # A deployment that ended just before may still be seen as drift.
 _FIRST_CHECK = timedelta(seconds=1)
+# For a look at the containers of hosts, to which the daemon is connected already.
+_HOST_SILENCE = timedelta(seconds=5)
 _logger = structlog.get_logger(__name__)
 
 
@@ -155,12 +158,17 @@ class PipelineSupervisor:
 
     def _metrics(self) -> MetricSource:
         """Return the metrics by which services are scaled. Only a pipeline with scaling needs them."""
-        from pipeline.engine.hosts import local_engine
+        from pipeline.engine.hosts import containers_of
 
-        home = self._context().home
+        home, name = self._context().home, self.served_file.name
         balancer = open_balancer(home.balancer)
         loads = self._loads or GroupLoads(balancer.access_log)
-        return LocalMetrics(self.served_file.name, balancer, loads, partial(local_engine, home.id))
+
+        def connect(cluster: ClusterSpec) -> AbstractContextManager[ExistingContainers]:
+            return containers_of(cluster, home.id, home.hosts, silence=_HOST_SILENCE)
+
+        cluster = ClusterContainers(lambda: self._context().store.clusters.of(name), connect)
+        return LocalMetrics(name, balancer, loads, cluster)
 
     def _renumber(self) -> None:
         """Start or drain replicas, because another number of them is wanted now."""

@@ -36,6 +36,11 @@ class Clusters:
         pending = load_cluster(row["pending"]).specs if row["pending"] else ()
         return joined(load_cluster(row["settled"]), (*pending, *self._leaving(pipeline)), self.drained(pipeline))
 
+    def all(self) -> dict[str, ClusterSpec]:
+        """Return the cluster of each pipeline whose replicas may be elsewhere than on the local engine."""
+        found = {row["pipeline"]: self.of(row["pipeline"]) for row in self._db.rows("SELECT pipeline FROM clusters")}
+        return {name: cluster for name, cluster in found.items() if not cluster.is_local}
+
     def of_deployment(self, pipeline: str) -> ClusterSpec:
         """Return what `of` returns, where the hosts of the open deployment take the replicas, if it has any."""
         row = self._db.row("SELECT * FROM clusters WHERE pipeline=?", pipeline)

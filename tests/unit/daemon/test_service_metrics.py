@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,14 +17,22 @@ from pipeline.balancer.telemetry.group_load import GroupLoads
 from pipeline.base.errors import EngineFault
 from pipeline.config.load import load
 from pipeline.config.release import ReleaseSpec
+from pipeline.daemon.cluster_containers import ClusterContainers
 from pipeline.daemon.service_metrics import LocalMetrics, ServiceMetrics
+from pipeline.engine.cluster import ClusterHost, ClusterSpec
 from pipeline.engine.container import ContainerSpec
+from pipeline.engine.host import HostSpec
+from pipeline.engine.host_link import HostLink, OpenLink
+from pipeline.engine.host_links import HostLinks
+from pipeline.engine.hosts_containers import HostsContainers
+from pipeline.engine.interfaces import Engine, ExistingContainers
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_SERVICE, ROLE_APP
 from pipeline.scaling.policy import ScalingTarget
 from pipeline.testing.fakes.data_plane import FakePlane
 from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.program import Program
 from tests.support.access_log import request
+from tests.support.waiting import DEADLINE
 
 _PIPELINE = """\
 name: shop
@@ -55,23 +66,49 @@ class World:
         self.programs: dict[str, Program] = {}
         self.engine = FakeEngine(program=lambda spec: self.programs[spec.name], now=self._time)
         self.engine.networks.ensure("shop")
-        self._image = self.engine.images.add("app")
-        self.metrics = LocalMetrics(
-            "shop", self.balancer, GroupLoads(self.plane.access_log, lambda: self.now), lambda: self.engine
-        )
+        self.engine.images.add("app")
+        self.hosts: dict[str, FakeEngine] = {}
+        cluster = ClusterContainers(self._cluster, self._connect)
+        self.connections, self.closed = list[ClusterSpec](), 0
+        self.metrics = LocalMetrics("shop", self.balancer, GroupLoads(self.plane.access_log, lambda: self.now), cluster)
 
     def read(self, service: str = "web", target: ScalingTarget | None = ALL, after: float = 15) -> ServiceMetrics:
         """Return the metrics when these seconds have passed."""
         self.now += after
         return self.metrics.read(self.spec, service, target)
 
-    def start(self, service: str, cpu: float = 0.0) -> str:
+    def add_host(self, name: str, processors: int) -> None:
+        """Let the replicas run on hosts instead of the local engine."""
+        engine = self.hosts[name] = FakeEngine(program=lambda spec: self.programs[spec.name], now=self._time)
+        engine.containers.processors = processors
+        engine.networks.ensure("shop")
+        engine.images.add("app")
+
+    def _cluster(self) -> ClusterSpec:
+        return ClusterSpec(hosts=tuple(ClusterHost(HostSpec(name, f"ssh://{name}")) for name in self.hosts))
+
+    @contextmanager
+    def _connect(self, cluster: ClusterSpec) -> Iterator[ExistingContainers]:
+        self.connections.append(cluster)
+        if cluster.is_local:
+            yield self.engine.containers
+        else:
+            links = [HostLink[Engine](name, partial(self._open, name)) for name in self.hosts]
+            with closing(HostsContainers(HostLinks(links, timedelta(seconds=DEADLINE)))) as found:
+                yield found
+        self.closed += 1
+
+    def _open(self, name: str) -> OpenLink[Engine]:
+        return OpenLink(self.hosts[name], lambda: None)
+
+    def start(self, service: str, cpu: float = 0.0, host: str = "") -> str:
         """Start a replica that uses so many cores. It is a target if the service has a target group."""
+        engine = self.hosts[host] if host else self.engine
         name = f"shop.{service}.r1.{len(self.programs)}"
         self.programs[name] = Program(cpu=cpu)
         labels = {LABEL_PIPELINE: "shop", LABEL_ROLE: ROLE_APP, LABEL_SERVICE: service}
-        network = self.engine.networks.name("shop")
-        self.engine.containers.start(ContainerSpec(name=name, image=self._image, labels=labels, network=network))
+        network = engine.networks.name("shop")
+        engine.containers.start(ContainerSpec(name=name, image="app", labels=labels, network=network))
         if group := self.spec.services[service].target_group:
             self.balancer.register("shop", group, Target(id=name, address=f"10.0.0.{len(self.programs)}", port=8080))
         return name
@@ -205,3 +242,36 @@ def test_a_service_that_may_be_scaled_to_zero(world: World) -> None:
     assert (found.held, found.requests, found.connections) == (1, 0, 1)
     assert world.metrics.held(world.spec, "worker") == world.metrics.held(world.spec, "web") == 0
     assert world.read("web", None).requests is None
+
+
+def test_the_cpu_of_containers_on_hosts(world: World) -> None:
+    """Without a limit, it is a share of the processors of each container's own host."""
+    target = ScalingTarget(cpu=50)
+    world.read("tcp", target)
+    world.add_host("app1", processors=4)
+    world.add_host("app2", processors=2)
+    world.start("tcp", cpu=1.0, host="app1")
+    world.start("tcp", cpu=1.0, host="app2")
+    world.read("tcp", target)
+    assert world.read("tcp", target).cpu == pytest.approx((100 / 4 + 100 / 2) / 2)
+    assert [len(cluster.hosts) for cluster in world.connections] == [0, 2], "connected again, since the cluster changed"
+    assert world.closed == 1
+    world.metrics.close()
+    assert world.closed == 2
+
+
+def test_containers_on_a_lost_host_do_not_count(world: World) -> None:
+    """Also if the host is lost after the list."""
+    target = ScalingTarget(cpu=50)
+    for host in ("app1", "app2"):
+        world.add_host(host, processors=4)
+        world.start("worker", cpu=1.0, host=host)
+    world.read("worker", target)
+    assert world.read("worker", target) == ServiceMetrics(serving=2, cpu=50)
+    world.hosts["app2"].faults.fail("containers.cpu_time", EngineFault("lost"))
+    assert world.read("worker", target) == ServiceMetrics(serving=2, cpu=50)
+    world.hosts["app2"].faults.go_away()
+    assert world.read("worker", target) == ServiceMetrics(serving=1, cpu=50)
+    world.hosts["app1"].faults.go_away()
+    with pytest.raises(EngineFault, match=r"^host app1"):
+        world.read("worker", target)
