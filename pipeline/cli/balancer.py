@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.base.clock import SYSTEM, Stamp
+from pipeline.base.errors import StoreFault
 from pipeline.base.home import Home
 from pipeline.cli import (
     balancer_explain,
@@ -79,12 +80,28 @@ def _overviews() -> Callable[[], Overview]:
 
 def _show(overview: Overview, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(overview.as_data()))
+        click.echo(json.dumps({**overview.as_data(), "hosts": _hosts(overview)}))
         return
     from pipeline.cli.balancer_tree import draw
     from pipeline.cli.console import show
 
-    show(draw(overview))
+    show(draw(overview, _hosts(overview)))
+
+
+def _hosts(overview: Overview) -> dict[str, str]:
+    """Return the host of each target whose pipeline has several, by the target's id. Asks no engine."""
+    from pipeline.store.clusters import clusters_in
+
+    try:
+        clusters = clusters_in(Home.locate().database)
+    except StoreFault:
+        # The balancer needs no database.
+        return {}
+    if not clusters:
+        return {}
+    targets = [health.target for group in overview.targets.values() for health in group]
+    places = ((each.id, clusters.get(each.id.partition(".")[0]), each.address) for each in targets)
+    return {name: host for name, cluster, address in places if cluster and (host := cluster.host_at(address))}
 
 
 def _watch(take: Callable[[], Overview], *, as_json: bool) -> None:
@@ -99,5 +116,6 @@ def _watch(take: Callable[[], Overview], *, as_json: bool) -> None:
 
     with Live(console=literal_console(), refresh_per_second=4, vertical_overflow="crop") as live:
         while True:
-            live.update(draw(take()))
+            overview = take()
+            live.update(draw(overview, _hosts(overview)))
             time.sleep(_WATCH_INTERVAL)

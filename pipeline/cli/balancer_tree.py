@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -15,12 +16,17 @@ from pipeline.balancer.telemetry.traffic import address_of
 from pipeline.cli.balancer_format import format_action, format_condition
 from pipeline.cli.target_styles import TARGET_STYLES
 
+_NO_HOSTS: Mapping[str, str] = MappingProxyType({})
 
-def draw(overview: Overview) -> RenderableType:
-    """Return the trees of all load balancers, then the groups that no listener uses."""
+
+def draw(overview: Overview, hosts: Mapping[str, str] = _NO_HOSTS) -> RenderableType:
+    """Return the trees of all load balancers, then the groups that no listener uses.
+
+    `hosts` has the host of each target that is not on the local engine alone, by its id.
+    """
     if not overview.targets:
         return _text("nothing is declared")
-    trees = list(_Forest(overview).trees())
+    trees = list(_Forest(overview, hosts).trees())
     window = f"requests per second and 5XX responses: over {overview.traffic.seconds:.0f} s"
     return Group(*trees, "", _text(window))
 
@@ -28,8 +34,9 @@ def draw(overview: Overview) -> RenderableType:
 class _Forest:
     """Builds the trees. The targets of a group are listed at its first occurrence."""
 
-    def __init__(self, overview: Overview) -> None:
+    def __init__(self, overview: Overview, hosts: Mapping[str, str]) -> None:
         self._overview = overview
+        self._hosts = hosts
         self._listed: set[str] = set()
 
     def trees(self) -> Iterator[Tree]:
@@ -74,12 +81,14 @@ class _Forest:
     def _targets(self, group: str, targets: Sequence[TargetHealth]) -> Iterator[Text]:
         width = max(len(health.target.id) for health in targets)
         for health in targets:
+            host = self._hosts.get(health.target.id, "")
             reason = ": ".join(filter(None, (health.reason, health.description)))
             yield _text(
                 f"{health.target.id:<{width}}  ",
                 (f"{health.state:<9}", TARGET_STYLES.get(health.state, "")),
                 f"  {address_of(health)}  {self._traffic(group, health)}",
                 f"  {health.target.zone}" if health.target.zone else "",
+                f"  on {host}" if host else "",
                 f"  {reason}" if reason else "",
             )
 

@@ -63,6 +63,14 @@ class ClusterSpec:
         """Return the host of this name, or None."""
         return next((host for host in self.hosts if host.name == name), None)
 
+    def host_at(self, address: str) -> str:
+        """Return the name of the host whose targets have this address. Empty if the local engine is alone.
+
+        Targets on the local engine have the addresses of their containers.
+        """
+        local = next((host.name for host in self.hosts if host.spec.docker == LOCAL), "")
+        return next((host.name for host in self.hosts if host.spec.address == address), local)
+
     def is_declared_by(self, declared: ClusterSpec) -> bool:
         """Return whether it is what a file declares, where an address that is not declared may be any."""
 

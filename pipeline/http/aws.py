@@ -40,6 +40,7 @@ from pipeline.parameter_store.store import ParameterStore
 from pipeline.stacks.cloudformation.service import cloudformation_service
 from pipeline.stacks.providers.ecs_registration import requested_revision
 from pipeline.stacks.stacks import Stacks
+from pipeline.store.clusters import clusters_in
 
 # Bytes. The longest requests have a template of CloudFormation, 51,200 characters before they are escaped.
 MAX_BODY = 1_000_000
@@ -53,7 +54,7 @@ def aws_services(
 ) -> Sequence[Service]:
     """Return the services of a home. A package that offers an API adds its `Service` here, and nothing else."""
     networks, certificates = NetworkStore(home.aws, zones), CertificateStore(home.aws)
-    balancer, instances = open_balancer(home.balancer), partial(containers, home)
+    balancer, instances = open_balancer(home.balancer), partial(containers, home, partial(clusters_in, home.database))
     network = MachineNetwork(Networks(networks), zones, certificates, instances)
     return (
         sts_service(),

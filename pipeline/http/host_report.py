@@ -25,7 +25,7 @@ class HostReport:
         That of a host which does not answer is known by the `address` of its target.
         """
         listed = next((each.host for each in self.containers if each.name == container), "")
-        return listed or next((host.name for host in self.cluster.hosts if host.spec.address == address), "")
+        return listed or (self.cluster.host_at(address) if address else "")
 
     def lines(self) -> Iterator[str]:
         """Yield a line for each host that does not answer, or takes no replicas."""

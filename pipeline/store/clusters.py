@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from pipeline.engine.cluster import ClusterSpec
@@ -82,6 +84,14 @@ class Clusters:
     def _leaving(self, pipeline: str) -> tuple[HostSpec, ...]:
         rows = self._db.rows("SELECT spec FROM leaving_hosts WHERE pipeline=? ORDER BY name", pipeline)
         return tuple(HostSpec(**json.loads(row["spec"])) for row in rows)
+
+
+def clusters_in(database: Path) -> dict[str, ClusterSpec]:
+    """Return what `Clusters.all` returns, for a program that does not use the database otherwise. Makes no file."""
+    if not database.exists():
+        return {}
+    with closing(Database(database)) as opened:
+        return Clusters(opened).all()
 
 
 def begin_cluster(db: sqlite3.Connection, pipeline: str, cluster: ClusterSpec) -> None:

@@ -21,6 +21,7 @@ from pipeline.stacks.provider import StackContext
 from pipeline.stacks.providers.ec2 import Ec2
 from pipeline.stacks.providers.elbv2.client import Elbv2
 from pipeline.stacks.providers.kept_store import KeptStore
+from pipeline.store.clusters import clusters_in
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Machine:
     def of_home(cls, home: Home, zones: Sequence[Zone]) -> Machine:
         """Return the machine of a home."""
         networks, certificates = NetworkStore(home.aws, zones), CertificateStore(home.aws)
-        network = MachineNetwork(Networks(networks), zones, certificates, partial(containers, home))
+        instances = partial(containers, home, partial(clusters_in, home.database))
+        network = MachineNetwork(Networks(networks), zones, certificates, instances)
         parameters, balancer = ParameterStore(home.aws), open_balancer(home.balancer)
         return cls(KeptStore(home.aws), networks, certificates, parameters, balancer, network)
 

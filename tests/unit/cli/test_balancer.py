@@ -34,6 +34,10 @@ from pipeline.cli import balancer_explain
 from pipeline.cli.balancer_format import format_action, format_condition
 from pipeline.cli.balancer_tree import draw
 from pipeline.cli.console import literal_console, show, table
+from pipeline.engine.cluster import ClusterHost, ClusterSpec
+from pipeline.engine.host import HostSpec
+from pipeline.store.records import DeploymentState
+from pipeline.store.store import Store
 from tests.support.access_log import raw
 from tests.support.command_line import pipeline
 from tests.support.waiting import DEADLINE
@@ -206,6 +210,31 @@ def test_light_commands_import_nothing_that_draws() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_the_host_of_a_target(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is at the end of the target's line, if it is known."""
+    show(draw(overview(), {"web-2": "app1"}))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.endswith("  on app1") for line in lines if "web-2" in line or "web-3" in line] == [True, False]
+
+
+def test_hosts_are_those_of_the_database(balancer: Path) -> None:
+    """A target is known by the address of its host. No database is made, and a damaged one does not matter."""
+    database = balancer.parent / "penstock.db"
+    targets = [Target(id=f"shop.web.r1.{name}", address=f"10.1.0.{name}", port=8080) for name in "12"]
+    RegistryFile(balancer / "registry.json").write(registry().register("shop", "web", targets))
+    assert json.loads(pipeline("balancer", "--json").stdout)["hosts"] == {}
+    assert not database.exists()
+    cluster = ClusterSpec(hosts=(ClusterHost(HostSpec("app1", "ssh://app1", address="10.1.0.1")),))
+    with Store(database) as store:
+        store.deployments.finish(
+            store.deployments.begin("shop", 1, None, 1, cluster=cluster), DeploymentState.SUCCEEDED
+        )
+        store.clusters.forget("shop", "local")
+    assert json.loads(pipeline("balancer", "--json").stdout)["hosts"] == {"shop.web.r1.1": "app1"}
+    database.write_bytes(b"nonsense" * 1000)
+    assert json.loads(pipeline("balancer", "--json").stdout)["hosts"] == {}
 
 
 def test_overview_as_data() -> None:
