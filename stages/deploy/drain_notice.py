@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from pipeline.base.errors import PenstockError
 from pipeline.config.on_drain import OnDrain
-from pipeline.engine.interfaces import Containers
+from pipeline.engine.interfaces import ExistingContainers
 from pipeline.engine.runtime import Replica
 
 _TIMEOUT = timedelta(seconds=10)
@@ -18,7 +18,7 @@ _TIMEOUT = timedelta(seconds=10)
 class DrainNotice:
     """Sends notices in threads of their own, so that none delays or stops a drain. `warn` gets what went wrong."""
 
-    def __init__(self, containers: Containers, warn: Callable[[str], None]) -> None:
+    def __init__(self, containers: ExistingContainers, warn: Callable[[str], None]) -> None:
         self._containers = containers
         self._warn = warn
 

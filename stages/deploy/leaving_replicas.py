@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 
 from pipeline.api import StageContext
-from pipeline.base.errors import EngineFault, StoreFault
+from pipeline.base.errors import StoreFault, SystemFault
 from pipeline.config.release import ReleaseSpec
-from pipeline.engine.hosts import local_console
-from pipeline.engine.interfaces import Engine
+from pipeline.engine.cluster import ClusterSpec
+from pipeline.engine.console import Console
+from pipeline.engine.hosts import host_console, local_console
+from pipeline.engine.interfaces import ExistingContainers
 from pipeline.engine.runtime import Replica
 from pipeline.event_kinds import EventKind
 from pipeline.store.replica_logs import ReplicaLogs
@@ -16,12 +18,18 @@ from stages.deploy.drain_notice import DrainNotice
 
 
 class LeavingReplicas:
-    """Sends the notices of a pipeline's replicas and keeps their output. No method raises what would stop a drain."""
+    """Sends the notices of a pipeline's replicas and keeps their output. No method raises what would stop a drain.
 
-    def __init__(self, context: StageContext, engine: Engine) -> None:
+    `containers` are those of the cluster.
+    """
+
+    def __init__(
+        self, context: StageContext, containers: ExistingContainers, cluster: ClusterSpec | None = None
+    ) -> None:
         self._context = context
         self._pipeline = context.configuration.pipeline.name
-        self._engine = engine
+        self._containers = containers
+        self._cluster = cluster or ClusterSpec()
         self._console = local_console(context.home.id)
         self._notified: set[str] = set()
 
@@ -36,17 +44,25 @@ class LeavingReplicas:
             stored = next((each.spec for each in releases if each.number == replica.release), None)
             settings = ReleaseSpec.parse(stored).services.get(replica.service) if stored else None
             if settings is not None and settings.on_drain is not None:
-                DrainNotice(self._engine.containers, self._warn).send(replica, settings.on_drain)
+                DrainNotice(self._containers, self._warn).send(replica, settings.on_drain)
 
-    def save_output(self, replica: str) -> None:
+    def save_output(self, replica: str, host: str) -> None:
         """Keep the output of a replica that is about to be removed. A failure does not stop its removal."""
         try:
-            stream = self._console.log(replica)
-            if stream is not None:
-                with closing(stream):
-                    ReplicaLogs(self._context.home.replica_logs(self._pipeline)).save(replica, stream.all())
-        except (EngineFault, OSError) as error:
+            with self._console_of(host) as console:
+                stream = console.log(replica)
+                if stream is not None:
+                    with closing(stream):
+                        ReplicaLogs(self._context.home.replica_logs(self._pipeline)).save(replica, stream.all())
+        except (SystemFault, OSError) as error:
             self._warn(f"the output of {replica} is not kept: {error}")
+
+    def _console_of(self, host: str) -> AbstractContextManager[Console]:
+        """Return the console of a host, which is connected to for this time only."""
+        found = self._cluster.host(host)
+        if found is None:
+            return nullcontext(self._console)
+        return closing(host_console(found.spec, self._context.home.id, self._context.home.hosts))
 
     def _warn(self, text: str) -> None:
         with suppress(StoreFault):

@@ -57,7 +57,7 @@ class ReleaseRollout:
         self.runtime = runtime_on(local_host(engine))
         self.balancer = balancer
         self._is_shared = isinstance(context.configuration.pipeline.balancer, SharedGroup)
-        self._leaving = LeavingReplicas(context, engine)
+        self._leaving = LeavingReplicas(context, engine.containers)
         self._hooks = hooks or partial(lifecycle_hooks, context, engine)
         self._judge = judge or AlarmJudges(context, balancer, self.runtime)
         self._mirroring = mirroring or Mirrorings(context, balancer)

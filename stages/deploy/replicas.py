@@ -47,8 +47,8 @@ class ReplicaSet:
     """The replicas of one service, of all its releases, and their targets in one target group.
 
     `mounts` returns the volumes of a replica as they are mounted, immediately before it is created. `save_output` is
-    called with the name of a replica before it is removed, and `on_drain` with one that has begun to drain, perhaps
-    several times. Neither raises.
+    called with the name and the host of a replica before it is removed, and `on_drain` with one that has begun to
+    drain, perhaps several times. Neither raises.
     Every step may be repeated, also for a replica that is gone. Times are measured by `now`, so changes of the wall
     clock have no effect. Steps on different replicas may run in several threads. One thread calls `observe`.
     """
@@ -62,7 +62,7 @@ class ReplicaSet:
         *,
         service: str = DEFAULT_SERVICE,
         mounts: Callable[[tuple[str, ...]], tuple[str, ...]] = tuple,
-        save_output: Callable[[str], None] = lambda _: None,
+        save_output: Callable[[str, str], None] = lambda _, __: None,
         on_drain: Callable[[engine_runtime.Replica], object] = lambda _: None,
         now: Callable[[], Stamp] = SYSTEM.now,
     ) -> None:
@@ -195,7 +195,7 @@ class ReplicaSet:
     def remove(self, name: str) -> None:
         """Remove the target, then the replica."""
         self.remove_target(name)
-        self._save_output(name)
+        self._save_output(name, replica.host if (replica := self._replicas.get(name)) else LOCAL)
         self._runtime.remove(name)
 
     def remove_target(self, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
 from typing import cast
@@ -14,14 +15,19 @@ from pydantic import ValidationError
 
 from pipeline.api import StageContext
 from pipeline.base.clock import SYSTEM
+from pipeline.base.errors import EngineFault
 from pipeline.config.on_drain import OnDrain
 from pipeline.config.release import ReleaseSpec
+from pipeline.engine.cluster import ClusterHost, ClusterSpec
 from pipeline.engine.container import ContainerSpec
-from pipeline.engine.interfaces import Engine
+from pipeline.engine.host import HostSpec
 from pipeline.engine.labels import LABEL_PIPELINE
 from pipeline.engine.runtime import Replica
+from pipeline.events import Event
+from pipeline.store.replica_logs import ReplicaLogs
 from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.program import Program
+from stages.deploy import leaving_replicas
 from stages.deploy.drain_notice import DrainNotice
 from stages.deploy.leaving_replicas import LeavingReplicas
 
@@ -107,7 +113,7 @@ def test_a_replica_is_told_once(engine: FakeEngine, context: StageContext, monke
         "StageContext", SimpleNamespace(configuration=context.configuration, home=context.home, store=store)
     )
     for _ in range(2):
-        leaving = LeavingReplicas(of_release, cast("Engine", engine))
+        leaving = LeavingReplicas(of_release, engine.containers)
         for _ in range(3):
             leaving.notify(replica())
     assert told == [f"SIGUSR1 {NAME}"] * 2
@@ -118,3 +124,41 @@ def test_invalid_settings(values: dict[str, str]) -> None:
     """Nothing, two ways, a signal that ends the process, and a path without a slash are refused."""
     with pytest.raises(ValidationError):
         OnDrain(**values)  # type: ignore[arg-type]
+
+
+def test_the_output_of_a_replica_is_that_of_its_host(context: StageContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is kept before the replica is removed. A host that does not answer keeps nothing from being removed."""
+    closed: list[str] = []
+
+    class Kept:
+        """The console of a host, where each replica has one line."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def log(self, container: str) -> SimpleNamespace:
+            line = f"2026-01-02T03:04:05.000000001Z {container} on {self.name}".encode()
+            return SimpleNamespace(all=lambda: iter([line]), close=lambda: None)
+
+        def close(self) -> None:
+            closed.append(self.name)
+
+    def connect(spec: HostSpec, home: str, sockets: Path) -> Kept:
+        assert (home, sockets) == (context.home.id, context.home.hosts)
+        if spec.name == "app2":
+            raise EngineFault("host app2: no route")
+        return Kept(spec.name)
+
+    monkeypatch.setattr(leaving_replicas, "host_console", connect)
+    monkeypatch.setattr(leaving_replicas, "local_console", lambda _: Kept("local"))
+    events: list[Event] = []
+    context.events.subscribe(events.append)
+    cluster = ClusterSpec(hosts=tuple(ClusterHost(HostSpec(name, f"ssh://{name}")) for name in ("app1", "app2")))
+    leaving = LeavingReplicas(context, FakeEngine().containers, cluster)
+    for name, host in (("shop.web.r1.a", "app1"), ("shop.web.r1.b", "app2"), ("shop.web.r1.c", "local")):
+        leaving.save_output(name, host)
+    saved = ReplicaLogs(context.home.replica_logs("shop"))
+    lines = {name: [line[31:].decode() for line in saved.read(name)] for name in saved.names()}
+    assert lines == {"shop.web.r1.a": ["shop.web.r1.a on app1"], "shop.web.r1.c": ["shop.web.r1.c on local"]}
+    assert closed == ["app1"]
+    assert [event.message for event in events] == ["the output of shop.web.r1.b is not kept: host app2: no route"]

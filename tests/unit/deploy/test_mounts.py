@@ -15,6 +15,7 @@ from pipeline.config.release import ReleaseSpec
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.runtime import ReplicaSpec, Runtime
 from pipeline.store.records import Release, ReleaseState
+from pipeline.testing.fakes.engine import FakeEngine
 from stages.deploy.leaving_replicas import LeavingReplicas
 from stages.deploy.release_command import run_release_command
 from stages.deploy.service_rollout import ServiceRollout
@@ -38,7 +39,7 @@ def start(context: StageContext, volume: str) -> list[ReplicaSpec]:
     """Start a replica. Return what the runtime got."""
     started: list[ReplicaSpec] = []
     runtime = cast("Runtime", SimpleNamespace(start=started.append))
-    leaving = LeavingReplicas(context, cast("Engine", None))
+    leaving = LeavingReplicas(context, FakeEngine().containers)
     rollout = ServiceRollout(context, runtime, cast("Balancer", None), leaving, "web", Place("shop", "web"))
     spec = ReplicaSpec(pipeline="shop", release=1, run=1, template="t", image="app", port=80, volumes=(volume,))
     rollout.replica_set().start("shop.web.r1.a", spec)
