@@ -137,7 +137,7 @@ class SwarmService:
         with closing(APIClient(self._manager.engine.address, version="1.41")) as client:
             names = {node["ID"]: node["Description"]["Hostname"] for node in client.nodes()}
             while not self._end.wait(_INTERVAL):
-                tasks = client.tasks(filters={"service": _GROUP})
+                tasks = client.tasks(filters={"service": _GROUP})  # type: ignore[no-untyped-call]
                 wanted = [target for task in tasks if (target := self._target(task, names))]
                 _synchronize(self._balancer, wanted)
 
@@ -154,7 +154,7 @@ class SwarmService:
 def swarm_service(
     site: Site, folder: Path, base_image: str, *, replicas: int = 6, parallel: int = 3, is_graceful: bool = False
 ) -> Iterator[SwarmService]:
-    """Run a service on a Swarm, with its own balancer on this machine. See `end_at_once` for one that is not graceful."""
+    """Run a service on a Swarm, with its own balancer here. One that is not graceful ends at once at SIGTERM."""
     service = SwarmService(site, folder, base_image, replicas=replicas, parallel=parallel, is_graceful=is_graceful)
     try:
         service.create()
