@@ -1,5 +1,5 @@
 # Every target installs what it needs, once: a virtual environment, Docker, a base image for the sample application.
-.PHONY: help demo lab test full coverage lint bench setup clean
+.PHONY: help demo lab hosts test full coverage lint bench setup clean
 .DEFAULT_GOAL := help
 
 BASE = PENSTOCK_BASE_IMAGE="$$(cat .setup/base-image 2>/dev/null)"
@@ -14,6 +14,10 @@ demo: setup ## Build, test and roll out a commit under load (ARGS=--keep leaves 
 lab: setup ## Play the laboratory of load balancing, examples/elb-lab (ARGS=4 plays one step and leaves it)
 	@setup/nftables.sh
 	@cd examples/elb-lab && PENSTOCK_BASE_IMAGE="$$(cat ../../.setup/base-image)" ../../.venv/bin/python -m lab $(ARGS)
+
+hosts: setup ## Deploy to three machines, examples/three-hosts (ARGS=swarm makes them a Swarm)
+	@setup/ssh.sh
+	@cd examples/three-hosts && PENSTOCK_BASE_IMAGE="$$(cat ../../.setup/base-image)" ../../.venv/bin/python -m play $(ARGS)
 
 export FULL
 PYTEST = $(BASE) .venv/bin/python -m $(MEASURE) pytest -n 4 --dist worksteal

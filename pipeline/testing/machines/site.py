@@ -19,10 +19,14 @@ _PROGRAMS = ("dockerd", "containerd", "docker", "unshare", "nsenter", "ip")
 
 
 class Site:
-    """Servers by name, in order. `access` has the environment in which `ssh` reaches them by their names."""
+    """Servers by name, in order. `access` has the environment in which `ssh` reaches them by their names.
+
+    `folder` is removed with the site, with all that is put into it.
+    """
 
     def __init__(self, lan: Lan, folder: Path, names: Sequence[str]) -> None:
         self.lan = lan
+        self.folder = folder
         self.access = SshAccess(folder / "ssh")
         pools = (pool for spare in lan.spare[:-1] for pool in spare.subnets(new_prefix=23))
         self.servers = {
