@@ -33,6 +33,8 @@ class SiteProject(Project):
 
     site: Site = field(kw_only=True)
     swarm: bool = False
+    surge: int = len(ZONES)
+    """How many replicas are replaced at once."""
     cluster: str = ""
     """The keys of `deploy` that choose the cluster."""
 
@@ -53,7 +55,7 @@ class SiteProject(Project):
 
     def configure(self, *changes: tuple[str, str]) -> None:
         """Write pipeline.yaml, with parts replaced."""
-        added = f"{_BEFORE_TARGETS}  rolling: {{max_surge: {len(ZONES)}}}\n{self.cluster}"
+        added = f"{_BEFORE_TARGETS}  rolling: {{max_surge: {self.surge}}}\n{self.cluster}"
         super().configure((_TESTS, ""), (_BEFORE_TARGETS, added), *changes)
 
     def running(self) -> list[str]:

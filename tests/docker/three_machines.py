@@ -3,6 +3,7 @@
 `python -m tests.docker.three_machines hosts`: six replicas on three hosts that are reached by SSH.
 `python -m tests.docker.three_machines swarm`: the same on a Swarm of three managers.
 `python -m tests.docker.three_machines swarm-own`: the same deployments by Swarm's own updates, start-first.
+`python -m tests.docker.three_machines times-hosts`, or `times-swarm`: how long deployments take, without load.
 
 The machines are namespaces of this one. Each request is sent when it is due; a tenth take three seconds. The
 application ends at SIGTERM, so a request that is in flight then is lost. With `--graceful` that of `swarm-own` finishes
@@ -27,6 +28,7 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.testing.machines.site import Site, obstacle, site
 from pipeline.testing.machines.swarm import form_swarm
 from tests.docker.cluster_faults import FAULTS, ClusterUnderFaults, Lost
+from tests.docker.cluster_times import hosts_times, swarm_times
 from tests.docker.cluster_work import PenstockWork
 from tests.docker.serving import serving
 from tests.docker.site_project import (
@@ -43,7 +45,8 @@ from tests.docker.site_project import (
 from tests.docker.swarm_service import swarm_service
 
 REPLICAS = 6
-WAYS = ("hosts", "swarm", "swarm-own")
+TIMES = {"times-hosts": hosts_times, "times-swarm": swarm_times}
+WAYS = ("hosts", "swarm", "swarm-own", "times-hosts", "times-swarm")
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def three_machines(way: str) -> Iterator[Site]:
     names = ("app1", "app2", "app3")
     with site(*names) as made:
         made.load(base_image())
-        if way != "hosts":
+        if "swarm" in way:
             form_swarm(made, zones=dict(zip(names, ZONES, strict=True)))
         yield made
 
@@ -167,13 +170,16 @@ def play_swarm(made: Site, folder: Path, extent: Extent, is_graceful: bool) -> I
 @click.option("--kills", default=10, help="How many deployments are killed by SIGKILL, each at another step.")
 @click.option("--faults/--no-faults", default=True, help="Also lose machines and cables.")
 @click.option("--graceful", is_flag=True, help="Let the application of swarm-own finish its requests after SIGTERM.")
-def main(way: str, deployments: int, rollbacks: int, kills: int, faults: bool, graceful: bool) -> None:
-    """Print a table of the requests that were lost on three machines."""
+@click.option("--rounds", default=7, help="How many deployments of each kind are timed.")
+def main(way: str, deployments: int, rollbacks: int, kills: int, faults: bool, graceful: bool, rounds: int) -> None:
+    """Print a table of the requests that were lost on three machines, or of the times of deployments."""
     if reason := obstacle():
         sys.exit(reason)
     extent = Extent(deployments, rollbacks, kills)
     with tempfile.TemporaryDirectory(prefix="three-") as folder, three_machines(way) as made:
-        if way == "swarm-own":
+        if way in TIMES:
+            lines = TIMES[way](made, Path(folder), rounds)
+        elif way == "swarm-own":
             lines = play_swarm(made, Path(folder), extent, graceful)
         else:
             lines = play_penstock(made, Path(folder), extent, faults, way == "swarm")

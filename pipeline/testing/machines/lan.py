@@ -26,15 +26,16 @@ class Lan:
         self.home = self.network[_HOME]
         """The address of this machine."""
         self._switch = Machine("switch", folder / "switch")
-        self._cable = f"lan{secrets.token_hex(4)}"
+        self.cable = f"lan{secrets.token_hex(4)}"
+        """The interface of this machine."""
         self._numbers: dict[str, int] = {}
 
     def switch_on(self) -> None:
         """Create the switch, and connect this machine."""
         self._switch.switch_on()
-        _ip(f"link add {self._cable} type veth peer name home netns {self._switch.init}")
-        _ip(f"address add {self.home}/{self.network.prefixlen} dev {self._cable}")
-        _ip(f"link set {self._cable} up")
+        _ip(f"link add {self.cable} type veth peer name home netns {self._switch.init}")
+        _ip(f"address add {self.home}/{self.network.prefixlen} dev {self.cable}")
+        _ip(f"link set {self.cable} up")
         self._ip("link add lan type bridge forward_delay 0 stp_state 0")
         self._ip("link set lan up")
         self._ip("link set home master lan up")
@@ -43,7 +44,7 @@ class Lan:
         """Remove the switch with all cables."""
         self._switch.cut_power()
         # The other end disappears only with the last process of the switch, which may take longer.
-        subprocess.run(["ip", "link", "delete", self._cable], check=False, capture_output=True)
+        subprocess.run(["ip", "link", "delete", self.cable], check=False, capture_output=True)
 
     def address(self, name: str) -> IPv4Address:
         """Return the address of a machine, the same whenever it is connected."""
@@ -57,7 +58,7 @@ class Lan:
         # That of the machine before its power was cut may still be there.
         subprocess.run(self._switch.inside("ip", "link", "delete", port), check=False, capture_output=True)
         # The namespaces are named by process ids of this machine, so the command runs here.
-        near, far = f"{port}-{self._cable[-6:]}", f"cable address {hardware} netns {machine.init}"
+        near, far = f"{port}-{self.cable[-6:]}", f"cable address {hardware} netns {machine.init}"
         _ip(f"link add {near} type veth peer name {far}")
         _ip(f"link set {near} name {port} netns {self._switch.init}")
         self._ip(f"link set {port} master lan up")
