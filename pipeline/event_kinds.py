@@ -56,6 +56,8 @@ class EventKind(StrEnum):
     BUILD_RETRY = "build.retry", "A build is retried.", "attempt", "cause", "reason"
     BUILD_WARNING = "build.warning", "A build or its tests caused a warning."
     IMAGE_PULLING = "image.pulling", "A base image, or the image of a release, a service or a test service, is pulled."
+    IMAGE_SENDING = "image.sending", "An image is sent to a host, in bytes.", "host", "image", "sent", "size"
+    IMAGE_SENT = "image.sent", "An image was sent to the hosts that lacked it.", "image", "sent", "hosts"
     IMAGE_PUSHING = "image.pushing", "The tested image is pushed to a registry."
     IMAGE_PUSHED = "image.pushed", "The tested image was pushed to a registry.", "image", "digest"
     SERVICE_READY = "service.ready", "A service beside the tests is ready.", "service", "seconds"
@@ -140,6 +142,12 @@ class EventKind(StrEnum):
         "count",
         "reason",
     )
+
+    HOST_LOST = "host.lost", "A host has not answered for ten seconds. Its replicas are replaced.", "host", "reason"
+    HOST_RETURNED = "host.returned", "A lost host answers again.", "host"
+    HOST_DRAINED = "host.drained", "A user lets a host take no replicas.", "host"
+    HOST_RESUMED = "host.resumed", "A user lets a host take replicas again.", "host"
+    HOST_FORGOTTEN = "host.forgotten", "A host that has left is empty, or a user gave it up.", "host"
 
     CONTAINER_STARTING = "container.starting", "A container is being started.", *_TARGET
     CONTAINER_STARTED = "container.started", "A container started.", *_TARGET

@@ -19,6 +19,7 @@ from pipeline.config.build_options import CacheOption, Platform, PushName, Secre
 from pipeline.config.container_labels import ContainerLabels
 from pipeline.config.deploy import Deploy
 from pipeline.config.environment import BuildArguments, VariableName
+from pipeline.config.host_fit import host_fit_mistakes
 from pipeline.config.published_port import collide
 from pipeline.config.reporters import Reporters
 from pipeline.config.retention import Retention
@@ -225,6 +226,7 @@ class Pipeline(Model):
                 yield from zero_mistakes(scaling[name], service, self.balancer, place)
             yield from network_mistakes(service, group, place)
         yield from self._mistakes_of_accessories()
+        yield from host_fit_mistakes(self.deploy, self.balancer, self.accessories)
 
     def _mistakes_of_image(self) -> Iterator[FieldError]:
         if self.deploy.image is None or "build" not in self.model_fields_set:

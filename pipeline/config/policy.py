@@ -139,6 +139,7 @@ class Policy(Model):
             source = volume.split(":")[0]
             if not self._allows_path(source):
                 yield f"it mounts {source}, which is not in volumes"
+        yield from self._objections_to_mounts(pipeline)
         yield from self._objections_to_options(containers)
         yield from self._objections_to_ports(pipeline.accessories)
         yield from self._objections_to_hosts(pipeline, served)
@@ -150,6 +151,16 @@ class Policy(Model):
                 yield f"it adds {capability} in {section}.cap_add, which is not in capabilities"
         if self.approval == "required" and pipeline.deploy.approval is None:
             yield "it has no deploy.approval, which is required"
+
+    def _objections_to_mounts(self, pipeline: Pipeline) -> Iterator[str]:
+        """Yield the paths that hosts would mount: a container there may have replaced one by a link."""
+        if self.volumes is None or not any(host.docker != LOCAL for host in pipeline.deploy.hosts):
+            return
+        services = (service for service in pipeline.deploy.all_services().values() if not service.is_job)
+        for volume in dict.fromkeys(each for service in services for each in service.volumes):
+            if volume.startswith("/"):
+                source = volume.split(":")[0]
+                yield f"it mounts {source} on other hosts, where its links cannot be compared with volumes"
 
     def _objections_to_options(self, services: tuple[ContainerSettings, ...]) -> Iterator[str]:
         for network in dict.fromkeys(each for found in services for each in found.networks):

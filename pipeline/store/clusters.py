@@ -36,7 +36,7 @@ class Clusters:
         if row is None:
             return ClusterSpec()
         pending = load_cluster(row["pending"]).specs if row["pending"] else ()
-        return joined(load_cluster(row["settled"]), (*pending, *self._leaving(pipeline)), self.drained(pipeline))
+        return joined(load_cluster(row["settled"]), (*pending, *self.leaving(pipeline)), self.drained(pipeline))
 
     def all(self) -> dict[str, ClusterSpec]:
         """Return the cluster of each pipeline whose replicas may be elsewhere than on the local engine."""
@@ -45,16 +45,24 @@ class Clusters:
 
     def of_deployment(self, pipeline: str) -> ClusterSpec:
         """Return what `of` returns, where the hosts of the open deployment take the replicas, if it has any."""
-        row = self._db.row("SELECT * FROM clusters WHERE pipeline=?", pipeline)
-        if row is None or row["pending"] is None:
-            return self.of(pipeline)
-        others = (*load_cluster(row["settled"]).specs, *self._leaving(pipeline))
-        return joined(load_cluster(row["pending"]), others, self.drained(pipeline))
+        row = self._db.row("SELECT pending FROM clusters WHERE pipeline=?", pipeline)
+        pending = row and row["pending"]
+        return self.as_deployed(pipeline, load_cluster(pending)) if pending else self.of(pipeline)
+
+    def as_deployed(self, pipeline: str, cluster: ClusterSpec) -> ClusterSpec:
+        """Return what `of_deployment` would return for a deployment to `cluster`."""
+        others = (*self.settled(pipeline).specs, *self.leaving(pipeline))
+        return joined(cluster, others, self.drained(pipeline))
 
     def settled(self, pipeline: str) -> ClusterSpec:
         """Return the cluster as the last successful deployment set it, the local engine before the first one."""
         row = self._db.row("SELECT settled FROM clusters WHERE pipeline=?", pipeline)
         return load_cluster(row["settled"] if row else None)
+
+    def leaving(self, pipeline: str) -> tuple[HostSpec, ...]:
+        """Return the hosts that have left and may still have replicas."""
+        rows = self._db.rows("SELECT spec FROM leaving_hosts WHERE pipeline=? ORDER BY name", pipeline)
+        return tuple(HostSpec(**json.loads(row["spec"])) for row in rows)
 
     def drained(self, pipeline: str) -> frozenset[str]:
         """Return the names of the hosts that are drained."""
@@ -80,10 +88,6 @@ class Clusters:
             if is_forgotten:
                 _delete(db, "drained_hosts", pipeline, [host])
             return is_forgotten
-
-    def _leaving(self, pipeline: str) -> tuple[HostSpec, ...]:
-        rows = self._db.rows("SELECT spec FROM leaving_hosts WHERE pipeline=? ORDER BY name", pipeline)
-        return tuple(HostSpec(**json.loads(row["spec"])) for row in rows)
 
 
 def clusters_in(database: Path) -> dict[str, ClusterSpec]:

@@ -20,6 +20,7 @@ from pipeline.base.errors import (
     SystemFault,
 )
 from pipeline.config.release import ReleaseSpec
+from pipeline.engine.cluster import ClusterSpec
 from pipeline.event_kinds import EventKind
 from pipeline.store import records
 from pipeline.store.records import DeploymentState, Release
@@ -37,6 +38,9 @@ class Rollout(Protocol):
     ) -> None:
         """Make `spec` the only release in service."""
 
+    def fall_back(self) -> None:
+        """Place replicas on the hosts of before the deployment."""
+
     def tear_down(self) -> int:
         """Remove every replica."""
 
@@ -47,7 +51,8 @@ class Deployment:
     The only writer of its outcome. `replicas` is the number of each service after a success, None for `pipeline down`.
     `declared` has the numbers in pipeline.yaml: another number of replicas lasts until they change. A rollback declares
     nothing, so it keeps the numbers, and scaled ones as well. `scaling` has the policies of auto scaling after a
-    success, None to keep the previous ones. The replicas of the services in `restarts` are replaced.
+    success, None to keep the previous ones. The replicas of the services in `restarts` are replaced. `cluster` is where
+    they are after a success, None to keep them where they are.
 
     If an error leaves the block, the row becomes `failed` with the reason. The row stays open in four cases, and the
     next command then restores the last good release: after `leave_open`, if the store fails, after an unknown error (a
@@ -66,6 +71,7 @@ class Deployment:
         scaling: Mapping[str, str] | None = None,
         restarts: Collection[str] = (),
         is_resumed: bool = False,
+        cluster: ClusterSpec | None = None,
     ) -> None:
         self._context = context
         self._interruption = Interruption.of(context, row)
@@ -76,6 +82,7 @@ class Deployment:
         self._scaling = scaling
         self._restarts = restarts
         self._previous_replicas = active_replicas(context, active)
+        self._moves_hosts = cluster is not None and cluster != context.store.clusters.settled(row.pipeline)
         self._decided = False
         self._returned: tuple[str, ...] = ()
         self.is_resumed = is_resumed
@@ -98,12 +105,16 @@ class Deployment:
         scaling: Mapping[str, str] | None = None,
         restarts: Collection[str] = (),
         strategy: str = "",
+        cluster: ClusterSpec | None = None,
     ) -> Self:
-        """Open the row, before any container or target changes. `to` is None for `pipeline down`."""
+        """Open the row, before any container or target changes. `to` is None for `pipeline down`.
+
+        `cluster` is where the replicas are after a success, None if that does not change.
+        """
         before, after = active.number if active else None, to.number if to else None
         pipeline = context.configuration.pipeline.name
-        row = context.store.deployments.begin(pipeline, context.run, before, after, strategy)
-        return cls(context, row, active, replicas, declared, scaling=scaling, restarts=restarts)
+        row = context.store.deployments.begin(pipeline, context.run, before, after, strategy, cluster)
+        return cls(context, row, active, replicas, declared, scaling=scaling, restarts=restarts, cluster=cluster)
 
     @classmethod
     def adopt(
@@ -114,11 +125,12 @@ class Deployment:
         declared: Mapping[str, int | None],
         *,
         scaling: Mapping[str, str],
+        cluster: ClusterSpec,
     ) -> Self:
         """Continue with the open row of a process that died, in the step in which it died."""
-        adopted = context.store.deployments.adopt(row, context.run)
+        adopted = context.store.deployments.adopt(row, context.run, cluster)
         active = context.store.releases.active(row.pipeline)
-        return cls(context, adopted, active, replicas, declared, scaling=scaling, is_resumed=True)
+        return cls(context, adopted, active, replicas, declared, scaling=scaling, is_resumed=True, cluster=cluster)
 
     @classmethod
     def resume(cls, context: StageContext, row: records.Deployment) -> Self:
@@ -214,9 +226,11 @@ class Deployment:
     def _changes_nothing(self) -> bool:
         """Return whether it deploys what is already active, so a rollback would change nothing."""
         same_release = self._active is not None and self._active.number == self._row.to_release
-        return same_release and self._replicas == self._previous_replicas and not self._restarts
+        same_replicas = self._replicas == self._previous_replicas
+        return same_release and same_replicas and not self._restarts and not self._moves_hosts
 
     def _put_back(self, rollout: Rollout) -> None:
+        rollout.fall_back()
         if self._active is None:
             rollout.tear_down()
             return

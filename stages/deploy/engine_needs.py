@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pipeline.balancer.model import TargetGroup
 from pipeline.base.errors import ConfigError
 from pipeline.base.suggestion import nearest
 from pipeline.config.container_settings import ContainerSettings
+from pipeline.config.host_fit import group_obstacle, obstacle_on_host
+from pipeline.config.service import ServiceSettings
+from pipeline.engine.cluster import ClusterSpec
+from pipeline.engine.host import LOCAL
 from pipeline.engine.interfaces import Engine
+from stages.deploy.release_rollout import ReleaseRollout
 
 
 def check_engine(section: str, settings: ContainerSettings, pipeline: str, engine: Engine) -> None:
@@ -23,6 +29,30 @@ def check_engine(section: str, settings: ContainerSettings, pipeline: str, engin
             f"{section}.logging.driver: Docker has no log driver {driver}",
             hint=f"did you mean {near}?" if near else f"it has {', '.join(sorted(known))}",
         )
+
+
+def check_engines(section: str, settings: ServiceSettings, pipeline: str, rollout: ReleaseRollout) -> None:
+    """Check the engines that run a service: the local one for a job, else those of the hosts that answer.
+
+    Raises `ConfigError` with the host, and `EngineFault` if none answers.
+    """
+    cluster = rollout.cluster.spec
+    if cluster.is_local or settings.is_job:
+        check_engine(section, settings, pipeline, rollout.engine)
+        return
+    # Waits for those that do not answer.
+    rollout.runtime.list(pipeline)
+    for name, engine in rollout.cluster.engines.items():
+        if name in cluster.taking:
+            check_engine(f"host {name}: {section}", settings, pipeline, engine)
+
+
+def check_hosts(section: str, settings: ServiceSettings, group: TargetGroup | None, cluster: ClusterSpec) -> None:
+    """Raise `ConfigError` if a service of an earlier release cannot run on the hosts that there are now."""
+    if settings.is_job or not any(spec.docker != LOCAL for spec in cluster.specs):
+        return
+    if obstacle := obstacle_on_host(settings) or (group and group_obstacle(group)):
+        raise ConfigError(f"{section}: {obstacle}", hint="deploy without deploy.hosts first, or run its commit again")
 
 
 def _check_cpus(section: str, wanted: float | None, engine: Engine) -> None:

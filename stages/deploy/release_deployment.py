@@ -69,6 +69,7 @@ class ReleaseDeployment:
         context = self.deployment.context
         if self.is_new:
             start_accessories(context, rollout.engine)
+        rollout.hosts.send_images(self.spec)
         if not self.deployment.is_resumed:
             run_release_command(context, rollout.engine, self.release, self.spec)
 

@@ -12,8 +12,11 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.balancer.registry import Registry
 from pipeline.base.errors import Cancelled, PenstockError
 from pipeline.config.release import ReleaseSpec
+from pipeline.engine.cluster import ClusterSpec
 from pipeline.engine.hosts import local_engine
 from stages.deploy.desired import wanted_replicas
+from stages.deploy.host_images import HostImages
+from stages.deploy.release_cluster import open_release_cluster
 from stages.deploy.release_rollout import ReleaseRollout
 from stages.deploy.service_drift import ServiceDrift
 
@@ -33,14 +36,16 @@ class ReleaseDrift:
         self._context = context
         self._pipeline = context.configuration.pipeline.name
         self._engine = local_engine(context.home.id)
+        self._images = HostImages(context, self._engine)
         self._balancer = open_balancer(context.home.balancer)
-        self._rollout = ReleaseRollout(context, self._engine, self._balancer)
+        self._rollout = self._open(ClusterSpec())
         self._services: dict[str, ServiceDrift] = {}
         self._compared: _Comparison | None = None
         self._is_stable = False
 
     def close(self) -> None:
-        """Close the connection to the engine."""
+        """Close the connections to the engines."""
+        self._rollout.cluster.close()
         self._engine.close()
 
     def findings(self) -> list[str]:
@@ -51,10 +56,12 @@ class ReleaseDrift:
             return []
         # Also if the observation fails.
         self._is_stable = False
+        self._follow_cluster()
         number, spec = found
         lines = ["what is declared is not what the balancer has"] if self._undeclared(spec) else []
         lines += [line for name in spec.replicated for line in self._findings_of(name, spec, number)]
         lines += [f"the service {name} is not in release {number}" for name in self._rollout.others(spec)]
+        lines += [f"host {host.name} has left and is empty" for host in self._rollout.hosts.empty()]
         self._is_stable = all(self._drift(name).is_stable() for name in spec.replicated)
         return lines
 
@@ -75,6 +82,7 @@ class ReleaseDrift:
         found = self._release()
         if found is None:
             return
+        self._follow_cluster()
         number, spec = found
         self._rollout.prepare(spec)
         wanted = wanted_replicas(self._context, spec.replicated)
@@ -89,8 +97,27 @@ class ReleaseDrift:
             except PenstockError as failure:
                 failures.append(failure)
         self._rollout.complete(spec)
+        self._rollout.hosts.forget()
         if failures:
             raise failures[0]
+
+    def _follow_cluster(self) -> None:
+        """Use the hosts that the last deployment has set, and that `pipeline node` has changed since."""
+        cluster, known = self._context.store.clusters.of(self._pipeline), self._rollout.cluster
+        if cluster == known.spec:
+            return
+        if (cluster.placement, cluster.specs) == (known.spec.placement, known.spec.specs) and not cluster.is_local:
+            known.let_take(cluster.taking)
+            return
+        # Opened first, so that a tunnel that both use stays.
+        self._rollout = self._open(cluster)
+        known.close()
+        # What they remember is of the former connections.
+        self._services = {}
+
+    def _open(self, cluster: ClusterSpec) -> ReleaseRollout:
+        opened = open_release_cluster(self._context, cluster, self._engine, self._images)
+        return ReleaseRollout(self._context, self._engine, self._balancer, opened, self._images)
 
     def _findings_of(self, name: str, spec: ReleaseSpec, number: int) -> Iterator[str]:
         rollout, wanted = self._rollout.service(spec, name), wanted_replicas(self._context, [name])[name]

@@ -15,20 +15,24 @@ from pipeline.balancer.model import Declaration, SharedGroup, TargetState, Undec
 from pipeline.balancer.resources import DECLARED
 from pipeline.base.errors import EngineFault
 from pipeline.config.release import ReleaseSpec
+from pipeline.engine.cluster import ClusterSpec
 from pipeline.engine.console import remove_abandoned
-from pipeline.engine.hosts import local_host, runtime_on
+from pipeline.engine.hosts import open_cluster
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import ROLE_ACCESSORY
+from pipeline.engine.open_cluster import OpenCluster
 from pipeline.event_kinds import EventKind
 from pipeline.jobs.stop import stop_all
 from stages.deploy.alternate_group import AlternateChange, AlternateGroup, with_current_alternates
 from stages.deploy.holding_groups import left_holding, with_held_requests
 from stages.deploy.hooks import lifecycle_hooks
+from stages.deploy.host_images import HostImages
 from stages.deploy.judge import JudgeFactory, MirroringFactory
 from stages.deploy.judging import AlarmJudges
 from stages.deploy.leaving_replicas import LeavingReplicas
 from stages.deploy.lifecycle import HooksFactory
 from stages.deploy.mirroring import Mirrorings
+from stages.deploy.release_hosts import ReleaseHosts
 from stages.deploy.service_rollout import ServiceRollout
 from stages.deploy.service_targets import Place
 from stages.deploy.stored_progress import StoredProgress
@@ -37,7 +41,8 @@ from stages.deploy.stored_progress import StoredProgress
 class ReleaseRollout:
     """Puts a release into service, or takes everything out of it.
 
-    `hooks`, `judge` and `mirroring` make those of each service. By default, they are those of the release, and its
+    `engine` is the local one, and `cluster` where the replicas run, by default there. `hooks`, `judge` and `mirroring`
+    make those of each service. By default, they are those of the release, and its
     `rollback_on` judges it.
     """
 
@@ -46,6 +51,8 @@ class ReleaseRollout:
         context: StageContext,
         engine: Engine,
         balancer: Balancer,
+        cluster: OpenCluster | None = None,
+        images: HostImages | None = None,
         *,
         hooks: HooksFactory | None = None,
         judge: JudgeFactory | None = None,
@@ -54,7 +61,9 @@ class ReleaseRollout:
         self._context = context
         self._pipeline = context.configuration.pipeline.name
         self.engine = engine
-        self.runtime = runtime_on(local_host(engine))
+        self.cluster = cluster or open_cluster(ClusterSpec(), context.home.id, context.home.hosts, local=engine)
+        self.runtime = self.cluster.runtime
+        self.hosts = ReleaseHosts(context, self.cluster, images or HostImages(context, engine))
         self.balancer = balancer
         self._is_shared = isinstance(context.configuration.pipeline.balancer, SharedGroup)
         self._leaving = LeavingReplicas(context, engine.containers)
@@ -110,6 +119,10 @@ class ReleaseRollout:
             if alternate is not None and alternate.share:
                 rollout = self.service(spec, service.name)
                 rollout.return_traffic(service, release, replicas[service.name], alternate)
+
+    def fall_back(self) -> None:
+        """Place replicas on the hosts of before the deployment, which has failed."""
+        self.hosts.fall_back()
 
     def prepare(self, spec: ReleaseSpec) -> None:
         """Make the network and the listeners that the services need. May be repeated."""

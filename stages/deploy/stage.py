@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 
 from pipeline.api import Image, Revision, StageContext
@@ -32,14 +31,14 @@ from stages.deploy.desired import (
     tested_replicas,
     wanted_replicas,
 )
-from stages.deploy.engine_needs import check_engine
+from stages.deploy.engine_needs import check_engine, check_engines, check_hosts
 from stages.deploy.held_deployment import continued_release, held_steps, undo_first
 from stages.deploy.image_retention import prune
+from stages.deploy.open_rollout import declared_cluster, open_rollout, planned_cluster
 from stages.deploy.plan import plan_release
 from stages.deploy.release_checks import active_release, check_groups, check_limits, check_service, check_shared
 from stages.deploy.release_deployment import ReleaseDeployment
 from stages.deploy.release_drift import ReleaseDrift
-from stages.deploy.release_rollout import ReleaseRollout
 from stages.deploy.scaling_bounds import check_bounds
 from stages.deploy.service_images import check_images, found_images, names_of, pulled_images
 from stages.deploy.summary import reached, strategies, taken_down
@@ -54,7 +53,7 @@ class DockerDeploy:
     def preflight(self, context: StageContext) -> None:
         """Raise the errors that would stop a deployment later."""
         configuration = context.configuration.pipeline
-        with _rollout(context) as rollout:
+        with open_rollout(context, planned_cluster(context)) as rollout:
             wanted = configuration.deploy.all_services()
             check_groups(context, wanted)
             if isinstance(configuration.balancer, SharedGroup):
@@ -64,7 +63,7 @@ class DockerDeploy:
                 rollout.balancer.check(configuration.name, with_coming_alternates(configuration.balancer, wanted))
             for name, settings in wanted.items():
                 section = f"deploy.services.{name}" if configuration.deploy.services else "deploy"
-                check_engine(section, settings, configuration.name, rollout.engine)
+                check_engines(section, settings, configuration.name, rollout)
             for name, accessory in configuration.accessories.items():
                 check_engine(f"accessories.{name}", accessory, configuration.name, rollout.engine)
 
@@ -73,6 +72,8 @@ class DockerDeploy:
         wanted = context.configuration.pipeline
         if context.store.deployments.open(wanted.name) is not None:
             # A deployment that was interrupted moves away from the active release. A run continues or undoes it.
+            return False
+        if not context.store.clusters.settled(wanted.name).is_declared_by(wanted.deploy.cluster):
             return False
         active, replicas = context.store.releases.active(wanted.name), declared_replicas(context)
         if active is None or tested_replicas(context, replicas) != replicas or not are_current(context):
@@ -97,7 +98,7 @@ class DockerDeploy:
         """Return the steps of the rollout and its limits."""
         self.preflight(context)
         active = context.store.releases.active(context.configuration.pipeline.name)
-        with _rollout(context) as rollout:
+        with open_rollout(context, planned_cluster(context)) as rollout:
             spec = _spec(context, revision, image or Image("", ""), found_images(context, rollout.engine))
             is_new = active is None or ReleaseSpec.parse(active.spec) != spec
             held = held_steps(context, spec)
@@ -126,7 +127,14 @@ class DockerDeploy:
             )
         replicas, declared, scaling = declared_replicas(context), _declared(context, active), declared_policies(context)
         deployment = Deployment.begin(
-            context, active, release, replicas, declared, scaling=scaling, strategy=strategies(spec)
+            context,
+            active,
+            release,
+            replicas,
+            declared,
+            scaling=scaling,
+            strategy=strategies(spec),
+            cluster=declared_cluster(context),
         )
         self._deploy(ReleaseDeployment(deployment, release, active, replicas, is_new=True))
         return store.releases.active(pipeline) or release
@@ -137,7 +145,8 @@ class DockerDeploy:
         assert row is not None
         context.store.runs.set_release(held.pipeline, context.run, held.number)
         declared, scaling = _declared(context, active), declared_policies(context)
-        deployment = Deployment.adopt(context, row, replicas, declared, scaling=scaling)
+        cluster = declared_cluster(context)
+        deployment = Deployment.adopt(context, row, replicas, declared, scaling=scaling, cluster=cluster)
         self._deploy(ReleaseDeployment(deployment, held, active, replicas, is_new=True))
 
     def rollback(self, context: StageContext, release: Release) -> None:
@@ -147,7 +156,7 @@ class DockerDeploy:
         replicas = tested_replicas(context, spec.replicated)
         check_groups(context, services)
         check_limits(release, services, replicas)
-        with _rollout(context) as rollout:
+        with open_rollout(context) as rollout:
             check_images(rollout.engine, release.number, spec)
             if rollout.engine.images.id(release.image_id) is None:
                 raise ConfigError(
@@ -156,7 +165,9 @@ class DockerDeploy:
                     f"pipeline run {release.sha[:7]}",
                 )
             for name, settings in services.items():
-                check_engine(f"release {release.number}, {name}", settings, release.pipeline, rollout.engine)
+                section = f"release {release.number}, {name}"
+                check_engines(section, settings, release.pipeline, rollout)
+                check_hosts(section, settings, spec.service(name).group, rollout.cluster.spec)
         pipeline = context.configuration.pipeline.name
         context.store.runs.set_release(pipeline, context.run, release.number)
         self._undo_held(context)
@@ -228,8 +239,10 @@ class DockerDeploy:
 
     def _deploy(self, move: ReleaseDeployment) -> None:
         context, spec = move.deployment.context, move.spec
-        with move.deployment, _rollout(context) as rollout:
+        cluster = context.store.clusters.of_deployment(context.configuration.pipeline.name)
+        with move.deployment, open_rollout(context, cluster) as rollout:
             move.run(rollout)
+            rollout.hosts.forget()
             prune(context, rollout.engine, keep=spec.settings.retain)
             waiting = rollout.balancer.waiting_listeners(context.configuration.pipeline.name)
         text = reached(spec, move.replicas, {found.port for found in waiting})
@@ -238,11 +251,12 @@ class DockerDeploy:
 
 def _take_down(context: StageContext, deployment: Deployment) -> tuple[int, list[str]]:
     """Remove every replica, then the accessories. Return the number of replicas, and the accessories."""
-    with _rollout(context) as rollout:
+    with open_rollout(context) as rollout:
         count = rollout.tear_down()
         if accessories := remove_accessories(context, rollout.engine):
             rollout.clear()
         deployment.succeed()
+        rollout.hosts.forget()
         prune(context, rollout.engine, keep=0)
     return count, accessories
 
@@ -252,7 +266,7 @@ def _undo(context: StageContext, deployment: Deployment) -> str:
     active = context.store.releases.active(context.configuration.pipeline.name)
     deployment.return_traffic(open_balancer(context.home.balancer))
     deployment.undo()
-    with _rollout(context) as rollout:
+    with open_rollout(context) as rollout:
         if active is None:
             rollout.tear_down()
             deployment.interrupt()
@@ -291,9 +305,3 @@ def _spec(context: StageContext, revision: Revision, image: Image, images: Mappi
     spec = spec.with_variables(RunVariables(revision.sha, revision.short, revision.ref, context.run or None))
     active = context.store.releases.active(context.configuration.pipeline.name)
     return spec.as_stored(active.spec) if active else spec
-
-
-@contextmanager
-def _rollout(context: StageContext) -> Iterator[ReleaseRollout]:
-    with local_engine(context.home.id) as engine:
-        yield ReleaseRollout(context, engine, open_balancer(context.home.balancer))

@@ -12,6 +12,7 @@ from pipeline.engine.container import Container, ContainerSpec, PublishedPort
 from pipeline.engine.host import Host
 from pipeline.engine.labels import (
     DEFAULT_SERVICE,
+    LABEL_ADDRESS,
     LABEL_GRACE,
     LABEL_PIPELINE,
     LABEL_PORT,
@@ -135,7 +136,8 @@ class DockerRuntime:
             release=int(labels.get(LABEL_RELEASE, "0")),
             template=labels.get(LABEL_TEMPLATE, ""),
             host=self._host.name,
-            address=self._host.reach_at if published else container.address,
+            # The port stays bound to it when the address of the host is changed.
+            address=labels.get(LABEL_ADDRESS, self._host.reach_at) if published else container.address,
             port=int(published or labels.get(LABEL_TARGET_PORT, "0")),
             running=container.is_running,
             started=_started(container),
@@ -165,7 +167,7 @@ class DockerRuntime:
         return ContainerSpec(
             name=spec.name,
             image=spec.image,
-            labels={**labels, LABEL_PORT: str(published.port)} if published else labels,
+            labels={**labels, **self._place(published)} if published else labels,
             command=spec.command,
             entrypoint=spec.entrypoint,
             environment=spec.environment,
@@ -184,6 +186,10 @@ class DockerRuntime:
             options=spec.options,
             published=(*([published] if published else []), *self._forwarded(spec)),
         )
+
+    def _place(self, published: PublishedPort) -> dict[str, str]:
+        """Return the labels that say where the balancer reaches a published port."""
+        return {LABEL_PORT: str(published.port), LABEL_ADDRESS: self._host.reach_at}
 
     def _publish(self, port: int) -> PublishedPort:
         """Choose a port of the host that nothing listens on. No two starts of this process get the same one."""

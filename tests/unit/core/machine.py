@@ -14,7 +14,7 @@ from pipeline.balancer.model import TargetState
 from pipeline.testing.fakes.data_plane import FakePlane
 from pipeline.testing.fakes.program import Program
 from pipeline.testing.fakes.runtime import FakeRuntime
-from stages.deploy import release_drift, release_rollout
+from stages.deploy import open_rollout, release_drift
 from stages.deploy import stage as deploy_stage
 from stages.deploy.stage import DockerDeploy
 from tests.unit.core.world import NAME, World
@@ -35,10 +35,10 @@ class Machine:
         self.balancer = Balancer(world.home.balancer, self.plane)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._check)
-        for module in (deploy_stage, release_drift):
+        for module in (deploy_stage, open_rollout, release_drift):
             monkeypatch.setattr(module, "local_engine", lambda _: world.engine)
             monkeypatch.setattr(module, "open_balancer", self._open_balancer)
-        monkeypatch.setattr(release_rollout, "runtime_on", lambda _: self.runtime)
+        monkeypatch.setattr("pipeline.engine.hosts.runtime_on", lambda _: self.runtime)
         world.stages.install(monkeypatch, DockerDeploy)
         self.scale(REPLICAS)
 

@@ -13,7 +13,7 @@ from pipeline.base.home import Home
 from pipeline.config.load import load
 from pipeline.runner.context import PipelineContext
 from pipeline.store.store import Store
-from stages.deploy import release_deployment, stage
+from stages.deploy import open_rollout, release_deployment, stage
 from tests.unit.deploy.deployments import PIPELINE, Service
 
 
@@ -21,14 +21,15 @@ from tests.unit.deploy.deployments import PIPELINE, Service
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     """The service that the Deploy stage works on, in place of one in Docker."""
     service = Service()
-    monkeypatch.setattr(stage, "ReleaseRollout", lambda *_: service)
-    monkeypatch.setattr(stage, "local_engine", lambda _: service.engine)
+    monkeypatch.setattr(open_rollout, "ReleaseRollout", lambda *_: service)
     balancer = SimpleNamespace(
         check_deletion_protection=lambda _: None,
         waiting_after=lambda *_: service.waiting,
         declaration=lambda _: None,
     )
-    monkeypatch.setattr(stage, "open_balancer", lambda _: balancer)
+    for module in (stage, open_rollout):
+        monkeypatch.setattr(module, "local_engine", lambda _: service.engine)
+        monkeypatch.setattr(module, "open_balancer", lambda _: balancer)
     monkeypatch.setattr(release_deployment, "run_release_command", lambda *_: service.step("release command"))
     monkeypatch.setattr(stage, "prune", lambda *_, keep: service.step("prune"))
     return service

@@ -14,6 +14,7 @@ from pipeline.balancer.waiting import WaitingListener
 from pipeline.base.clock import SystemClock
 from pipeline.config.load import load
 from pipeline.config.release import ReleaseSpec
+from pipeline.engine.cluster import ClusterSpec
 from pipeline.store import records
 from pipeline.store.records import DeploymentState, ReleaseState
 from pipeline.testing.fakes.engine import FakeEngine
@@ -52,6 +53,8 @@ class Service:
             declaration=lambda _: None,
         )
         self.waiting: list[WaitingListener] = []
+        self.hosts = SimpleNamespace(send_images=lambda _: None, forget=lambda: None, empty=list)
+        self.cluster = SimpleNamespace(spec=ClusterSpec(), close=lambda: None)
 
     def step(self, name: str) -> None:
         """Note a step, and raise the error that it was given."""
@@ -74,6 +77,9 @@ class Service:
         self.step(f"restart {release}" if restarts else f"to {release}")
         if error := self.errors.get(f"{replicas['web']} replicas"):
             raise error
+
+    def fall_back(self) -> None:
+        """Place replicas where they were before."""
 
     def clear(self) -> None:
         """Note that the network is removed."""

@@ -29,7 +29,7 @@ from pipeline.testing.fakes.data_plane import FakePlane
 from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.program import Program
 from pipeline.testing.fakes.runtime import FakeRuntime
-from stages.deploy import release_drift, release_rollout, stage
+from stages.deploy import open_rollout, release_drift, stage
 from stages.deploy.judge import Judge, Judgement, Mirroring
 from stages.deploy.lifecycle import Lifecycle, LifecycleEvent
 from stages.deploy.paired_targets import PairedHealth
@@ -91,14 +91,15 @@ class Shop:
         self.failing_hook = self.dying_hook = ""
         self._context = context
         rollout = partial(ReleaseRollout, hooks=self._hooks, judge=self._judge, mirroring=self._mirror)
-        monkeypatch.setattr(stage, "ReleaseRollout", rollout)
+        monkeypatch.setattr(open_rollout, "ReleaseRollout", rollout)
         monkeypatch.setattr(release_drift, "local_engine", lambda _: self.engine)
         monkeypatch.setattr(release_drift, "open_balancer", lambda _: self.balancer)
-        monkeypatch.setattr(release_rollout, "local_host", lambda _: None)
-        monkeypatch.setattr(release_rollout, "runtime_on", lambda _: self.runtime)
+        monkeypatch.setattr("pipeline.engine.hosts.local_host", lambda _: None)
+        monkeypatch.setattr("pipeline.engine.hosts.runtime_on", lambda _: self.runtime)
         monkeypatch.setattr(self.runtime, "list", self._list)
-        monkeypatch.setattr(stage, "open_balancer", lambda _: self.balancer)
-        monkeypatch.setattr(stage, "local_engine", lambda _: _entered(self.engine))
+        for module in (stage, open_rollout):
+            monkeypatch.setattr(module, "open_balancer", lambda _: self.balancer)
+            monkeypatch.setattr(module, "local_engine", lambda _: _entered(self.engine))
         monkeypatch.setattr("pipeline.engine.hosts.local_engine", lambda _: _entered(self.engine))
         monkeypatch.setattr(stage, "prune", lambda *_, keep: keep)
         self._ending = threading.Event()

@@ -25,7 +25,7 @@ from pipeline.events import Event
 from pipeline.store.accessories import AccessoryRow
 from pipeline.store.records import DeploymentState, ReleaseState
 from pipeline.testing.fakes.engine import FakeEngine
-from stages.deploy import stage
+from stages.deploy import open_rollout
 from stages.deploy.deployment import Deployment
 from stages.deploy.stage import DockerDeploy
 from tests.unit.deploy.deployments import Killed, Service, deploy, last, states, with_replicas
@@ -200,7 +200,7 @@ def test_a_down_that_docker_does_not_answer_is_finished(
     def away(_: str) -> FakeEngine:
         raise EngineFault("Docker is away")
 
-    monkeypatch.setattr(stage, "local_engine", away)
+    monkeypatch.setattr(open_rollout, "local_engine", away)
     with pytest.raises(EngineFault):
         DockerDeploy().down(context)
     assert last(context)[0] is DeploymentState.RUNNING

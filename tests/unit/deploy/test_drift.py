@@ -25,7 +25,7 @@ _TIMEOUT = timedelta(seconds=30)
 
 def _unhealthy(seconds: float) -> Replica:
     waited = timedelta(seconds=seconds)
-    return Replica("web", "t", ContainerState.RUNNING, TargetState.UNHEALTHY, not_healthy_for=waited)
+    return Replica("web", "t", ContainerState.RUNNING, TargetState.UNHEALTHY, not_healthy_for=waited, made_from="t")
 
 
 class Hashed(SimpleNamespace):
@@ -67,6 +67,8 @@ def patience(
         others=lambda _: {},
         prepare=lambda _: None,
         complete=lambda _: None,
+        cluster=service.cluster,
+        hosts=service.hosts,
     )
     monkeypatch.setattr(release_drift, "ReleaseRollout", lambda *_: rollout)
     monkeypatch.setattr(release_drift, "local_engine", lambda _: service.engine)
@@ -107,7 +109,7 @@ def test_an_exit_is_reported_at_once(context: StageContext, seen: list[Replica])
     """But it is drift only a little later, because a user may be restarting the container."""
     clock = FakeClock()
     found = ReleaseDrift(replace(context, clock=clock))
-    seen[:] = [Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY)]
+    seen[:] = [Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY, made_from="t")]
     assert found.findings() == []
     seen[:] = [replace(seen[0], container=ContainerState.EXITED)]
     assert found.findings() == []
@@ -123,7 +125,7 @@ def test_a_container_that_a_user_restarts_is_no_drift(context: StageContext, see
     """Each exit is reported, and none of them counts for the next one."""
     clock = FakeClock()
     found = ReleaseDrift(replace(context, clock=clock))
-    running = Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY)
+    running = Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY, made_from="t")
     for _ in range(3):
         for replica in (running, replace(running, container=ContainerState.EXITED)):
             seen[:] = [replica]
@@ -136,7 +138,7 @@ def test_a_container_that_a_user_restarts_is_no_drift(context: StageContext, see
 def test_a_container_that_is_removed_is_drift_at_once(context: StageContext, seen: list[Replica]) -> None:
     """Nobody can restart it."""
     found = ReleaseDrift(context)
-    seen[:] = [Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY)]
+    seen[:] = [Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY, made_from="t")]
     found.findings()
     seen[:] = [Replica("web", "", ContainerState.EXITED, TargetState.HEALTHY)]
     assert "web is not a running replica of release 1" in found.findings()
@@ -147,7 +149,7 @@ def test_an_exit_that_the_engine_reports_is_told_once(context: StageContext, see
     """Its list shows the exit later, or never if it restarts the container. The next exit is told again."""
     clock = FakeClock()
     found = ReleaseDrift(replace(context, clock=clock))
-    running = Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY)
+    running = Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY, made_from="t")
     exited = replace(running, container=ContainerState.EXITED)
     for count, looks in enumerate(([running, running, exited, exited, running], [running, running, running]), 1):
         seen[:] = [running]
@@ -164,7 +166,7 @@ def test_an_exit_that_the_engine_reports_is_told_once(context: StageContext, see
 def test_exits_of_unknown_containers_are_not_told(context: StageContext, seen: list[Replica]) -> None:
     """The stage may have removed them itself."""
     found = ReleaseDrift(context)
-    seen[:] = [Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY)]
+    seen[:] = [Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY, made_from="t")]
     found.findings()
     found.exited("old", 143)
     assert _exited(context) == []
@@ -173,7 +175,7 @@ def test_exits_of_unknown_containers_are_not_told(context: StageContext, seen: l
 @pytest.mark.usefixtures("patience")
 def test_another_wanted_number_is_no_fault(context: StageContext, seen: list[Replica]) -> None:
     """The line says that the service scales, from which number to which, and why. A lost container is still missing."""
-    store, healthy = context.store, Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY)
+    store, healthy = context.store, Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY, made_from="t")
     row = store.deployments.begin("shop", 1, 1, 1)
     store.deployments.finish(row, DeploymentState.SUCCEEDED, wanted={"web": 2}, scaling={"web": "{}"})
     seen[:] = [healthy, replace(healthy, name="web-2")]

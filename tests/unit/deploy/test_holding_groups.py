@@ -17,7 +17,6 @@ from pipeline.config.release import ReleaseSpec
 from pipeline.testing.fakes.data_plane import FakePlane
 from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.runtime import FakeRuntime
-from stages.deploy import release_rollout
 from stages.deploy.holding_groups import left_holding, with_held_requests
 from stages.deploy.release_rollout import ReleaseRollout
 from tests.support.waiting import until
@@ -92,8 +91,8 @@ class World:
 def world(context: StageContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A service whose checks pass all the time, from `checking` on."""
     made, ending = World(context, tmp_path), threading.Event()
-    monkeypatch.setattr(release_rollout, "local_host", lambda _: None)
-    monkeypatch.setattr(release_rollout, "runtime_on", lambda _: made.runtime)
+    monkeypatch.setattr("pipeline.engine.hosts.local_host", lambda _: None)
+    monkeypatch.setattr("pipeline.engine.hosts.runtime_on", lambda _: made.runtime)
 
     def keep_checking() -> None:
         while not ending.wait(0.01):

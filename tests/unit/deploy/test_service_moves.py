@@ -20,7 +20,6 @@ from pipeline.store.records import DeploymentState
 from pipeline.testing.fakes.data_plane import FakePlane
 from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.runtime import FakeRuntime
-from stages.deploy import release_rollout
 from stages.deploy.release_rollout import ReleaseRollout
 from tests.support.waiting import until
 
@@ -94,8 +93,8 @@ class Stack:
 def stack(context: StageContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     """A stack whose containers pass their checks all the time."""
     runtime = FakeRuntime()
-    monkeypatch.setattr(release_rollout, "local_host", lambda _: None)
-    monkeypatch.setattr(release_rollout, "runtime_on", lambda _: runtime)
+    monkeypatch.setattr("pipeline.engine.hosts.local_host", lambda _: None)
+    monkeypatch.setattr("pipeline.engine.hosts.runtime_on", lambda _: runtime)
     made = Stack(context, tmp_path / "balancer")
     made.runtime = runtime
     ending = threading.Event()

@@ -12,7 +12,7 @@ from pipeline.api import StageContext
 from pipeline.base.errors import RolledBack
 from pipeline.events import Event
 from pipeline.store.deployment_progress import ShiftPhase
-from stages.deploy import stage
+from stages.deploy import open_rollout
 from stages.deploy.release_rollout import ReleaseRollout
 from tests.unit.deploy.shifts import Shop
 
@@ -34,7 +34,7 @@ class JudgedShop(Shop):
 
     def __init__(self, context: StageContext, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(context, monkeypatch)
-        monkeypatch.setattr(stage, "ReleaseRollout", ReleaseRollout)
+        monkeypatch.setattr(open_rollout, "ReleaseRollout", ReleaseRollout)
         self.listeners: list[Callable[[Event], None]] = []
         self._store = context.store
 

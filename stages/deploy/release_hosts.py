@@ -1,0 +1,75 @@
+"""The hosts of a pipeline's replicas, during a deployment or a repair."""
+
+from __future__ import annotations
+
+from pipeline.api import StageContext
+from pipeline.base.errors import EngineFault
+from pipeline.config.release import ReleaseSpec
+from pipeline.engine.host import LOCAL, HostSpec
+from pipeline.engine.open_cluster import OpenCluster
+from pipeline.event_kinds import EventKind
+from stages.deploy.host_images import HostImages
+
+
+class ReleaseHosts:
+    """Gives hosts the images of a release, and forgets those that have left. Idle for the local engine alone."""
+
+    def __init__(self, context: StageContext, cluster: OpenCluster, images: HostImages) -> None:
+        self._context = context
+        self._pipeline = context.configuration.pipeline.name
+        self._cluster = cluster
+        self._images = images
+
+    def send_images(self, spec: ReleaseSpec) -> None:
+        """Give the images of a release to the hosts that take replicas and answer. A lost one gets them before a start.
+
+        Raises `EngineFault` if a host refuses one, and `Cancelled`.
+        """
+        if self._cluster.spec.is_local:
+            return
+        self._cluster.runtime.prepare(self._pipeline)
+        hosts = {name: engine for name, engine in self._cluster.engines.items() if name in self._cluster.spec.taking}
+        try:
+            self._images.send(spec, hosts)
+        except EngineFault:
+            # The list waits for a host that does not answer. One that is lost by then is not needed.
+            self._cluster.runtime.list(self._pipeline)
+            self._images.send(spec, {name: each for name, each in self._cluster.engines.items() if name in hosts})
+
+    def fall_back(self) -> None:
+        """Place replicas on the hosts of before the deployment."""
+        self._cluster.let_take(self._context.store.clusters.of(self._pipeline).taking)
+
+    def empty(self) -> list[HostSpec]:
+        """Return the hosts that have left and have no replicas any more. Lost ones are not known to be empty."""
+        leaving = self._context.store.clusters.leaving(self._pipeline)
+        if not leaving:
+            return []
+        used = {replica.host for replica in self._cluster.runtime.list(self._pipeline)} | {*self._cluster.runtime.lost}
+        return [spec for spec in leaving if spec.name not in used and self._cluster.spec.host(spec.name) is not None]
+
+    def forget(self) -> None:
+        """Forget the empty hosts, and remove their networks of the pipeline. A fault is a warning. May be repeated."""
+        try:
+            self._forget()
+        except EngineFault as fault:
+            text = f"hosts that have left are not forgotten yet: {fault.message}"
+            self._context.events.emit(EventKind.DEPLOYMENT_WARNING, text)
+
+    def _forget(self) -> None:
+        for spec in self.empty():
+            self._remove_network(spec)
+            if self._context.store.clusters.forget(self._pipeline, spec.name):
+                text = f"host {spec.name} has no replicas any more"
+                self._context.events.emit(EventKind.HOST_FORGOTTEN, text, host=spec.name)
+
+    def _remove_network(self, spec: HostSpec) -> None:
+        engine = self._cluster.engines.get(spec.name)
+        # On this machine, jobs and accessories need it.
+        if engine is None or spec.docker == LOCAL:
+            return
+        try:
+            engine.networks.remove(self._pipeline)
+        except EngineFault as fault:
+            text = f"the network on host {spec.name} stays: {fault.message}"
+            self._context.events.emit(EventKind.DEPLOYMENT_WARNING, text)
