@@ -261,6 +261,9 @@ class Deployer(Protocol):
     def restart(self, context: StageContext, service: str | None) -> None:
         """Replace the replicas of a service of the active release by new ones, or those of all services."""
 
+    def drain(self, context: StageContext, host: str) -> None:
+        """Move the replicas of a host to others, and let it take none. A failure leaves those that have not moved."""
+
     def down(self, context: StageContext) -> None:
         """Drain and remove everything of the pipeline."""
 

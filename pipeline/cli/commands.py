@@ -39,6 +39,7 @@ GROUPS = {
         "approve": "Approve a run that waits for approval.",
         "reject": "Reject a run that waits for approval.",
         "scaling": "Show, suspend and resume auto scaling, and try a policy on an access log.",
+        "node": "Show the machines that run replicas, and keep one free of them.",
         "promote": "Continue a deployment that waits.",
         "abort": "Roll the deployment in progress back.",
         "transition": "Disable or enable the transition into a stage.",

@@ -35,7 +35,7 @@ class SubmitRun(Body):
         None,
         max_length=1000,
         description="A branch, tag or commit. For a rollback, a release; to scale, `SERVICE=REPLICAS`; to restart, a "
-        "service. Default: the usual branch, release or service.",
+        "service; to drain, a host. Default: the usual branch, release or service.",
     )
     parameters: dict[str, str] = Field({}, description="Values of the pipeline's parameters.")
     force: bool = Field(False, description="Run even if no file under source.paths changed.")
@@ -54,6 +54,8 @@ class SubmitRun(Body):
             raise ValueError("requested: must be a release number for a rollback")
         if self.kind is RunKind.SCALE and not is_scale(self.requested or ""):
             raise ValueError("requested: must have the form SERVICE=REPLICAS to scale, such as web=5")
+        if self.kind is RunKind.DRAIN and not self.requested:
+            raise ValueError("requested: must be the name of a host to drain")
         return self
 
 

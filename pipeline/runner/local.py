@@ -86,6 +86,10 @@ class Runner:
         """Replace the replicas of a service of the active release by new ones, or those of all services."""
         return self._work(RunRequest(Trigger.COMMAND, service, RunKind.RESTART), wait)
 
+    def drain(self, host: str, *, wait: timedelta = timedelta(0)) -> Run:
+        """Move the replicas of a host to others, and let it take none until it is resumed."""
+        return self._work(RunRequest(Trigger.COMMAND, host, RunKind.DRAIN), wait)
+
     def down(self, *, wait: timedelta = timedelta(0)) -> Run:
         """Drain and remove everything of the pipeline."""
         return self._work(RunRequest(Trigger.COMMAND, kind=RunKind.DOWN), wait)

@@ -79,7 +79,7 @@ class Execution:
                 return Delivery(self._pipeline_context, self._run, stages).deliver(context)
             case RunKind.ROLLBACK:
                 self._roll_back(context, stages)
-            case RunKind.SCALE | RunKind.RESTART:
+            case RunKind.SCALE | RunKind.RESTART | RunKind.DRAIN:
                 self._change_replicas(context, stages)
             case RunKind.DOWN:
                 stages.run(context, "deploy", load_deployer(context).down)
@@ -91,7 +91,7 @@ class Execution:
         stages.run(context, "deploy", lambda context: load_deployer(context).rollback(context, release))
 
     def _change_replicas(self, context: StageContext, stages: StageRunner) -> None:
-        """Scale a service of the active release, or restart one or all."""
+        """Scale a service of the active release, restart one or all, or drain a host."""
         release = self._store.releases.active(self._name)
         if release is not None:
             self._store.runs.set_release(self._name, self._run.number, release.number)
@@ -107,6 +107,8 @@ class Execution:
                 )
             if self._run.kind is RunKind.SCALE:
                 deployer.scale(context, service, int(count))
+            elif self._run.kind is RunKind.DRAIN:
+                deployer.drain(context, service)
             else:
                 deployer.restart(context, service or None)
 

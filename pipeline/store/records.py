@@ -43,6 +43,7 @@ class RunKind(StrEnum):
     DOWN = "down"
     SCALE = "scale"
     RESTART = "restart"
+    DRAIN = "drain"
 
 
 MAX_REPLICAS = 500

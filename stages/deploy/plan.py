@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
@@ -19,10 +21,13 @@ from stages.deploy.decision import DesiredState, Observation, Replica
 from stages.deploy.desired import declared_replicas, desired
 from stages.deploy.held_deployment import new_template
 from stages.deploy.hook_plan import planned_hooks
+from stages.deploy.planned_placement import PlannedPlacement
 from stages.deploy.release_rollout import ReleaseRollout
+from stages.deploy.replicas import ReplicaSet
 from stages.deploy.service_rollout import shifts
 from stages.deploy.shift_plan import shift_steps
 from stages.deploy.simulation import RolloutPlan, simulate
+from stages.deploy.zones import spread
 
 
 def plan_release(context: StageContext, rollout: ReleaseRollout, spec: ReleaseSpec, *, is_new: bool) -> list[str]:
@@ -47,12 +52,13 @@ def plan_release(context: StageContext, rollout: ReleaseRollout, spec: ReleaseSp
     steps += [f"remove the service {other}" for other in rollout.others(spec)]
     # A release that changes only a job replaces nothing.
     jobs = _jobs(spec) if is_new or steps else []
-    if same and not (steps or jobs):
+    hosts = _hosts(context)
+    if same and not (steps or jobs or hosts):
         return [*before, "nothing to do: the wanted release is already active", *waiting]
     change = "start the balancer" if dead else "reload the balancer: its target groups or listeners change"
     limits = [part.limits for part in parts if part.steps or len(parts) == 1]
     lost = [f"{name}: {text}" for name, each in spec.services.items() if (text := unreadable(each.logging))]
-    return [*before, *([] if same else [change]), *steps, *jobs, *limits, *carried, *waiting, *lost]
+    return [*before, *hosts, *([] if same else [change]), *steps, *jobs, *limits, *carried, *waiting, *lost]
 
 
 def _is_declared(balancer: Balancer, name: str, spec: ReleaseSpec) -> bool:
@@ -87,7 +93,8 @@ class _ServicePlan(NamedTuple):
         one = rollout.service(spec, service.name)
         started = new_template(context, service.name)
         # Those of an open deployment go with it, or are the new ones of the run that continues it.
-        seen = tuple(r for r in one.replica_set().observe().replicas if started is None or r.made_from != started)
+        replica_set = one.replica_set()
+        seen = tuple(r for r in replica_set.observe().replicas if started is None or r.made_from != started)
         # A deployment starts HAProxy first. Targets that were healthy then become healthy again.
         now = Observation(tuple(map(_revived, seen)) if dead and service.group else seen)
         zones = spec.balancer.zones_of(service.settings.target_group) if service.settings.target_group else ()
@@ -95,14 +102,43 @@ class _ServicePlan(NamedTuple):
         strategy = service.settings.strategy
         if rollout.alternate(spec, service.name) and strategy and shifts(service, wanted, seen):
             steps, limits = shift_steps(service, strategy, sum(r.is_running for r in seen), replicas)
+            steps += _shares(_placement(rollout, replica_set, seen), wanted, zones)
             return cls([f"{prefix}{step}" for step in steps], f"{prefix}{limits}")
         at_zero = context.store.services.wanted(context.configuration.pipeline.name, service.name) == 0
-        plan = simulate(now, replace(wanted, zones=zones), one.strategy)
+        plan = simulate(now, replace(wanted, zones=zones), one.strategy, _placement(rollout, replica_set, seen))
         rolled = [*plan.steps]
         if is_new:
             before, after = (planned_hooks(service, event) for event in OF_ROLLING)
             rolled = [*before, *rolled, *after]
         return cls([f"{prefix}{step}" for step in rolled], f"{prefix}{_limits(now, wanted, plan, at_zero=at_zero)}")
+
+
+def _placement(rollout: ReleaseRollout, replica_set: ReplicaSet, seen: Collection[Replica]) -> PlannedPlacement | None:
+    """Return what chooses the hosts of new replicas, None for the local engine alone."""
+    if rollout.cluster.spec.is_local:
+        return None
+    present = {r.name: (host, r.made_from) for r in seen if (host := replica_set.host_of(r.name))}
+    return PlannedPlacement(rollout.cluster.spec, present, rollout.runtime.lost)
+
+
+def _shares(placement: PlannedPlacement | None, wanted: DesiredState, zones: Sequence[str]) -> Iterator[str]:
+    """Yield the numbers of new replicas by host, of a deployment that starts all at once."""
+    if placement is None:
+        return
+    chosen = spread(zones, ())
+    hosts = [placement.place(f"new-{n}", wanted.template, next(chosen)) for n in range(wanted.replicas)]
+    counts = Counter(host.name for host in hosts if host)
+    yield f"the new containers are on {', '.join(f'{name}: {count}' for name, count in sorted(counts.items()))}"
+
+
+def _hosts(context: StageContext) -> list[str]:
+    """Return the change of the hosts, if the file has others than the last deployment."""
+    pipeline = context.configuration.pipeline
+    wanted, settled = pipeline.deploy.cluster, context.store.clusters.settled(pipeline.name)
+    if settled.is_declared_by(wanted):
+        return []
+    before, after = (", ".join(spec.name for spec in cluster.specs) for cluster in (settled, wanted))
+    return [f"use the hosts {after} with placement {wanted.placement}; before: {before}"]
 
 
 def _command(spec: ReleaseSpec) -> list[str]:

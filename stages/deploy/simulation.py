@@ -14,6 +14,7 @@ from stages.deploy.decision import (
     RolloutAction,
     Strategy,
 )
+from stages.deploy.planned_placement import PlannedPlacement
 
 # More than any rollout takes. A plan that does not converge ends here.
 _MAX_ROUNDS = 10_000
@@ -33,8 +34,10 @@ class RolloutPlan:
     most_running: int
 
 
-def simulate(seen: Observation, desired: DesiredState, strategy: Strategy) -> RolloutPlan:
-    """Simulate the rollout until it converges."""
+def simulate(
+    seen: Observation, desired: DesiredState, strategy: Strategy, placement: PlannedPlacement | None = None
+) -> RolloutPlan:
+    """Simulate the rollout until it converges. `placement` chooses a host for each new replica."""
     world = {r.name: r for r in seen.replicas}
     steps: list[str] = []
     lowest = sum(r.healthy for r in seen.replicas)
@@ -45,9 +48,15 @@ def simulate(seen: Observation, desired: DesiredState, strategy: Strategy) -> Ro
             break
         for action in decision.actions:
             name = action.name or f"new-{sum(s.startswith('start') for s in steps) + 1}"
+            place = f" in {action.zone}" if action.zone else ""
+            if placement and action.verb is ActionType.START:
+                host = placement.place(name, desired.template, action.zone)
+                action = replace(action, zone=host.zone if host and action.zone else None)
+                place = f" on {host.name}{f' in {host.zone}' if action.zone else ''}" if host else ""
+            elif placement and action.verb is ActionType.REMOVE:
+                placement.remove(name)
             _play(world, action, name, desired)
             if action.verb in _STEP_TEXTS:
-                place = f" in {action.zone}" if action.zone else ""
                 steps.append(_STEP_TEXTS[action.verb].format(name) + place)
         for name, replica in world.items():
             if replica.is_draining:

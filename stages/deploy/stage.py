@@ -200,6 +200,19 @@ class DockerDeploy:
         deployment = Deployment.begin(context, release, release, wanted, restarts=restarts, strategy=_ROLLING)
         self._deploy(ReleaseDeployment(deployment, release, release, wanted, restarts=restarts))
 
+    def drain(self, context: StageContext, host: str) -> None:
+        """Let a host take no replicas, and replace those on it by the steps of a deployment."""
+        pipeline, release = context.configuration.pipeline.name, active_release(context)
+        cluster = context.store.clusters.of(pipeline)
+        if cluster.host(host) is None or not {*cluster.taking} - {host}:
+            raise ConfigError(f"{host} cannot be drained: no other host takes replicas", hint="`pipeline node list`")
+        self._undo_held(context)
+        if context.store.clusters.drain(pipeline, host):
+            context.events.emit(EventKind.HOST_DRAINED, f"host {host} takes no replicas", host=host)
+        wanted = wanted_replicas(context, ReleaseSpec.parse(release.spec).replicated)
+        deployment = Deployment.begin(context, release, release, wanted, strategy=_ROLLING)
+        self._deploy(ReleaseDeployment(deployment, release, release, wanted))
+
     def down(self, context: StageContext) -> None:
         """Drain and remove every replica of the pipeline, and remove its images.
 
