@@ -19,6 +19,8 @@ from pipeline.engine.runtime import Replica, ReplicaEnd, ReplicaSpec, RestartPol
 
 T = TypeVar("T")
 _POLL_INTERVAL = timedelta(milliseconds=50)
+# Of replicas that are being replaced. No other one has it.
+_OTHER_TEMPLATE = ""
 
 
 @dataclass
@@ -261,6 +263,7 @@ class HostsRuntime:
             if (start.pipeline, start.service) == (spec.pipeline, spec.service)
         }
         there |= {each.name: (each.host, each.template) for each in replicas if each.service == spec.service}
+        there |= {name: (there[name][0], _OTHER_TEMPLATE) for name in spec.outgoing & there.keys()}
         places = [*there.values()]
         candidates = [
             Candidate(

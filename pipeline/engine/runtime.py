@@ -66,6 +66,7 @@ class ReplicaSpec:
     the protocols, tcp or udp, of what the kernel forwards to its port. It is in `zone`, or in none. `aliases` are its
     host names in the pipeline's network. `template` identifies the settings that equal replicas share. `restart` is
     the policy that `set_restart_policy` will set: a Swarm needs it at the start. `swarm` counts on a Swarm only.
+    `outgoing` names replicas that are being replaced, which do not count where it is spread among equal ones.
     """
 
     pipeline: str
@@ -96,6 +97,7 @@ class ReplicaSpec:
     options: ContainerOptions = field(default_factory=ContainerOptions)
     restart: RestartPolicy = RestartPolicy.ALWAYS
     swarm: SwarmOptions = field(default_factory=SwarmOptions)
+    outgoing: frozenset[str] = frozenset()
 
 
 class StopResult(StrEnum):

@@ -140,7 +140,8 @@ class ReplicaSet:
         zone = self._starting.get(name)
         try:
             mounted = self._mounts(spec.volumes)
-            self._runtime.start(replace(spec, name=name, service=self._service, volumes=mounted, zone=zone))
+            made = replace(spec, name=name, service=self._service, volumes=mounted, zone=zone, outgoing=self._outdated)
+            self._runtime.start(made)
             self._started[name] = self._now()
         finally:
             with self._lock:

@@ -5,94 +5,34 @@ from __future__ import annotations
 import errno
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from pipeline.base.errors import ConfigError, EngineFault, LockHeld, PortTaken, StageFailed, StoreFault
-from pipeline.engine.host import HostSpec
-from pipeline.engine.hosts import host_at, runtime_on
 from pipeline.engine.hosts_runtime import HostsRuntime
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.placement import Placement
 from pipeline.engine.reachable_host import HostChange, OpenHost, ReachableHost
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy, StopResult
-from pipeline.testing.fakes.clock import FakeClock
-from pipeline.testing.fakes.engine import FakeEngine
+from tests.support.host_world import LOST_AFTER, HostWorld
 from tests.support.waiting import DEADLINE, until
 
 SPEC = ReplicaSpec(pipeline="shop", release=1, run=1, template="first", image="app", port=8080)
 SECOND = timedelta(seconds=1)
-LOST_AFTER = timedelta(seconds=10)
-
-
-class World:
-    """Hosts in zones, with fake engines.
-
-    No connection can be made to `unreachable` ones. `failures` keep this machine from a connection.
-    """
-
-    def __init__(self, zones: dict[str, str]) -> None:
-        self.clock = FakeClock()
-        self.zones = zones
-        self.engines = {name: FakeEngine() for name in zones}
-        for engine in self.engines.values():
-            engine.images.add("app")
-        self.unreachable: set[str] = set()
-        self.failures: dict[str, Exception] = {}
-        self.connections = Counter[str]()
-        self.closed = Counter[str]()
-        self.changes: list[HostChange] = []
-
-    def runtime(
-        self, placement: Placement = Placement.SPREAD, silence: timedelta = LOST_AFTER * 6, **options: Any
-    ) -> HostsRuntime:
-        """Return a runtime that is not connected yet."""
-        hosts = [
-            ReachableHost(
-                name, zone, self.connector(name), on_change=self.changes.append, lost_after=LOST_AFTER, clock=self.clock
-            )
-            for name, zone in self.zones.items()
-        ]
-        return HostsRuntime(hosts, placement, silence=silence, clock=FakeClock(auto_advance=True), **options)
-
-    def connector(self, name: str) -> Callable[[], OpenHost]:
-        """Return what connects to a host."""
-
-        def connect() -> OpenHost:
-            if name in self.failures:
-                raise self.failures[name]
-            if name in self.unreachable:
-                raise EngineFault(f"host {name} (ssh://{name}): {name} does not respond", hint="look")
-            self.connections[name] += 1
-            host = host_at(HostSpec(name, f"ssh://{name}", self.zones[name]), self.engines[name])
-            return OpenHost(runtime_on(host), host.engine, lambda: self.closed.update([name]))
-
-        return connect
-
-    def lose(self, name: str) -> None:
-        """Let a host be unreachable."""
-        self.unreachable.add(name)
-        self.engines[name].faults.go_away()
-
-    def bring_back(self, name: str) -> None:
-        """Let a host be reachable, with its containers."""
-        self.unreachable.discard(name)
-        self.engines[name].faults.come_back()
 
 
 @pytest.fixture
-def world() -> World:
+def world() -> HostWorld:
     """Three hosts in two zones."""
-    return World({"one": "a", "two": "a", "three": "b"})
+    return HostWorld({"one": "a", "two": "a", "three": "b"})
 
 
 @pytest.fixture
-def runtime(world: World) -> Iterator[HostsRuntime]:
+def runtime(world: HostWorld) -> Iterator[HostsRuntime]:
     """A prepared runtime."""
     runtime = world.runtime()
     runtime.prepare("shop")
@@ -112,7 +52,7 @@ def places(runtime: HostsRuntime) -> dict[str, str]:
     return {replica.name: replica.host for replica in runtime.list("shop")}
 
 
-def lose(world: World, runtime: HostsRuntime, name: str) -> None:
+def lose(world: HostWorld, runtime: HostsRuntime, name: str) -> None:
     """Let a host be lost, and the runtime notice it."""
     world.lose(name)
     with pytest.raises(EngineFault, match=f"host {name}"):
@@ -138,6 +78,14 @@ def test_a_new_template_is_spread_by_itself(runtime: HostsRuntime) -> None:
     assert Counter(found[name] for name in ("t1", "t2", "t3")) == {"one": 1, "two": 1, "three": 1}
 
 
+def test_what_a_restart_replaces_does_not_count(runtime: HostsRuntime) -> None:
+    """Its replicas have the same template as the new ones, and go."""
+    start(runtime, "r1", "r2", spec=replace(SPEC, zone="b"))
+    start(runtime, "s1", "s2", "s3", spec=replace(SPEC, outgoing=frozenset({"r1", "r2", "gone"})))
+    found = places(runtime)
+    assert [found[name] for name in ("s1", "s2", "s3")] == ["one", "three", "two"]
+
+
 def test_concurrent_starts_are_spread(runtime: HostsRuntime) -> None:
     """Those in progress count, although they are not listed yet."""
     threads = [threading.Thread(target=start, args=(runtime, f"r{number}")) for number in range(16)]
@@ -148,7 +96,7 @@ def test_concurrent_starts_are_spread(runtime: HostsRuntime) -> None:
     assert Counter(places(runtime).values()) == {"one": 4, "two": 4, "three": 8}
 
 
-def test_packed_replicas_are_on_the_first_host(world: World) -> None:
+def test_packed_replicas_are_on_the_first_host(world: HostWorld) -> None:
     """The next one is used when the first one is lost."""
     runtime = world.runtime(Placement.PACK)
     runtime.prepare("shop")
@@ -169,7 +117,7 @@ def test_a_zone_without_a_host(runtime: HostsRuntime) -> None:
     ]
 
 
-def test_a_host_that_takes_no_replicas(world: World) -> None:
+def test_a_host_that_takes_no_replicas(world: HostWorld) -> None:
     """What is on it is leaving, and nothing more is placed there, nor is a network made."""
     first = world.runtime()
     first.prepare("shop")
@@ -190,7 +138,7 @@ def test_a_host_that_takes_no_replicas(world: World) -> None:
         each.close()
 
 
-def test_the_network_is_made_where_replicas_are_placed(world: World) -> None:
+def test_the_network_is_made_where_replicas_are_placed(world: HostWorld) -> None:
     """Not on a host that leaves."""
     runtime = world.runtime(taking=["one"])
     runtime.prepare("shop")
@@ -199,7 +147,7 @@ def test_the_network_is_made_where_replicas_are_placed(world: World) -> None:
     runtime.close()
 
 
-def test_what_is_done_before_a_start(world: World) -> None:
+def test_what_is_done_before_a_start(world: HostWorld) -> None:
     """It is told the host and its engine, and its failure is that of the start, which may go to another host then."""
     asked: list[tuple[str, str]] = []
 
@@ -218,7 +166,7 @@ def test_what_is_done_before_a_start(world: World) -> None:
     runtime.close()
 
 
-def test_another_process_finds_replicas_by_search(world: World, runtime: HostsRuntime) -> None:
+def test_another_process_finds_replicas_by_search(world: HostWorld, runtime: HostsRuntime) -> None:
     """A name says nothing about its host. A repeated start is one on the same host."""
     start(runtime, "r1", "r2")
     other = world.runtime()
@@ -234,7 +182,7 @@ def test_another_process_finds_replicas_by_search(world: World, runtime: HostsRu
     other.close()
 
 
-def test_a_host_that_does_not_answer_is_a_fault_until_it_is_lost(world: World, runtime: HostsRuntime) -> None:
+def test_a_host_that_does_not_answer_is_a_fault_until_it_is_lost(world: HostWorld, runtime: HostsRuntime) -> None:
     """Then its replicas are not listed, calls for them do nothing, and it is told once."""
     start(runtime, "r1", "r2", "r3")
     world.lose("three")
@@ -261,7 +209,7 @@ def test_a_host_that_does_not_answer_is_a_fault_until_it_is_lost(world: World, r
     assert runtime.lost == ("three",)
 
 
-def test_a_host_that_comes_back_shows_its_replicas(world: World, runtime: HostsRuntime) -> None:
+def test_a_host_that_comes_back_shows_its_replicas(world: HostWorld, runtime: HostsRuntime) -> None:
     """They are what they were, so what is surplus by now can be drained. The host gets replicas again."""
     start(runtime, "r1", "r2")
     lose(world, runtime, "three")
@@ -275,7 +223,7 @@ def test_a_host_that_comes_back_shows_its_replicas(world: World, runtime: HostsR
     assert places(runtime) == {"r1": "one", "r3": "two", "r4": "three"}
 
 
-def test_a_host_that_is_lost_from_the_beginning(world: World) -> None:
+def test_a_host_that_is_lost_from_the_beginning(world: HostWorld) -> None:
     """It is waited for until it is lost. Its network is made when it is back."""
     world.lose("two")
     runtime = world.runtime()
@@ -293,7 +241,7 @@ def test_a_host_that_is_lost_from_the_beginning(world: World) -> None:
     runtime.close()
 
 
-def test_one_failure_long_ago_is_no_loss(world: World, runtime: HostsRuntime) -> None:
+def test_one_failure_long_ago_is_no_loss(world: HostWorld, runtime: HostsRuntime) -> None:
     """Nothing asked in between. The host counts as lost only if attempts fail for ten seconds from now on."""
     world.lose("two")
     with pytest.raises(EngineFault):
@@ -317,7 +265,7 @@ def test_one_failure_long_ago_is_no_loss(world: World, runtime: HostsRuntime) ->
         (StoreFault("cannot open /home/lock: denied"), "cannot open /home/lock"),
     ],
 )
-def test_a_host_that_this_machine_cannot_reach(world: World, failure: Exception, shown: str) -> None:
+def test_a_host_that_this_machine_cannot_reach(world: HostWorld, failure: Exception, shown: str) -> None:
     """It is lost as one that does not answer, also if it was connected to before."""
     runtime = world.runtime()
     runtime.prepare("shop")
@@ -332,7 +280,7 @@ def test_a_host_that_this_machine_cannot_reach(world: World, failure: Exception,
     runtime.close()
 
 
-def test_an_invalid_address_is_an_error_at_once(world: World) -> None:
+def test_an_invalid_address_is_an_error_at_once(world: HostWorld) -> None:
     """It is no host that does not answer."""
 
     def connect() -> OpenHost:
@@ -343,7 +291,7 @@ def test_an_invalid_address_is_an_error_at_once(world: World) -> None:
         runtime.prepare("shop")
 
 
-def test_a_connection_that_is_made_while_the_runtime_is_closed(world: World) -> None:
+def test_a_connection_that_is_made_while_the_runtime_is_closed(world: HostWorld) -> None:
     """It is closed too."""
     runtime = world.runtime(silence=timedelta(seconds=0.05))
     hang = world.engines["one"].faults.hang("containers.of")
@@ -355,7 +303,7 @@ def test_a_connection_that_is_made_while_the_runtime_is_closed(world: World) -> 
     until(lambda: world.closed == world.connections, "the end of all connections")
 
 
-def test_all_hosts_are_lost(world: World, runtime: HostsRuntime) -> None:
+def test_all_hosts_are_lost(world: HostWorld, runtime: HostsRuntime) -> None:
     """Nothing can be said then."""
     for name in world.zones:
         world.lose(name)
@@ -367,7 +315,7 @@ def test_all_hosts_are_lost(world: World, runtime: HostsRuntime) -> None:
             call()
 
 
-def test_a_silent_host(world: World) -> None:
+def test_a_silent_host(world: HostWorld) -> None:
     """A call that hangs does not hold up the others for longer than the silence, and is not repeated meanwhile."""
     runtime = world.runtime(silence=timedelta(seconds=0.3))
     until(lambda: _connects(runtime), "a connection")
@@ -394,7 +342,7 @@ def _connects(runtime: HostsRuntime) -> bool:
     return True
 
 
-def test_a_single_failure_is_no_loss(world: World, runtime: HostsRuntime) -> None:
+def test_a_single_failure_is_no_loss(world: HostWorld, runtime: HostsRuntime) -> None:
     """The same connection is used again at once."""
     world.engines["two"].faults.fail("containers.of", EngineFault("restarting"))
     with pytest.raises(EngineFault, match=r"^host two: restarting$"):
@@ -403,7 +351,7 @@ def test_a_single_failure_is_no_loss(world: World, runtime: HostsRuntime) -> Non
     assert (world.changes, world.connections["two"]) == ([], 1)
 
 
-def test_a_failed_start_may_be_placed_elsewhere(world: World, runtime: HostsRuntime) -> None:
+def test_a_failed_start_may_be_placed_elsewhere(world: HostWorld, runtime: HostsRuntime) -> None:
     """Nothing of it was left on the first host."""
     world.engines["one"].faults.fail("containers.start", StageFailed("r1 cannot be started: no"))
     with pytest.raises(StageFailed):
@@ -413,7 +361,7 @@ def test_a_failed_start_may_be_placed_elsewhere(world: World, runtime: HostsRunt
     assert places(runtime) == {"r0": "one", "r1": "three"}
 
 
-def test_a_start_without_a_free_port_may_be_placed_elsewhere(world: World, runtime: HostsRuntime) -> None:
+def test_a_start_without_a_free_port_may_be_placed_elsewhere(world: HostWorld, runtime: HostsRuntime) -> None:
     """The error has the host's name, and is still that of a port."""
     world.engines["one"].faults.fail("containers.start", PortTaken("port is already allocated"), times=100)
     with pytest.raises(PortTaken, match=r"^host one: port is already allocated$"):
@@ -422,7 +370,7 @@ def test_a_start_without_a_free_port_may_be_placed_elsewhere(world: World, runti
     assert places(runtime) == {"r1": "three"}
 
 
-def test_a_start_whose_answer_was_lost_is_repeated_on_the_same_host(world: World, runtime: HostsRuntime) -> None:
+def test_a_start_whose_answer_was_lost_is_repeated_on_the_same_host(world: HostWorld, runtime: HostsRuntime) -> None:
     """So it does not run twice."""
     world.engines["one"].faults.lose_answer("containers.start")
     with pytest.raises(EngineFault, match=r"^host one: "):
@@ -431,7 +379,7 @@ def test_a_start_whose_answer_was_lost_is_repeated_on_the_same_host(world: World
     assert places(runtime) == {"r1": "one"}
 
 
-def test_clearing_while_a_host_is_lost(world: World, runtime: HostsRuntime) -> None:
+def test_clearing_while_a_host_is_lost(world: HostWorld, runtime: HostsRuntime) -> None:
     """The other networks are removed, and the error names the host."""
     lose(world, runtime, "three")
     with pytest.raises(EngineFault, match="the network on host three stays: the host is lost\nrepeat"):
