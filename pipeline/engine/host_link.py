@@ -25,12 +25,14 @@ class OpenLink(NamedTuple, Generic[T]):
 class HostLink(Generic[T]):
     """An engine or a console of one host, opened at the first use and again after a failure. Safe from any thread.
 
-    `connect` returns it. The errors of its calls name the host.
+    `connect` returns it. Without `keeps`, it is called for each use, for a connection that another part keeps. The
+    errors of its calls name the host.
     """
 
-    def __init__(self, name: str, connect: Callable[[], OpenLink[T]]) -> None:
+    def __init__(self, name: str, connect: Callable[[], OpenLink[T]], *, keeps: bool = True) -> None:
         self.name = name
         self._connect = connect
+        self._keeps = keeps
         self._lock = threading.Lock()
         # Held while a connection is made, which may take long. `close` does not wait for it.
         self._connecting = threading.Lock()
@@ -70,6 +72,8 @@ class HostLink(Generic[T]):
             former.close()
 
     def _connected(self) -> T:
+        if not self._keeps:
+            return self._connect().opened
         with self._connecting:
             current = self._open
             if current is not None and not self._has_failed:

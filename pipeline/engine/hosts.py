@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.base.errors import ConfigError
+from pipeline.base.errors import ConfigError, EngineFault
 from pipeline.engine.cluster import ClusterSpec
 from pipeline.engine.console import Console
 from pipeline.engine.host import LOCAL, Host, HostSpec
@@ -135,6 +135,25 @@ def containers_of(
     else:
         with closing(hosts_containers(cluster.specs, home, sockets, environment, silence=silence)) as found:
             yield found
+
+
+def containers_in(opened: OpenCluster, silence: timedelta = _SILENCE) -> ExistingContainers:
+    """Return the containers of an open cluster, by its connections. A host that does not answer may take `silence`."""
+    if opened.spec.is_local:
+        return opened.engines[LOCAL].containers
+    from pipeline.engine.host_link import HostLink, OpenLink
+    from pipeline.engine.host_links import HostLinks
+    from pipeline.engine.hosts_containers import HostsContainers
+
+    def connect(name: str) -> OpenLink[Engine]:
+        engine = opened.engines.get(name)
+        if engine is None:
+            raise EngineFault(f"host {name} does not answer")
+        return OpenLink(engine, _keep_open)
+
+    names = [spec.name for spec in opened.spec.specs]
+    links = [HostLink(name, partial(connect, name), keeps=False) for name in names]
+    return HostsContainers(HostLinks(links, silence))
 
 
 def hosts_console(

@@ -7,10 +7,9 @@ from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pipeline.api import StageContext
 from pipeline.base.errors import StoreFault, SystemFault
 from pipeline.config.release import ReleaseSpec
-from pipeline.engine.cluster import ClusterSpec
 from pipeline.engine.console import Console
-from pipeline.engine.hosts import host_console, local_console
-from pipeline.engine.interfaces import ExistingContainers
+from pipeline.engine.hosts import containers_in, host_console, local_console
+from pipeline.engine.open_cluster import OpenCluster
 from pipeline.engine.runtime import Replica
 from pipeline.event_kinds import EventKind
 from pipeline.store.replica_logs import ReplicaLogs
@@ -20,16 +19,14 @@ from stages.deploy.drain_notice import DrainNotice
 class LeavingReplicas:
     """Sends the notices of a pipeline's replicas and keeps their output. No method raises what would stop a drain.
 
-    `containers` are those of the cluster.
+    They run in `cluster`.
     """
 
-    def __init__(
-        self, context: StageContext, containers: ExistingContainers, cluster: ClusterSpec | None = None
-    ) -> None:
+    def __init__(self, context: StageContext, cluster: OpenCluster) -> None:
         self._context = context
         self._pipeline = context.configuration.pipeline.name
-        self._containers = containers
-        self._cluster = cluster or ClusterSpec()
+        self._cluster = cluster
+        self._containers = containers_in(cluster)
         self._console = local_console(context.home.id)
         self._notified: set[str] = set()
 
@@ -59,7 +56,7 @@ class LeavingReplicas:
 
     def _console_of(self, host: str) -> AbstractContextManager[Console]:
         """Return the console of a host, which is connected to for this time only."""
-        found = self._cluster.host(host)
+        found = self._cluster.spec.host(host)
         if found is None:
             return nullcontext(self._console)
         return closing(host_console(found.spec, self._context.home.id, self._context.home.hosts))

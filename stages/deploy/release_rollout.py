@@ -66,7 +66,7 @@ class ReleaseRollout:
         self.hosts = ReleaseHosts(context, self.cluster, images or HostImages(context, engine))
         self.balancer = balancer
         self._is_shared = isinstance(context.configuration.pipeline.balancer, SharedGroup)
-        self._leaving = LeavingReplicas(context, engine.containers)
+        self._leaving = LeavingReplicas(context, self.cluster)
         self._hooks = hooks or partial(lifecycle_hooks, context, engine)
         self._judge = judge or AlarmJudges(context, balancer, self.runtime)
         self._mirroring = mirroring or Mirrorings(context, balancer)

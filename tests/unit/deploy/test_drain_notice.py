@@ -21,15 +21,19 @@ from pipeline.config.release import ReleaseSpec
 from pipeline.engine.cluster import ClusterHost, ClusterSpec
 from pipeline.engine.container import ContainerSpec
 from pipeline.engine.host import HostSpec
+from pipeline.engine.hosts import containers_in, open_cluster
 from pipeline.engine.labels import LABEL_PIPELINE
+from pipeline.engine.open_cluster import OpenCluster
 from pipeline.engine.runtime import Replica
 from pipeline.events import Event
 from pipeline.store.replica_logs import ReplicaLogs
 from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.program import Program
+from pipeline.testing.fakes.runtime import FakeRuntime
 from stages.deploy import leaving_replicas
 from stages.deploy.drain_notice import DrainNotice
 from stages.deploy.leaving_replicas import LeavingReplicas
+from tests.support.waiting import DEADLINE
 
 NAME = "shop.web.r1.aaaaaa"
 GOODBYE = ("goodbye",)
@@ -113,7 +117,7 @@ def test_a_replica_is_told_once(engine: FakeEngine, context: StageContext, monke
         "StageContext", SimpleNamespace(configuration=context.configuration, home=context.home, store=store)
     )
     for _ in range(2):
-        leaving = LeavingReplicas(of_release, engine.containers)
+        leaving = LeavingReplicas(of_release, open_cluster(ClusterSpec(), context.home.id, Path(), local=engine))
         for _ in range(3):
             leaving.notify(replica())
     assert told == [f"SIGUSR1 {NAME}"] * 2
@@ -154,7 +158,7 @@ def test_the_output_of_a_replica_is_that_of_its_host(context: StageContext, monk
     events: list[Event] = []
     context.events.subscribe(events.append)
     cluster = ClusterSpec(hosts=tuple(ClusterHost(HostSpec(name, f"ssh://{name}")) for name in ("app1", "app2")))
-    leaving = LeavingReplicas(context, FakeEngine().containers, cluster)
+    leaving = LeavingReplicas(context, OpenCluster(cluster, FakeRuntime(), dict))
     for name, host in (("shop.web.r1.a", "app1"), ("shop.web.r1.b", "app2"), ("shop.web.r1.c", "local")):
         leaving.save_output(name, host)
     saved = ReplicaLogs(context.home.replica_logs("shop"))
@@ -162,3 +166,20 @@ def test_the_output_of_a_replica_is_that_of_its_host(context: StageContext, monk
     assert lines == {"shop.web.r1.a": ["shop.web.r1.a on app1"], "shop.web.r1.c": ["shop.web.r1.c on local"]}
     assert closed == ["app1"]
     assert [event.message for event in events] == ["the output of shop.web.r1.b is not kept: host app2: no route"]
+
+
+def test_notices_reach_replicas_on_hosts(engine: FakeEngine) -> None:
+    """By the connections of the rollout. One on a host that does not answer gets none, and that is told."""
+    cluster = ClusterSpec(hosts=tuple(ClusterHost(HostSpec(name, f"ssh://{name}")) for name in ("app1", "app2")))
+    answering = {"app1": FakeEngine(), "app2": engine}
+    containers = containers_in(
+        OpenCluster(cluster, FakeRuntime(), lambda: answering), silence=timedelta(seconds=DEADLINE)
+    )
+    warnings: list[str] = []
+    notice = DrainNotice(containers, warnings.append)
+    notice.send(replica(), OnDrain(command=GOODBYE)).join(DEADLINE)
+    assert warnings == []
+    assert engine.faults.calls["containers.exec"] == 1
+    del answering["app2"]
+    notice.send(replica(), OnDrain(command=GOODBYE)).join(DEADLINE)
+    assert warnings == [f"{NAME}: on_drain failed: host app2 does not answer"]

@@ -12,6 +12,8 @@ from pipeline.api import StageContext
 from pipeline.balancer.balancer import Balancer
 from pipeline.base.errors import ConfigError
 from pipeline.config.release import ReleaseSpec
+from pipeline.engine.cluster import ClusterSpec
+from pipeline.engine.hosts import open_cluster
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.runtime import ReplicaSpec, Runtime
 from pipeline.store.records import Release, ReleaseState
@@ -39,7 +41,7 @@ def start(context: StageContext, volume: str) -> list[ReplicaSpec]:
     """Start a replica. Return what the runtime got."""
     started: list[ReplicaSpec] = []
     runtime = cast("Runtime", SimpleNamespace(start=started.append))
-    leaving = LeavingReplicas(context, FakeEngine().containers)
+    leaving = LeavingReplicas(context, open_cluster(ClusterSpec(), context.home.id, Path(), local=FakeEngine()))
     rollout = ServiceRollout(context, runtime, cast("Balancer", None), leaving, "web", Place("shop", "web"))
     spec = ReplicaSpec(pipeline="shop", release=1, run=1, template="t", image="app", port=80, volumes=(volume,))
     rollout.replica_set().start("shop.web.r1.a", spec)
