@@ -27,8 +27,7 @@ class Home:
 
         Raises `StoreFault` if they cannot be created, and if other users can write to the home.
         """
-        environ = os.environ if environ is None else environ
-        home = cls(_place(environ))
+        home = cls.at(os.environ if environ is None else environ)
         folders = (home.balancer, home.mirrors, home.locks, home.logs, home.spool)
         for folder in (home.root, *folders):
             try:
@@ -42,6 +41,11 @@ class Home:
             _make_private(folder, searchable=folder == home.balancer)
         home_id(home.root)
         return home
+
+    @classmethod
+    def at(cls, environ: Mapping[str, str]) -> Home:
+        """Return the home without creating it. Raises `StoreFault` if its place has no meaning."""
+        return cls(_place(environ))
 
     @property
     def id(self) -> str:

@@ -9,6 +9,7 @@ GROUPS = {
         "import": "Translate a Compose file, a Procfile or a CodePipeline of AWS.",
         "validate": "Report every mistake in pipeline.yaml.",
         "secrets": "Check the secrets that pipeline.yaml uses.",
+        "doctor": "Check this machine, Docker, the balancer, the daemon and the hosts.",
         "schema": "Print the JSON Schema of pipeline.yaml.",
         "completion": "Print the script for the completion of a shell.",
     },

@@ -45,6 +45,10 @@ class BuildSpec:
         return path
 
 
+CLASSIC_BUILDER = "the classic builder"
+"""The beginning of the description of a builder that is not BuildKit."""
+
+
 class ImageBuilder(Protocol):
     """A builder of one engine. Built images carry the label of the engine's home. Safe from any thread."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.base.errors import ConfigError, EngineFault
+from pipeline.base.program import run_program
 from pipeline.engine.cluster import ClusterSpec
 from pipeline.engine.console import Console
 from pipeline.engine.host import LOCAL, Host, HostSpec
@@ -33,6 +34,8 @@ _THIS_MACHINE = HostSpec(LOCAL)
 _NO_FOLDER = Path()
 # A connection by SSH takes longest, on a machine that is busy.
 _SILENCE = timedelta(seconds=10)
+# In seconds.
+_COMMAND_TIMEOUT = 15.0
 
 
 def host_engine(
@@ -222,6 +225,23 @@ def local_swarm(home: str, environment: Mapping[str, str] = os.environ) -> OpenS
     from pipeline.engine.docker.swarm import DockerSwarm
 
     return DockerSwarm(home, environment)
+
+
+def command_on_host(spec: HostSpec, script: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Run a short shell script on the machine of a host and return its output. Raises `EngineFault` if it fails.
+
+    That of a local engine is this machine, also if `DOCKER_HOST` names another one.
+    """
+    from pipeline.engine.ssh.session import ssh_command
+
+    command = ("sh", "-c", script) if spec.docker == LOCAL else ssh_command(_ssh_address(spec), script)
+    try:
+        done = run_program(command, _COMMAND_TIMEOUT, environment)
+    except (OSError, TimeoutError) as error:
+        raise EngineFault(f"host {spec.name}: {command[0]} failed: {error}") from error
+    if done.code:
+        raise EngineFault(f"host {spec.name}: a command there failed: {done.complaint()}")
+    return done.stdout.decode(errors="replace")
 
 
 def runtime_on(host: Host) -> Runtime:

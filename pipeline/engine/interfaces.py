@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple, Protocol, Self
 
@@ -267,6 +267,21 @@ class EngineConnection(Protocol):
         """Abort the operations of this connection. Waiting calls raise `EngineFault`. Safe to repeat."""
 
 
+class EngineDescription(NamedTuple):
+    """An engine. `folder` has its images and containers, on its machine. `clock` is the time there.
+
+    `has_own_ids`: the id of an image is that of its configuration. With containerd's image store it is another one.
+    """
+
+    version: str
+    api: str
+    platform: str
+    storage_driver: str
+    has_own_ids: bool
+    folder: str
+    clock: datetime
+
+
 class Engine(Protocol):
     """A container engine, limited to the objects of one home."""
 
@@ -304,6 +319,9 @@ class Engine(Protocol):
 
     def answers(self) -> bool:
         """Return whether the engine responds."""
+
+    def describe(self) -> EngineDescription:
+        """Ask the engine for its description."""
 
     def cancellable(self) -> AbstractContextManager[EngineConnection]:
         """Open a separate connection. Leaving the block closes it."""

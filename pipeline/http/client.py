@@ -114,6 +114,7 @@ class Daemon:
     socket: Path
     pipelines: Collection[str]
     files: Mapping[str, str]
+    version: str
     timeout: float = _TIMEOUT
 
     @classmethod
@@ -134,7 +135,7 @@ class Daemon:
         except SystemFault:
             return None
         _check_version(home, about)
-        return cls(home.daemon_socket, about["pipelines"], about["files"], timeout)
+        return cls(home.daemon_socket, about["pipelines"], about["files"], about["version"], timeout)
 
     def client(self, pipeline: str | None) -> Client | None:
         """Return a client for a pipeline, or None if the daemon does not manage it."""

@@ -12,7 +12,7 @@ from pipeline.base.files import write_atomically
 from pipeline.base.git import GitFailed, run_git
 from pipeline.base.home import Home
 from pipeline.triggers.hook_script import HookEntry, hook_script, installed_entries
-from pipeline.triggers.previous_hook import PreviousHook
+from pipeline.triggers.previous_hook import TYPES, PreviousHook
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,11 @@ class GitHooks:
         else:
             PreviousHook(path).restore()
         return True
+
+    def installed(self, home: Home) -> tuple[str, ...]:
+        """Return the hooks that have the entry of this repository and this home."""
+        own = HookEntry(self.directory, home.root)
+        return tuple(kind for kind in TYPES if own in installed_entries(self.hooks / kind))
 
     def notify(self, home: Home) -> None:
         """Write the spool file that a hook writes."""

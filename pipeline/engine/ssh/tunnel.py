@@ -19,23 +19,10 @@ from pipeline.base.lock import short_lock
 from pipeline.base.program import run_program
 from pipeline.base.sockets import connection_to
 from pipeline.engine.ssh.faults import no_answer, no_program, no_socket, not_started, path_too_long, ssh_fault
+from pipeline.engine.ssh.session import OPTIONS, ssh_command
 from pipeline.engine.ssh.tunnel_files import TunnelFiles
 from pipeline.engine.ssh_address import SshAddress
 
-# The user's configuration, agent and known hosts apply, except to what the tunnel itself needs.
-_COMMON = (
-    "-T",
-    "-a",
-    "-x",
-    *("-o", "BatchMode=yes"),
-    *("-o", "ConnectTimeout=10"),
-    *("-o", "LogLevel=INFO"),
-    # A connection that another ssh shares would end with that one.
-    *("-o", "ControlMaster=no"),
-    *("-o", "ControlPath=none"),
-    *("-o", "PermitLocalCommand=no"),
-    *("-o", "RemoteCommand=none"),
-)
 # A lost connection is noticed within 6 s.
 _FORWARD = (
     "-N",
@@ -130,7 +117,7 @@ class Tunnel:
         try:
             share = os.open(files.users, os.O_WRONLY | os.O_NONBLOCK)
             forward = f"./{files.socket.name}:{self._address.socket}"
-            command = (program, *_COMMON, *_FORWARD, "-L", forward, *self._address.destination)
+            command = (program, *OPTIONS, *_FORWARD, "-L", forward, *self._address.destination)
             keeper = os.posix_spawn(
                 sys.executable,
                 [sys.executable, "-P", "-m", _KEEPER, str(files.folder), files.name, *command],
@@ -183,7 +170,6 @@ class Tunnel:
         probe = f"if ! test -e {path}; then echo missing; elif ! test -w {path}; then echo denied; else echo open; fi"
         found = b""
         with suppress(OSError):
-            command = ("ssh", *_COMMON, *self._address.destination, probe)
-            found = run_program(command, _PROBE_TIMEOUT, self._environment).stdout
+            found = run_program(ssh_command(self._address, probe), _PROBE_TIMEOUT, self._environment).stdout
         words = found.decode(errors="replace").split()
         return no_socket(self._name, self._address, words[-1] if words else "")

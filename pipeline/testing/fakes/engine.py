@@ -9,6 +9,7 @@ from typing import Self
 
 from pipeline.base.errors import EngineFault
 from pipeline.engine.container import ContainerSpec
+from pipeline.engine.interfaces import EngineDescription
 from pipeline.testing.fakes.builder import FakeBuilder
 from pipeline.testing.fakes.containers import FakeContainers
 from pipeline.testing.fakes.faults import Faults
@@ -49,6 +50,7 @@ class FakeEngine:
         program: Callable[[ContainerSpec], Program] = lambda _: Program(),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._now = now
         self.faults = Faults()
         self.images = FakeImages(self.faults, home=home, in_use=self._uses)
         self.builder = FakeBuilder(self.images, self.faults)
@@ -62,6 +64,19 @@ class FakeEngine:
                 return True
         except EngineFault:
             return False
+
+    def describe(self) -> EngineDescription:
+        """Return the description of an engine that stores nothing."""
+        with self.faults.call("describe"):
+            return EngineDescription(
+                "28.0.0",
+                "1.48",
+                self.platform,
+                "overlay2",
+                has_own_ids=True,
+                folder="/var/lib/docker",
+                clock=self._now(),
+            )
 
     @contextmanager
     def cancellable(self) -> Iterator[FakeConnection]:
