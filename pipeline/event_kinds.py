@@ -58,6 +58,7 @@ class EventKind(StrEnum):
     IMAGE_PULLING = "image.pulling", "A base image, or the image of a release, a service or a test service, is pulled."
     IMAGE_SENDING = "image.sending", "An image is sent to a host, in bytes.", "host", "image", "sent", "size"
     IMAGE_SENT = "image.sent", "An image was sent to the hosts that lacked it.", "image", "sent", "hosts"
+    IMAGE_FALLBACK = "image.fallback", "An image goes to hosts by a slower way.", "image", "reason"
     IMAGE_PUSHING = "image.pushing", "The tested image is pushed to a registry."
     IMAGE_PUSHED = "image.pushed", "The tested image was pushed to a registry.", "image", "digest"
     SERVICE_READY = "service.ready", "A service beside the tests is ready.", "service", "seconds"

@@ -40,7 +40,7 @@ class ImageExport:
             try:
                 return self._pushed(image, tag, skipped)
             except EngineFault as fault:
-                self.on_fallback(fault.message)
+                self.on_fallback(f"the image is saved as a whole: {fault.message}")
 
         def read(images: Images) -> ImageArchive:
             return ImageArchive.read(images.save(image), skipped, self.folder)

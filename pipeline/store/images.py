@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
+from pipeline.engine.registry_names import name_with_digest
+from pipeline.event_kinds import EventKind
 from pipeline.store.database import Database
 
 
@@ -35,6 +39,19 @@ class Images:
         """Remove all images of a pipeline from its cache, so that its next run builds and tests. Keeps the images."""
         with self._db.transaction() as db:
             db.execute("DELETE FROM images WHERE pipeline=?", (pipeline,))
+
+    def registry_names(self, pipeline: str, image_id: str) -> tuple[str, ...]:
+        """Return the names with a digest under which runs have pushed an image, the latest first.
+
+        They are those of the runs whose events are kept.
+        """
+        sql = (
+            "SELECT fields FROM events WHERE pipeline=? AND kind=? AND run IN "
+            "(SELECT number FROM runs WHERE pipeline=? AND image_id=?) ORDER BY id DESC"
+        )
+        found = self._db.rows(sql, pipeline, EventKind.IMAGE_PUSHED, pipeline, image_id)
+        pushed = (json.loads(row["fields"]) for row in found)
+        return tuple(dict.fromkeys(name_with_digest(each["image"], each["digest"]) for each in pushed))
 
     def pin(self, pipeline: str, run: int, image_id: str) -> None:
         """Keep an image until the run is over. Replaces the image that the run pinned earlier."""

@@ -51,15 +51,24 @@ class HostImages:
             return
         pipeline, tag = self._context.configuration.pipeline.name, image.removeprefix("sha256:")[:12]
         transfer = ImageTransfer(
-            self._source, self._context.home.root, _Progress(self._context, image), self._context.cancelled, _TIMEOUT
+            self._source,
+            self._context.home.root,
+            _Progress(self._context, image),
+            self._context.cancelled,
+            _TIMEOUT,
+            lambda reason: self._report_fallback(image, reason),
         )
+        pushed = self._context.store.images.registry_names(pipeline, image)
         try:
-            sent = transfer.send(image, image_tag(self._context.home.id, pipeline, tag), lacking)
+            sent = transfer.send(image, image_tag(self._context.home.id, pipeline, tag), lacking, pushed)
         except OSError as error:
             raise EngineFault(f"image {tag} cannot be sent to {', '.join(lacking)}: {error}") from error
         total, names = sum(sent.values()), ", ".join(lacking)
         text = f"image {tag} sent to {names}: {_megabytes(total)}"
         self._context.events.emit(EventKind.IMAGE_SENT, text, image=image, sent=total, hosts=names)
+
+    def _report_fallback(self, image: str, reason: str) -> None:
+        self._context.events.emit(EventKind.IMAGE_FALLBACK, reason, image=image, reason=reason)
 
 
 class _Progress:

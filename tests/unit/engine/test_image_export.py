@@ -153,7 +153,7 @@ def test_a_stranger_is_refused(world: World) -> None:
     world.images.login = RegistryLogin("penstock", "guess")
     with pytest.raises(EngineFault, match="incomplete image"):
         world.export((BASE, MIDDLE))
-    assert world.reasons == ["unauthorized: authentication required"]
+    assert world.reasons == ["the image is saved as a whole: unauthorized: authentication required"]
 
 
 @pytest.mark.parametrize("header", ["", "Basic", "Basic !", "Bearer eA==", "Basic eDp5"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from pipeline.events import Event
 from pipeline.store.records import RunState
 from pipeline.store.store import Store
 from tests.support.started_runs import begin_run
@@ -41,3 +44,22 @@ def test_an_image_is_pinned_until_its_run_is_over(store: Store) -> None:
     assert store.images.pinned("blog") == set()
     store.runs.finish("shop", run.number, RunState.SUCCEEDED)
     assert store.images.pinned("shop") == set()
+
+
+def test_the_names_of_an_image_in_registries(store: Store) -> None:
+    """They are those of the runs that pushed it, each once, the latest first."""
+    first, second, other = (begin_run(store, "shop").number for _ in range(3))
+    for run, image, name, digest in (
+        (first, "sha256:1", "example.com/shop:1", "sha256:a"),
+        (second, "sha256:1", "example.com/shop:2", "sha256:a"),
+        (second, "sha256:1", "example.com:5000/shop:2", "sha256:a"),
+        (other, "sha256:2", "example.com/shop:3", "sha256:b"),
+    ):
+        store.images.pin("shop", run, image)
+        event = Event("image.pushed", "pushed", "shop", run, {"image": name, "digest": digest}, datetime.now(UTC))
+        store.events.record(event)
+    assert store.images.registry_names("shop", "sha256:1") == (
+        "example.com:5000/shop@sha256:a",
+        "example.com/shop@sha256:a",
+    )
+    assert store.images.registry_names("blog", "sha256:1") == ()
