@@ -21,6 +21,7 @@ from pipeline.config.scaling import scaling_mistakes
 from pipeline.config.service import ServiceHealthCheck, ServiceSettings
 from pipeline.config.service_fit import service_mistakes
 from pipeline.config.strategy_group import missing_group
+from pipeline.config.swarm_fit import swarm_mistakes
 from pipeline.engine.cluster import ClusterHost, ClusterSpec, RuntimeName
 from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.engine.placement import Placement
@@ -35,7 +36,6 @@ _SCALING = (
     "None: the number stays."
 )
 _MAX_SERVICES = 32
-_RUNTIMES = ("docker",)
 
 
 def _without_job_keys(schema: dict[str, Any]) -> None:
@@ -95,12 +95,13 @@ class Deploy(ServiceSettings):
     runtime: Literal["docker", "swarm"] = Field(
         "docker",
         description="What starts the containers. Not part of a release. `docker`: the engines of `hosts`, or that of "
-        "this machine.",
+        "this machine. `swarm`: the Docker Swarm that the engine of this machine manages.",
     )
     hosts: tuple[DeployHost, ...] = Field(
         (),
         max_length=MAX_HOSTS,
-        description="Machines that run the containers of services. Not part of a release. Empty: this machine.",
+        description="Machines that run the containers of services. Not part of a release. Empty: this machine. With "
+        "runtime: swarm, they say how the engines of its nodes are reached, by the host name of each node.",
     )
     placement: Literal["spread", "pack"] = Field(
         "spread",
@@ -122,8 +123,10 @@ class Deploy(ServiceSettings):
     @property
     def cluster(self) -> ClusterSpec:
         """Where the containers of services run, as declared: addresses that are left out are empty."""
+        if self.runtime == "swarm":
+            return ClusterSpec(RuntimeName.SWARM, nodes=tuple(host.spec for host in self.hosts))
         hosts = tuple(ClusterHost(host.spec) for host in self.hosts)
-        return ClusterSpec(RuntimeName(self.runtime), Placement(self.placement), hosts)
+        return ClusterSpec(RuntimeName.DOCKER, Placement(self.placement), hosts)
 
     def all_services(self) -> dict[str, ServiceSettings]:
         """Return the settings of each service, in the order of a rollout."""
@@ -210,9 +213,9 @@ class Deploy(ServiceSettings):
 
     def _mistakes_of_cluster(self) -> Iterator[FieldError]:
         """Yield what does not fit together in `runtime`, `hosts` and `placement`."""
-        if self.runtime not in _RUNTIMES:
-            yield FieldError("runtime", f"must be {' or '.join(_RUNTIMES)}: this version does not start {self.runtime}")
-        if "placement" in self.model_fields_set and not self.hosts:
+        if "placement" in self.model_fields_set and self.runtime == "swarm":
+            yield FieldError("placement", "does not fit runtime: swarm, which chooses itself; use swarm.preferences")
+        elif "placement" in self.model_fields_set and not self.hosts:
             yield FieldError("placement", "needs hosts, between which it chooses; leave it out, or list deploy.hosts")
         yield from host_mistakes(self.hosts)
 
@@ -282,6 +285,7 @@ class Deploy(ServiceSettings):
         if policy := self.all_scaling().get(name):
             yield from scaling_mistakes(policy, settings, self._set_replicas(name), ())
         yield from missing_group(settings)
+        yield from swarm_mistakes(settings, is_swarm=self.runtime == "swarm", reaches_nodes=bool(self.hosts))
         yield from rollback_mistakes(settings, ())
 
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pipeline.balancer.model import Model, Name
 from pipeline.base.errors import FieldError
 from pipeline.config.steps import HostName
-from pipeline.engine.cluster import LOCAL_HOST
+from pipeline.engine.cluster import LOCAL_HOST, SWARM
 from pipeline.engine.host import LOCAL, HostSpec
 from pipeline.engine.ssh_address import SshAddress
 
@@ -88,6 +88,8 @@ def host_mistakes(hosts: Sequence[DeployHost]) -> Iterator[FieldError]:
         if host.name in names:
             yield FieldError(("hosts", index, "name"), f"{host.name} is the name of another host; choose another name")
         names.add(host.name)
+        if host.name == SWARM:
+            yield FieldError(("hosts", index, "name"), f"{SWARM} names the Swarm of this machine; choose another name")
         if (other := engines.setdefault(host.spec.engine, host.name)) != host.name:
             yield FieldError(("hosts", index, "docker"), f"{host.docker} is the engine of {other}, too; list it once")
         if host.address and (other := addresses.setdefault(host.address, host.name)) != host.name:

@@ -10,12 +10,13 @@ from pipeline.base.errors import FieldError
 from pipeline.config.accessory import Accessory
 from pipeline.config.deploy import Deploy
 from pipeline.config.service import ServiceSettings
+from pipeline.engine.cluster import SWARM
 from pipeline.engine.host import LOCAL
 
 
 def has_other_machines(deploy: Deploy) -> bool:
     """Return whether containers run on another machine than this one."""
-    return any(host.docker != LOCAL for host in deploy.hosts)
+    return deploy.runtime == SWARM or any(host.docker != LOCAL for host in deploy.hosts)
 
 
 def host_fit_mistakes(
@@ -29,16 +30,16 @@ def host_fit_mistakes(
             continue
         place = ("deploy", "services", name) if deploy.services else ("deploy",)
         if obstacle := obstacle_on_host(service):
-            yield FieldError((*place, "function"), f"{obstacle}; {_REMEDY}")
+            yield FieldError((*place, "function"), f"{obstacle}; {_remedy(deploy)}")
         group = balancer.target_groups.get(service.target_group or "")
         if group is not None and service.target_group and (obstacle := group_obstacle(group)):
-            yield FieldError(("balancer", "target_groups", service.target_group), f"{obstacle}; {_REMEDY}")
+            yield FieldError(("balancer", "target_groups", service.target_group), f"{obstacle}; {_remedy(deploy)}")
     for name, accessory in accessories.items():
         if not any(_is_reachable(port.address) for port in accessory.published):
             yield FieldError(
                 ("accessories", name),
                 'must publish a port on an address that the hosts reach, such as ports: ["10.0.0.10:5432:5432"]: it '
-                f"runs on this machine, and containers of deploy.hosts do not find it by its name; {_REMEDY}",
+                f"runs on this machine, and containers of deploy.hosts do not find it by its name; {_remedy(deploy)}",
             )
 
 
@@ -58,7 +59,8 @@ def group_obstacle(group: TargetGroup) -> str | None:
     return None
 
 
-_REMEDY = "or leave out deploy.hosts"
+def _remedy(deploy: Deploy) -> str:
+    return "or use runtime: docker" if deploy.runtime == SWARM else "or leave out deploy.hosts"
 
 
 def _is_reachable(address: str) -> bool:

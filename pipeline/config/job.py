@@ -26,6 +26,7 @@ NOT_OF_JOB = {
     "deploy_timeout": "a deployment starts no container of it; timeout limits its runs",
     "unhealthy_timeout": "its exit code tells whether it succeeded",
     "function": "it gets no requests",
+    "swarm": "it runs on this machine",
     "log": "its output is kept by `pipeline job logs`, up to 8 MiB for each run",
     "logging": "its output is kept by `pipeline job logs`",
 }

@@ -23,6 +23,7 @@ from pipeline.config.environment import VariableName
 from pipeline.config.privileges import ALL, DEFAULT_CAPABILITIES, Capabilities
 from pipeline.config.triggers import RefGlob
 from pipeline.config.validation import problems_of
+from pipeline.engine.cluster import SWARM
 from pipeline.engine.host import LOCAL
 
 if TYPE_CHECKING:
@@ -100,7 +101,10 @@ class Policy(Model):
     hosts: tuple[str, ...] | None = Field(
         None,
         description="Engines that a commit may use in deploy.hosts, as written in docker. None: those in the served "
-        "file. `local` is always allowed.",
+        "file. `local` is always allowed, and `swarm` is the Swarm of this machine.",
+    )
+    swarm_secrets: tuple[str, ...] | None = Field(
+        None, description="Secrets of the Swarm that a commit may use in swarm.secrets. None: those in the served file."
     )
     host_commands: tuple[str, ...] | None = Field(
         None,
@@ -175,7 +179,14 @@ class Policy(Model):
     def _objections_to_hosts(self, pipeline: Pipeline, served: Pipeline | None) -> Iterator[str]:
         """Yield the engines that a commit must not use. Without the key of the policy, `served` counts."""
         known = {host.docker for host in served.deploy.hosts} if served else set()
+        known |= {SWARM} if served and served.deploy.runtime == SWARM else set()
         allowed = known if self.hosts is None else {*self.hosts}
+        if pipeline.deploy.runtime == SWARM and SWARM not in allowed:
+            yield f"it deploys to the Swarm of this machine, which {_unnamed('hosts', self.hosts)}"
+        known_secrets = _swarm_secrets(served) if served else frozenset()
+        allowed_secrets = known_secrets if self.swarm_secrets is None else {*self.swarm_secrets}
+        for secret in sorted(_swarm_secrets(pipeline) - allowed_secrets):
+            yield f"it uses the Swarm's secret {secret}, which {_unnamed('swarm_secrets', self.swarm_secrets)}"
         for host in pipeline.deploy.hosts:
             if host.docker not in {LOCAL, *allowed}:
                 yield f"it deploys to {host.docker}, which {_unnamed('hosts', self.hosts)}"
@@ -242,6 +253,11 @@ def _conditions(pipeline: Pipeline) -> Iterator[Condition]:
     for service in pipeline.deploy.all_services().values():
         if service.rollback_on:
             yield from service.rollback_on.conditions
+
+
+def _swarm_secrets(pipeline: Pipeline) -> frozenset[str]:
+    services = (pipeline.deploy, *pipeline.deploy.services.values())
+    return frozenset(secret.name for service in services for secret in service.swarm.secrets)
 
 
 def _unnamed(key: str, listed: tuple[str, ...] | None) -> str:

@@ -20,11 +20,12 @@ from pipeline.config.job import OF_JOB
 from pipeline.config.on_drain import ON_DRAIN, OnDrain
 from pipeline.config.steps import Approval, Command, ReleaseCommand
 from pipeline.config.strategy import ROLLING_LIMITS, Strategy, plain_name
+from pipeline.config.swarm import SwarmSettings
 from pipeline.engine.container import HealthProbe
 
 OPTIONS = "Options of the stage in `uses`. The shipped stage has none."
 # Left out of a stored release unless they are set, so that the releases of earlier versions keep their form.
-_ADDED = ("health_check", "strategy", "rollback_on", "hooks", "circuit_breaker", *OPTIONAL_SETTINGS, *OF_JOB)
+_ADDED = ("health_check", "strategy", "rollback_on", "hooks", "circuit_breaker", "swarm", *OPTIONAL_SETTINGS, *OF_JOB)
 # Of a container that nothing checks.
 _UPTIME = timedelta(seconds=5)
 
@@ -200,6 +201,9 @@ class ServiceSettings(ContainerSettings):
         Hooks(), description="Commands, calls and pauses at the events of each deployment, under CodeDeploy's names."
     )
     on_drain: OnDrain | None = Field(None, description=ON_DRAIN)
+    swarm: SwarmSettings = Field(
+        SwarmSettings(), description="Nodes and secrets of the service, for `deploy.runtime: swarm` only."
+    )
     restart: Literal["no", "on-failure", "always", "unless-stopped"] = Field(
         "always",
         description="Docker's restart policy, set once a container is healthy. Only `always` restarts containers after "

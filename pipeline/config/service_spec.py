@@ -46,7 +46,9 @@ class ServiceSpec:
                 ),
                 # Left out unless set, so that the containers of version 0.1.0 keep their hash.
                 **self.settings.model_dump(
-                    mode="json", include={"entrypoint", "init", "shm_size", *OPTIONAL_SETTINGS}, exclude_defaults=True
+                    mode="json",
+                    include={"entrypoint", "init", "shm_size", "swarm", *OPTIONAL_SETTINGS},
+                    exclude_defaults=True,
                 ),
             },
             "environment": sorted(secrets.resolve_all(self.settings.environment).items()),

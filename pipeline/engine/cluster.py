@@ -10,6 +10,10 @@ from pipeline.engine.placement import Placement
 
 LOCAL_HOST = HostSpec(LOCAL)
 """The host of a cluster without hosts: the local engine, under the name `local`."""
+SWARM = "swarm"
+"""The address of the Swarm that the local engine manages."""
+SWARM_MEMBER = HostSpec(SWARM, SWARM, address="")
+"""The Swarm as a member of a cluster. It stands for all its nodes."""
 
 
 class RuntimeName(StrEnum):
@@ -36,6 +40,9 @@ class ClusterHost:
 class ClusterSpec:
     """The runtime of a pipeline's replicas and its hosts, by their order. Without hosts, it is the local engine alone.
 
+    `nodes` are the engines of nodes of the Swarm that are known, by the host names of the nodes. Replicas on
+    `drained_nodes` are replaced elsewhere.
+
     `placement` chooses the host of a replica. The address of a host may be empty in a declared cluster: then it is
     looked up when a deployment begins.
     """
@@ -43,6 +50,8 @@ class ClusterSpec:
     runtime: RuntimeName = RuntimeName.DOCKER
     placement: Placement = Placement.SPREAD
     hosts: tuple[ClusterHost, ...] = ()
+    nodes: tuple[HostSpec, ...] = ()
+    drained_nodes: tuple[str, ...] = ()
 
     @property
     def is_local(self) -> bool:
@@ -51,13 +60,22 @@ class ClusterSpec:
 
     @property
     def specs(self) -> tuple[HostSpec, ...]:
-        """The specifications of the hosts, the local engine if it is alone."""
-        return tuple(host.spec for host in self.hosts) or (LOCAL_HOST,)
+        """The specifications of the hosts, the Swarm or the local engine if it is alone."""
+        return tuple(host.spec for host in self.hosts) or (self._alone,)
+
+    @property
+    def engines(self) -> tuple[HostSpec, ...]:
+        """The engines that may have containers of replicas, as far as they are known. The Swarm itself is none."""
+        return (*(spec for spec in self.specs if spec.docker != SWARM), *self.nodes)
 
     @property
     def taking(self) -> tuple[str, ...]:
         """The names of the hosts that take replicas."""
-        return tuple(host.name for host in self.hosts if host.takes_replicas) if self.hosts else (LOCAL,)
+        return tuple(host.name for host in self.hosts if host.takes_replicas) if self.hosts else (self._alone.name,)
+
+    @property
+    def _alone(self) -> HostSpec:
+        return SWARM_MEMBER if self.runtime is RuntimeName.SWARM else LOCAL_HOST
 
     def host(self, name: str) -> ClusterHost | None:
         """Return the host of this name, or None."""
@@ -75,12 +93,9 @@ class ClusterSpec:
         """Return whether it is what a file declares, where an address that is not declared may be any."""
 
         def described(cluster: ClusterSpec) -> list[tuple[str, ...]]:
-            specs = zip(cluster.specs, declared.specs, strict=False)
+            specs = zip((*cluster.specs, *cluster.nodes), (*declared.specs, *declared.nodes), strict=False)
             return [(own.name, own.docker, own.zone, own.address if file.address else "") for own, file in specs]
 
-        same = (self.runtime, self.placement, len(self.hosts)) == (
-            declared.runtime,
-            declared.placement,
-            len(declared.hosts),
-        )
+        sizes = [(len(each.hosts), len(each.nodes)) for each in (self, declared)]
+        same = (self.runtime, self.placement, sizes[0]) == (declared.runtime, declared.placement, sizes[1])
         return same and described(self) == described(declared)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.base.errors import ConfigError, EngineFault
 from pipeline.base.program import run_program
-from pipeline.engine.cluster import ClusterSpec
+from pipeline.engine.cluster import SWARM, SWARM_MEMBER, ClusterSpec
 from pipeline.engine.console import Console
 from pipeline.engine.host import LOCAL, Host, HostSpec
 from pipeline.engine.interfaces import Engine, EngineEvents, ExistingContainers
@@ -24,6 +24,7 @@ from pipeline.engine.swarm.swarm import OpenSwarm
 if TYPE_CHECKING:
     from pipeline.engine.hosts_console import HostsConsole
     from pipeline.engine.hosts_containers import HostsContainers
+    from pipeline.engine.hosts_runtime import HostsRuntime
     from pipeline.engine.open_cluster import OpenCluster
     from pipeline.engine.reachable_host import HostChange, OpenHost, ReachableHost
     from pipeline.engine.ssh.tunnel import Tunnel
@@ -287,17 +288,69 @@ def open_cluster(
     Only a cluster that is the local engine alone is connected to, and raises `EngineFault` if it does not respond.
     """
     from pipeline.engine.open_cluster import OpenCluster
+    from pipeline.engine.patient_runtime import PatientRuntime
 
+    connect = partial(reachable_host, home=home, sockets=sockets, environment=environment, on_change=on_change)
+    if SWARM_MEMBER in cluster.specs:
+        return _open_swarm(cluster, home, sockets, environment, local, connect, before_start)
     if cluster.is_local:
         engine = local or local_engine(home, environment)
         runtime = runtime_on(local_host(engine))
         return OpenCluster(cluster, runtime, lambda: {LOCAL: engine}, _keep_open if local else engine.close)
-    from pipeline.engine.hosts_runtime import HostsRuntime
-    from pipeline.engine.patient_runtime import PatientRuntime
-
-    opened = [reachable_host(spec, home, sockets, environment, on_change=on_change) for spec in cluster.specs]
-    hosts = HostsRuntime(opened, cluster.placement, taking=cluster.taking, before_start=before_start)
+    hosts = _hosts_runtime(cluster, cluster.specs, connect, before_start)
     return OpenCluster(cluster, PatientRuntime(hosts), lambda: hosts.engines, hosts.close, hosts.place_on)
+
+
+def _hosts_runtime(
+    cluster: ClusterSpec,
+    specs: Iterable[HostSpec],
+    connect: Callable[[HostSpec], ReachableHost],
+    before_start: Callable[[str, Engine, ReplicaSpec], object],
+) -> HostsRuntime:
+    from pipeline.engine.hosts_runtime import HostsRuntime
+
+    taking = [spec.name for spec in specs if spec.name in cluster.taking]
+    return HostsRuntime(list(map(connect, specs)), cluster.placement, taking=taking, before_start=before_start)
+
+
+def _open_swarm(
+    cluster: ClusterSpec,
+    home: str,
+    sockets: Path,
+    environment: Mapping[str, str],
+    local: Engine | None,
+    connect: Callable[[HostSpec], ReachableHost],
+    before_start: Callable[[str, Engine, ReplicaSpec], object],
+) -> OpenCluster:
+    """Open a cluster of which the Swarm is a member, and perhaps hosts from before or after it."""
+    from pipeline.engine.moving_runtime import MovingRuntime
+    from pipeline.engine.node_engines import NodeEngines
+    from pipeline.engine.open_cluster import OpenCluster
+    from pipeline.engine.patient_runtime import PatientRuntime
+    from pipeline.engine.swarm.runtime import SwarmRuntime
+
+    with ExitStack() as stack:
+        engine = local or stack.enter_context(local_engine(home, environment))
+        swarm = stack.enter_context(closing(local_swarm(home, environment)))
+        nodes = NodeEngines(
+            LOCAL, engine, {spec.name: partial(host_engine, spec, home, sockets, environment) for spec in cluster.nodes}
+        )
+        stack.callback(nodes.close)
+        own = SwarmRuntime(swarm, engine.images.healthcheck, drained=cluster.drained_nodes)
+        others = [spec for spec in cluster.specs if spec.docker != SWARM]
+        if not others:
+            return OpenCluster(cluster, own, nodes.answering, stack.pop_all().close)
+        hosts = _hosts_runtime(cluster, others, connect, before_start)
+        stack.callback(hosts.close)
+        names = frozenset(spec.name for spec in others)
+        moving = MovingRuntime(own, PatientRuntime(hosts), names, hosts.place_on, taking=cluster.taking)
+        return OpenCluster(
+            cluster,
+            moving,
+            lambda: {**nodes.answering(), **hosts.engines},
+            stack.pop_all().close,
+            moving.place_on,
+        )
 
 
 def with_addresses(cluster: ClusterSpec, environment: Mapping[str, str] = os.environ) -> ClusterSpec:
@@ -310,7 +363,7 @@ def with_addresses(cluster: ClusterSpec, environment: Mapping[str, str] = os.env
 
 
 def _with_address(spec: HostSpec, environment: Mapping[str, str]) -> HostSpec:
-    if spec.address:
+    if spec.address or spec.docker == SWARM:
         return spec
     from pipeline.engine.ssh.destination import destination_of
 

@@ -306,6 +306,10 @@ class Engine(Protocol):
         """The number of processors of the engine's machine, the most that a container may have."""
 
     @property
+    def swarm_limits_privileges(self) -> bool:
+        """Whether a Swarm of such engines applies `no_new_privileges` of a container. Others ignore it silently."""
+
+    @property
     def log_drivers(self) -> frozenset[str]:
         """The names of the engine's log drivers."""
 

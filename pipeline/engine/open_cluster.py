@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
-from pipeline.engine.cluster import ClusterSpec
+from pipeline.engine.cluster import SWARM_MEMBER, ClusterSpec
+from pipeline.engine.host import LOCAL
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.runtime import Runtime
 
@@ -34,6 +35,14 @@ class OpenCluster:
     def engines(self) -> Mapping[str, Engine]:
         """The engines that answer, by the names of their hosts. Of several hosts, none before the first call."""
         return self._engines()
+
+    @property
+    def taking_engines(self) -> Mapping[str, Engine]:
+        """The engines that answer and that may run new replicas. Of a Swarm, those of the nodes that are known."""
+        names = {*self.spec.taking}
+        if SWARM_MEMBER.name in names:
+            names |= {LOCAL, *(node.name for node in self.spec.nodes)} - {*self.spec.drained_nodes}
+        return {name: engine for name, engine in self.engines.items() if name in names}
 
     def let_take(self, names: Collection[str]) -> None:
         """Let these hosts take replicas from now on, and no others."""

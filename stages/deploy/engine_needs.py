@@ -8,7 +8,8 @@ from pipeline.base.suggestion import nearest
 from pipeline.config.container_settings import ContainerSettings
 from pipeline.config.host_fit import group_obstacle, obstacle_on_host
 from pipeline.config.service import ServiceSettings
-from pipeline.engine.cluster import ClusterSpec
+from pipeline.config.swarm_fit import swarm_mistakes
+from pipeline.engine.cluster import SWARM, ClusterSpec
 from pipeline.engine.host import LOCAL
 from pipeline.engine.interfaces import Engine
 from stages.deploy.release_rollout import ReleaseRollout
@@ -42,15 +43,23 @@ def check_engines(section: str, settings: ServiceSettings, pipeline: str, rollou
         return
     # Waits for those that do not answer.
     rollout.runtime.list(pipeline)
-    for name, engine in rollout.cluster.engines.items():
-        if name in cluster.taking:
-            check_engine(f"host {name}: {section}", settings, pipeline, engine)
+    if SWARM in cluster.taking and settings.no_new_privileges and not rollout.engine.swarm_limits_privileges:
+        raise ConfigError(
+            f"{section}.no_new_privileges: this version of Docker cannot set it in a Swarm",
+            hint="write no_new_privileges: false, or upgrade Docker on all nodes to version 25",
+        )
+    for name, engine in rollout.cluster.taking_engines.items():
+        check_engine(f"host {name}: {section}", settings, pipeline, engine)
 
 
 def check_hosts(section: str, settings: ServiceSettings, group: TargetGroup | None, cluster: ClusterSpec) -> None:
     """Raise `ConfigError` if a service of an earlier release cannot run on the hosts that there are now."""
     if settings.is_job or not any(spec.docker != LOCAL for spec in cluster.specs):
         return
+    is_swarm = SWARM in cluster.taking
+    if mistake := next(swarm_mistakes(settings, is_swarm=is_swarm, reaches_nodes=bool(cluster.nodes)), None):
+        key = ".".join(map(str, mistake.path))
+        raise ConfigError(f"{section}.{key}: {mistake}", hint="change deploy.runtime first, or run its commit again")
     if obstacle := obstacle_on_host(settings) or (group and group_obstacle(group)):
         raise ConfigError(f"{section}: {obstacle}", hint="deploy without deploy.hosts first, or run its commit again")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pipeline.api import StageContext
 from pipeline.base.errors import EngineFault
 from pipeline.config.release import ReleaseSpec
+from pipeline.engine.cluster import SWARM
 from pipeline.engine.host import LOCAL, HostSpec
 from pipeline.engine.open_cluster import OpenCluster
+from pipeline.engine.swarm.service_state import is_of_swarm
 from pipeline.event_kinds import EventKind
 from stages.deploy.host_images import HostImages
 
@@ -28,7 +30,7 @@ class ReleaseHosts:
         if self._cluster.spec.is_local:
             return
         self._cluster.runtime.prepare(self._pipeline)
-        hosts = {name: engine for name, engine in self._cluster.engines.items() if name in self._cluster.spec.taking}
+        hosts = self._cluster.taking_engines
         try:
             self._images.send(spec, hosts)
         except EngineFault:
@@ -45,7 +47,8 @@ class ReleaseHosts:
         leaving = self._context.store.clusters.leaving(self._pipeline)
         if not leaving:
             return []
-        used = {replica.host for replica in self._cluster.runtime.list(self._pipeline)} | {*self._cluster.runtime.lost}
+        left = [replica for replica in self._cluster.runtime.list(self._pipeline) if replica.is_leaving]
+        used = {SWARM if is_of_swarm(replica) else replica.host for replica in left} | {*self._cluster.runtime.lost}
         return [spec for spec in leaving if spec.name not in used and self._cluster.spec.host(spec.name) is not None]
 
     def forget(self) -> None:

@@ -11,7 +11,7 @@ from pipeline.balancer.model import NetworkTargetGroup, TargetGroup
 from pipeline.balancer.model.protocol import transports
 from pipeline.config.privileges import pids
 from pipeline.config.service_spec import ServiceSpec
-from pipeline.engine.runtime import ReplicaSpec
+from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 
 # The program that runs a function, and its path in the container. Only the container imports it.
 _RUNTIME_FILE, _FUNCTION_RUNTIME = Path(functions.__file__).with_name("runtime.py"), "/penstock/runtime.py"
@@ -45,6 +45,8 @@ def replica_spec(
         aliases=() if group else (spec.name,),
         probe=None if group else service.health_check.probe,
         options=service.container_options,
+        restart=RestartPolicy(service.restart),
+        swarm=service.swarm.options,
     )
 
 

@@ -22,6 +22,8 @@ from pipeline.engine.interfaces import EngineDescription
 
 # Sixteen containers may start or stop at the same time, while others are inspected.
 _CONNECTIONS = 24
+# The first version of the API in which services have it.
+_SWARM_PRIVILEGES = (1, 44)
 
 
 class DockerEngine:
@@ -47,6 +49,12 @@ class DockerEngine:
         """The platform of the engine, such as `linux/amd64`."""
         server = server_of(self._api)
         return f"{server['Os']}/{server['Arch']}"
+
+    @property
+    def swarm_limits_privileges(self) -> bool:
+        """Whether a Swarm applies `no_new_privileges`. Earlier versions ignore it."""
+        major, _, minor = str(self._api.api_version).partition(".")
+        return (int(major), int(minor)) >= _SWARM_PRIVILEGES
 
     @property
     def cpus(self) -> int:

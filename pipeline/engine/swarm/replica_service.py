@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 
 from pipeline.base.clock import Stamp
 from pipeline.engine.labels import (
@@ -43,8 +44,10 @@ def service_name(replica: str) -> str:
     return f"{name[: _LONGEST_NAME - _DIGEST - 1].rstrip('-')}-{digest}"
 
 
-def replica_service(spec: ReplicaSpec, started: Stamp, *, probed: bool) -> SwarmServiceSpec:
-    """Return the service for a replica. `probed`: the nodes check its health."""
+def replica_service(
+    spec: ReplicaSpec, started: Stamp, *, probed: bool, avoided: Sequence[str] = ()
+) -> SwarmServiceSpec:
+    """Return the service for a replica. `probed`: the nodes check its health. `avoided` are host names of nodes."""
     labels = {
         LABEL_REPLICA: spec.name,
         LABEL_PIPELINE: spec.pipeline,
@@ -62,6 +65,6 @@ def replica_service(spec: ReplicaSpec, started: Stamp, *, probed: bool) -> Swarm
         name=service_name(spec.name),
         labels=labels,
         replica=spec,
-        constraints=(*spec.swarm.constraints, *zone),
+        constraints=(*spec.swarm.constraints, *zone, *(f"node.hostname!={name}" for name in avoided)),
         restart=spec.restart,
     )

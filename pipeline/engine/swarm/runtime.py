@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import timedelta
 
 from pipeline.base.clock import SYSTEM, Clock
@@ -27,14 +28,27 @@ class SwarmRuntime:
     """A runtime that runs each replica as a service of its own, with a port of the node that runs it. See `Runtime`.
 
     The Swarm moves a replica whose node is lost, and restarts one that ends: it then has another address. A replica
-    keeps the time to stop of its specification. `healthcheck` returns the HEALTHCHECK of an image, or None.
+    keeps the time to stop of its specification. It is never lost: without a leader, every call raises `EngineFault`.
+
+    `healthcheck` returns the HEALTHCHECK of an image, or None. `reference` returns the name of an image, by its id,
+    under which nodes get it. No replica is started on the nodes of the names `drained`, and those there are leaving.
     """
 
+    lost: tuple[str, ...] = ()
+
     def __init__(
-        self, swarm: Swarm, healthcheck: Callable[[str], object | None] = lambda _: None, *, clock: Clock = SYSTEM
+        self,
+        swarm: Swarm,
+        healthcheck: Callable[[str], object | None] = lambda _: None,
+        *,
+        reference: Callable[[str], str] = lambda image: image,
+        drained: Collection[str] = (),
+        clock: Clock = SYSTEM,
     ) -> None:
         self._swarm = swarm
         self._healthcheck = healthcheck
+        self._reference = reference
+        self._drained = frozenset(drained)
         self._clock = clock
         self._lock = threading.Lock()
         # What was listed last, by pipeline, and was confirmed.
@@ -56,7 +70,8 @@ class SwarmRuntime:
         known = {node.id: node for node in nodes}
         now = self._clock.now().wall
         states = (ServiceState(each, [task for task in tasks if task.service == each.id], known) for each in services)
-        return tuple(state.replica(now) for state in states)
+        replicas = (state.replica(now) for state in states)
+        return tuple(replace(each, is_leaving=each.host in self._drained) for each in replicas)
 
     def start(self, spec: ReplicaSpec) -> None:
         """Start a replica, and return once its process runs. A service that has ended is replaced."""
@@ -65,7 +80,8 @@ class SwarmRuntime:
                 return
             self._swarm.remove(left.service.id)
         probed = self._is_probed(spec.probe, spec.image)
-        self._swarm.create(replica_service(spec, self._clock.now(), probed=probed))
+        placed = replace(spec, image=self._reference(spec.image))
+        self._swarm.create(replica_service(placed, self._clock.now(), probed=probed, avoided=sorted(self._drained)))
         try:
             self._await_start(spec.name)
         except BaseException:

@@ -164,6 +164,11 @@ class ServiceState:
         return task.node not in self.nodes or not self.nodes[task.node].is_ready
 
 
+def is_of_swarm(replica: Replica) -> bool:
+    """Return whether a replica is a service of a Swarm."""
+    return LABEL_REPLICA in replica.labels
+
+
 def _essence(error: str) -> str:
     """Return the last part of a nested message, which has the cause."""
     return error.rpartition("unable to start container process: ")[2].removesuffix(": unknown")

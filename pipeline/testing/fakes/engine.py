@@ -41,6 +41,7 @@ class FakeEngine:
     platform = "linux/amd64"
     cpus = 8
     is_on_this_machine = False
+    swarm_limits_privileges = True
     log_drivers = frozenset({"json-file", "local", "none", "syslog"})
 
     def __init__(

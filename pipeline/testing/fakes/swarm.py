@@ -265,7 +265,8 @@ class FakeSwarm:
             self._schedule(service)
 
     def _shut_down(self, task: _Task) -> None:
-        if task.shown.state is TaskState.RUNNING:
+        # A node that is lost hears of it when it is back.
+        if task.shown.state is TaskState.RUNNING and self._nodes[task.shown.node].is_ready:
             code = task.program.on_sigterm
             self._settle(task, TaskState.SHUTDOWN, SIGKILL_CODE if code is None else code)
 

@@ -22,11 +22,6 @@ def _deploy(mistake: str, line: str, error: str) -> Bad:
 
 
 HOST_MISTAKES = [
-    _deploy(
-        "a runtime that is not there yet",
-        "runtime: swarm",
-        "12: deploy.runtime: must be docker: this version does not start swarm",
-    ),
     _deploy("an unknown runtime", "runtime: k8s", "12: deploy.runtime: must be docker or swarm, got 'k8s'"),
     _deploy(
         "a placement without hosts",

@@ -16,6 +16,7 @@ from tests.unit.config.host_mistakes import HOST_MISTAKES
 from tests.unit.config.loads import Loads
 from tests.unit.config.mistakes import MISTAKES, Bad
 from tests.unit.config.network_mistakes import NETWORK_MISTAKES
+from tests.unit.config.swarm_mistakes import SWARM_MISTAKES
 
 
 def test_the_good_file_is_good(loads: Loads) -> None:
@@ -25,7 +26,15 @@ def test_the_good_file_is_good(loads: Loads) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    [*MISTAKES, *BALANCER_MISTAKES, *NETWORK_MISTAKES, *CONTAINER_MISTAKES, *ACCESSORY_MISTAKES, *HOST_MISTAKES],
+    [
+        *MISTAKES,
+        *BALANCER_MISTAKES,
+        *NETWORK_MISTAKES,
+        *CONTAINER_MISTAKES,
+        *ACCESSORY_MISTAKES,
+        *HOST_MISTAKES,
+        *SWARM_MISTAKES,
+    ],
     ids=lambda bad: bad.mistake,
 )
 def test_each_mistake_has_its_exact_error(bad: Bad, loads: Loads) -> None:
