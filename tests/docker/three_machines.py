@@ -23,7 +23,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.balancer.access import AccessLog, AccessRecord
+from pipeline.balancer.access import AccessLog
 from pipeline.balancer.planes import open_balancer
 from pipeline.testing.machines.site import Site, obstacle, site
 from pipeline.testing.machines.swarm import form_swarm
@@ -38,6 +38,7 @@ from tests.docker.site_project import (
     base_image,
     counts,
     end_at_once,
+    failed_targets,
     failures,
     site_home,
     site_load,
@@ -83,8 +84,8 @@ class Played:
 
     def _note(self, lost: Lost) -> str:
         """Return where the requests of a phase failed, by the balancer's log."""
-        failed = [record for record in self.log.appended() if isinstance(record, AccessRecord) and _has_failed(record)]
-        there = sum(str(record.target).rpartition(":")[0] in lost for record in failed)
+        failed = failed_targets(self.log)
+        there = sum(address in lost for address in failed)
         return f"{there} sent to a lost machine, {len(failed) - there} to others"
 
     def table(self) -> Iterator[str]:
@@ -99,11 +100,6 @@ class Played:
         yield f"{'all':34} {sum(self.took.values()):>5.0f} s {sent:>9} {failed:>6}"
         for each in failures(reports)[:20]:
             yield f"  {each.at:.1f} s: {each.method} of {each.phase}, failed in {each.lost_in}: {each.reason}"
-
-
-def _has_failed(record: AccessRecord) -> bool:
-    """Return whether a client got no regular response."""
-    return record.elb_status is None or record.elb_status >= 500 or record.elb_status == 460
 
 
 @contextmanager
