@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.balancer.access import AccessLog, AccessRecord
 from pipeline.base.home import Home
 from pipeline.testing.load.load import Load
 from pipeline.testing.load.profile import LoadProfile
@@ -120,16 +119,6 @@ def counts(reports: tuple[LoadReport, LoadReport]) -> Mapping[str, tuple[int, in
 def failures(reports: tuple[LoadReport, LoadReport]) -> list[FailedRequest]:
     """Return the failed requests, those of the slow ones last."""
     return [failure for report in reports for failure in report.failures]
-
-
-def failed_targets(log: AccessLog) -> list[str]:
-    """Return the addresses of the targets of requests that got no regular response, since the last call.
-
-    The address is empty where a request was sent to no target. Responses of a client that left are counted too.
-    """
-    records = (record for record in log.appended() if isinstance(record, AccessRecord))
-    failed = (each for each in records if each.elb_status is None or each.elb_status >= 500 or each.elb_status == 460)
-    return [(each.target or "").rpartition(":")[0] for each in failed]
 
 
 def base_image() -> str:

@@ -25,6 +25,7 @@ import click
 
 from pipeline.balancer.access import AccessLog
 from pipeline.balancer.planes import open_balancer
+from pipeline.testing.load.failed_targets import failed_targets
 from pipeline.testing.machines.site import Site, obstacle, site
 from pipeline.testing.machines.swarm import form_swarm
 from tests.docker.cluster_faults import FAULTS, ClusterUnderFaults, Lost
@@ -38,7 +39,6 @@ from tests.docker.site_project import (
     base_image,
     counts,
     end_at_once,
-    failed_targets,
     failures,
     site_home,
     site_load,

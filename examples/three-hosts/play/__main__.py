@@ -36,7 +36,7 @@ def command(runtime: str) -> None:
     for line in show(found):
         print(line)
     print(f"\n{time.monotonic() - began:.0f} s")
-    sys.exit(1 if found[-1].lost else 0)
+    sys.exit(1 if found[-1].lost > found[-1].there else 0)
 
 
 @contextmanager

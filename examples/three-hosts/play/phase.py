@@ -7,20 +7,24 @@ from dataclasses import dataclass
 
 from pipeline.testing.load.report import LoadReport
 
-_HEADS = ("DURING", "SENT", "LOST", "TOOK")
+_HEADS = ("DURING", "SENT", "LOST", "OF THEM IN FLIGHT TO APP2", "TOOK")
 
 
 @dataclass(frozen=True)
 class Phase:
-    """The requests that were sent in a part, and how many of them were lost. `took` is in seconds."""
+    """The requests that were sent in a part, and how many of them were lost. `took` is in seconds.
+
+    `there`: those that a machine had, or was sent, when it could not be reached any more.
+    """
 
     name: str
     sent: int
     lost: int
+    there: int
     took: float
 
 
-def phases(reports: Sequence[LoadReport], took: Mapping[str, float]) -> list[Phase]:
+def phases(reports: Sequence[LoadReport], took: Mapping[str, float], there: Mapping[str, int]) -> list[Phase]:
     """Return the parts that were timed, and a last one for the whole."""
     parts = [part for report in reports for part in report.phases]
     found = [
@@ -28,17 +32,22 @@ def phases(reports: Sequence[LoadReport], took: Mapping[str, float]) -> list[Pha
             name,
             sum(part.sent for part in parts if part.name == name),
             sum(part.failed for part in parts if part.name == name),
+            there[name],
             seconds,
         )
         for name, seconds in took.items()
     ]
-    whole = Phase("all", sum(r.sent for r in reports), sum(r.failed for r in reports), max(r.seconds for r in reports))
-    return [*found, whole]
+    sent, lost = sum(r.sent for r in reports), sum(r.failed for r in reports)
+    return [*found, Phase("all", sent, lost, sum(there.values()), max(report.seconds for report in reports))]
 
 
 def show(found: Sequence[Phase]) -> Iterator[str]:
     """Yield the lines of the table."""
-    rows = [_HEADS, *((each.name, str(each.sent), str(each.lost), f"{each.took:.0f} s") for each in found)]
+    rows = [_HEADS, *(_cells(each) for each in found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _cells(phase: Phase) -> tuple[str, ...]:
+    return (phase.name, str(phase.sent), str(phase.lost), str(phase.there), f"{phase.took:.0f} s")

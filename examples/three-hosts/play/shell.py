@@ -34,13 +34,14 @@ class Shell:
 
     def __init__(self, folder: Path, environment: dict[str, str], file: str) -> None:
         self.repository = folder / "repository"
+        self.home = folder / "home"
         programs = f"{Path(sys.executable).parent}:{environment.get('PATH', os.environ['PATH'])}"
         self._environment = {
             **os.environ,
             **environment,
             **_GIT,
             "PATH": programs,
-            "PENSTOCK_HOME": str(folder / "home"),
+            "PENSTOCK_HOME": str(self.home),
             "NO_COLOR": "1",
         }
         shutil.copytree(SOURCE, self.repository, ignore=shutil.ignore_patterns("play", "*.md", "*.yaml", "__pycache__"))

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from pipeline.balancer.planes import open_balancer
+from pipeline.testing.load.failed_targets import failed_targets
 from pipeline.testing.load.load import Load
 from pipeline.testing.load.profile import LoadProfile
 from pipeline.testing.machines.site import Site
@@ -25,7 +27,9 @@ class Tour:
         self._site = site
         self._shell = shell
         self._loads: list[Load] = []
+        self._log = open_balancer(shell.home / "balancer").access_log()
         self._took: dict[str, float] = {}
+        self._there: dict[str, int] = {}
 
     def play(self) -> list[Phase]:
         """Show everything, and return what became of the requests. Raises `CommandFailed` if a step fails."""
@@ -46,7 +50,7 @@ class Tour:
         finally:
             self._title("Everything is removed")
             self._shell.run("pipeline down", last=1)
-        return phases(reports, self._took)
+        return phases(reports, self._took, self._there)
 
     def _deploy(self) -> None:
         with self._part("a rolling deployment", "Version 2 under load. Only what has changed is sent"):
@@ -83,9 +87,11 @@ class Tour:
         self._title(title)
         for load in self._loads:
             load.mark(name)
+        self._log.skip()
         began = time.monotonic()
         yield
         self._took[name] = time.monotonic() - began
+        self._there[name] = failed_targets(self._log).count(self._site.servers["app2"].address)
 
     def _title(self, text: str) -> None:
         print(f"\n== {text}", flush=True)
