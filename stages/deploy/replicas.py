@@ -122,6 +122,10 @@ class ReplicaSet:
         self._replicas, self._targets = found, {name: h.target for name, h in health.items()}
         self._states = {name: h.state for name, h in health.items()}
         names = [*found, *(name for name in health if name not in found and name not in starting)]
+        if self._lost:
+            # Once its host is back, a replica is no new one, whose release would fail because it was not healthy.
+            for name in {*self._started} - {*names, *starting}:
+                self._started.pop(name, None)
         replicas = tuple(self._replica(name, found.get(name), health.get(name), action_pending) for name in names)
         return Observation(replicas, len(starting), tuple(starting.values()))
 
@@ -195,6 +199,8 @@ class ReplicaSet:
 
     def remove(self, name: str) -> None:
         """Remove the target, then the replica."""
+        if name not in self._replicas:
+            self._started.pop(name, None)
         self.remove_target(name)
         self._save_output(name, replica.host if (replica := self._replicas.get(name)) else LOCAL)
         self._runtime.remove(name)
