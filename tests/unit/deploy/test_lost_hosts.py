@@ -134,17 +134,17 @@ class HostRollout:
                 return
         raise AssertionError(f"it does not converge: {self.replicas.observe().replicas}")
 
-    def wait_for_hosts(self) -> None:
-        """Wait until all engines answer again. Threads of the runtime try to reach them."""
-        until(self._all_answer, "the hosts that are back")
+    def wait_for_hosts(self, *names: str) -> None:
+        """Wait until hosts answer again, by default all. Threads of the runtime try to reach them."""
+        until(lambda: self._answer(names or tuple(ZONES)), "the hosts that are back")
 
-    def _all_answer(self) -> bool:
+    def _answer(self, names: tuple[str, ...]) -> bool:
         self.clock.advance(2 * SECOND)
         try:
             self.runtime.list("shop")
         except EngineFault:
             return False
-        return not self.runtime.lost
+        return not {*names} & {*self.runtime.lost}
 
     def close(self) -> None:
         """Close the connections."""
@@ -289,7 +289,7 @@ class LostHosts(RuleBasedStateMachine):
     def bring_back(self, host: str) -> None:
         self.rollout.bring_back(host)
         self.lost.discard(host)
-        self.rollout.clock.advance(2 * SECOND)
+        self.rollout.wait_for_hosts(host)
 
     @rule(hosts=st.sets(st.sampled_from([*ZONES]), min_size=1))
     def drain(self, hosts: set[str]) -> None:
