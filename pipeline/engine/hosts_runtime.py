@@ -114,10 +114,7 @@ class HostsRuntime:
     def list(self, pipeline: str) -> tuple[Replica, ...]:
         """Return every replica on the hosts that are not lost. The hosts are asked at the same time."""
         answers = self._ask(lambda runtime: runtime.list(pipeline))
-        taking = self._taking
-        found = tuple(
-            _on(host, replica, is_leaving=host.name not in taking) for host, replicas in answers for replica in replicas
-        )
+        found = self._found(answers)
         asked = {host.name for host, _ in answers}
         self._last.lost = tuple(name for name in self._hosts if name not in asked)
         with self._lock:
@@ -234,6 +231,14 @@ class HostsRuntime:
         waited = [probe for name, probe in probes.items() if not self._hosts[name].is_lost]
         for probe in wait(waited, self._silence).done:
             probe.result()
+
+    def _found(self, answers: Sequence[tuple[ReachableHost, Sequence[Replica]]]) -> tuple[Replica, ...]:
+        """Return each replica once. If two hosts are the same engine, it is on the one that takes replicas."""
+        taking, found = self._taking, dict[str, Replica]()
+        for host, replicas in sorted(answers, key=lambda answer: answer[0].name not in taking):
+            for replica in replicas:
+                found.setdefault(replica.name, _on(host, replica, is_leaving=host.name not in taking))
+        return tuple(found.values())
 
     def _place(self, spec: ReplicaSpec) -> str:
         """Return the host of a replica that is about to be started, and note the start."""

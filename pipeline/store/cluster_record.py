@@ -10,6 +10,8 @@ from pipeline.engine.cluster import ClusterHost, ClusterSpec, RuntimeName
 from pipeline.engine.host import HostSpec
 from pipeline.engine.placement import Placement
 
+_SUFFIX, _MAX_STEM = "-other", 50
+
 
 def dump_cluster(cluster: ClusterSpec) -> str:
     """Return a cluster as JSON, without the state of its hosts."""
@@ -29,14 +31,27 @@ def load_cluster(stored: str | None) -> ClusterSpec:
 
 
 def others_than(cluster: ClusterSpec, hosts: Iterable[HostSpec]) -> Iterator[HostSpec]:
-    """Yield the hosts that are not in a cluster. The same engine under another name is in it."""
+    """Yield the hosts whose engines are not in a cluster. The same engine under another name is in it.
+
+    A name that the cluster has for another address gets a suffix: whether it is the same machine is not known.
+    """
     names = {spec.name for spec in cluster.specs}
     engines = {spec.engine for spec in cluster.specs}
     for spec in hosts:
-        if spec.name not in names and spec.engine not in engines:
-            names.add(spec.name)
-            engines.add(spec.engine)
-            yield spec
+        if spec.engine not in engines:
+            other = _renamed(spec, names)
+            names.add(other.name)
+            engines.add(other.engine)
+            yield other
+
+
+def _renamed(spec: HostSpec, names: Collection[str]) -> HostSpec:
+    """Return a host with a name that is not one of `names`."""
+    while spec.name in names:
+        spec = replace(spec, name=f"{spec.name.removesuffix(_SUFFIX)[:_MAX_STEM]}{_SUFFIX}")
+        if spec.name in names:
+            spec = replace(spec, name=f"x{spec.name}")
+    return spec
 
 
 def joined(cluster: ClusterSpec, others: Iterable[HostSpec], drained: Collection[str]) -> ClusterSpec:

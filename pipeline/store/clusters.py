@@ -36,7 +36,7 @@ class Clusters:
         if row is None:
             return ClusterSpec()
         pending = load_cluster(row["pending"]).specs if row["pending"] else ()
-        return joined(load_cluster(row["settled"]), (*pending, *self.leaving(pipeline)), self.drained(pipeline))
+        return joined(load_cluster(row["settled"]), (*self.leaving(pipeline), *pending), self.drained(pipeline))
 
     def all(self) -> dict[str, ClusterSpec]:
         """Return the cluster of each pipeline whose replicas may be elsewhere than on the local engine."""
@@ -51,7 +51,8 @@ class Clusters:
 
     def as_deployed(self, pipeline: str, cluster: ClusterSpec) -> ClusterSpec:
         """Return what `of_deployment` would return for a deployment to `cluster`."""
-        others = (*self.settled(pipeline).specs, *self.leaving(pipeline))
+        # In this order, those that leave keep their names.
+        others = (*self.leaving(pipeline), *self.settled(pipeline).specs)
         return joined(cluster, others, self.drained(pipeline))
 
     def settled(self, pipeline: str) -> ClusterSpec:
@@ -109,7 +110,7 @@ def begin_cluster(db: sqlite3.Connection, pipeline: str, cluster: ClusterSpec) -
     settled, former = load_cluster(row and row["settled"]), row and row["pending"]
     if former is not None:
         # That of the process that died.
-        _leave(db, pipeline, others_than(settled, load_cluster(former).specs))
+        _leave(db, pipeline, settled, load_cluster(former).specs)
     _set(db, pipeline, settled, cluster)
 
 
@@ -120,10 +121,7 @@ def settle_cluster(db: sqlite3.Connection, pipeline: str, *, is_down: bool) -> N
         return
     former = (*load_cluster(row["settled"]).specs, *(load_cluster(row["pending"]).specs if row["pending"] else ()))
     settled = ClusterSpec() if is_down else load_cluster(row["pending"])
-    _leave(db, pipeline, others_than(settled, former))
-    left = {row["name"]: HostSpec(**json.loads(row["spec"])) for row in _rows(db, pipeline)}
-    staying = {spec.name for spec in others_than(settled, left.values())}
-    _delete(db, "leaving_hosts", pipeline, left.keys() - staying)
+    _leave(db, pipeline, settled, former)
     _set(db, pipeline, settled, None)
 
 
@@ -133,7 +131,7 @@ def fall_back(db: sqlite3.Connection, pipeline: str) -> None:
     if row is None or row["pending"] is None:
         return
     settled = load_cluster(row["settled"])
-    _leave(db, pipeline, others_than(settled, load_cluster(row["pending"]).specs))
+    _leave(db, pipeline, settled, load_cluster(row["pending"]).specs)
     _set(db, pipeline, settled, None)
 
 
@@ -151,10 +149,14 @@ def _set(db: sqlite3.Connection, pipeline: str, settled: ClusterSpec, pending: C
     db.execute("INSERT OR REPLACE INTO clusters VALUES (?,?,?)", values)
 
 
-def _leave(db: sqlite3.Connection, pipeline: str, hosts: Iterable[HostSpec]) -> None:
-    for spec in hosts:
+def _leave(db: sqlite3.Connection, pipeline: str, cluster: ClusterSpec, hosts: Iterable[HostSpec]) -> None:
+    """Let hosts leave that are not in the cluster. Those that leave already keep their names, unless they are in it."""
+    known = [HostSpec(**json.loads(row["spec"])) for row in _rows(db, pipeline)]
+    left = tuple(others_than(cluster, (*known, *hosts)))
+    _delete(db, "leaving_hosts", pipeline, [spec.name for spec in known])
+    for spec in left:
         values = (pipeline, spec.name, json.dumps(asdict(spec)))
-        db.execute("INSERT OR REPLACE INTO leaving_hosts VALUES (?,?,?)", values)
+        db.execute("INSERT INTO leaving_hosts VALUES (?,?,?)", values)
 
 
 def _delete(db: sqlite3.Connection, table: str, pipeline: str, names: Iterable[str]) -> int:

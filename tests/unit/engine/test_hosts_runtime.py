@@ -138,6 +138,16 @@ def test_a_host_that_takes_no_replicas(world: HostWorld) -> None:
         each.close()
 
 
+def test_two_hosts_with_the_same_engine(world: HostWorld) -> None:
+    """Each replica is listed once, on the host that takes replicas: by another address, a host has not left."""
+    world.engines["two"] = world.engines["one"]
+    runtime = world.runtime(taking=["two", "three"])
+    runtime.prepare("shop")
+    start(runtime, "r1", spec=replace(SPEC, zone="a"))
+    assert [(each.name, each.host, each.is_leaving) for each in runtime.list("shop")] == [("r1", "two", False)]
+    runtime.close()
+
+
 def test_the_network_is_made_where_replicas_are_placed(world: HostWorld) -> None:
     """Not on a host that leaves."""
     runtime = world.runtime(taking=["one"])

@@ -117,6 +117,28 @@ def test_an_engine_under_another_name_is_the_same_host(store: Store) -> None:
     assert places(store.clusters.of("shop")) == {"first": True, "here": True}
 
 
+def test_a_name_that_gets_another_address(store: Store) -> None:
+    """The former address stays under another name: it may be another machine, whose replicas have to be replaced."""
+    deploy(store, cluster("app1"))
+    store.clusters.forget("shop", "local")
+    row = begin(store, ClusterSpec(hosts=(host("app1", "ssh://new"),)))
+    assert [(each.name, each.spec.docker) for each in store.clusters.of_deployment("shop").hosts] == [
+        ("app1", "ssh://new"),
+        ("app1-other", "ssh://app1"),
+    ]
+    assert [(each.name, each.spec.docker) for each in store.clusters.of("shop").hosts] == [
+        ("app1", "ssh://app1"),
+        ("app1-other", "ssh://new"),
+    ]
+    store.deployments.finish(row, DeploymentState.SUCCEEDED)
+    deploy(store, ClusterSpec(hosts=(host("app1", "ssh://newest"),)))
+    assert [(each.name, each.spec.docker) for each in store.clusters.of("shop").hosts] == [
+        ("app1", "ssh://newest"),
+        ("app1-other", "ssh://app1"),
+        ("xapp1-other", "ssh://new"),
+    ]
+
+
 def test_back_to_the_local_engine(store: Store) -> None:
     """The hosts leave, and the local engine is one of the hosts until they are gone."""
     deploy(store, cluster("app1"))
@@ -199,7 +221,7 @@ SETTLED = cluster("app1", "app2")
         ("begin", "INSERT INTO deployments"),
         ("begin", "INSERT OR REPLACE INTO clusters"),
         ("succeeded", "UPDATE deployments"),
-        ("succeeded", "INSERT OR REPLACE INTO leaving_hosts"),
+        ("succeeded", "INSERT INTO leaving_hosts"),
         ("succeeded", "INSERT OR REPLACE INTO clusters"),
         ("succeeded", "COMMIT"),
         ("rolled_back", "INSERT OR REPLACE INTO clusters"),
