@@ -176,7 +176,7 @@ class CacheVanished(EngineFault):
 
 
 class HostLost(EngineFault):
-    """A host was lost while it was asked to start a replica, which may run there."""
+    """A host is lost, so what was to be done there is not done, or it may have been: such as the start of a replica."""
 
 
 class LayerMissing(EngineFault):

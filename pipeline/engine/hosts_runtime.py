@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from pipeline.base.clock import SYSTEM, Clock
-from pipeline.base.errors import EngineFault, PortTaken, StageFailed
+from pipeline.base.errors import EngineFault, HostLost, PortTaken, StageFailed
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.placement import Candidate, Placement, choose_host
 from pipeline.engine.reachable_host import ReachableHost
@@ -177,12 +177,12 @@ class HostsRuntime:
         return self._hosts[host].is_lost
 
     def clear(self, pipeline: str) -> None:
-        """Remove the pipeline's networks. Raises `EngineFault` if a host is lost, after the others are cleared."""
+        """Remove the pipeline's networks. Raises `HostLost` if a host is lost, after the others are cleared."""
         with self._lock:
             self._prepared.discard(pipeline)
         self._ask(lambda runtime: runtime.clear(pipeline))
         if lost := next((host for host in self._hosts.values() if not host.answers), None):
-            raise EngineFault(
+            raise HostLost(
                 f"the network on host {lost.name} stays: the host is lost",
                 hint="repeat the command when it is back, or remove its replicas and the network there",
             )

@@ -70,7 +70,7 @@ class PatientRuntime:
         return self._patiently(lambda: self._hosts.tail(name, lines))
 
     def clear(self, pipeline: str) -> None:
-        """Remove the pipeline's networks. Raises `EngineFault` if a host is lost, after the others are cleared."""
+        """Remove the pipeline's networks. Raises `HostLost` if a host is lost, after the others are cleared."""
         self._hosts.clear(pipeline)
 
     def _patiently(self, call: Callable[[], T]) -> T:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pipeline.api import StageContext
 from pipeline.base.errors import EngineFault
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine.cluster import SWARM
 from pipeline.engine.host import LOCAL, HostSpec
+from pipeline.engine.interfaces import Engine
 from pipeline.engine.open_cluster import OpenCluster
 from pipeline.engine.swarm.service_state import is_of_swarm
 from pipeline.event_kinds import EventKind
@@ -21,6 +24,14 @@ class ReleaseHosts:
         self._pipeline = context.configuration.pipeline.name
         self._cluster = cluster
         self._images = images
+
+    @property
+    def engines(self) -> Mapping[str, Engine]:
+        """The engines of the other machines that answer, by the names of the hosts."""
+        if self._cluster.spec.is_local:
+            return {}
+        others = {host.name for host in self._cluster.spec.hosts if host.spec.docker != LOCAL}
+        return {name: engine for name, engine in self._cluster.engines.items() if name in others}
 
     def send_images(self, spec: ReleaseSpec) -> None:
         """Give the images of a release to the hosts that take replicas and answer. A lost one gets them before a start.
@@ -61,18 +72,21 @@ class ReleaseHosts:
 
     def _forget(self) -> None:
         for spec in self.empty():
-            self._remove_network(spec)
+            self._remove_rest(spec)
             if self._context.store.clusters.forget(self._pipeline, spec.name):
                 text = f"host {spec.name} has no replicas any more"
                 self._context.events.emit(EventKind.HOST_FORGOTTEN, text, host=spec.name)
 
-    def _remove_network(self, spec: HostSpec) -> None:
+    def _remove_rest(self, spec: HostSpec) -> None:
+        """Remove the images and the network of the pipeline from a host."""
         engine = self._cluster.engines.get(spec.name)
-        # On this machine, jobs and accessories need it.
+        # On this machine, jobs and accessories need them.
         if engine is None or spec.docker == LOCAL:
             return
         try:
+            for image in engine.images.for_pipeline(self._pipeline):
+                engine.images.remove(image)
             engine.networks.remove(self._pipeline)
         except EngineFault as fault:
-            text = f"the network on host {spec.name} stays: {fault.message}"
+            text = f"an image or the network on host {spec.name} stays: {fault.message}"
             self._context.events.emit(EventKind.DEPLOYMENT_WARNING, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
@@ -13,11 +14,11 @@ from pipeline.balancer.alternate import alternate_name, shares
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Declaration, SharedGroup, TargetState, Undeclared
 from pipeline.balancer.resources import DECLARED
-from pipeline.base.errors import EngineFault
+from pipeline.base.errors import EngineFault, HostLost
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine.cluster import ClusterSpec
 from pipeline.engine.console import remove_abandoned
-from pipeline.engine.hosts import open_cluster
+from pipeline.engine.hosts import containers_in, open_cluster
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import ROLE_ACCESSORY
 from pipeline.engine.open_cluster import OpenCluster
@@ -184,18 +185,42 @@ class ReleaseRollout:
         self.engine.containers.remove_leftovers(
             self._pipeline, lambda: [run.number for run in store.runs.running(self._pipeline) if run.number != own]
         )
-        remove_abandoned(self.engine.containers, self._pipeline)
+        self._remove_consoles()
         if not self.engine.containers.for_pipeline(self._pipeline, ROLE_ACCESSORY):
             self.clear()
         return count
 
     def clear(self) -> None:
-        """Remove the network. It stays, with a warning, while a container of another program is in it."""
+        """Remove the networks. One stays, with a warning, while a container of another program is in it.
+
+        So does what is on a lost host.
+        """
         try:
             self.runtime.clear(self._pipeline)
+        except HostLost:
+            for host in self.runtime.lost:
+                remedy = f"repeat `pipeline down` when it is back, or give it up with `pipeline node forget {host}`"
+                self._context.events.emit(EventKind.DOWN_WARNING, f"host {host} is lost: what is on it stays; {remedy}")
         except EngineFault as fault:
             # Docker may still list a container of a replica that is removed.
             self._context.events.emit(EventKind.DOWN_WARNING, f"the network stays: {fault.message}")
+        if not self.cluster.spec.is_local:
+            self._clear_home()
+
+    def _clear_home(self) -> None:
+        """Remove the network of jobs, release commands and accessories, which are on this machine."""
+        try:
+            self.engine.networks.remove(self._pipeline)
+        except EngineFault as fault:
+            self._context.events.emit(EventKind.DOWN_WARNING, f"the network stays: {fault.message}")
+
+    def _remove_consoles(self) -> None:
+        """Remove the containers of commands whose process was killed, on this machine and on the hosts that answer."""
+        remove_abandoned(self.engine.containers, self._pipeline)
+        if not self.cluster.spec.is_local:
+            # Those on lost hosts are found when they are back.
+            with suppress(EngineFault):
+                remove_abandoned(containers_in(self.cluster), self._pipeline)
 
     def _has_target(self, group: str) -> bool:
         found = self.balancer.target_health(self._pipeline, group)

@@ -256,7 +256,7 @@ class DockerDeploy:
         with move.deployment, open_rollout(context, cluster) as rollout:
             move.run(rollout)
             rollout.hosts.forget()
-            prune(context, rollout.engine, keep=spec.settings.retain)
+            prune(context, rollout.engine, keep=spec.settings.retain, hosts=rollout.hosts.engines)
             waiting = rollout.balancer.waiting_listeners(context.configuration.pipeline.name)
         text = reached(spec, move.replicas, {found.port for found in waiting})
         context.report(f"release {move.release.number} is active with {text}")
@@ -270,7 +270,7 @@ def _take_down(context: StageContext, deployment: Deployment) -> tuple[int, list
             rollout.clear()
         deployment.succeed()
         rollout.hosts.forget()
-        prune(context, rollout.engine, keep=0)
+        prune(context, rollout.engine, keep=0, hosts=rollout.hosts.engines)
     return count, accessories
 
 

@@ -31,7 +31,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
         monkeypatch.setattr(module, "local_engine", lambda _: service.engine)
         monkeypatch.setattr(module, "open_balancer", lambda _: balancer)
     monkeypatch.setattr(release_deployment, "run_release_command", lambda *_: service.step("release command"))
-    monkeypatch.setattr(stage, "prune", lambda *_, keep: service.step("prune"))
+    monkeypatch.setattr(stage, "prune", lambda *_, keep, hosts: service.step("prune"))
     return service
 
 
