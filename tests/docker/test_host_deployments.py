@@ -3,69 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from pipeline.engine.host import HostSpec
-from pipeline.engine.hosts import host_engine
-from pipeline.engine.labels import LABEL_RELEASE
 from pipeline.testing.load.report import LoadReport
-from tests.docker.project import Project, Projects, Result
-from tests.support.private_engine import PrivateEngine, obstacle, other_engine
-from tests.support.sshd import SshServer, ssh_server
+from tests.docker.project import Projects
+from tests.docker.two_hosts import TwoHosts, two_hosts
 
 pytestmark = pytest.mark.docker
 
 
-@dataclass
-class TwoHosts:
-    """A project on host `near`, which is this machine, and host `far`, an engine behind an SSH server."""
-
-    project: Project
-    far: PrivateEngine
-    server: SshServer
-
-    @property
-    def spec(self) -> HostSpec:
-        """The host `far`."""
-        return HostSpec("far", f"ssh://app2{self.far.socket}", "b", self.far.host)
-
-    def configure(self, *hosts: str) -> None:
-        """Write pipeline.yaml with these hosts, none for the local engine alone."""
-        known = {
-            "near": "{name: near, docker: local, zone: a}",
-            "far": f"{{name: far, docker: '{self.spec.docker}', zone: b, address: {self.far.host}}}",
-        }
-        listed = f"  hosts: [{', '.join(known[name] for name in hosts)}]\n" if hosts else ""
-        self.project.configure(("  target_group: web\n", f"  target_group: web\n{listed}"))
-
-    def run(self, *arguments: str, code: int = 0) -> Result:
-        """Run a command, which finds the SSH server of the test as `app2`."""
-        return self.project.pipeline(*arguments, code=code, PATH=self.server.environment["PATH"])
-
-    def places(self) -> Counter[tuple[str, str]]:
-        """Return the number of running replicas by host and release."""
-        here = self.project.containers()
-        with host_engine(self.spec, self.project.home.id, self.server.tunnels, self.server.environment) as engine:
-            there = engine.containers.for_pipeline(self.project.name)
-        found = [("near", each) for each in here] + [("far", each) for each in there]
-        return Counter((host, each.labels[LABEL_RELEASE]) for host, each in found if each.is_running)
-
-
 @pytest.fixture
 def hosts(projects: Projects, base_image: str, tmp_path: Path) -> Iterator[TwoHosts]:
-    """Two hosts without replicas. Both have the base image."""
-    if reason := obstacle():
-        assert not os.environ.get("CI"), reason
-        pytest.skip(reason)
-    with other_engine(base_image) as far, ssh_server(tmp_path) as server:
-        project = projects(replicas=4)
-        yield TwoHosts(project, far, server)
+    """Two hosts without replicas."""
+    with two_hosts(projects, base_image, tmp_path) as made:
+        yield made
 
 
 def _lost(report: LoadReport) -> int:

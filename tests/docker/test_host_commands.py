@@ -1,0 +1,74 @@
+"""Commands to a pipeline whose replicas are on this machine and on a host that is reached by SSH."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.engine.labels import ROLE_CONSOLE
+from tests.docker.project import Projects, until
+from tests.docker.two_hosts import TwoHosts, two_hosts
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture
+def hosts(projects: Projects, base_image: str, tmp_path: Path) -> Iterator[TwoHosts]:
+    """Two hosts with two replicas each."""
+    with two_hosts(projects, base_image, tmp_path) as made:
+        made.configure("near", "far")
+        made.run("run")
+        yield made
+
+
+def test_commands_know_hosts(hosts: TwoHosts) -> None:
+    """They reach replicas on both, and on one while the other one is lost. Nothing is left in the end."""
+    near, far = hosts.project.containers()[0].name, hosts.on_far()[0].name
+    output = hosts.run("status").out
+    assert re.search(rf"{near} +healthy .* on near", output)
+    assert re.search(rf"{far} +healthy .*{hosts.far.host}:\d+.* on far", output)
+    found = json.loads(hosts.run("status", "--json").out)["hosts"]
+    assert [(each["name"], len(each["containers"]), each["fault"]) for each in found] == [
+        ("near", 2, None),
+        ("far", 2, None),
+    ]
+    assert re.search(rf"{far} .* on far", hosts.run("balancer").out)
+    for name in (near, far):
+        assert hosts.run("exec", "--replica", name, "--", "cat", "version.txt").out == "1\n"
+        hosts.run("exec", "--replica", name, "--", "sh", "-c", f"echo from {name} >/proc/1/fd/1")
+    until(lambda: hosts.run("logs", "--app", "--grep", "^from ").out.count("\n") == 2, "the output of both")
+
+    hosts.server.stop()
+    assert re.search(r"host far does not answer: .+", hosts.run("status").out)
+    shown = hosts.run("logs", "--app", "--grep", "^from ")
+    assert f"from {near}" in shown.out
+    assert f"from {far}" not in shown.out
+    assert shown.err.startswith("note: host far does not answer, its replicas are missing here: ")
+    assert hosts.run("exec", "--", "cat", "version.txt").out == "1\n"
+    refused = hosts.run("exec", "--replica", far, "--", "true", code=3).err
+    assert f"shop has no replica {far} on the hosts that answer, and far does not answer: " in refused
+    hosts.server.start()
+
+    hosts.run("node", "drain", "near")
+    assert hosts.run("run-once", "--", "sh", "-c", "cat version.txt; exit 7", code=7).out == "1\n"
+    assert hosts.on_far(ROLE_CONSOLE) == []
+    killed = hosts.project.start("run-once", "--", "sleep", "600", PATH=hosts.server.environment["PATH"])
+    until(lambda: hosts.on_far(ROLE_CONSOLE), "the container of the command")
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    hosts.run("recover")
+    assert hosts.on_far(ROLE_CONSOLE) == []
+
+    hosts.server.stop()
+    left = hosts.run("down").out
+    assert "host far is lost: what is on it stays; repeat `pipeline down` when it is back" in left
+    hosts.server.start()
+    assert len(hosts.on_far()) == 4
+    hosts.run("down")
+    assert hosts.on_far() == []
