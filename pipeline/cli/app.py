@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +15,6 @@ from pipeline.base.errors import ConfigError, EngineFault
 from pipeline.base.home import Home
 from pipeline.base.lock import is_held
 from pipeline.base.suggestion import did_you_mean
-from pipeline.cli.missing_hosts import MissingHosts
 from pipeline.cli.session import located, session
 from pipeline.config.name_line import name_in_lines
 from pipeline.engine.console import Console, abandoned
@@ -24,6 +24,9 @@ from pipeline.engine.labels import DEFAULT_SERVICE, LABEL_RELEASE, LABEL_ROLE, L
 from pipeline.store.database import Database
 from pipeline.store.releases import Releases
 from pipeline.store.services import job_names
+
+if TYPE_CHECKING:
+    from pipeline.cli.missing_hosts import MissingHosts
 
 
 class CommandOfContainer(click.Command):
@@ -51,8 +54,14 @@ class App:
     console: Console
     jobs: tuple[str, ...] = ()
     """The jobs of the active release."""
-    hosts: MissingHosts = field(default_factory=MissingHosts)
-    """Tells the user which hosts do not answer."""
+
+    @cached_property
+    def hosts(self) -> MissingHosts:
+        """What tells the user which hosts do not answer."""
+        # Of no use to most commands, which have to start soon.
+        from pipeline.cli.missing_hosts import MissingHosts
+
+        return MissingHosts()
 
     def replica(self, service: str | None, name: str | None = None, *, running: bool) -> Container:
         """Return a replica, preferably one of the active release that runs. The oldest of them.

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 
 from pipeline.engine.interfaces import Engine
-from pipeline.engine.ssh_address import SshAddress
 
 LOCAL = "local"
 """The address of the engine that `DOCKER_HOST` specifies, else that of this machine."""
@@ -47,6 +46,9 @@ class HostSpec:
     @property
     def engine(self) -> tuple[str, ...]:
         """The address of the engine without what makes no other one: the user, and whether the port is written."""
+        # Of no use to most commands, which have to start soon.
+        from pipeline.engine.ssh_address import SshAddress
+
         if "://" not in self.docker:
             return (self.docker,)
         address = SshAddress.from_text(self.docker)

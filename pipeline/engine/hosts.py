@@ -12,24 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.base.errors import ConfigError, EngineFault
-from pipeline.base.program import run_program
-from pipeline.engine.cluster import SWARM, SWARM_MEMBER, ClusterSpec
 from pipeline.engine.console import Console
 from pipeline.engine.host import LOCAL, Host, HostSpec
 from pipeline.engine.interfaces import Engine, EngineEvents, ExistingContainers
-from pipeline.engine.runtime import ReplicaSpec, Runtime
-from pipeline.engine.ssh_address import SshAddress
-from pipeline.engine.swarm.swarm import OpenSwarm
 
 if TYPE_CHECKING:
+    from pipeline.engine.cluster import ClusterSpec
     from pipeline.engine.hosts_console import HostsConsole
     from pipeline.engine.hosts_containers import HostsContainers
     from pipeline.engine.hosts_runtime import HostsRuntime
     from pipeline.engine.open_cluster import OpenCluster
     from pipeline.engine.reachable_host import HostChange, OpenHost, ReachableHost
+    from pipeline.engine.runtime import ReplicaSpec, Runtime
     from pipeline.engine.ssh.tunnel import Tunnel
+    from pipeline.engine.ssh_address import SshAddress
+    from pipeline.engine.swarm.swarm import OpenSwarm
 
-# The parts of `docker` are imported when they are used: a command that needs only the console starts sooner.
+# Most parts are imported when they are used: a command that needs only the console starts sooner.
 _LOOPBACK = "127.0.0.1"
 _THIS_MACHINE = HostSpec(LOCAL)
 _NO_FOLDER = Path()
@@ -233,6 +232,7 @@ def command_on_host(spec: HostSpec, script: str, environment: Mapping[str, str] 
 
     That of a local engine is this machine, also if `DOCKER_HOST` names another one.
     """
+    from pipeline.base.program import run_program
     from pipeline.engine.ssh.session import ssh_command
 
     command = ("sh", "-c", script) if spec.docker == LOCAL else ssh_command(_ssh_address(spec), script)
@@ -287,6 +287,7 @@ def open_cluster(
     of the host of each replica before it is started on one of several hosts.
     Only a cluster that is the local engine alone is connected to, and raises `EngineFault` if it does not respond.
     """
+    from pipeline.engine.cluster import SWARM_MEMBER
     from pipeline.engine.open_cluster import OpenCluster
     from pipeline.engine.patient_runtime import PatientRuntime
 
@@ -323,6 +324,7 @@ def _open_swarm(
     before_start: Callable[[str, Engine, ReplicaSpec], object],
 ) -> OpenCluster:
     """Open a cluster of which the Swarm is a member, and perhaps hosts from before or after it."""
+    from pipeline.engine.cluster import SWARM
     from pipeline.engine.moving_runtime import MovingRuntime
     from pipeline.engine.node_engines import NodeEngines
     from pipeline.engine.open_cluster import OpenCluster
@@ -363,6 +365,8 @@ def with_addresses(cluster: ClusterSpec, environment: Mapping[str, str] = os.env
 
 
 def _with_address(spec: HostSpec, environment: Mapping[str, str]) -> HostSpec:
+    from pipeline.engine.cluster import SWARM
+
     if spec.address or spec.docker == SWARM:
         return spec
     from pipeline.engine.ssh.destination import destination_of
@@ -375,6 +379,8 @@ def _keep_open() -> None:
 
 
 def _ssh_address(spec: HostSpec) -> SshAddress:
+    from pipeline.engine.ssh_address import SshAddress
+
     try:
         return SshAddress.from_text(spec.docker)
     except ValueError as error:
