@@ -12,7 +12,7 @@ _HEADS = ("DURING", "SENT", "LOST", "OF THEM IN FLIGHT TO APP2", "TOOK")
 
 @dataclass(frozen=True)
 class Phase:
-    """The requests that were sent in a part, and how many of them were lost. `took` is in seconds.
+    """The requests that were sent in a part, and how many were lost in it, by the time of the loss. `took` is in seconds.
 
     `there`: those that a machine had, or was sent, when it could not be reached any more.
     """
@@ -27,11 +27,12 @@ class Phase:
 def phases(reports: Sequence[LoadReport], took: Mapping[str, float], there: Mapping[str, int]) -> list[Phase]:
     """Return the parts that were timed, and a last one for the whole."""
     parts = [part for report in reports for part in report.phases]
+    failures = [failure for report in reports for failure in report.failures]
     found = [
         Phase(
             name,
             sum(part.sent for part in parts if part.name == name),
-            sum(part.failed for part in parts if part.name == name),
+            sum(failure.lost_in == name for failure in failures),
             there[name],
             seconds,
         )
