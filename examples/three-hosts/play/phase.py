@@ -12,7 +12,7 @@ _HEADS = ("DURING", "SENT", "LOST", "OF THEM IN FLIGHT TO APP2", "TOOK")
 
 @dataclass(frozen=True)
 class Phase:
-    """The requests that were sent in a part, and how many were lost in it, by the time of the loss. `took` is in seconds.
+    """The requests that were sent in a part of the tour, and how many were lost in it. `took` is in seconds.
 
     `there`: those that a machine had, or was sent, when it could not be reached any more.
     """
