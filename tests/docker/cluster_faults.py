@@ -96,7 +96,7 @@ def cable_cut_in_a_deployment(under: ClusterUnderFaults) -> Lost:
 
 
 def leader_lost(under: ClusterUnderFaults) -> Lost:
-    """The leader of the Swarm dies, and comes back. A deployment meanwhile succeeds or fails, and the next succeeds."""
+    """The leader of the Swarm dies, and comes back. It may be the manager that the daemon asks."""
     lost = leader(under.site)
     lost.cut_power()
     if lost is not under.server(0):
@@ -143,6 +143,7 @@ FAULTS: Mapping[str, Mapping[str, Fault]] = {
     "swarm": {
         **_MACHINES,
         "the leader lost": leader_lost,
+        "the next leader lost": leader_lost,
         "the quorum lost": quorum_lost,
         "a manager restarted": manager_restarted,
     },

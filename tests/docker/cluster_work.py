@@ -84,7 +84,10 @@ class PenstockWork:
 
 def assert_whole(project: SiteProject) -> None:
     """Wait until exactly the wanted replicas run on the machines, all of one image, each a healthy target."""
-    until(lambda: is_whole(project), f"{project.replicas} replicas of one release, each once: {described(project)}")
+    try:
+        until(lambda: is_whole(project), f"{project.replicas} replicas of one release, each once")
+    except AssertionError as error:
+        raise AssertionError(f"{error}{described(project)}") from error
 
 
 def is_whole(project: SiteProject) -> bool:
