@@ -1,0 +1,131 @@
+"""The hosts of a pipeline, as `pipeline node` shows and changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.base.errors import ConfigError
+from pipeline.engine.cluster import ClusterHost, ClusterSpec
+from pipeline.engine.host import HostSpec
+from pipeline.engine.open_cluster import OpenCluster
+from pipeline.engine.patient_runtime import PatientRuntime
+from pipeline.engine.runtime import ReplicaSpec
+from pipeline.events import Event, Events
+from pipeline.runner.nodes import HostNodes, NodeUse
+from pipeline.store.records import DeploymentState
+from pipeline.store.store import Store
+from pipeline.testing.fakes.clock import FakeClock
+from tests.support.host_world import HostWorld
+from tests.support.started_runs import begin_run
+
+SPEC = ReplicaSpec(pipeline="shop", release=1, run=1, template="first", image="app", port=8080)
+
+
+class Shop:
+    """The pipeline `shop` with the hosts app1 and app2, which was also on app3. `heard` has the events."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.world = HostWorld({"app1": "a", "app2": "b", "app3": "a"}, FakeClock(auto_advance=True))
+        self.heard: list[Event] = []
+        events = Events("shop")
+        events.subscribe(self.heard.append)
+        self.nodes = HostNodes(store, "shop", events, self._open)
+        for names in (("app1", "app2", "app3"), ("app1", "app2")):
+            self._deploy(*names)
+        store.clusters.forget("shop", "local")
+
+    def _deploy(self, *names: str) -> None:
+        hosts = (ClusterHost(HostSpec(name, f"ssh://{name}", self.world.zones[name], "10.0.0.1")) for name in names)
+        run = begin_run(self.store, "shop").number
+        row = self.store.deployments.begin("shop", run, None, None, cluster=ClusterSpec(hosts=tuple(hosts)))
+        # As the deployment of a release, whose row is not needed here.
+        self.store.deployments.finish(replace(row, to_release=1), DeploymentState.SUCCEEDED)
+
+    def _open(self, cluster: ClusterSpec) -> OpenCluster:
+        hosts = self.world.runtime(taking=cluster.taking)
+        return OpenCluster(cluster, PatientRuntime(hosts), lambda: hosts.engines, hosts.close)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    """A shop with a replica on app1 and one on app3."""
+    with Store(tmp_path / "db") as store:
+        shop = Shop(store)
+        hosts = shop.world.runtime()
+        hosts.prepare("shop")
+        for name, zone in (("r1", "a"), ("r2", "a")):
+            hosts.start(replace(SPEC, name=name, zone=zone))
+        hosts.close()
+        yield shop
+
+
+def test_the_hosts_are_listed_with_their_replicas(shop: Shop) -> None:
+    """In the order of the file, then those that have left."""
+    shop.store.clusters.drain("shop", "app2")
+    found = [(each.name, each.engine, each.zone, each.use, each.replicas) for each in shop.nodes.all()]
+    assert found == [
+        ("app1", "ssh://app1", "a", NodeUse.ACTIVE, 1),
+        ("app2", "ssh://app2", "b", NodeUse.DRAINED, 0),
+        ("app3", "ssh://app3", "a", NodeUse.LEAVING, 1),
+    ]
+
+
+def test_a_lost_host_is_listed_with_its_fault(shop: Shop) -> None:
+    """How many replicas it has is not known."""
+    shop.world.lose("app3")
+    assert [(each.name, each.replicas, each.fault) for each in shop.nodes.all()][1:] == [
+        ("app2", 0, ""),
+        ("app3", None, "it does not answer"),
+    ]
+
+
+def test_all_hosts_are_lost(shop: Shop) -> None:
+    """The list is shown all the same."""
+    for name in shop.world.zones:
+        shop.world.lose(name)
+    assert {each.replicas for each in shop.nodes.all()} == {None}
+
+
+def test_hosts_that_cannot_be_drained(shop: Shop) -> None:
+    """One that there is not, and the last one that takes replicas."""
+    shop.nodes.check_drain("app1")
+    with pytest.raises(ConfigError, match=r"^shop has no host app11\n.*app1"):
+        shop.nodes.check_drain("app11")
+    shop.store.clusters.drain("shop", "app2")
+    with pytest.raises(ConfigError, match=r"^app1 is the only host that takes replicas\n"):
+        shop.nodes.check_drain("app1")
+
+
+def test_a_drained_host_is_resumed(shop: Shop) -> None:
+    """Once."""
+    shop.store.clusters.drain("shop", "app2")
+    assert shop.nodes.resume("app2")
+    assert not shop.nodes.resume("app2")
+    assert [(event.kind, event.fields) for event in shop.heard] == [("host.resumed", {"host": "app2"})]
+    assert shop.store.clusters.of("shop").taking == ("app1", "app2")
+
+
+def test_a_host_that_has_left_is_forgotten(shop: Shop) -> None:
+    """Not one that a deployment uses."""
+    with pytest.raises(ConfigError, match=r"^host app1 has not left: a deployment uses it\n"):
+        shop.nodes.forget("app1")
+    shop.nodes.forget("app3")
+    assert [each.name for each in shop.nodes.all()] == ["app1", "app2"]
+    assert [event.kind for event in shop.heard] == ["host.forgotten"]
+    with pytest.raises(ConfigError, match=r"^shop has no host app3\n"):
+        shop.nodes.forget("app3")
+
+
+def test_a_pipeline_without_hosts(tmp_path: Path) -> None:
+    """The local engine is the only one, so it cannot be drained or forgotten."""
+    with Store(tmp_path / "other") as store:
+        nodes = HostNodes(store, "shop", Events("shop"), lambda _: pytest.fail("nothing is connected to"))
+        for call in (nodes.check_drain, nodes.forget):
+            with pytest.raises(ConfigError):
+                call("local")
+        assert not nodes.resume("local")
