@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from pipeline.api import StageContext
 from pipeline.base.errors import EngineFault
 from pipeline.config.release import ReleaseSpec
-from pipeline.engine.image_transfer import ImageTransfer, TransferProgress
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import image_tag
 from pipeline.event_kinds import EventKind
+
+if TYPE_CHECKING:
+    from pipeline.engine.image_transfer import TransferProgress
 
 _TIMEOUT = timedelta(minutes=30)
 # Progress is reported after each of so many parts of an image.
@@ -49,6 +52,9 @@ class HostImages:
         lacking = {name: engine for name, engine in hosts.items() if not _has(name, engine, image)}
         if not lacking:
             return
+        # Imported here, since it loads an HTTP server, which a pipeline without hosts does not need.
+        from pipeline.engine.image_transfer import ImageTransfer
+
         pipeline, tag = self._context.configuration.pipeline.name, image.removeprefix("sha256:")[:12]
         transfer = ImageTransfer(
             self._source,

@@ -56,6 +56,17 @@ def test_the_example_of_alarms(tmp_path: Path) -> None:
     }
 
 
+def test_the_example_of_hosts(tmp_path: Path) -> None:
+    """Its hosts are in three zones, and one of them is this machine."""
+    (tmp_path / "pipeline.yaml").write_text(next(block for block in _BLOCKS if "  hosts:" in block))
+    cluster = load(tmp_path / "pipeline.yaml", {}, {}).pipeline.deploy.cluster
+    assert [(spec.name, spec.zone, spec.address) for spec in cluster.specs] == [
+        ("app1", "a", "10.0.0.11"),
+        ("app2", "b", "10.0.0.12"),
+        ("here", "c", "127.0.0.1"),
+    ]
+
+
 def test_the_example_of_mistakes(tmp_path: Path) -> None:
     """Its errors are those that the page shows."""
     text = (ROOT / "docs" / "configuration.md").read_text()
