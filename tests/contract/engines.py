@@ -24,6 +24,7 @@ from pipeline.engine.hosts import (
 from pipeline.engine.hosts_runtime import HostsRuntime
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP, ROLE_TEST
+from pipeline.engine.patient_runtime import PatientRuntime
 from pipeline.engine.reachable_host import OpenHost, ReachableHost
 from pipeline.engine.runtime import Replica, ReplicaSpec, Runtime
 from pipeline.engine.swarm.runtime import SwarmRuntime
@@ -292,7 +293,8 @@ def hosts_of_fake_engines() -> Iterator[RuntimeUnderTest]:
 
     with closing(_hosts_runtime(own)) as runtime, closing(_hosts_runtime(others)) as other_home:
         runtime.prepare("shop")
-        yield RuntimeUnderTest(runtime, images.pop(), programs, end, other_home, publishes=True, zone="zone-a")
+        patient = PatientRuntime(runtime)
+        yield RuntimeUnderTest(patient, images.pop(), programs, end, other_home, publishes=True, zone="zone-a")
 
 
 def _hosts_runtime(engines: Sequence[Engine]) -> HostsRuntime:
@@ -350,7 +352,8 @@ def ssh_hosts_runtime(base_image: str, server: SshServer, second: PrivateEngine)
         runtime.prepare("shop")
         other_home.connect()
         image = engines[0].images.id(base_image) or base_image
-        yield RuntimeUnderTest(runtime, image, Programs(), end, other_home, publishes=True, zone="zone-a")
+        patient = PatientRuntime(runtime)
+        yield RuntimeUnderTest(patient, image, Programs(), end, other_home, publishes=True, zone="zone-a")
 
 
 @contextmanager

@@ -62,6 +62,15 @@ def test_a_port_that_is_in_use_is_replaced(engine: FakeEngine) -> None:
     assert found.port == int(found.labels[LABEL_PORT])
 
 
+def test_a_port_stays_bound_to_the_address_that_the_host_had(engine: FakeEngine) -> None:
+    """A host that gets another address in pipeline.yaml has it for new containers."""
+    for number in (1, 2):
+        spec = HostSpec("app1", "ssh://app1", address=f"10.0.0.{number}")
+        DockerRuntime(host_at(spec, engine)).start(replace(SPEC, name=f"shop.r1.{number}"))
+    found = DockerRuntime(host_at(HostSpec("app1", "ssh://app1", address="10.0.0.3"), engine)).list("shop")
+    assert sorted(replica.address for replica in found) == ["10.0.0.1", "10.0.0.2"]
+
+
 def test_a_host_without_free_ports(engine: FakeEngine, runtime: DockerRuntime) -> None:
     """After some attempts the error is reported."""
     engine.faults.fail("containers.start", PortTaken("in use"), times=1000)
