@@ -16,6 +16,7 @@ from pipeline.config.job import describe_schedule
 from pipeline.config.logging_driver import unreadable
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.service_spec import ServiceSpec
+from pipeline.engine.cluster import ClusterSpec, RuntimeName
 from stages.deploy.alternate_group import with_current_alternates
 from stages.deploy.decision import DesiredState, Observation, Replica
 from stages.deploy.desired import declared_replicas, desired
@@ -137,8 +138,15 @@ def _hosts(context: StageContext) -> list[str]:
     wanted, settled = pipeline.deploy.cluster, context.store.clusters.settled(pipeline.name)
     if settled.is_declared_by(wanted):
         return []
-    before, after = (", ".join(spec.name for spec in cluster.specs) for cluster in (settled, wanted))
-    return [f"use the hosts {after} with placement {wanted.placement}; before: {before}"]
+    return [f"use {_described(wanted)}; before: {_described(settled)}"]
+
+
+def _described(cluster: ClusterSpec) -> str:
+    if cluster.is_local:
+        return "this machine"
+    if cluster.runtime is RuntimeName.SWARM:
+        return "the Swarm of this machine"
+    return f"the hosts {', '.join(spec.name for spec in cluster.specs)} with placement {cluster.placement}"
 
 
 def _command(spec: ReleaseSpec) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from pipeline.api import StageContext
@@ -106,7 +107,8 @@ class ReleaseDrift:
         cluster, known = self._context.store.clusters.of(self._pipeline), self._rollout.cluster
         if cluster == known.spec:
             return
-        if (cluster.placement, cluster.specs) == (known.spec.placement, known.spec.specs) and not cluster.is_local:
+        is_reached = cluster.specs == known.spec.specs and not cluster.is_local
+        if is_reached and replace(cluster, hosts=()) == replace(known.spec, hosts=()):
             known.let_take(cluster.taking)
             return
         # Opened first, so that a tunnel that both use stays.

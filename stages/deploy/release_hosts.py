@@ -50,8 +50,10 @@ class ReleaseHosts:
             self._images.send(spec, {name: each for name, each in self._cluster.engines.items() if name in hosts})
 
     def fall_back(self) -> None:
-        """Place replicas on the hosts of before the deployment."""
-        self._cluster.let_take(self._context.store.clusters.of(self._pipeline).taking)
+        """Place replicas on the hosts of before the deployment, also if they have other names by now."""
+        before = self._context.store.clusters.of(self._pipeline)
+        engines = {spec.engine for spec in before.specs if spec.name in before.taking}
+        self._cluster.let_take([spec.name for spec in self._cluster.spec.specs if spec.engine in engines])
 
     def empty(self) -> list[HostSpec]:
         """Return the hosts that have left and have no replicas any more. Lost ones are not known to be empty."""

@@ -61,7 +61,7 @@ def test_a_pipeline_moves_to_hosts_and_back(hosts: TwoHosts) -> None:
     hosts.configure()
     hosts.run("run")
     hosts.configure("near", "far")
-    assert "use the hosts near, far with placement spread; before: local" in hosts.run("plan").out
+    assert "use the hosts near, far with placement spread; before: this machine" in hosts.run("plan").out
     with hosts.project.load(rate=60) as load:
         hosts.run("run")
         # This machine keeps what it has until the next release.

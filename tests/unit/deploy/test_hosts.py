@@ -175,6 +175,19 @@ def test_a_release_that_fails_goes_back_to_the_hosts_of_before(machines: Machine
     drift.close()
 
 
+def test_a_host_with_another_address_fails(machines: Machines, context: StageContext) -> None:
+    """The release goes back to the machine that had the name before, and not to the one that has it in the file."""
+    machines.deploy("a", APP1)
+    machines.broken.add(2)
+    with pytest.raises(RolledBack):
+        machines.deploy("b", APP1.replace("ssh://app1", "ssh://app2"), settings="deploy_timeout: 1s")
+    assert machines.places() == {"ssh://app1": 2}
+    assert [(each.name, each.spec.docker) for each in context.store.clusters.of("shop").hosts] == [
+        ("app1", "ssh://app1"),
+        ("app1-other", "ssh://app2"),
+    ]
+
+
 def test_hosts_without_a_change_of_the_release_are_not_current(machines: Machines) -> None:
     """A run deploys them, although the release stays."""
     machines.deploy("a")
@@ -279,7 +292,7 @@ def test_a_plan_says_where_replicas_would_run(machines: Machines) -> None:
     machines.deploy("a")
     revision = Revision("b" * 40, "main", "Ann", "Say", SystemClock().now().wall, "/srv/a.git")
     steps = DockerDeploy().plan(machines.context(f"{APP1}, {APP2}"), revision, Image("sha256:b", "shop:b"))
-    assert "use the hosts app1, app2 with placement spread; before: local" in steps
+    assert "use the hosts app1, app2 with placement spread; before: this machine" in steps
     assert [step for step in steps if step.startswith("start")] == ["start new-1 on app1", "start new-2 on app2"]
     assert machines.places() == {"local": 2}
 
