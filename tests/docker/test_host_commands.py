@@ -6,29 +6,83 @@ import json
 import os
 import re
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline.engine.labels import ROLE_CONSOLE
+from pipeline.engine.hosts import local_engine
+from pipeline.engine.labels import ROLE_ACCESSORY, ROLE_CONSOLE
 from tests.docker.project import Projects, until
 from tests.docker.two_hosts import TwoHosts, two_hosts
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.docker
 
 
+# What knows the accessory by its name is in the network of this machine.
+REACH = "[python3, -c, \"import socket; socket.gethostbyname('db')\"]"
+OTHERS = f"""\
+accessories:
+  db:
+    image: "{{base}}"
+    command: [sleep, "600"]
+    init: true
+    health_check: {{{{command: ["true"]}}}}
+    ports: ["{{here}}:{{port}}:5432"]
+deploy:
+  release_command: {{{{command: {REACH}}}}}
+  hooks:
+    BeforeInstall:
+      - {{{{host_command: [touch, {{touched}}]}}}}
+      - {{{{command: {REACH}}}}}
+  services:
+    web: {{{{target_group: web, replicas: {{replicas}}}}}}
+    nightly: {{{{command: {REACH}, schedule: "0 3 * * *"}}}}
+"""
+
+
 @pytest.fixture
 def hosts(projects: Projects, base_image: str, tmp_path: Path) -> Iterator[TwoHosts]:
-    """Two hosts with two replicas each."""
+    """Two hosts without replicas."""
     with two_hosts(projects, base_image, tmp_path) as made:
-        made.configure("near", "far")
-        made.run("run")
         yield made
+
+
+@pytest.mark.long
+def test_everything_but_replicas_is_on_this_machine(hosts: TwoHosts, tmp_path: Path) -> None:
+    """Release commands, hooks, jobs and accessories reach one another, while all replicas are on another host.
+
+    `pipeline down` leaves none of it.
+    """
+    project, touched = hosts.project, tmp_path / "touched"
+    hosts.configure("far")
+    file = project.directory / "pipeline.yaml"
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        # Sends nothing.
+        probe.connect((hosts.far.host, 9))
+        here = probe.getsockname()[0]
+    others = OTHERS.format(base=project.base_image, here=here, port=free_port(), touched=touched, replicas=2)
+    text = file.read_text().replace("deploy:\n  target_group: web\n", others).replace("  replicas: 4\n", "")
+    file.write_text(text)
+    hosts.run("run")
+    assert hosts.places() == {("far", "1"): 2}
+    assert touched.exists()
+    assert [each.name.rpartition(".")[0] for each in project.containers(ROLE_ACCESSORY)] == ["shop.db"]
+    assert hosts.on_far(ROLE_ACCESSORY) == []
+    hosts.run("job", "run", "nightly")
+    said = hosts.run("down").out
+    assert "stays" not in said
+    with local_engine(project.home.id) as engine:
+        assert not engine.networks.has(engine.networks.name("shop"))
+    assert (hosts.on_far(), project.containers(ROLE_ACCESSORY)) == ([], [])
 
 
 def test_commands_know_hosts(hosts: TwoHosts) -> None:
     """They reach replicas on both, and on one while the other one is lost. Nothing is left in the end."""
+    hosts.configure("near", "far")
+    hosts.run("run")
     near, far = hosts.project.containers()[0].name, hosts.on_far()[0].name
     output = hosts.run("status").out
     assert re.search(rf"{near} +healthy .* on near", output)
