@@ -10,9 +10,13 @@ from pipeline.base.errors import EngineFault
 
 
 class MissingHosts:
-    """Prints on stderr which hosts do not answer, once each time that it begins, and which ones are back."""
+    """Prints on stderr which hosts do not answer, once each time that it begins, and which ones are back.
 
-    def __init__(self) -> None:
+    `effect` is what it means for the command.
+    """
+
+    def __init__(self, effect: str = "its replicas are missing here") -> None:
+        self._effect = effect
         self._told: set[str] = set()
 
     def update(self, missing: Mapping[str, EngineFault]) -> None:
@@ -27,5 +31,4 @@ class MissingHosts:
         """Print that a host does not answer, unless it is known."""
         if host not in self._told:
             self._told.add(host)
-            text = f"note: host {host} does not answer, its replicas are missing here: {fault.reason(host)}"
-            click.echo(text, err=True)
+            click.echo(f"note: host {host} does not answer, {self._effect}: {fault.reason(host)}", err=True)

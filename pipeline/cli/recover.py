@@ -70,7 +70,7 @@ def _remove_consoles(opened: Session) -> None:
             for left in abandoned(found, lambda name: is_held(home.lock(name))):
                 console.remove(left.id)
                 home.lock(left.name).unlink(missing_ok=True)
-            MissingHosts().update(console.missing)
+            MissingHosts("what killed commands left on it stays").update(console.missing)
 
 
 def _record_jobs(opened: Session) -> None:

@@ -357,7 +357,7 @@ def test_recover_removes_the_containers_of_killed_commands_on_hosts(
     two_hosts["app2"].faults.go_away()
     done = CliRunner().invoke(recover.command, catch_exceptions=False)
     assert done.exit_code == 0
-    assert "note: host app2 does not answer, its replicas are missing here" in done.stderr
+    assert "note: host app2 does not answer, what killed commands left on it stays" in done.stderr
     two_hosts["app2"].faults.come_back()
     assert [two_hosts[name].containers.has("shop.web.once.aaaaaa") for name in two_hosts] == [False, True]
     output_of(recover.command)
