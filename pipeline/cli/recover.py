@@ -54,6 +54,7 @@ def _remove_consoles(opened: Session) -> None:
     """Remove the containers that killed commands left behind, here and on the hosts of the pipeline that answer."""
     from contextlib import closing
 
+    from pipeline.base.errors import EngineFault
     from pipeline.base.lock import is_held
     from pipeline.cli.missing_hosts import MissingHosts
     from pipeline.engine.console import abandoned
@@ -66,10 +67,14 @@ def _remove_consoles(opened: Session) -> None:
         consoles.append(console_of(cluster, home.id, home.hosts))
     for console in consoles:
         with closing(console):
-            found = console.containers(opened.name)
-            for left in abandoned(found, lambda name: is_held(home.lock(name))):
-                console.remove(left.id)
-                home.lock(left.name).unlink(missing_ok=True)
+            try:
+                for left in abandoned(console.containers(opened.name), lambda name: is_held(home.lock(name))):
+                    console.remove(left.id)
+                    home.lock(left.name).unlink(missing_ok=True)
+            except EngineFault:
+                # A host that is lost must not keep this machine from being repaired.
+                if not console.missing:
+                    raise
             MissingHosts("what killed commands left on it stays").update(console.missing)
 
 

@@ -362,6 +362,10 @@ def test_recover_removes_the_containers_of_killed_commands_on_hosts(
     assert [two_hosts[name].containers.has("shop.web.once.aaaaaa") for name in two_hosts] == [False, True]
     output_of(recover.command)
     assert not two_hosts["app2"].containers.has("shop.web.once.aaaaaa")
+    for engine in two_hosts.values():
+        engine.faults.go_away()
+    done = CliRunner().invoke(recover.command, catch_exceptions=False)
+    assert (done.exit_code, done.stderr.count("note: host app")) == (0, 2)
 
 
 def test_recover_starts_the_balancer(store: Store, balancer: tuple[Balancer, FakePlane]) -> None:
