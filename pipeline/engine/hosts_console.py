@@ -20,7 +20,8 @@ class HostsConsole:
 
     def __init__(self, links: HostLinks[Console]) -> None:
         self._links = links
-        self._listed: dict[str, str] = {}
+        # The host of each container as listed last, by its id and by its name.
+        self._listed: dict[str, dict[str, str]] = {}
         self._missing: Mapping[str, EngineFault] = {}
 
     @property
@@ -34,7 +35,7 @@ class HostsConsole:
         self._missing = answers.missing
         answers.check()
         found = [replace(each, host=host) for host, listed in answers.found.items() for each in listed]
-        self._listed |= {key: each.host for each in found for key in (each.id, each.name)}
+        self._listed[pipeline] = {key: each.host for each in found for key in (each.id, each.name)}
         return found
 
     def has(self, container: str) -> bool:
@@ -78,7 +79,8 @@ class HostsConsole:
         return host
 
     def _host_of(self, container: str) -> str | None:
-        return self._listed.get(container) or self._search(container)
+        listed = next((hosts[container] for hosts in self._listed.values() if container in hosts), None)
+        return listed or self._search(container)
 
     def _search(self, container: str) -> str | None:
         answers = self._links.ask(lambda console: console.has(container))
