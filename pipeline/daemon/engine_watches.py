@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from pipeline.base.clock import Clock
 from pipeline.base.errors import StoreFault
 from pipeline.daemon.engine_watch import EngineWatch
 from pipeline.daemon.scheduler import Loop, Scheduler
-from pipeline.engine.cluster import ClusterSpec
+from pipeline.engine.cluster import SWARM, SWARM_MEMBER, ClusterSpec
 from pipeline.engine.host import LOCAL, HostSpec
 from pipeline.engine.interfaces import EngineEvents, ReplicaChange
 
@@ -43,6 +43,8 @@ class EngineWatches:
         self._loops: dict[Hashable, Loop] = {}
         # The engines of each pipeline that has hosts. Replaced, never changed: other threads read it.
         self._engines: Mapping[str, frozenset[Hashable]] = {}
+        # The pipelines with replicas in the Swarm. Replaced, never changed.
+        self._in_swarm: frozenset[str] = frozenset()
         self._scheduler: Scheduler | None = None
         self._lock = threading.Lock()
         self._is_stopped = False
@@ -64,7 +66,12 @@ class EngineWatches:
         """Return whether each change of a replica of a pipeline is reported. Safe to call from any thread."""
         hosts = self._hosts
         engines = self._engines.get(pipeline, frozenset())
-        return self._local.is_live and all(key in hosts and hosts[key].is_live for key in engines)
+        # A Swarm reports no changes of tasks.
+        return (
+            pipeline not in self._in_swarm
+            and self._local.is_live
+            and all(key in hosts and hosts[key].is_live for key in engines)
+        )
 
     def stop(self) -> None:
         """Request the end of all watches. Returns at once."""
@@ -73,16 +80,16 @@ class EngineWatches:
             watch.stop()
 
     def _follow(self, clusters: Mapping[str, ClusterSpec]) -> None:
-        wanted = {host.engine: host for cluster in clusters.values() for host in cluster.specs if host.docker != LOCAL}
+        wanted = {host.engine: host for cluster in clusters.values() for host in _watched(cluster)}
         for key in self._hosts.keys() - wanted.keys():
             self._loops.pop(key).stop()
             self._hosts.pop(key).stop()
         for key in wanted.keys() - self._hosts.keys():
             self._add(key, wanted[key])
         self._engines = {
-            name: frozenset(host.engine for host in cluster.specs if host.docker != LOCAL)
-            for name, cluster in clusters.items()
+            name: frozenset(host.engine for host in _watched(cluster)) for name, cluster in clusters.items()
         }
+        self._in_swarm = frozenset(name for name, cluster in clusters.items() if SWARM_MEMBER in cluster.specs)
 
     def _add(self, key: Hashable, host: HostSpec) -> None:
         if self._scheduler is None or self._is_stopped:
@@ -97,3 +104,8 @@ class EngineWatches:
 
     def _run(self, watch: EngineWatch, name: str) -> None:
         threading.Thread(target=watch.run_forever, name=name, daemon=True).start()
+
+
+def _watched(cluster: ClusterSpec) -> Iterator[HostSpec]:
+    """Yield the hosts whose engines report changes, besides that of this machine."""
+    return (host for host in cluster.specs if host.docker not in (LOCAL, SWARM))

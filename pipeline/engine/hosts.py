@@ -341,7 +341,7 @@ def _open_swarm(
         own = SwarmRuntime(swarm, engine.images.healthcheck, drained=cluster.drained_nodes)
         others = [spec for spec in cluster.specs if spec.docker != SWARM]
         if not others:
-            return OpenCluster(cluster, own, nodes.answering, stack.pop_all().close)
+            return OpenCluster(cluster, own, nodes.answering, stack.pop_all().close, swarm=swarm)
         hosts = _hosts_runtime(cluster, others, connect, before_start)
         stack.callback(hosts.close)
         names = frozenset(spec.name for spec in others)
@@ -352,6 +352,7 @@ def _open_swarm(
             lambda: {**nodes.answering(), **hosts.engines},
             stack.pop_all().close,
             moving.place_on,
+            swarm,
         )
 
 

@@ -9,6 +9,7 @@ from pipeline.engine.cluster import SWARM_MEMBER, ClusterSpec
 from pipeline.engine.host import LOCAL
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.runtime import Runtime
+from pipeline.engine.swarm.swarm import Swarm
 
 
 class OpenCluster:
@@ -24,12 +25,15 @@ class OpenCluster:
         engines: Callable[[], Mapping[str, Engine]],
         close: Callable[[], object] = lambda: None,
         place_on: Callable[[Collection[str]], object] = lambda _: None,
+        swarm: Swarm | None = None,
     ) -> None:
         self.spec = spec
         self.runtime = runtime
         self._engines = engines
         self._close = close
         self._place_on = place_on
+        self.swarm = swarm
+        """The Swarm, if it is a member of the cluster."""
 
     @property
     def engines(self) -> Mapping[str, Engine]:

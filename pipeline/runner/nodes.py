@@ -11,8 +11,12 @@ from typing import Protocol
 
 from pipeline.base.errors import ConfigError, EngineFault
 from pipeline.base.suggestion import did_you_mean
-from pipeline.engine.cluster import ClusterSpec
+from pipeline.engine.cluster import SWARM, ClusterSpec, RuntimeName
 from pipeline.engine.open_cluster import OpenCluster
+from pipeline.engine.swarm.nodes import open_node
+from pipeline.engine.swarm.replica_service import ZONE
+from pipeline.engine.swarm.service_state import is_of_swarm
+from pipeline.engine.swarm.swarm import Availability, SwarmNode
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from pipeline.store.store import Store
@@ -70,16 +74,42 @@ class HostNodes:
         self._connect = connect
 
     def all(self) -> list[Node]:
-        """Return the hosts, with the numbers of their replicas."""
+        """Return the hosts and the nodes of the Swarm, with the numbers of their replicas."""
+        with closing(self._connect(self._cluster)) as cluster:
+            hosts = self._hosts(cluster)
+            return [
+                node for host in hosts for node in (self._in_swarm(cluster, host) if host.engine == SWARM else [host])
+            ]
+
+    def _in_swarm(self, cluster: OpenCluster, swarm: Node) -> list[Node]:
+        """Return the nodes of the Swarm, or the Swarm itself if it does not answer."""
+        if cluster.swarm is None or swarm.fault:
+            return [swarm]
+        replicas = Counter(each.host for each in cluster.runtime.list(self._pipeline) if is_of_swarm(each))
+        drained = self._store.clusters.drained(self._pipeline)
+        return [
+            Node(
+                name=node.name,
+                engine=SWARM,
+                zone=node.labels.get(ZONE, ""),
+                address=node.address,
+                use=_use_of_node(node, swarm.use, drained),
+                replicas=replicas[node.name],
+                fault="" if node.is_ready else "it is down",
+            )
+            for node in cluster.swarm.nodes()
+        ]
+
+    def _hosts(self, cluster: OpenCluster) -> list[Node]:
         counts: dict[str, int] | None = None
         faults: dict[str, str] = {}
-        with closing(self._connect(self._cluster)) as cluster:
-            try:
-                found = Counter(replica.host for replica in cluster.runtime.list(self._pipeline))
-                counts = {spec.name: found[spec.name] for spec in self._cluster.specs}
-                faults = dict.fromkeys(cluster.runtime.lost, "it does not answer")
-            except EngineFault as fault:
-                faults = {spec.name: fault.message for spec in self._cluster.specs}
+        try:
+            listed = cluster.runtime.list(self._pipeline)
+            found = Counter(replica.host for replica in listed if not is_of_swarm(replica))
+            counts = {spec.name: found[spec.name] for spec in self._cluster.specs}
+            faults = dict.fromkeys(cluster.runtime.lost, "it does not answer")
+        except EngineFault as fault:
+            faults = {spec.name: fault.message for spec in self._cluster.specs}
         drained = self._store.clusters.drained(self._pipeline)
         leaving = {spec.name for spec in self._store.clusters.leaving(self._pipeline)}
         return [
@@ -97,8 +127,8 @@ class HostNodes:
 
     def check_drain(self, name: str) -> None:
         """Raise `ConfigError` if there is no host of this name, or if no other one takes replicas."""
-        self._check_name(name)
-        if not {*self._cluster.taking} - {name}:
+        others = self._others(name)
+        if not others:
             raise ConfigError(
                 f"{name} is the only host that takes replicas",
                 hint="add another one to deploy.hosts and deploy, or let one take replicas: pipeline node resume NAME",
@@ -106,9 +136,13 @@ class HostNodes:
 
     def resume(self, name: str) -> bool:
         """Let a drained host take replicas again. The next deployment, or a lost replica, uses it."""
-        self._check_name(name)
+        self._others(name)
         if not self._store.clusters.resume(self._pipeline, name):
             return False
+        if self._cluster.runtime is RuntimeName.SWARM:
+            with closing(self._connect(self._cluster)) as cluster:
+                if cluster.swarm is not None:
+                    open_node(cluster.swarm, name)
         self._events.emit(EventKind.HOST_RESUMED, f"host {name} takes replicas again", host=name)
         return True
 
@@ -123,6 +157,17 @@ class HostNodes:
         text = f"host {name} is forgotten, with what may still run there"
         self._events.emit(EventKind.HOST_FORGOTTEN, text, host=name)
 
+    def _others(self, name: str) -> set[str]:
+        """Return the others that take replicas. Raises `ConfigError` if there is none of this name."""
+        if self._cluster.runtime is not RuntimeName.SWARM:
+            self._check_name(name)
+            return {*self._cluster.taking} - {name}
+        nodes = [node for node in self.all() if node.engine == SWARM]
+        names = [node.name for node in nodes]
+        if name not in names:
+            raise ConfigError(f"the Swarm has no node {name}", hint=did_you_mean(name, names))
+        return {node.name for node in nodes if node.use is NodeUse.ACTIVE and not node.fault} - {name}
+
     @property
     def _cluster(self) -> ClusterSpec:
         return self._store.clusters.of(self._pipeline)
@@ -131,6 +176,13 @@ class HostNodes:
         names = [spec.name for spec in self._cluster.specs]
         if name not in names:
             raise ConfigError(f"{self._pipeline} has no host {name}", hint=did_you_mean(name, names))
+
+
+def _use_of_node(node: SwarmNode, swarm: NodeUse, drained: frozenset[str]) -> NodeUse:
+    if swarm is NodeUse.LEAVING:
+        return swarm
+    is_open = node.availability is Availability.ACTIVE and node.name not in drained
+    return NodeUse.ACTIVE if is_open else NodeUse.DRAINED
 
 
 def _use(name: str, leaving: set[str], drained: frozenset[str]) -> NodeUse:

@@ -11,7 +11,9 @@ from pipeline.engine.cluster import SWARM
 from pipeline.engine.host import LOCAL, HostSpec
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.open_cluster import OpenCluster
+from pipeline.engine.swarm.nodes import close_node
 from pipeline.engine.swarm.service_state import is_of_swarm
+from pipeline.engine.swarm.swarm import Availability
 from pipeline.event_kinds import EventKind
 from stages.deploy.host_images import HostImages
 
@@ -54,6 +56,15 @@ class ReleaseHosts:
         before = self._context.store.clusters.of(self._pipeline)
         engines = {spec.engine for spec in before.specs if spec.name in before.taking}
         self._cluster.let_take([spec.name for spec in self._cluster.spec.specs if spec.engine in engines])
+
+    def close_node(self, name: str) -> None:
+        """Let a node of the Swarm take no tasks, of no program. It has no replicas of the pipeline any more."""
+        if self._cluster.swarm is None:
+            return
+        availability = close_node(self._cluster.swarm, name)
+        if availability is Availability.PAUSE:
+            text = f"node {name} has tasks of other services or pipelines: it is paused, and they stay"
+            self._context.events.emit(EventKind.DEPLOYMENT_WARNING, text)
 
     def empty(self) -> list[HostSpec]:
         """Return the hosts that have left and have no replicas any more. Lost ones are not known to be empty."""

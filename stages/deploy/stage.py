@@ -11,6 +11,7 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.base.errors import ConfigError, SystemFault
 from pipeline.config.release import ReleaseSpec, ServiceImage
 from pipeline.config.run_variables import RunVariables
+from pipeline.engine.cluster import RuntimeName
 from pipeline.engine.hosts import local_engine
 from pipeline.event_kinds import EventKind
 from pipeline.store import records
@@ -204,7 +205,8 @@ class DockerDeploy:
         """Let a host take no replicas, and replace those on it by the steps of a deployment."""
         pipeline, release = context.configuration.pipeline.name, active_release(context)
         cluster = context.store.clusters.of(pipeline)
-        if cluster.host(host) is None or not {*cluster.taking} - {host}:
+        in_swarm = cluster.runtime is RuntimeName.SWARM
+        if not in_swarm and (cluster.host(host) is None or not {*cluster.taking} - {host}):
             raise ConfigError(f"{host} cannot be drained: no other host takes replicas", hint="`pipeline node list`")
         self._undo_held(context)
         if context.store.clusters.drain(pipeline, host):
@@ -212,6 +214,9 @@ class DockerDeploy:
         wanted = wanted_replicas(context, ReleaseSpec.parse(release.spec).replicated)
         deployment = Deployment.begin(context, release, release, wanted, strategy=_ROLLING)
         self._deploy(ReleaseDeployment(deployment, release, release, wanted))
+        if in_swarm:
+            with open_rollout(context) as rollout:
+                rollout.hosts.close_node(host)
 
     def down(self, context: StageContext) -> None:
         """Drain and remove every replica of the pipeline, and remove its images.

@@ -44,7 +44,9 @@ class SiteProject(Project):
             f"    - {{name: {name}, docker: ssh://root@{name}, zone: {zone}}}\n"
             for name, zone in zip(names, ZONES, strict=False)
         )
-        self.cluster = f"  runtime: {'swarm' if self.swarm else 'docker'}\n  hosts:\n{hosts}"
+        # Docker cannot set it in a Swarm before version 25.
+        privileges = "  no_new_privileges: false\n" if self.swarm else ""
+        self.cluster = f"  runtime: {'swarm' if self.swarm else 'docker'}\n{privileges}  hosts:\n{hosts}"
 
     @property
     def environment(self) -> dict[str, str]:

@@ -78,6 +78,12 @@ class DockerSwarm:
             return tasks_from(self._reader.tasks(filters={"service": [service]}))
         return ()
 
+    def tasks_on(self, node: str) -> tuple[SwarmTask, ...]:
+        """Return the tasks of every program on a node, by its id."""
+        with _errors(self._reader), ignore_not_found():
+            return tasks_from(self._reader.tasks(filters={"node": node}))
+        return ()
+
     def create(self, spec: SwarmServiceSpec) -> None:
         """Create a service. Raises `StageFailed` if the Swarm refuses it, and if its name is in use."""
         import docker.errors

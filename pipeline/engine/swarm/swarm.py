@@ -135,6 +135,9 @@ class Swarm(Protocol):
     def tasks_of(self, service: str) -> tuple[SwarmTask, ...]:
         """Return the tasks of one service by its id, the oldest first."""
 
+    def tasks_on(self, node: str) -> tuple[SwarmTask, ...]:
+        """Return the tasks of every program on a node, by its id."""
+
     def create(self, spec: SwarmServiceSpec) -> None:
         """Create a service. Raises `StageFailed` if the Swarm refuses it, and if its name is in use."""
 

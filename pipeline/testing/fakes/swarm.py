@@ -98,6 +98,12 @@ class FakeSwarm:
             found = self._services.get(service)
             return tuple(self._shown(found, task) for task in found.tasks) if found else ()
 
+    def tasks_on(self, node: str) -> tuple[SwarmTask, ...]:
+        """Return the tasks of every service on a node."""
+        with self.faults.call("tasks_on"), self._read():
+            found = (task.shown for service in self._services.values() for task in service.tasks)
+            return tuple(task for task in found if task.node == node)
+
     def create(self, spec: SwarmServiceSpec) -> None:
         """Create a service. Raises `StageFailed` if the Swarm refuses it, and if its name is in use."""
         with self.faults.call("create"), self._write():

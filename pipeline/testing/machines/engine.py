@@ -18,7 +18,7 @@ _DEADLINE = 60.0
 
 
 class MachineEngine:
-    """A `dockerd` on a machine. Its networks have addresses of `pool`, each 256 of them.
+    """A `dockerd` on a machine. Its networks have addresses of `pool`, each 128 of them.
 
     Images and containers survive a power cut, as on a disk. `options` are more options of `dockerd`.
     """
@@ -28,7 +28,7 @@ class MachineEngine:
         self.address = f"unix://{self.socket}"
         """What `DOCKER_HOST` must be for it, on this machine."""
         self._machine = machine
-        self._options = [f"--default-address-pool=base={pool},size=24", "--ip6tables=false", *options]
+        self._options = [f"--default-address-pool=base={pool},size=25", "--ip6tables=false", *options]
         self._daemon: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
