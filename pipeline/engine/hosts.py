@@ -19,7 +19,7 @@ from pipeline.engine.interfaces import Engine, EngineEvents, ExistingContainers
 if TYPE_CHECKING:
     from pipeline.engine.cluster import ClusterSpec
     from pipeline.engine.hosts_console import HostsConsole
-    from pipeline.engine.hosts_containers import HostsContainers
+    from pipeline.engine.hosts_containers import HostsContainers, WithContainers
     from pipeline.engine.hosts_runtime import HostsRuntime
     from pipeline.engine.open_cluster import OpenCluster
     from pipeline.engine.reachable_host import HostChange, OpenHost, ReachableHost
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.engine.ssh.tunnel import Tunnel
     from pipeline.engine.ssh_address import SshAddress
     from pipeline.engine.swarm.swarm import OpenSwarm
+    from pipeline.engine.swarm_containers import SwarmConsole, SwarmMember
 
 # Most parts are imported when they are used: a command that needs only the console starts sooner.
 _LOOPBACK = "127.0.0.1"
@@ -115,7 +116,7 @@ def console_of(
     """Return the console of a cluster. Connects to nothing yet. The caller closes it."""
     if cluster.is_local:
         return local_console(home, environment)
-    return hosts_console(cluster.specs, home, sockets, environment)
+    return hosts_console(cluster.specs, home, sockets, environment, nodes=cluster.nodes)
 
 
 @contextmanager
@@ -136,7 +137,9 @@ def containers_of(
         with local_engine(home, environment) as engine:
             yield engine.containers
     else:
-        with closing(hosts_containers(cluster.specs, home, sockets, environment, silence=silence)) as found:
+        with closing(
+            hosts_containers(cluster.specs, home, sockets, environment, silence=silence, nodes=cluster.nodes)
+        ) as found:
             yield found
 
 
@@ -148,7 +151,9 @@ def containers_in(opened: OpenCluster, silence: timedelta = _SILENCE) -> Existin
     from pipeline.engine.host_links import HostLinks
     from pipeline.engine.hosts_containers import HostsContainers
 
-    def connect(name: str) -> OpenLink[Engine]:
+    def connect(name: str) -> OpenLink[WithContainers]:
+        if name == SWARM_MEMBER.name and opened.swarm is not None:
+            return OpenLink(_member_of(opened), _keep_open)
         engine = opened.engines.get(name)
         if engine is None:
             raise EngineFault(f"host {name} does not answer")
@@ -166,14 +171,21 @@ def hosts_console(
     environment: Mapping[str, str] = os.environ,
     *,
     silence: timedelta = _SILENCE,
+    nodes: Sequence[HostSpec] = (),
 ) -> HostsConsole:
-    """Return the console of several hosts, each of which may take `silence` to answer. Connects to nothing yet."""
+    """Return the console of several hosts, each of which may take `silence` to answer. Connects to nothing yet.
+
+    One of them may be the Swarm, of which the engines of `nodes` are known.
+    """
     from pipeline.engine.host_link import HostLink, OpenLink
     from pipeline.engine.host_links import HostLinks
     from pipeline.engine.hosts_console import HostsConsole
 
     def connect(spec: HostSpec) -> OpenLink[Console]:
-        console = host_console(spec, home, sockets, environment)
+        if spec.docker == SWARM:
+            console: Console = _swarm_console(nodes, home, sockets, environment)
+        else:
+            console = host_console(spec, home, sockets, environment)
         return OpenLink(console, console.close)
 
     return HostsConsole(HostLinks([HostLink(spec.name, partial(connect, spec)) for spec in specs], silence))
@@ -186,17 +198,67 @@ def hosts_containers(
     environment: Mapping[str, str] = os.environ,
     *,
     silence: timedelta = _SILENCE,
+    nodes: Sequence[HostSpec] = (),
 ) -> HostsContainers:
-    """Return the containers of several hosts, each of which may take `silence` to answer. Connects to nothing yet."""
+    """Return the containers of several hosts, each of which may take `silence` to answer. Connects to nothing yet.
+
+    One of them may be the Swarm, of which the engines of `nodes` are known.
+    """
     from pipeline.engine.host_link import HostLink, OpenLink
     from pipeline.engine.host_links import HostLinks
     from pipeline.engine.hosts_containers import HostsContainers
 
-    def connect(spec: HostSpec) -> OpenLink[Engine]:
+    def connect(spec: HostSpec) -> OpenLink[WithContainers]:
+        if spec.docker == SWARM:
+            member = _swarm_member(nodes, home, sockets, environment)
+            return OpenLink(member, member.close)
         engine = host_engine(spec, home, sockets, environment)
         return OpenLink(engine, engine.close)
 
     return HostsContainers(HostLinks([HostLink(spec.name, partial(connect, spec)) for spec in specs], silence))
+
+
+def _swarm_member(nodes: Sequence[HostSpec], home: str, sockets: Path, environment: Mapping[str, str]) -> SwarmMember:
+    """Connect to the Swarm of this machine, as a member beside hosts. The caller closes it."""
+    from pipeline.engine.swarm_containers import NodeConnections, SwarmContainers, SwarmMember
+
+    with ExitStack() as stack:
+        swarm = stack.enter_context(closing(local_swarm(home, environment)))
+        connect = {spec.name: partial(host_engine, spec, home, sockets, environment) for spec in nodes}
+        connections = NodeConnections(swarm, local_engine(home, environment), connect)
+        stack.callback(connections.close)
+        return SwarmMember(SwarmContainers(swarm, connections), stack.pop_all().close)
+
+
+def _member_of(opened: OpenCluster) -> SwarmMember:
+    """Return the Swarm of an open cluster as a member beside its hosts."""
+    from pipeline.engine.swarm_containers import NodeConnections, SwarmContainers, SwarmMember
+
+    assert opened.swarm is not None
+    engines = opened.engines
+
+    def engine_of(name: str) -> Engine:
+        if name not in engines:
+            raise EngineFault(f"node {name} does not answer")
+        return engines[name]
+
+    connect = {spec.name: partial(engine_of, spec.name) for spec in opened.spec.nodes}
+    connections = NodeConnections(opened.swarm, engines[LOCAL], connect)
+    return SwarmMember(SwarmContainers(opened.swarm, connections), _keep_open)
+
+
+def _swarm_console(nodes: Sequence[HostSpec], home: str, sockets: Path, environment: Mapping[str, str]) -> SwarmConsole:
+    """Connect to the Swarm of this machine, for commands in its containers. The caller closes it."""
+    from pipeline.engine.docker.console import DockerConsole
+    from pipeline.engine.swarm_containers import NodeConnections, SwarmConsole
+
+    with ExitStack() as stack:
+        swarm = stack.enter_context(closing(local_swarm(home, environment)))
+        connect = {spec.name: partial(host_console, spec, home, sockets, environment) for spec in nodes}
+        local = DockerConsole(home, environment)
+        connections: NodeConnections[Console] = NodeConnections(swarm, local, connect)
+        stack.callback(connections.close)
+        return SwarmConsole(swarm, connections, local.task_log, stack.pop_all().close)
 
 
 def local_host(engine: Engine) -> Host:

@@ -34,9 +34,10 @@ class HostsConsole:
         answers = self._links.ask(lambda console: console.containers(pipeline))
         self._missing = answers.missing
         answers.check()
-        found = [replace(each, host=host) for host, listed in answers.found.items() for each in listed]
-        self._listed[pipeline] = {key: each.host for each in found for key in (each.id, each.name)}
-        return found
+        found = [(host, each) for host, listed in answers.found.items() for each in listed]
+        self._listed[pipeline] = {key: host for host, each in found for key in (each.id, each.name)}
+        # A Swarm names the node itself.
+        return [each if each.host else replace(each, host=host) for host, each in found]
 
     def has(self, container: str) -> bool:
         """Return whether one of the hosts has a container of the home by that name or id."""

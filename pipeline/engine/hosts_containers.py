@@ -6,15 +6,23 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from pipeline.base.errors import EngineFault
 from pipeline.engine.container import Container
 from pipeline.engine.host_links import HostLinks
-from pipeline.engine.interfaces import CpuTime, Engine, ExistingContainers
+from pipeline.engine.interfaces import CpuTime, ExistingContainers
 from pipeline.engine.labels import ROLE_APP
 
 R = TypeVar("R")
+
+
+class WithContainers(Protocol):
+    """An engine, or a Swarm in place of one."""
+
+    @property
+    def containers(self) -> ExistingContainers:
+        """Its containers."""
 
 
 class HostsContainers:
@@ -24,7 +32,7 @@ class HostsContainers:
     does not answer is left out of lists. A call for a container that may be on it raises `EngineFault`.
     """
 
-    def __init__(self, links: HostLinks[Engine]) -> None:
+    def __init__(self, links: HostLinks[WithContainers]) -> None:
         self._links = links
         self._lock = threading.Lock()
         # The host of each container as listed last, by its id and by its name.
@@ -41,10 +49,11 @@ class HostsContainers:
         answers = self._links.ask(lambda engine: engine.containers.for_pipeline(pipeline, role))
         self._missing = answers.missing
         answers.check()
-        found = [replace(each, host=host) for host, listed in answers.found.items() for each in listed]
+        found = [(host, each) for host, listed in answers.found.items() for each in listed]
         with self._lock:
-            self._listed[pipeline, role] = {key: each.host for each in found for key in (each.id, each.name)}
-        return found
+            self._listed[pipeline, role] = {key: host for host, each in found for key in (each.id, each.name)}
+        # A Swarm names the node itself.
+        return [each if each.host else replace(each, host=host) for host, each in found]
 
     def find(self, name: str) -> Container | None:
         """Return the home's container of that name, in any state, or None."""

@@ -60,3 +60,14 @@ def test_replicas_move_between_hosts_and_a_swarm(project: SiteProject, swarm: Si
     assert not failures(reports)
     project.pipeline("down")
     assert not services(swarm)
+
+
+def test_commands_reach_the_containers_of_a_swarm(project: SiteProject) -> None:
+    """Their output by the manager, and commands in them by the engine of their node."""
+    name = project.targets()[0].target.id.rpartition(".")[2]
+    assert project.pipeline("exec", "--", "cat", "version.txt").out.strip() == "1"
+    output = project.pipeline("logs", "--app").out.splitlines()
+    assert any(name in line for line in output), output
+    assert "app1" in project.pipeline("status").out
+    nodes = project.pipeline("node", "list").out
+    assert nodes.split("\n")[1].split()[:2] == ["app1", "swarm"]

@@ -75,12 +75,19 @@ class DockerConsole:
 
     def log(self, container: str, since: bytes = b"", *, follow: bool = False) -> DockerLogStream | None:
         """Return the output that Docker has kept, or None if the container is gone, or its log driver keeps none."""
+        return self._kept(f"/containers/{container}", since, follow=follow)
+
+    def task_log(self, task: str, since: bytes, follow: bool) -> DockerLogStream | None:
+        """Return the output of a task of the Swarm that Docker manages, or None if there is none any more."""
+        return self._kept(f"/tasks/{task}", since, follow=follow)
+
+    def _kept(self, path: str, since: bytes, *, follow: bool) -> DockerLogStream | None:
         query: dict[str, Any] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
         if since:
             query["since"] = unix_time(since)
         try:
             timeout = None if follow else TIMEOUT
-            return DockerLogStream(self._wire.open("GET", f"/containers/{container}/logs", timeout=timeout, **query))
+            return DockerLogStream(self._wire.open("GET", f"{path}/logs", timeout=timeout, **query))
         except Refusal as refusal:
             if refusal.status == 404 or UNREADABLE in refusal.message:
                 return None

@@ -55,6 +55,11 @@ class DockerSwarm:
         with _errors(self._reader):
             return tuple(map(node_from, self._reader.nodes()))
 
+    def local_node(self) -> str:
+        """Return the id of the node that the engine is."""
+        with _errors(self._reader):
+            return str(self._reader.info().get("Swarm", {}).get("NodeID", ""))
+
     def services(self, pipeline: str) -> tuple[SwarmService, ...]:
         """Return every service of a pipeline."""
         with _errors(self._reader):

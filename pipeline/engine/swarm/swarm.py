@@ -123,6 +123,9 @@ class Swarm(Protocol):
     def nodes(self) -> tuple[SwarmNode, ...]:
         """Return every node, ready or not."""
 
+    def local_node(self) -> str:
+        """Return the id of the node that the local engine is."""
+
     def services(self, pipeline: str) -> tuple[SwarmService, ...]:
         """Return every service of a pipeline."""
 

@@ -76,6 +76,11 @@ class FakeSwarm:
         with self.faults.call("nodes"), self._read():
             return tuple(self._nodes.values())
 
+    def local_node(self) -> str:
+        """Return the id of the first node."""
+        with self.faults.call("local_node"):
+            return next(iter(self._nodes))
+
     def services(self, pipeline: str) -> tuple[SwarmService, ...]:
         """Return every service of a pipeline."""
         with self.faults.call("services"), self._read():
