@@ -12,6 +12,7 @@ from pipeline.doctor.engine import engine_checks
 from pipeline.doctor.home_folder import home_checks
 from pipeline.doctor.hosts import host_checks
 from pipeline.doctor.machine import machine_checks
+from pipeline.doctor.swarm import swarm_checks
 
 SUBJECTS: Sequence[Callable[[DoctorContext], Iterable[Check]]] = (
     machine_checks,
@@ -20,6 +21,7 @@ SUBJECTS: Sequence[Callable[[DoctorContext], Iterable[Check]]] = (
     balancer_checks,
     daemon_checks,
     host_checks,
+    swarm_checks,
 )
 """A function for each subject, which yields its checks. It examines nothing itself."""
 

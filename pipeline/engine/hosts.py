@@ -391,6 +391,7 @@ def _open_swarm(
     from pipeline.engine.node_engines import NodeEngines
     from pipeline.engine.open_cluster import OpenCluster
     from pipeline.engine.patient_runtime import PatientRuntime
+    from pipeline.engine.registry_names import service_reference
     from pipeline.engine.swarm.runtime import SwarmRuntime
 
     with ExitStack() as stack:
@@ -400,7 +401,16 @@ def _open_swarm(
             LOCAL, engine, {spec.name: partial(host_engine, spec, home, sockets, environment) for spec in cluster.nodes}
         )
         stack.callback(nodes.close)
-        own = SwarmRuntime(swarm, engine.images.healthcheck, drained=cluster.drained_nodes)
+        known = {spec.name for spec in cluster.nodes}
+
+        def reference(image: str) -> str:
+            """Return the id of an image where every node has been sent it, else a name in a registry if it has one."""
+            own = swarm.local_node()
+            if all(node.name in known or node.id == own or not node.is_ready for node in swarm.nodes()):
+                return image
+            return service_reference(image, engine.images.registry_names(image))
+
+        own = SwarmRuntime(swarm, engine.images.healthcheck, reference=reference, drained=cluster.drained_nodes)
         others = [spec for spec in cluster.specs if spec.docker != SWARM]
         if not others:
             return OpenCluster(cluster, own, nodes.answering, stack.pop_all().close, swarm=swarm)
