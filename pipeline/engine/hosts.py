@@ -147,6 +147,7 @@ def containers_in(opened: OpenCluster, silence: timedelta = _SILENCE) -> Existin
     """Return the containers of an open cluster, by its connections. A host that does not answer may take `silence`."""
     if opened.spec.is_local:
         return opened.engines[LOCAL].containers
+    from pipeline.engine.cluster import SWARM_MEMBER
     from pipeline.engine.host_link import HostLink, OpenLink
     from pipeline.engine.host_links import HostLinks
     from pipeline.engine.hosts_containers import HostsContainers
@@ -177,6 +178,7 @@ def hosts_console(
 
     One of them may be the Swarm, of which the engines of `nodes` are known.
     """
+    from pipeline.engine.cluster import SWARM
     from pipeline.engine.host_link import HostLink, OpenLink
     from pipeline.engine.host_links import HostLinks
     from pipeline.engine.hosts_console import HostsConsole
@@ -204,6 +206,7 @@ def hosts_containers(
 
     One of them may be the Swarm, of which the engines of `nodes` are known.
     """
+    from pipeline.engine.cluster import SWARM
     from pipeline.engine.host_link import HostLink, OpenLink
     from pipeline.engine.host_links import HostLinks
     from pipeline.engine.hosts_containers import HostsContainers
