@@ -187,6 +187,8 @@ class ReplicaSet:
     def stop(self, name: str) -> str | None:
         """Stop a replica with the grace that its own release gave it. Return why it needed SIGKILL, or None."""
         replica = self._replicas.get(name)
+        # It exits because it is stopped, which fails no release, even if its host takes replicas again meanwhile.
+        self._started.pop(name, None)
         if replica is None:
             self._given_up.add(name)
         if replica is None or self._runtime.stop(name, replica.grace) is not StopResult.KILLED or not replica.grace:

@@ -34,6 +34,9 @@ class NoConsole:
         """Return nothing."""
         return []
 
+    def close(self) -> None:
+        """Do nothing: there is no connection."""
+
 
 @pytest.fixture
 def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobHome]:

@@ -101,7 +101,7 @@ class Shop:
             monkeypatch.setattr(module, "open_balancer", lambda _: self.balancer)
             monkeypatch.setattr(module, "local_engine", lambda _: _entered(self.engine))
         monkeypatch.setattr("pipeline.engine.hosts.local_engine", lambda _: _entered(self.engine))
-        monkeypatch.setattr(stage, "prune", lambda *_, keep: keep)
+        monkeypatch.setattr(stage, "prune", lambda *_, **__: None)
         self._ending = threading.Event()
         self._checking = threading.Thread(target=self._keep_checking)
 
