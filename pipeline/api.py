@@ -21,7 +21,7 @@ may have two attributes:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -223,6 +223,12 @@ class Drift(Protocol):
         """Return whether the last findings stay the same until the engine or the balancer reports a change.
 
         `findings` is then called after such a report and once a minute, otherwise each second. False is always right.
+        """
+
+    def lost(self) -> Collection[str]:
+        """Return the hosts that do not answer, whose replicas the last findings lack. Without hosts, there are none.
+
+        A report that one of them answers again is a change.
         """
 
     def repair(self, cancelled: threading.Event) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import timedelta
 from functools import partial
@@ -232,9 +232,9 @@ class Daemon:
         has_events = partial(self._has_events, served.name)
         return PipelineSupervisor(served, self._clock, self._scheduler, has_events, self._loads)
 
-    def _has_events(self, pipeline: str) -> bool:
-        """Return whether each change of a container or a target of a pipeline is reported."""
-        return self._engine_watches.is_live(pipeline) and self._balancer_supervisor.is_watching
+    def _has_events(self, pipeline: str, lost: Collection[str]) -> bool:
+        """Return whether each change of a container or a target of a pipeline is reported, while hosts are lost."""
+        return self._engine_watches.is_live(pipeline, lost) and self._balancer_supervisor.is_watching
 
     def _notify_drift(self, pipeline: str | None) -> None:
         """Request a check of those whose targets belong to an owner in the balancer, or of all.

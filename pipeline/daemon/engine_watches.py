@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 
@@ -41,8 +41,8 @@ class EngineWatches:
         self._local = EngineWatch(local, changed, clock)
         self._hosts: dict[Hashable, EngineWatch] = {}
         self._loops: dict[Hashable, Loop] = {}
-        # The engines of each pipeline that has hosts. Replaced, never changed: other threads read it.
-        self._engines: Mapping[str, frozenset[Hashable]] = {}
+        # The engines of each pipeline that has hosts, with their names. Replaced, never changed: other threads read it.
+        self._engines: Mapping[str, Mapping[Hashable, str]] = {}
         # The pipelines with replicas in the Swarm. Replaced, never changed.
         self._in_swarm: frozenset[str] = frozenset()
         self._scheduler: Scheduler | None = None
@@ -62,15 +62,19 @@ class EngineWatches:
             self._follow(self._clusters())
         return _INTERVAL
 
-    def is_live(self, pipeline: str) -> bool:
-        """Return whether each change of a replica of a pipeline is reported. Safe to call from any thread."""
+    def is_live(self, pipeline: str, lost: Collection[str] = ()) -> bool:
+        """Return whether each change of a replica of a pipeline is reported. Safe to call from any thread.
+
+        `lost` are its hosts whose replicas are not listed. They have no events, and their return is reported. One that
+        has events again is about to be listed, which no event reports.
+        """
         hosts = self._hosts
-        engines = self._engines.get(pipeline, frozenset())
+        names = self._engines.get(pipeline, {})
         # A Swarm reports no changes of tasks.
         return (
             pipeline not in self._in_swarm
             and self._local.is_live
-            and all(key in hosts and hosts[key].is_live for key in engines)
+            and all(key in hosts and hosts[key].is_live is (name not in lost) for key, name in names.items())
         )
 
     def stop(self) -> None:
@@ -87,7 +91,7 @@ class EngineWatches:
         for key in wanted.keys() - self._hosts.keys():
             self._add(key, wanted[key])
         self._engines = {
-            name: frozenset(host.engine for host in _watched(cluster)) for name, cluster in clusters.items()
+            name: {host.engine: host.name for host in _watched(cluster)} for name, cluster in clusters.items()
         }
         self._in_swarm = frozenset(name for name, cluster in clusters.items() if SWARM_MEMBER in cluster.specs)
 

@@ -6,7 +6,8 @@ What is found within which time:
   once. The report of the check is written within 50 ms of the event.
 - Drift that no event reports: within a minute, by a check that needs no event.
 - Everything: within a second while the streams of events are interrupted, the last check has failed, a target is not
-  healthy, or a deployment has preempted the check. So a lost event can only delay what begins while all is well.
+  healthy, or a deployment has preempted the check. So a lost event can only delay what begins while all is well. The
+  stream of a host that is lost does not count: it reports that the host is back.
 
 After a repair that failed no event shortens the backoff, because the repair itself makes events.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import timedelta
 
@@ -46,8 +47,8 @@ _logger = structlog.get_logger(__name__)
 class RepairLoop:
     """Repairs the drift of one pipeline. A deployment and scaling preempt it. One thread at a time calls `step`.
 
-    `has_events` returns whether each change of containers and targets leads to a call of `step`. Without events, the
-    checks follow each second.
+    `has_events` returns whether each change of containers and targets leads to a call of `step`, while these hosts are
+    lost. Without events, the checks follow each second.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class RepairLoop:
         pipeline_context: Callable[[], PipelineContext],
         deploy_lock: DeployLock,
         clock: Clock,
-        has_events: Callable[[], bool] = lambda: False,
+        has_events: Callable[[Collection[str]], bool] = lambda _: False,
     ) -> None:
         self._pipeline_context = pipeline_context
         self._deploy_lock = deploy_lock
@@ -67,6 +68,7 @@ class RepairLoop:
         self._backoff = _BACKOFF
         self._not_before = 0.0
         self._is_stable = False
+        self._lost: Collection[str] = ()
         self._notified = threading.Event()
         self._is_renumbered = False
         self._exits = deque[ReplicaChange]()
@@ -96,7 +98,7 @@ class RepairLoop:
             self._notified.clear()
             self._attempts = 0
         # Before the check: if the events are interrupted meanwhile, the next check follows in a second.
-        has_events, self._is_stable = self._has_events(), False
+        has_events, self._is_stable = self._has_events(self._lost), False
         try:
             self.run_once()
         except Exception:
@@ -107,7 +109,7 @@ class RepairLoop:
         if not self._backoff.failures and self._attempts < len(_DELAYS):
             self._attempts += 1
             return _DELAYS[self._attempts - 1]
-        return _BACKSTOP_INTERVAL if self._is_stable and has_events and self._has_events() else delay
+        return _BACKSTOP_INTERVAL if self._is_stable and has_events and self._has_events(self._lost) else delay
 
     def close(self) -> None:
         """Close the connections. No step may run."""
@@ -128,6 +130,7 @@ class RepairLoop:
                 drift = self._drift_of(context, events)
                 self._pass_exits(drift)
                 findings = drift.findings()
+                self._lost = drift.lost()
             except PenstockError as error:
                 self._emit_blind(events, f"cannot check for drift: {context.mask(error.message)}")
             else:

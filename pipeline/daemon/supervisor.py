@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -62,7 +62,7 @@ class PipelineSupervisor:
         served_file: ServedFile,
         clock: Clock,
         scheduler: Scheduler,
-        has_events: Callable[[], bool] = lambda: False,
+        has_events: Callable[[Collection[str]], bool] = lambda _: False,
         loads: GroupLoads | None = None,
     ) -> None:
         self.served_file = served_file

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -70,6 +70,10 @@ class ReleaseDrift:
         """Report an exit that the engine reports, before its list shows it."""
         for drift in list(self._services.values()):
             drift.exited(replica, exit_code)
+
+    def lost(self) -> Collection[str]:
+        """Return the hosts whose replicas the last findings lack."""
+        return self._rollout.runtime.lost
 
     def is_stable(self) -> bool:
         """Return whether the last findings stay the same until the engine or the balancer reports a change."""

@@ -315,6 +315,10 @@ class FakeDrift:
     def exited(self, replica: str, exit_code: int) -> None:
         """Do nothing: `findings` sees it."""
 
+    def lost(self) -> tuple[str, ...]:
+        """Return no host."""
+        return ()
+
     def is_stable(self) -> bool:
         """Return False, so that a change is found within a second."""
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -44,6 +44,7 @@ class Release:
         self.checks: list[float] = []
         self.repairs = 0
         self.stable = True
+        self.lost_hosts: tuple[str, ...] = ()
         self.wait: Callable[[threading.Event], None] | None = None
         self.exits: list[tuple[str, int]] = []
 
@@ -55,6 +56,9 @@ class Release:
         if self.blind:
             raise self.blind
         return self.found
+
+    def lost(self) -> tuple[str, ...]:
+        return self.lost_hosts
 
     def is_stable(self) -> bool:
         return self.stable
@@ -73,9 +77,10 @@ class Release:
 
 @dataclass
 class Events:
-    """Whether events report each change."""
+    """Whether events report each change, while `lost` are the lost hosts."""
 
     is_live: bool
+    lost: tuple[str, ...] = ()
 
 
 class Deployer:
@@ -116,7 +121,11 @@ def keeping(
 ) -> Iterator[Callable[..., None]]:
     """Run the loop until the block ends. The result reports an event to it."""
     events = events or Events(is_live=False)
-    loop = RepairLoop(lambda: pipeline_context, deploy_lock or DeployLock(), clock, lambda: events.is_live)
+
+    def has_events(lost: Collection[str]) -> bool:
+        return events.is_live and tuple(lost) == events.lost
+
+    loop = RepairLoop(lambda: pipeline_context, deploy_lock or DeployLock(), clock, has_events)
     with Scheduler(clock) as scheduler:
         job = scheduler.add("repair loop", loop.step, timedelta(seconds=1))
 
@@ -255,6 +264,28 @@ def test_with_events_a_stable_release_is_checked_each_minute(
         report()
         until(lambda: len(release.checks) >= 4, "a check after the event")
         assert release.checks[3] == before
+
+
+def test_a_lost_host_is_awaited_by_its_events(
+    pipeline_context: PipelineContext, clock: FakeClock, release: Release
+) -> None:
+    """What is stable without it is checked each minute. Until it is known to be lost, it is looked for each second."""
+    events = Events(is_live=True, lost=("app2",))
+    start = clock.monotonic()
+    with keeping(pipeline_context, clock, events=events) as report:
+        tick(clock, lambda: len(release.checks) >= 3, "three checks")
+        assert release.checks[:3] == [start + 1, start + 2, start + 3]
+        release.lost_hosts = ("app2",)
+        count = len(release.checks)
+        tick(clock, lambda: len(release.checks) >= count + 5, "five checks")
+        assert release.checks[-1] - release.checks[-2] == 60
+        clock.wait_for_waiters()
+        count, events.lost = len(release.checks), ()
+        report()
+        until(lambda: len(release.checks) > count, "a check when the host has events again")
+        count = len(release.checks)
+        tick(clock, lambda: len(release.checks) >= count + 6, "six checks")
+        assert release.checks[-1] - release.checks[-2] == 1
 
 
 def test_checks_are_repeated_after_an_event(
