@@ -97,12 +97,10 @@ class EngineView:
         """Fill in the containers on the hosts of a cluster."""
         from pipeline.engine.hosts import containers_of
 
-        with containers_of(cluster, home.id, home.hosts, silence=silence) as containers:
+        # Without any host that answers, nothing is shown but why.
+        with suppress(PenstockError), containers_of(cluster, home.id, home.hosts, silence=silence) as containers:
             try:
                 self.containers += containers.for_pipeline(pipeline)
-            except EngineFault:
-                # None of them answers.
-                return
             finally:
                 self.missing = containers.missing
 
