@@ -51,13 +51,24 @@ def host_engine(
 
     if spec.docker == LOCAL:
         return DockerEngine(home, environment)
+    from pipeline.engine.ssh.kept_tunnels import KEPT
+
     tunnel = _tunnel(spec, sockets, environment)
     tunnel.open()
     try:
-        return DockerEngine(home, tunnel.environment, on_close=tunnel.close)
+        return DockerEngine(home, tunnel.environment, on_close=partial(KEPT.leave, tunnel))
     except BaseException:
         tunnel.close()
         raise
+
+
+@contextmanager
+def keep_tunnels() -> Iterator[None]:
+    """Within the block, the tunnels of engines that are closed stay open, so that the next engine need not connect."""
+    from pipeline.engine.ssh.kept_tunnels import KEPT
+
+    with KEPT.block():
+        yield
 
 
 def local_engine(home: str, environment: Mapping[str, str] = os.environ) -> Engine:

@@ -8,12 +8,15 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.base.errors import EngineFault
 from pipeline.engine.image_archive import ImageArchive
 from pipeline.engine.interfaces import Engine, Images
 from pipeline.engine.long_call import long_call
-from pipeline.engine.push_receiver import PushReceiver
+
+if TYPE_CHECKING:
+    from pipeline.engine.push_receiver import PushReceiver
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,9 @@ class ImageExport:
         return long_call(self.source, read, self.timeout, self.cancelled)
 
     def _pushed(self, image: str, tag: str, skipped: Collection[str]) -> ImageArchive:
+        # Only transfers need the HTTP server.
+        from pipeline.engine.push_receiver import PushReceiver
+
         layers = self.source.images.layers(image)
         needed = [layer for layer in dict.fromkeys(layers) if layer not in skipped]
         # The configuration of an image is a blob with the image's id.

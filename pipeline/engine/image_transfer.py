@@ -89,7 +89,8 @@ class ImageTransfer:
 
     def _send(self, image: str, tag: str, targets: Mapping[str, Engine]) -> dict[str, int]:
         layers = self.source.images.layers(image)
-        spared = {host: spared_layers(layers, engine.images) for host, engine in targets.items()}
+        with ThreadPoolExecutor(len(targets), "image") as pool:
+            spared = dict(zip(targets, pool.map(partial(_spared, layers), targets.items()), strict=True))
         with (
             self._exported(image, tag, frozenset.intersection(*spared.values())) as archive,
             ThreadPoolExecutor(len(targets), "image") as pool,
@@ -142,6 +143,14 @@ class ImageTransfer:
 
 def _pull_name(images: Images, name: str) -> None:
     images.pull(name)
+
+
+def _spared(layers: tuple[str, ...], target: tuple[str, Engine]) -> frozenset[str]:
+    host, engine = target
+    try:
+        return spared_layers(layers, engine.images)
+    except EngineFault as fault:
+        raise fault.on_host(host) from fault
 
 
 def spared_layers(layers: tuple[str, ...], images: Images) -> frozenset[str]:

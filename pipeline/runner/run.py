@@ -16,6 +16,7 @@ from pipeline.base.errors import (
     Superseded,
     SystemFault,
 )
+from pipeline.engine.hosts import keep_tunnels
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from pipeline.runner.context import PipelineContext
@@ -63,6 +64,7 @@ class Execution:
             self._pipeline_context.masking_errors(),
             self._with_reporters(events),
             self._record_outcome(events),
+            keep_tunnels(),
             RunLogFile(path, self._pipeline_context.mask) as log,
         ):
             context = self._pipeline_context.stage_context(events, self._run.number, log, self._cancelled)

@@ -59,6 +59,11 @@ class Tunnel:
         self._share: int | None = None
 
     @property
+    def path(self) -> str:
+        """The path of its socket here."""
+        return str(self._files.socket)
+
+    @property
     def environment(self) -> dict[str, str]:
         """The environment in which Docker's programs use the tunnel."""
         rest = {name: value for name, value in self._environment.items() if name not in _DOCKER}

@@ -235,3 +235,11 @@ def test_a_pull_is_cancelled(world: World) -> None:
         with pytest.raises(Cancelled):
             sending.result(DEADLINE)
     assert world.targets["two"].images.id(TAG) is None
+
+
+def test_a_host_that_does_not_say_what_it_has_is_named(world: World) -> None:
+    """Nothing is sent to any."""
+    world.targets["two"].faults.fail("images.ids", EngineFault("Docker did not respond"))
+    with pytest.raises(EngineFault, match=r"^host two: Docker did not respond$"):
+        world.send(world.new)
+    assert world.saves() == 0
