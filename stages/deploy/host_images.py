@@ -70,7 +70,7 @@ class HostImages:
         except OSError as error:
             raise EngineFault(f"image {tag} cannot be sent to {', '.join(lacking)}: {error}") from error
         total, names = sum(sent.values()), ", ".join(lacking)
-        text = f"image {tag} sent to {names}: {_megabytes(total)}"
+        text = f"image {tag} sent to {names}: {_bytes(total)}" if total else f"image {tag} pulled by {names}"
         self._context.events.emit(EventKind.IMAGE_SENT, text, image=image, sent=total, hosts=names)
 
     def _report_fallback(self, image: str, reason: str) -> None:
@@ -90,7 +90,7 @@ class _Progress:
         if part <= self._reported.get(progress.host, 0) or progress.sent >= progress.size:
             return
         self._reported[progress.host] = part
-        text = f"{_megabytes(progress.sent)} of {_megabytes(progress.size)} sent to {progress.host}"
+        text = f"{_bytes(progress.sent)} of {_bytes(progress.size)} sent to {progress.host}"
         self._context.events.emit(EventKind.IMAGE_SENDING, text, image=self._image, **progress._asdict())
 
 
@@ -101,5 +101,5 @@ def _has(name: str, engine: Engine, image: str) -> bool:
         raise fault.on_host(name) from fault
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
+def _bytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{-(-size // 1000)} kB"

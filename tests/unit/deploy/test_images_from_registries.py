@@ -36,3 +36,8 @@ def test_a_host_pulls_what_a_run_has_pushed(context: StageContext) -> None:
     fallbacks = [each for each in context.store.events.latest("shop") if each.kind == "image.fallback"]
     reason = f"host far cannot pull registry.example.com/shop@{digest}: no route to host"
     assert [each.fields for each in fallbacks] == [{"image": image, "reason": reason}]
+    told = [each.message for each in context.store.events.latest("shop") if each.kind == "image.sent"]
+    tag = image.removeprefix("sha256:")[:12]
+    assert told[0] == f"image {tag} pulled by near"
+    assert told[1].startswith(f"image {tag} sent to far: ")
+    assert told[1].endswith(" kB")
