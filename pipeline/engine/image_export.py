@@ -35,7 +35,7 @@ class ImageExport:
     on_fallback: Callable[[str], object] = lambda _: None
 
     def archive(self, image: str, tag: str, skipped: Collection[str]) -> ImageArchive:
-        """Return the archive of an image, which may lack the layers `skipped`. The image has the tag for a moment.
+        """Return the archive of an image, which may lack the layers `skipped`. An image without a name gets the tag.
 
         Raises `EngineFault`, `Cancelled`, `TimeoutError`, and `OSError` if the disk is full.
         """
@@ -73,6 +73,9 @@ class ImageExport:
     def _push(self, receiver: PushReceiver, image: str, tag: str, layers: Sequence[str]) -> dict[str, str]:
         """Let the engine push. Returns the digest that each layer has in the registry."""
         name = f"{receiver.address}/{tag}"
+        if not self.source.images.has_name(image):
+            # A later build has got its tag. It would be removed with the name of the push.
+            self.source.images.tag(image, tag)
         self.source.images.tag(image, name)
         try:
             long_call(self.source, lambda images: images.push(name, receiver.login), self.timeout, self.cancelled)

@@ -41,6 +41,9 @@ class Images(Protocol):
     def untag(self, tag: str) -> None:
         """Remove a tag. An image stays if it has another one."""
 
+    def has_name(self, image: str) -> bool:
+        """Return whether an image has a tag, or a digest of a registry. It goes with its last one."""
+
     def healthcheck(self, image: str) -> tuple[str, ...] | None:
         """Return the command of the image's HEALTHCHECK, or None without one. It exits with 0 if healthy."""
 

@@ -410,6 +410,8 @@ def test_an_image_is_tagged_and_removed(tested: EngineUnderTest, base_image: str
     # A transfer that was killed leaves such a one.
     images.tag(image, "127.0.0.1:20000/penstock/contract:2")
     assert images.id(tag) == images.id("penstock/contract:2") == images.id(image) == image
+    assert images.has_name(image)
+    assert not images.has_name("penstock/no-such-image:1")
     assert images.for_pipeline("shop") == {image: "7"}
     assert images.for_pipeline("other") == {}
     assert images.size(image) > 0

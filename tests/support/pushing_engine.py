@@ -29,7 +29,7 @@ class PushingImages:
         self.known = set(known)
         self.config = json.dumps({"rootfs": {"diff_ids": [*map(digest_of, layers)]}}).encode()
         self.image = digest_of(self.config)
-        self.tags: list[str] = []
+        self.tags = ["penstock/home/shop:1"]
         self.names: list[str] = []
         self.requests: list[str] = []
         self.uploaded: list[tuple[bytes, ...]] = []
@@ -47,6 +47,10 @@ class PushingImages:
     def layers(self, _: str) -> tuple[str, ...]:
         """Return the digests of the layers."""
         return tuple(map(digest_of, self.contents))
+
+    def has_name(self, _: str) -> bool:
+        """Return whether it has a tag."""
+        return bool(self.tags)
 
     def tag(self, _: str, tag: str) -> None:
         """Add a tag."""

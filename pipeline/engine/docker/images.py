@@ -48,6 +48,13 @@ class DockerImages:
         with translate_errors(self._api):
             self._remove(tag)
 
+    def has_name(self, image: str) -> bool:
+        """Return whether an image has a tag, or a digest of a registry."""
+        with translate_errors(self._api), ignore_not_found():
+            found = self._api.inspect_image(image)
+            return bool(found.get("RepoTags") or found.get("RepoDigests"))
+        return False
+
     def healthcheck(self, image: str) -> tuple[str, ...] | None:
         """Return the command of the image's HEALTHCHECK, or None without one. It exits with 0 if healthy."""
         with translate_errors(self._api):

@@ -98,6 +98,12 @@ class FakeImages:
                 if not found.tags:
                     del self._images[found.id]
 
+    def has_name(self, image: str) -> bool:
+        """Return whether an image has a name."""
+        with self.faults.call("images.has_name"), self._lock:
+            found = self._find(image)
+            return found is not None and bool(found.tags)
+
     def healthcheck(self, image: str) -> tuple[str, ...] | None:
         """Return the command of the image's HEALTHCHECK, or None."""
         with self.faults.call("images.healthcheck"), self._lock:

@@ -61,7 +61,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     """An image. No file and no tag is left."""
     world = World(tmp_path)
     yield world
-    assert world.images.tags == []
+    assert world.images.tags == ["penstock/home/shop:1"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -115,6 +115,14 @@ def test_the_repository_stays_the_same(world: World) -> None:
     assert name.endswith(f"/{TAG}")
     # The second time it knows the new layer too.
     assert world.images.uploaded == [(NEW,), (), (NEW,)]
+
+
+def test_an_image_without_a_name_gets_one(world: World) -> None:
+    """It would be removed with the name of the push."""
+    world.images.tags.clear()
+    world.export((BASE, MIDDLE)).close()
+    assert world.images.tags == [TAG]
+    world.images.tags[:] = ["penstock/home/shop:1"]
 
 
 def test_a_port_in_use(world: World) -> None:
