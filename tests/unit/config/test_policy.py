@@ -439,3 +439,32 @@ def test_hosts_of_a_commit(policy: Policy, served: list[dict[str, str]], objecti
     wanted = pipeline(hosts=[APP1, {"name": "here", "docker": "local"}])
     found = policy.objections(wanted, frozenset(), "main", "watch", pipeline(hosts=served))
     assert [*found] == ([objection] if objection else [])
+
+
+@pytest.mark.parametrize(
+    ("policy", "served", "objections"),
+    [
+        (Policy(), {"runtime": "swarm", "swarm": {"secrets": ["db"]}}, []),
+        (
+            Policy(),
+            {},
+            [
+                "it deploys to the Swarm of this machine, which is neither in the served file nor in hosts of a policy",
+                "it uses the Swarm's secret db, which is neither in the served file nor in swarm_secrets of a policy",
+            ],
+        ),
+        (Policy(hosts=("swarm",), swarm_secrets=("db",)), {}, []),
+        (
+            Policy(hosts=(), swarm_secrets=("api",)),
+            {"runtime": "swarm", "swarm": {"secrets": ["db"]}},
+            [
+                "it deploys to the Swarm of this machine, which is not in hosts",
+                "it uses the Swarm's secret db, which is not in swarm_secrets",
+            ],
+        ),
+    ],
+)
+def test_a_swarm_of_a_commit(policy: Policy, served: dict[str, object], objections: list[str]) -> None:
+    """A commit uses the Swarm and its secrets if the served file does, or the policy allows it."""
+    wanted = pipeline(runtime="swarm", swarm={"secrets": ["db"]})
+    assert [*policy.objections(wanted, frozenset(), "main", "watch", pipeline(**served))] == objections

@@ -10,7 +10,7 @@ import pytest
 from pipeline.base.errors import StoreFault
 from pipeline.daemon.engine_watches import EngineWatches
 from pipeline.daemon.scheduler import Scheduler
-from pipeline.engine.cluster import ClusterHost, ClusterSpec
+from pipeline.engine.cluster import ClusterHost, ClusterSpec, RuntimeName
 from pipeline.engine.host import LOCAL, HostSpec
 from pipeline.engine.interfaces import ReplicaChange
 from pipeline.testing.fakes.clock import FakeClock
@@ -152,3 +152,14 @@ def test_all_watches_end_with_the_daemon(world: World) -> None:
     world.clusters = {"shop": cluster(app2="ssh://app2")}
     world.watches.step()
     assert [*world.hosts] == ["ssh://app1"]
+
+
+def test_a_swarm_is_polled(world: World) -> None:
+    """It reports no changes of tasks, and has no engine of its own to follow. Hosts that leave are followed."""
+    in_swarm = ClusterSpec(RuntimeName.SWARM)
+    world.follow(shop=in_swarm, other=cluster(app1="ssh://app1"))
+    world.go_live("other")
+    assert not world.watches.is_live("shop")
+    assert [*world.hosts] == ["ssh://app1"]
+    world.follow(shop=cluster(app1="ssh://app1"))
+    world.go_live("shop")

@@ -9,16 +9,19 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.errors import ConfigError
-from pipeline.engine.cluster import ClusterHost, ClusterSpec
+from pipeline.engine.cluster import ClusterHost, ClusterSpec, RuntimeName
 from pipeline.engine.host import HostSpec
 from pipeline.engine.open_cluster import OpenCluster
 from pipeline.engine.patient_runtime import PatientRuntime
 from pipeline.engine.runtime import ReplicaSpec
+from pipeline.engine.swarm.runtime import SwarmRuntime
+from pipeline.engine.swarm.swarm import Availability, SwarmNode
 from pipeline.events import Event, Events
 from pipeline.runner.nodes import HostNodes, NodeUse
 from pipeline.store.records import DeploymentState
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
+from pipeline.testing.fakes.swarm import FakeSwarm
 from tests.support.host_world import HostWorld
 from tests.support.started_runs import begin_run
 
@@ -129,3 +132,70 @@ def test_a_pipeline_without_hosts(tmp_path: Path) -> None:
             with pytest.raises(ConfigError):
                 call("local")
         assert not nodes.resume("local")
+
+
+class SwarmShop:
+    """The pipeline `shop` in a Swarm of two nodes, with a replica on the first."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        nodes = (SwarmNode(f"n{each}", f"node{each}", f"10.0.0.{each}", labels={"zone": "a"}) for each in (1, 2))
+        self.swarm = FakeSwarm(*nodes)
+        self.runtime = SwarmRuntime(self.swarm)
+        self.runtime.start(replace(SPEC, name="shop.web.r1.aaaaaa"))
+        self.nodes = HostNodes(store, "shop", Events("shop"), self._open)
+        run = begin_run(store, "shop").number
+        row = store.deployments.begin("shop", run, None, None, cluster=ClusterSpec(RuntimeName.SWARM))
+        store.deployments.finish(replace(row, to_release=1), DeploymentState.SUCCEEDED)
+        store.clusters.forget("shop", "local")
+
+    def _open(self, cluster: ClusterSpec) -> OpenCluster:
+        return OpenCluster(cluster, self.runtime, dict, swarm=self.swarm)
+
+
+@pytest.fixture
+def swarm_shop(tmp_path: Path) -> Iterator[SwarmShop]:
+    """A shop in a Swarm."""
+    with Store(tmp_path / "db") as store:
+        yield SwarmShop(store)
+
+
+def test_the_nodes_of_a_swarm_are_listed(swarm_shop: SwarmShop) -> None:
+    """With the zone of their label. One that is drained by other means is drained, too."""
+    swarm_shop.swarm.lose_node("n2")
+    swarm_shop.swarm.set_availability("n2", Availability.PAUSE)
+    found = [
+        (each.name, each.engine, each.zone, each.use, each.replicas, each.fault) for each in swarm_shop.nodes.all()
+    ]
+    assert found == [
+        ("node1", "swarm", "a", NodeUse.ACTIVE, 1, ""),
+        ("node2", "swarm", "a", NodeUse.DRAINED, 0, "it is down"),
+    ]
+
+
+def test_a_swarm_without_a_leader_is_listed_with_the_fault(swarm_shop: SwarmShop) -> None:
+    """Its nodes are not known."""
+    swarm_shop.swarm.lose_quorum()
+    (found,) = swarm_shop.nodes.all()
+    assert (found.name, found.replicas) == ("swarm", None)
+    assert "does not have a leader" in found.fault
+
+
+def test_a_node_of_a_swarm_is_drained_if_another_one_takes_replicas(swarm_shop: SwarmShop) -> None:
+    """One that is down does not."""
+    swarm_shop.nodes.check_drain("node1")
+    swarm_shop.swarm.lose_node("n2")
+    with pytest.raises(ConfigError, match="node1 is the only host that takes replicas"):
+        swarm_shop.nodes.check_drain("node1")
+    with pytest.raises(ConfigError, match="the Swarm has no node node3"):
+        swarm_shop.nodes.check_drain("node3")
+
+
+def test_a_node_of_a_swarm_takes_tasks_again(swarm_shop: SwarmShop) -> None:
+    """Its availability is set back."""
+    swarm_shop.store.clusters.drain("shop", "node2")
+    swarm_shop.swarm.set_availability("n2", Availability.DRAIN)
+    assert [node.use for node in swarm_shop.nodes.all()] == [NodeUse.ACTIVE, NodeUse.DRAINED]
+    assert swarm_shop.nodes.resume("node2")
+    assert not swarm_shop.nodes.resume("node2")
+    assert [node.use for node in swarm_shop.nodes.all()] == [NodeUse.ACTIVE, NodeUse.ACTIVE]
