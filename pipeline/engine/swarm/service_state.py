@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipeline.base.clock import Stamp
-from pipeline.engine.container import SIGKILL_CODE, ContainerHealth
+from pipeline.engine.container import ContainerHealth
 from pipeline.engine.labels import (
     DEFAULT_SERVICE,
     LABEL_GRACE,
@@ -23,9 +23,7 @@ from pipeline.engine.swarm.swarm import SwarmNode, SwarmService, SwarmTask, Task
 # A runtime counts the seconds of a young process only.
 _SECONDS_SHOWN = 60
 _NOT_STARTED = "starting container failed"
-_SIGTERM_CODE = 143
-# A node ends a task that stays unhealthy by SIGTERM, and then reports how its process ended, not why.
-_ENDS_OF_UNHEALTHY = (0, _SIGTERM_CODE, SIGKILL_CODE)
+_UNHEALTHY = "unhealthy container"
 _BY_ITSELF = (TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED)
 _NO_NODE = SwarmNode("", "", "")
 
@@ -79,15 +77,12 @@ class ServiceState:
 
     @property
     def is_unhealthy(self) -> bool:
-        """Whether the node has given up a task whose health check kept failing, before a restart policy was set."""
+        """Whether the node has ended a task whose health check kept failing, before a restart policy was set."""
         task = self.task
-        return (
-            LABEL_PROBED in self.service.labels
-            and not (self.policy or self.is_stopped)
-            and task is not None
-            and task.state in (TaskState.COMPLETE, TaskState.FAILED)
-            and task.exit_code in _ENDS_OF_UNHEALTHY
-        )
+        if task is None or self.policy or self.is_stopped or LABEL_PROBED not in self.service.labels:
+            return False
+        # If its process handles the SIGTERM and ends with 0, the node does not report why it was sent.
+        return task.state is TaskState.COMPLETE or _UNHEALTHY in task.error
 
     @property
     def start_error(self) -> str:

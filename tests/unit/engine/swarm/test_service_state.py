@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipeline.base.clock import SYSTEM
-from pipeline.engine.container import ContainerHealth, HealthProbe
+from pipeline.engine.container import ContainerHealth
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.engine.swarm.replica_service import (
     LABEL_RESTART,
@@ -27,7 +27,7 @@ NODES = {
     "n2": SwarmNode("n2", "node2", "10.0.0.2"),
 }
 FAILED = {"state": TaskState.FAILED, "exit_code": 3, "error": "task: non-zero exit (3)", "port": 0}
-PROBE = HealthProbe(("true",), timedelta(seconds=1), timedelta(seconds=1), 1)
+KILLED = "task: non-zero exit (137)"
 
 
 def task(number: int = 1, **more: object) -> SwarmTask:
@@ -149,14 +149,17 @@ def test_a_service_that_was_stopped_before_its_first_task_does_not_run() -> None
         ({"state": TaskState.STARTING, "port": 0}, ContainerHealth.STARTING),
         ({}, ContainerHealth.HEALTHY),
         ({"state": TaskState.COMPLETE, "exit_code": 0}, ContainerHealth.UNHEALTHY),
-        ({"state": TaskState.FAILED, "exit_code": 143}, ContainerHealth.UNHEALTHY),
-        ({"state": TaskState.FAILED, "exit_code": 137}, ContainerHealth.UNHEALTHY),
+        (
+            {"state": TaskState.FAILED, "exit_code": 137, "error": f"{KILLED}: dockerexec: unhealthy container"},
+            ContainerHealth.UNHEALTHY,
+        ),
+        ({"state": TaskState.FAILED, "exit_code": 137, "error": KILLED}, None),
         (FAILED, None),
     ],
-    ids=["starting", "healthy", "given up", "ended by SIGTERM", "killed", "exited"],
+    ids=["starting", "healthy", "ended", "killed", "killed by another", "exited"],
 )
 def test_a_checked_task_shows_its_health(shown: dict[str, object], health: ContainerHealth | None) -> None:
-    """A node ends a task that is not healthy, and reports only how its process ended."""
+    """A node ends a task that is not healthy. If its process ends with 0 then, the node does not say why."""
     found = state(task(**shown), probed=True).replica(NOW)
     assert (found.health, found.running) == (health, health is not None)
 
