@@ -60,6 +60,7 @@ def test_replicas_move_between_hosts_and_a_swarm(project: SiteProject, swarm: Si
     assert not failures(reports)
     project.pipeline("down")
     assert not services(swarm)
+    assert not swarm.servers["app1"].engine.docker("config", "ls", "--quiet")
 
 
 def test_commands_reach_the_containers_of_a_swarm(project: SiteProject) -> None:

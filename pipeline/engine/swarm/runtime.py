@@ -66,7 +66,9 @@ class SwarmRuntime:
         tasks = self._swarm.tasks(pipeline)
         services = self._swarm.services(pipeline)
         nodes = self._swarm.nodes()
-        self._confirm(pipeline, (tasks, services, nodes))
+        # What is created through this manager cannot be missing in what it lists later.
+        if tasks or services or self._knows(pipeline):
+            self._confirm(pipeline, (tasks, services, nodes))
         known = {node.id: node for node in nodes}
         now = self._clock.now().wall
         states = (ServiceState(each, [task for task in tasks if task.service == each.id], known) for each in services)
@@ -174,6 +176,10 @@ class SwarmRuntime:
         if self._clock.monotonic() >= deadline:
             raise EngineFault(f"the Swarm does not act: {message}", hint="`docker service ps` shows its tasks")
         self._clock.wait(threading.Event(), _POLL_INTERVAL)
+
+    def _knows(self, pipeline: str) -> bool:
+        with self._lock:
+            return pipeline in self._confirmed
 
     def _confirm(self, pipeline: str, found: object) -> None:
         """Confirm what was listed, unless it is what was confirmed before."""

@@ -103,6 +103,20 @@ def test_an_unchanged_list_costs_no_change_of_the_swarm(swarm: FakeSwarm, runtim
     assert swarm.faults.calls["confirm"] == 1
 
 
+def test_a_pipeline_without_replicas_leaves_nothing_in_the_swarm(swarm: FakeSwarm, runtime: SwarmRuntime) -> None:
+    """A look after `clear` writes nothing. That the last replica is gone is confirmed."""
+    runtime.list("shop")
+    assert not swarm.faults.calls["confirm"]
+    runtime.start(SPEC)
+    runtime.list("shop")
+    runtime.remove(NAME)
+    runtime.list("shop")
+    assert swarm.faults.calls["confirm"] == 2
+    runtime.clear("shop")
+    runtime.list("shop")
+    assert swarm.faults.calls["confirm"] == 2
+
+
 def test_a_replica_that_no_node_can_run_is_not_started(swarm: FakeSwarm, runtime: SwarmRuntime) -> None:
     """After ten seconds: a node that was lost may come back."""
     wanted = replace(SPEC, swarm=SwarmOptions(("node.labels.disk==ssd",)))
