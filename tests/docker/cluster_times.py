@@ -89,11 +89,12 @@ def _run(project: Project, number: int) -> float:
 
 
 def _rollout(project: Project) -> float:
-    """Return the seconds from the first event of the latest deployment to its last one."""
+    """Return the seconds from the first start of a replica in the latest run to the end of its deployment."""
     with project.store() as store:
-        events = store.events.latest(project.name, limit=1000)
-    begun = max(event.at for event in events if event.kind == "deployment.started")
-    ended = max(event.at for event in events if event.kind == "deployment.succeeded")
+        (run,) = store.runs.latest(project.name, limit=1)
+        events = store.events.latest(project.name, run.number, limit=1000)
+    begun = min(event.at for event in events if event.kind == "container.starting")
+    ended = max(event.at for event in events if event.kind == "stage.finished")
     return (ended - begun).total_seconds()
 
 

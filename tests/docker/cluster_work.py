@@ -22,7 +22,7 @@ KILL_POINTS = (
     "container.started",
     "container.stopped*3",
     "target.healthy*5",
-    "deployment.succeeded",
+    "stage.finished deploy",
 )
 
 Step = tuple[str, Callable[[], None]]

@@ -57,7 +57,8 @@ class SiteProject(Project):
 
     def configure(self, *changes: tuple[str, str]) -> None:
         """Write pipeline.yaml, with parts replaced."""
-        added = f"{_BEFORE_TARGETS}  rolling: {{max_surge: {self.surge}}}\n{self.cluster}"
+        # Each rollback goes one release further back, and needs its image.
+        added = f"{_BEFORE_TARGETS}  retain: 20\n  rolling: {{max_surge: {self.surge}}}\n{self.cluster}"
         super().configure((_TESTS, ""), (_BEFORE_TARGETS, added), *changes)
 
     def running(self) -> list[str]:
