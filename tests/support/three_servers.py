@@ -19,5 +19,5 @@ def three_servers(*names: str) -> Iterator[Site]:
     if reason := obstacle():
         assert not os.environ.get("CI"), reason
         pytest.skip(reason)
-    with site(*(names or NAMES)) as made:
+    with site(*(names or NAMES), in_memory=True) as made:
         yield made

@@ -19,7 +19,7 @@ _STARTER = """
 import sys
 from pipeline.testing.machines.site import site
 
-with site("solo") as made:
+with site("solo", in_memory=True) as made:
     print(made.lan.home, made.servers["solo"].machine.folder.parent, flush=True)
     sys.stdin.read()
 """

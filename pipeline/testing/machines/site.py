@@ -58,9 +58,12 @@ class Site:
 
 
 @contextmanager
-def site(*names: str) -> Iterator[Site]:
-    """Run servers with these host names. At the end, or when this process is killed, everything of them is removed."""
-    with kept_folder("site-") as folder, ExitStack() as stack:
+def site(*names: str, in_memory: bool = False) -> Iterator[Site]:
+    """Run servers with these host names. At the end, or when this process is killed, everything of them is removed.
+
+    `in_memory`: their disks are in memory, of which each server with its images needs about 300 MB.
+    """
+    with kept_folder("site-", in_memory=in_memory) as folder, ExitStack() as stack:
         lan = Lan(folder)
         stack.callback(lan.switch_off)
         lan.switch_on()
