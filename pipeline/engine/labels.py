@@ -29,7 +29,7 @@ LABEL_STARTED = "penstock.started"
 LABEL_TIMEOUT = "penstock.timeout"
 # The published port of the host that leads to the container. Absent where the balancer uses the container's address.
 LABEL_PORT = "penstock.port"
-# The address at which the balancer reaches that port. Absent on containers of earlier versions, which have 127.0.0.1.
+# The address at which the balancer reaches that port. Absent on containers of earlier versions.
 LABEL_ADDRESS = "penstock.address"
 # The port on which the container itself listens.
 LABEL_TARGET_PORT = "penstock.target-port"

@@ -32,6 +32,8 @@ from pipeline.engine.runtime import Replica, ReplicaEnd, ReplicaSpec, RestartPol
 # The exit code of a process that SIGKILL ended.
 _KILLED = 137
 _DEFAULT_GRACE = "10"
+# Where earlier versions, which had no other hosts, published ports.
+_LOOPBACK = "127.0.0.1"
 # Ports are chosen at random, and which ones are in use on another machine is not known.
 _PORT_ATTEMPTS = 20
 
@@ -137,7 +139,7 @@ class DockerRuntime:
             template=labels.get(LABEL_TEMPLATE, ""),
             host=self._host.name,
             # The port stays bound to it when the address of the host is changed.
-            address=labels.get(LABEL_ADDRESS, self._host.reach_at) if published else container.address,
+            address=labels.get(LABEL_ADDRESS, _LOOPBACK) if published else container.address,
             port=int(published or labels.get(LABEL_TARGET_PORT, "0")),
             running=container.is_running,
             started=_started(container),

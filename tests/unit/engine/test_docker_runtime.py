@@ -71,6 +71,14 @@ def test_a_port_stays_bound_to_the_address_that_the_host_had(engine: FakeEngine)
     assert sorted(replica.address for replica in found) == ["10.0.0.1", "10.0.0.2"]
 
 
+def test_a_port_of_an_earlier_version_is_on_loopback(engine: FakeEngine) -> None:
+    """Whatever address its machine has as one of several hosts."""
+    labels = {**OLD_LABELS, LABEL_PORT: "20000"}
+    engine.containers.start(ContainerSpec("shop.r1.bbbbbb", "app", labels, network="n"))
+    (found,) = DockerRuntime(host_at(HostSpec("here", address="10.0.0.5"), engine)).list("shop")
+    assert (found.address, found.port) == ("127.0.0.1", 20000)
+
+
 def test_a_host_without_free_ports(engine: FakeEngine, runtime: DockerRuntime) -> None:
     """After some attempts the error is reported."""
     engine.faults.fail("containers.start", PortTaken("in use"), times=1000)
