@@ -71,9 +71,12 @@ class HostsRuntime:
 
     @property
     def lost(self) -> tuple[str, ...]:
-        """The names of the hosts whose replicas the last `list` of this thread lacks. Before one, those lost now."""
+        """The names of the hosts whose replicas the last `list` of this thread lacks. Before one, those lost now.
+
+        Once a call fails because all are lost, they are those.
+        """
         lost: tuple[str, ...] | None = getattr(self._last, "lost", None)
-        return tuple(host.name for host in self._hosts.values() if host.is_lost) if lost is None else lost
+        return self._lost_now() if lost is None else lost
 
     @property
     def engines(self) -> dict[str, Engine]:
@@ -301,7 +304,12 @@ class HostsRuntime:
         answers = self._ask(lambda runtime: runtime.ended(name))
         return next((host for host, end in answers if end is not None), None)
 
+    def _lost_now(self) -> tuple[str, ...]:
+        return tuple(host.name for host in self._hosts.values() if host.is_lost)
+
     def _all_lost(self) -> EngineFault:
+        # The last list is of no use to the one who goes on without the hosts.
+        self._last.lost = self._lost_now()
         first = next(iter(self._hosts.values()))
         return EngineFault(f"all hosts are lost; {first.fault.message}", hint=first.fault.hint)
 

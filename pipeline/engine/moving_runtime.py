@@ -67,23 +67,23 @@ class MovingRuntime:
 
     def set_restart_policy(self, name: str, policy: RestartPolicy) -> None:
         """Set what happens when the replica's process exits."""
-        self._at(name).set_restart_policy(name, policy)
+        self._call(name, lambda runtime: runtime.set_restart_policy(name, policy), None)
 
     def stop(self, name: str, grace: timedelta) -> StopResult:
         """Send SIGTERM, and SIGKILL after `grace`. Returns when the process has exited."""
-        return self._at(name).stop(name, grace)
+        return self._call(name, lambda runtime: runtime.stop(name, grace), StopResult.NOT_RUNNING)
 
     def remove(self, name: str) -> None:
         """Remove a replica, running or not."""
-        self._at(name).remove(name)
+        self._call(name, lambda runtime: runtime.remove(name), None)
 
     def ended(self, name: str) -> ReplicaEnd | None:
         """Return how the replica's last process ended, or None if the replica is gone."""
-        return self._at(name).ended(name)
+        return self._call(name, lambda runtime: runtime.ended(name), None)
 
     def tail(self, name: str, lines: int = 20) -> tuple[str, ...]:
         """Return the last lines of output, or nothing if the replica is gone."""
-        return self._at(name).tail(name, lines)
+        return self._call(name, lambda runtime: runtime.tail(name, lines), ())
 
     def clear(self, pipeline: str) -> None:
         """Undo `prepare` at both."""
@@ -93,6 +93,9 @@ class MovingRuntime:
     @property
     def _taking(self) -> Runtime:
         return self._swarm if self._swarm_takes else self._hosts
+
+    def _call(self, name: str, work: Callable[[Runtime], T], absent: T) -> T:
+        return self._unless_lost(lambda: work(self._at(name)), absent)
 
     def _at(self, name: str) -> Runtime:
         """Return where a replica is. One that was not listed may be at either."""
