@@ -136,8 +136,10 @@ class HostsRuntime:
         """
         host = self._hosts[self._place(spec)]
         try:
-            if (engine := host.engine) is not None:
-                self._before_start(host.name, engine, spec)
+            if (engine := host.engine) is None:
+                # Whether it has the image is not known.
+                raise host.fault
+            self._before_start(host.name, engine, spec)
             host.call(lambda runtime: runtime.start(replace(spec, zone=host.zone)))
         except (StageFailed, PortTaken):
             # Nothing is left of it, so it may be started elsewhere.

@@ -176,6 +176,28 @@ def test_what_is_done_before_a_start(world: HostWorld) -> None:
     runtime.close()
 
 
+def test_nothing_is_started_where_the_image_may_be_missing(world: HostWorld) -> None:
+    """As on a host that has stopped answering since it was chosen: its engine would fail the release."""
+    asked: list[str] = []
+
+    def before(host: str, _: Engine, __: ReplicaSpec) -> None:
+        asked.append(host)
+        raise EngineFault("the image did not arrive")
+
+    runtime = world.runtime(before_start=before)
+    runtime.prepare("shop")
+    with pytest.raises(EngineFault, match="the image did not arrive"):
+        start(runtime, "r1")
+    world.lose("one")
+    with pytest.raises(EngineFault, match="one"):
+        runtime.list("shop")
+    world.bring_back("one")
+    with pytest.raises(EngineFault, match="host one"):
+        start(runtime, "r1")
+    assert (asked, world.engines["one"].containers.running()) == (["one"], frozenset())
+    runtime.close()
+
+
 def test_another_process_finds_replicas_by_search(world: HostWorld, runtime: HostsRuntime) -> None:
     """A name says nothing about its host. A repeated start is one on the same host."""
     start(runtime, "r1", "r2")
