@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import socket
 import tempfile
@@ -21,6 +22,7 @@ from pipeline.doctor.context import DoctorContext
 from pipeline.doctor.engine import described
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.home_folder import free_space
+from pipeline.engine.cluster import ClusterHost, ClusterSpec
 from pipeline.engine.host import HostSpec
 from pipeline.engine.hosts import command_on_host, host_engine, with_addresses
 from pipeline.engine.interfaces import EngineDescription
@@ -31,7 +33,7 @@ _CLOCK_TOLERANCE = 2.0
 _CONNECT_TIMEOUT = 3.0
 _CLEANUP_TIMEOUT, _POLL_INTERVAL = 5.0, 0.02
 # The free kilobytes of the disk, then a line for each address.
-_SCRIPT = "df -Pk {folder} | tail -n 1 && { ip -o address 2>/dev/null || hostname -I; }"
+_SCRIPT = "df -Pk -- {folder} | tail -n 1 && {{ ip -o address 2>/dev/null || hostname -I; }}"
 
 
 class _Machine(NamedTuple):
@@ -73,7 +75,7 @@ def _found(check: str, context: DoctorContext, spec: HostSpec) -> Iterator[Findi
     yield from differences(check, found, context)
     yield clock_difference(check, found.clock - answered, answered - asked)
     machine = _Machine.from_output(
-        command_on_host(spec, _SCRIPT.replace("{folder}", found.folder), context.environment)
+        command_on_host(spec, _SCRIPT.format(folder=shlex.quote(found.folder)), context.environment)
     )
     yield free_space(check, machine.free, f"{found.folder} there")
     address = _address(context, spec)
@@ -95,15 +97,12 @@ def _own_tunnels() -> Iterator[Path]:
         while folder.exists() and time.monotonic() < deadline:
             shutil.rmtree(folder, ignore_errors=True)
             time.sleep(_POLL_INTERVAL)
+        temporary.cleanup()
 
 
 def _address(context: DoctorContext, spec: HostSpec) -> str:
-    if spec.address:
-        return spec.address
-    assert context.configuration is not None
-    found = with_addresses(context.configuration.pipeline.deploy.cluster, context.environment).host(spec.name)
-    assert found is not None
-    return found.spec.address
+    (found,) = with_addresses(ClusterSpec(hosts=(ClusterHost(spec),)), context.environment).specs
+    return found.address
 
 
 def differences(check: str, found: EngineDescription, context: DoctorContext) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.home import Home
+from pipeline.config.load import load
 from pipeline.doctor import engine as doctor_engine
 from pipeline.doctor import hosts
 from pipeline.doctor.context import DoctorContext
 from pipeline.doctor.engine import described, engine_checks
 from pipeline.doctor.finding import Finding
-from pipeline.doctor.hosts import binds, clock_difference, differences, reached
+from pipeline.doctor.hosts import binds, clock_difference, differences, host_checks, reached
 from pipeline.engine.interfaces import EngineDescription
 from pipeline.testing.fakes.engine import FakeEngine
 from tests.support.ports import free_port
@@ -159,6 +161,19 @@ def test_an_address_that_is_not_reached(monkeypatch: pytest.MonkeyPatch, error: 
 
     monkeypatch.setattr(socket, "create_connection", refuse)
     assert reached("host app1", "10.0.0.11", 20000) == finding
+
+
+def test_a_folder_of_any_name_is_one_word_of_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The engine says it, which may be another machine's."""
+    folder = tmp_path / "images; touch made;"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hosts, "host_engine", lambda *_, **__: OldEngine(HERE._replace(folder=str(folder))))
+    (tmp_path / "pipeline.yaml").write_text("name: shop\ndeploy: {hosts: [{name: here, docker: local}]}\n")
+    context = DoctorContext(Home(tmp_path), os.environ, load(tmp_path / "pipeline.yaml", {}, {}))
+    found = found_by(host_checks, context)
+    assert found[-1] == Finding.ok("host here", "the balancer reaches 127.0.0.1")
+    assert not (tmp_path / "made").exists()
 
 
 def test_the_clock_of_the_fake_is_that_of_its_machine() -> None:
