@@ -273,9 +273,11 @@ class EngineConnection(Protocol):
 class EngineDescription(NamedTuple):
     """An engine. `folder` has its images and containers, on its machine. `clock` is the time there.
 
+    `id` is the same whatever the address by which the engine is reached.
     `has_own_ids`: the id of an image is that of its configuration. With containerd's image store it is another one.
     """
 
+    id: str
     version: str
     api: str
     platform: str

@@ -36,6 +36,10 @@ class HostImages:
         # One transfer of an image to a host at a time: replicas that start together need the same.
         self._sending: dict[tuple[str, str], threading.Lock] = {}
 
+    def is_source(self, engine: Engine) -> bool:
+        """Return whether an engine is the local one, perhaps reached by SSH."""
+        return engine.describe().id == self._source.describe().id
+
     def send(self, spec: ReleaseSpec, hosts: Mapping[str, Engine]) -> None:
         """Give the images of the services of a release to hosts, each to all at once."""
         for image in dict.fromkeys(service.image_id for service in spec.replicated_services()):

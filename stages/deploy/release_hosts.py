@@ -93,10 +93,12 @@ class ReleaseHosts:
     def _remove_rest(self, spec: HostSpec) -> None:
         """Remove the images and the network of the pipeline from a host."""
         engine = self._cluster.engines.get(spec.name)
-        # On this machine, jobs and accessories need them.
         if engine is None or spec.docker == LOCAL:
             return
         try:
+            # On this machine, jobs, accessories and rollbacks need them.
+            if self._images.is_source(engine):
+                return
             for image in engine.images.for_pipeline(self._pipeline):
                 engine.images.remove(image)
             engine.networks.remove(self._pipeline)

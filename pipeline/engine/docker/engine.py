@@ -98,6 +98,7 @@ class DockerEngine:
             found = self._api.info()
         status = [str(value) for pair in found.get("DriverStatus") or () for value in pair]
         return EngineDescription(
+            id=str(found["ID"]),
             version=str(found.get("ServerVersion", "unknown")),
             api=str(self._api.api_version),
             platform=self.platform,

@@ -70,6 +70,7 @@ class FakeEngine:
         """Return the description of an engine that stores nothing."""
         with self.faults.call("describe"):
             return EngineDescription(
+                f"engine-{id(self)}",
                 "28.0.0",
                 "1.48",
                 self.platform,

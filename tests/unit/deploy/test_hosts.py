@@ -17,6 +17,7 @@ from pipeline.base.clock import SystemClock
 from pipeline.base.errors import ConfigError, EngineFault, RolledBack
 from pipeline.engine.cluster import ClusterSpec
 from pipeline.engine.hosts import local_host, runtime_on
+from pipeline.engine.labels import LABEL_PIPELINE, LABEL_RUN
 from pipeline.engine.open_cluster import OpenCluster
 from pipeline.engine.patient_runtime import PatientRuntime
 from pipeline.events import Event
@@ -155,6 +156,18 @@ def test_this_machine_as_one_of_the_hosts_keeps_its_replicas(machines: Machines)
     assert machines.engines["local"].containers.running() == before
     machines.deploy("b", f"{HERE}, {APP2}")
     assert machines.places() == {"local": 1, "ssh://app2": 1}
+
+
+def test_this_machine_by_ssh_keeps_its_images_when_it_leaves(machines: Machines, context: StageContext) -> None:
+    """A rollback, jobs and other hosts need them."""
+    local = machines.engines["ssh://self"] = machines.engines["local"]
+    image = local.images.add_built(b"1", "penstock/shop:1", {LABEL_PIPELINE: "shop", LABEL_RUN: "1"})
+    machines.deploy("a", "{name: here, docker: ssh://self, address: 127.0.0.1}")
+    before = local.containers.running()
+    machines.deploy("a", f"{HERE}")
+    assert (local.containers.running(), local.images.has(image)) == (before, True)
+    assert local.networks.has(local.networks.name("shop"))
+    assert context.store.clusters.leaving("shop") == ()
 
 
 def test_a_release_that_fails_goes_back_to_the_hosts_of_before(machines: Machines, context: StageContext) -> None:
