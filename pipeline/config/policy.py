@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -27,7 +27,6 @@ from pipeline.engine.cluster import SWARM
 from pipeline.engine.host import LOCAL
 
 if TYPE_CHECKING:
-    from pipeline.config.accessory import Accessory
     from pipeline.config.container_settings import ContainerSettings
     from pipeline.config.hooks import Hook
     from pipeline.config.models import Build, Pipeline
@@ -96,7 +95,9 @@ class Policy(Model):
     )
     gpus: bool = Field(True, description="Whether a commit may use GPUs.")
     publish: tuple[IPv4Address | IPv6Address, ...] | None = Field(
-        None, description="Addresses of this machine on which the accessories of a commit may publish ports. None: all."
+        None,
+        description="Addresses of this machine on which a commit may publish ports of its accessories, and of its "
+        "services by the address of a host with docker: local. None: all.",
     )
     hosts: tuple[str, ...] | None = Field(
         None,
@@ -145,7 +146,7 @@ class Policy(Model):
                 yield f"it mounts {source}, which is not in volumes"
         yield from self._objections_to_mounts(pipeline)
         yield from self._objections_to_options(containers)
-        yield from self._objections_to_ports(pipeline.accessories)
+        yield from self._objections_to_ports(pipeline)
         yield from self._objections_to_hosts(pipeline, served)
         yield from self._objections_to_alarms(pipeline, served)
         yield from self._objections_to_hooks(pipeline, served)
@@ -191,11 +192,18 @@ class Policy(Model):
             if host.docker not in {LOCAL, *allowed}:
                 yield f"it deploys to {host.docker}, which {_unnamed('hosts', self.hosts)}"
 
-    def _objections_to_ports(self, accessories: Mapping[str, Accessory]) -> Iterator[str]:
-        for name, accessory in accessories.items() if self.publish is not None else ():
+    def _objections_to_ports(self, pipeline: Pipeline) -> Iterator[str]:
+        if self.publish is None:
+            return
+        for name, accessory in pipeline.accessories.items():
             for port in accessory.published:
-                if ip_address(port.address) not in (self.publish or ()):
+                if ip_address(port.address) not in self.publish:
                     yield f"its accessory {name} publishes a port on {port.address}, which is not in publish"
+        for host in pipeline.deploy.hosts:
+            # Without hosts, services publish on loopback.
+            address = host.address if host.docker == LOCAL else None
+            if address and not address.is_loopback and address not in self.publish:
+                yield f"its services publish ports on {address}, as host {host.name}, which is not in publish"
 
     def _objections_to_hooks(self, pipeline: Pipeline, served: Pipeline | None) -> Iterator[str]:
         """Yield what hooks would do on this machine and must not. Without a key of the policy, `served` counts."""

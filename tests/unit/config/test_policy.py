@@ -323,6 +323,27 @@ def test_where_accessories_may_publish(allowed: list[str] | None, refused: list[
     ]
 
 
+@pytest.mark.parametrize(
+    ("allowed", "address", "is_refused"),
+    [
+        (None, "203.0.113.7", False),
+        (["203.0.113.7"], "203.0.113.7", False),
+        ([], None, False),
+        ([], "127.0.0.1", False),
+        ([], "203.0.113.7", True),
+        (["127.0.0.1"], "2001:db8::1", True),
+    ],
+)
+def test_where_services_on_this_machine_may_publish(
+    allowed: list[str] | None, address: str | None, *, is_refused: bool
+) -> None:
+    """On loopback, which is the address of this machine among the hosts unless the file has another one."""
+    asked = pipeline(hosts=[{"name": "here", "docker": "local"} | ({"address": address} if address else {})])
+    policy = Policy.model_validate({} if allowed is None else {"publish": allowed})
+    expected = f"its services publish ports on {address}, as host here, which is not in publish"
+    assert list(policy.objections(asked, frozenset(), "main", "watch")) == ([expected] if is_refused else [])
+
+
 HOST = {"host_command": ["./notify.sh", "start"]}
 CALL = {"http": {"url": "http://127.0.0.1:8081/smoke", "method": "POST"}}
 
