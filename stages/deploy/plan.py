@@ -59,6 +59,7 @@ def plan_release(context: StageContext, rollout: ReleaseRollout, spec: ReleaseSp
     change = "start the balancer" if dead else "reload the balancer: its target groups or listeners change"
     limits = [part.limits for part in parts if part.steps or len(parts) == 1]
     lost = [f"{name}: {text}" for name, each in spec.services.items() if (text := unreadable(each.logging))]
+    lost += [f"host {name} does not answer and gets no containers" for name in rollout.runtime.lost]
     return [*before, *hosts, *([] if same else [change]), *steps, *jobs, *limits, *carried, *waiting, *lost]
 
 

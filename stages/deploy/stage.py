@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from pipeline.api import Image, Revision, StageContext
@@ -14,6 +15,7 @@ from pipeline.config.run_variables import RunVariables
 from pipeline.engine.cluster import RuntimeName
 from pipeline.engine.hosts import local_engine
 from pipeline.event_kinds import EventKind
+from pipeline.events import Events
 from pipeline.store import records
 from pipeline.store.records import Release
 from stages.deploy.accessories import (
@@ -97,8 +99,11 @@ class DockerDeploy:
 
     def plan(self, context: StageContext, revision: Revision, image: Image | None) -> list[str]:
         """Return the steps of the rollout and its limits."""
+        name = context.configuration.pipeline.name
+        # Nothing is done about what it notices, such as a lost host.
+        context = replace(context, events=Events(name))
         self.preflight(context)
-        active = context.store.releases.active(context.configuration.pipeline.name)
+        active = context.store.releases.active(name)
         with open_rollout(context, planned_cluster(context)) as rollout:
             spec = _spec(context, revision, image or Image("", ""), found_images(context, rollout.engine))
             is_new = active is None or ReleaseSpec.parse(active.spec) != spec

@@ -40,13 +40,16 @@ class HostWorld:
         self.changes: list[HostChange] = []
 
     def runtime(
-        self, placement: Placement = Placement.SPREAD, silence: timedelta = LOST_AFTER * 6, **options: Any
+        self,
+        placement: Placement = Placement.SPREAD,
+        silence: timedelta = LOST_AFTER * 6,
+        on_change: Callable[[HostChange], object] | None = None,
+        **options: Any,
     ) -> HostsRuntime:
-        """Return a runtime that is not connected yet."""
+        """Return a runtime that is not connected yet. By default, the changes of its hosts are kept in `changes`."""
+        tell = on_change or self.changes.append
         hosts = [
-            ReachableHost(
-                name, zone, self.connector(name), on_change=self.changes.append, lost_after=LOST_AFTER, clock=self.clock
-            )
+            ReachableHost(name, zone, self.connector(name), on_change=tell, lost_after=LOST_AFTER, clock=self.clock)
             for name, zone in self.zones.items()
         ]
         return HostsRuntime(hosts, placement, silence=silence, clock=self._waiting, **options)

@@ -92,7 +92,9 @@ class Machines:
         """Return the texts of the events of a kind."""
         return [event.message for event in self.events if event.kind == kind]
 
-    def _open(self, cluster: ClusterSpec, *_: object, local: FakeEngine, before_start: Any, **__: Any) -> OpenCluster:
+    def _open(
+        self, cluster: ClusterSpec, *_: object, local: FakeEngine, on_change: Any, before_start: Any
+    ) -> OpenCluster:
         """Open a cluster of these machines, as the connections of several hosts if it has any."""
         self.opened.append(cluster)
         if cluster.is_local:
@@ -100,7 +102,7 @@ class Machines:
         found = HostWorld({}, self.clock)
         for spec in cluster.specs:
             found.zones[spec.name], found.engines[spec.name] = spec.zone, self.engines[spec.docker]
-        hosts = found.runtime(taking=cluster.taking, before_start=before_start)
+        hosts = found.runtime(on_change=on_change, taking=cluster.taking, before_start=before_start)
         return OpenCluster(cluster, PatientRuntime(hosts), lambda: hosts.engines, hosts.close, hosts.place_on)
 
     def _check(self) -> None:
@@ -308,6 +310,19 @@ def test_a_plan_says_where_replicas_would_run(machines: Machines) -> None:
     assert "use the hosts app1, app2 with placement spread; before: this machine" in steps
     assert [step for step in steps if step.startswith("start")] == ["start new-1 on app1", "start new-2 on app2"]
     assert machines.places() == {"local": 2}
+
+
+def test_a_plan_leaves_no_event_of_a_lost_host(machines: Machines) -> None:
+    """Nothing is replaced. Its placement leaves the host out."""
+    machines.deploy("a", f"{APP1}, {APP2}")
+    machines.engines["ssh://app2"].faults.go_away()
+    revision = Revision("b" * 40, "main", "Ann", "Say", SystemClock().now().wall, "/srv/a.git")
+    steps = DockerDeploy().plan(machines.context(f"{APP1}, {APP2}"), revision, Image("sha256:b", "shop:b"))
+    assert {step for step in steps if step.startswith("start")} == {"start new-1 on app1", "start new-2 on app1"}
+    assert steps[-1] == "host app2 does not answer and gets no containers"
+    assert machines.heard("host.lost") == []
+    machines.deploy("b", f"{APP1}, {APP2}")
+    assert len(machines.heard("host.lost")) == 1
 
 
 @pytest.mark.parametrize(
