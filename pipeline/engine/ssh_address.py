@@ -46,6 +46,9 @@ class SshAddress:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not a name of a user or a host; {_FORM}")
         path = unquote(parts.path)
+        # It becomes a part of ssh's argument, where colons divide.
+        if not path.isprintable() or ":" in path:
+            raise ValueError(f"{path!r} is not the path of a socket")
         return cls(host, user, port, DEFAULT_SOCKET if path in ("", "/") else path)
 
     @property

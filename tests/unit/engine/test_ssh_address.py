@@ -42,6 +42,8 @@ def test_an_address_is_read(text: str, address: SshAddress, login: str) -> None:
         ("ssh://deploy:secret@app1", "an address has no password; ssh uses keys"),
         ("ssh://app1:port", "the port of 'ssh://app1:port' is not a number from 1 to 65535"),
         ("ssh://app1:70000", "the port of 'ssh://app1:70000' is not a number from 1 to 65535"),
+        ("ssh://app1/%00", r"'/\x00' is not the path of a socket"),
+        ("ssh://app1/run/a:10.0.0.1:80", "'/run/a:10.0.0.1:80' is not the path of a socket"),
         ("ssh://app1?x=1", f"'ssh://app1?x=1' has more than an address; {FORM}"),
     ],
 )
