@@ -13,7 +13,7 @@ from pipeline.api import StageContext
 from pipeline.base.errors import ConfigError, RolledBack
 from pipeline.runner.deployment_answer import abort, promote
 from pipeline.store.store import Store
-from stages.deploy import stage
+from stages.deploy import open_rollout
 from stages.deploy.judge import Judgement
 from stages.deploy.release_rollout import ReleaseRollout
 from tests.unit.deploy.deployments import Killed
@@ -208,7 +208,7 @@ def test_a_rollback_in_progress_waits_for_nothing(shops: Shops, store: Store) ->
 def test_a_pause_before_traffic(shops: Shops, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """No request reaches the new release until it is promoted. After a kill, the pause is found with its answer."""
     shop = shops(CANARY)
-    monkeypatch.setattr(stage, "ReleaseRollout", ReleaseRollout)
+    monkeypatch.setattr(open_rollout, "ReleaseRollout", ReleaseRollout)
     shop.settings = ", hooks: {BeforeAllowTraffic: [{pause: true, timeout: 10m}]}"
     shop.kill("b", "deployment.waiting")
     assert shop.shares() == {"web": 0.0}
@@ -228,7 +228,7 @@ def test_a_pause_that_is_not_ended_moves_no_traffic(
 ) -> None:
     """The release is rolled back before its first request."""
     shop = shops(CANARY)
-    monkeypatch.setattr(stage, "ReleaseRollout", ReleaseRollout)
+    monkeypatch.setattr(open_rollout, "ReleaseRollout", ReleaseRollout)
     shop.settings = ", hooks: {AfterInstall: [{pause: true, timeout: 1m}]}"
     with pytest.raises(RolledBack, match="the pause in AfterInstall of web was not ended within 1m"):
         shop.deploy("b")
