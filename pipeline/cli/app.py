@@ -131,7 +131,7 @@ def app_of(file: Path, parameters: Sequence[str]) -> Iterator[App]:
 
 def _console_of_hosts(home: Home, database: Database, pipeline: str) -> Console:
     # Of no use to most commands, which have to start soon.
-    from pipeline.engine.hosts import console_of
+    from pipeline.engine.cluster_members import console_of
     from pipeline.store.clusters import Clusters
 
     return console_of(Clusters(database).of(pipeline), home.id, home.hosts)

@@ -108,7 +108,7 @@ def forget(name: str, file: Path, parameters: tuple[str, ...]) -> None:
 
 @contextmanager
 def _nodes(opened: Session) -> Iterator[Nodes]:
-    from pipeline.engine.hosts import open_cluster
+    from pipeline.engine.clusters import open_cluster
     from pipeline.events import Events
     from pipeline.runner.nodes import HostNodes
 

@@ -57,8 +57,9 @@ def _remove_consoles(opened: Session) -> None:
     from pipeline.base.errors import EngineFault
     from pipeline.base.lock import is_held
     from pipeline.cli.missing_hosts import MissingHosts
+    from pipeline.engine.cluster_members import console_of
     from pipeline.engine.console import abandoned
-    from pipeline.engine.hosts import console_of, local_console
+    from pipeline.engine.hosts import local_console
 
     home, cluster = opened.home, opened.store.clusters.of(opened.name)
     consoles = [local_console(home.id)]

@@ -158,7 +158,7 @@ class PipelineSupervisor:
 
     def _metrics(self) -> MetricSource:
         """Return the metrics by which services are scaled. Only a pipeline with scaling needs them."""
-        from pipeline.engine.hosts import containers_of
+        from pipeline.engine.cluster_members import containers_of
 
         home, name = self._context().home, self.served_file.name
         balancer = open_balancer(home.balancer)

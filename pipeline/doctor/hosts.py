@@ -22,9 +22,8 @@ from pipeline.doctor.context import DoctorContext
 from pipeline.doctor.engine import described
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.home_folder import free_space
-from pipeline.engine.cluster import ClusterHost, ClusterSpec
 from pipeline.engine.host import HostSpec
-from pipeline.engine.hosts import command_on_host, host_engine, with_addresses
+from pipeline.engine.hosts import command_on_host, host_engine, with_address
 from pipeline.engine.interfaces import EngineDescription
 
 _HOME = "doctor"
@@ -78,7 +77,7 @@ def _found(check: str, context: DoctorContext, spec: HostSpec) -> Iterator[Findi
         command_on_host(spec, _SCRIPT.format(folder=shlex.quote(found.folder)), context.environment)
     )
     yield free_space(check, machine.free, f"{found.folder} there")
-    address = _address(context, spec)
+    address = with_address(spec, context.environment).address
     yield binds(check, address, machine.addresses)
     yield reached(check, address, free_port())
 
@@ -98,11 +97,6 @@ def _own_tunnels() -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
             time.sleep(_POLL_INTERVAL)
         temporary.cleanup()
-
-
-def _address(context: DoctorContext, spec: HostSpec) -> str:
-    (found,) = with_addresses(ClusterSpec(hosts=(ClusterHost(spec),)), context.environment).specs
-    return found.address
 
 
 def differences(check: str, found: EngineDescription, context: DoctorContext) -> Iterator[Finding]:

@@ -16,10 +16,10 @@ _FAILURES = (SystemFault, OSError)
 
 
 class OpenLink(NamedTuple, Generic[T]):
-    """An engine or a console of a host, and what closes its connection."""
+    """An engine or a console of a host, and what closes its connection. By default, another part closes it."""
 
     opened: T
-    close: Callable[[], None]
+    close: Callable[[], None] = lambda: None
 
 
 class HostLink(Generic[T]):

@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.base.errors import ConfigError, EngineFault
-from pipeline.engine.console import Console
+from pipeline.engine.console import Console, LogStream
 from pipeline.engine.host import LOCAL, Host, HostSpec
-from pipeline.engine.interfaces import Engine, EngineEvents, ExistingContainers
+from pipeline.engine.interfaces import Engine, EngineEvents
 
 if TYPE_CHECKING:
-    from pipeline.engine.cluster import ClusterSpec
-    from pipeline.engine.hosts_console import HostsConsole
-    from pipeline.engine.hosts_containers import HostsContainers, WithContainers
-    from pipeline.engine.hosts_runtime import HostsRuntime
-    from pipeline.engine.open_cluster import OpenCluster
     from pipeline.engine.reachable_host import HostChange, OpenHost, ReachableHost
-    from pipeline.engine.runtime import ReplicaSpec, Runtime
+    from pipeline.engine.runtime import Runtime
     from pipeline.engine.ssh.tunnel import Tunnel
     from pipeline.engine.ssh_address import SshAddress
     from pipeline.engine.swarm.swarm import OpenSwarm
-    from pipeline.engine.swarm_containers import SwarmConsole, SwarmMember
 
 # Most parts are imported when they are used: a command that needs only the console starts sooner.
 _LOOPBACK = "127.0.0.1"
 _THIS_MACHINE = HostSpec(LOCAL)
 _NO_FOLDER = Path()
-# A connection by SSH takes longest, on a machine that is busy.
-_SILENCE = timedelta(seconds=10)
 # In seconds.
 _COMMAND_TIMEOUT = 15.0
 
@@ -105,6 +95,15 @@ def local_console(home: str, environment: Mapping[str, str] = os.environ) -> Con
     return DockerConsole(home, environment)
 
 
+def local_task_log(
+    home: str, environment: Mapping[str, str] = os.environ
+) -> Callable[[str, bytes, bool], LogStream | None]:
+    """Return what reads the output of a task of the Swarm that this machine manages. See `SwarmConsole`."""
+    from pipeline.engine.docker.console import DockerConsole
+
+    return DockerConsole(home, environment).task_log
+
+
 def host_console(
     spec: HostSpec, home: str, sockets: Path = _NO_FOLDER, environment: Mapping[str, str] = os.environ
 ) -> Console:
@@ -119,160 +118,6 @@ def host_console(
     tunnel = _tunnel(spec, sockets, environment)
     tunnel.open()
     return DockerConsole(home, tunnel.environment, on_close=tunnel.close)
-
-
-def console_of(
-    cluster: ClusterSpec, home: str, sockets: Path = _NO_FOLDER, environment: Mapping[str, str] = os.environ
-) -> Console:
-    """Return the console of a cluster. Connects to nothing yet. The caller closes it."""
-    if cluster.is_local:
-        return local_console(home, environment)
-    return hosts_console(cluster.specs, home, sockets, environment, nodes=cluster.nodes)
-
-
-@contextmanager
-def containers_of(
-    cluster: ClusterSpec,
-    home: str,
-    sockets: Path = _NO_FOLDER,
-    environment: Mapping[str, str] = os.environ,
-    *,
-    silence: timedelta = _SILENCE,
-) -> Iterator[ExistingContainers]:
-    """Yield the containers of a cluster, connected for the time of the block.
-
-    Raises `EngineFault` if the local engine does not respond, alone in the cluster. Of several hosts, each may take
-    `silence` to answer.
-    """
-    if cluster.is_local:
-        with local_engine(home, environment) as engine:
-            yield engine.containers
-    else:
-        with closing(
-            hosts_containers(cluster.specs, home, sockets, environment, silence=silence, nodes=cluster.nodes)
-        ) as found:
-            yield found
-
-
-def containers_in(opened: OpenCluster, silence: timedelta = _SILENCE) -> ExistingContainers:
-    """Return the containers of an open cluster, by its connections. A host that does not answer may take `silence`."""
-    if opened.spec.is_local:
-        return opened.engines[LOCAL].containers
-    from pipeline.engine.cluster import SWARM_MEMBER
-    from pipeline.engine.host_link import HostLink, OpenLink
-    from pipeline.engine.host_links import HostLinks
-    from pipeline.engine.hosts_containers import HostsContainers
-
-    def connect(name: str) -> OpenLink[WithContainers]:
-        if name == SWARM_MEMBER.name and opened.swarm is not None:
-            return OpenLink(_member_of(opened), _keep_open)
-        engine = opened.engines.get(name)
-        if engine is None:
-            raise EngineFault(f"host {name} does not answer")
-        return OpenLink(engine, _keep_open)
-
-    names = [spec.name for spec in opened.spec.specs]
-    links = [HostLink(name, partial(connect, name), keeps=False) for name in names]
-    return HostsContainers(HostLinks(links, silence))
-
-
-def hosts_console(
-    specs: Sequence[HostSpec],
-    home: str,
-    sockets: Path,
-    environment: Mapping[str, str] = os.environ,
-    *,
-    silence: timedelta = _SILENCE,
-    nodes: Sequence[HostSpec] = (),
-) -> HostsConsole:
-    """Return the console of several hosts, each of which may take `silence` to answer. Connects to nothing yet.
-
-    One of them may be the Swarm, of which the engines of `nodes` are known.
-    """
-    from pipeline.engine.cluster import SWARM
-    from pipeline.engine.host_link import HostLink, OpenLink
-    from pipeline.engine.host_links import HostLinks
-    from pipeline.engine.hosts_console import HostsConsole
-
-    def connect(spec: HostSpec) -> OpenLink[Console]:
-        if spec.docker == SWARM:
-            console: Console = _swarm_console(nodes, home, sockets, environment)
-        else:
-            console = host_console(spec, home, sockets, environment)
-        return OpenLink(console, console.close)
-
-    return HostsConsole(HostLinks([HostLink(spec.name, partial(connect, spec)) for spec in specs], silence))
-
-
-def hosts_containers(
-    specs: Sequence[HostSpec],
-    home: str,
-    sockets: Path,
-    environment: Mapping[str, str] = os.environ,
-    *,
-    silence: timedelta = _SILENCE,
-    nodes: Sequence[HostSpec] = (),
-) -> HostsContainers:
-    """Return the containers of several hosts, each of which may take `silence` to answer. Connects to nothing yet.
-
-    One of them may be the Swarm, of which the engines of `nodes` are known.
-    """
-    from pipeline.engine.cluster import SWARM
-    from pipeline.engine.host_link import HostLink, OpenLink
-    from pipeline.engine.host_links import HostLinks
-    from pipeline.engine.hosts_containers import HostsContainers
-
-    def connect(spec: HostSpec) -> OpenLink[WithContainers]:
-        if spec.docker == SWARM:
-            member = _swarm_member(nodes, home, sockets, environment)
-            return OpenLink(member, member.close)
-        engine = host_engine(spec, home, sockets, environment)
-        return OpenLink(engine, engine.close)
-
-    return HostsContainers(HostLinks([HostLink(spec.name, partial(connect, spec)) for spec in specs], silence))
-
-
-def _swarm_member(nodes: Sequence[HostSpec], home: str, sockets: Path, environment: Mapping[str, str]) -> SwarmMember:
-    """Connect to the Swarm of this machine, as a member beside hosts. The caller closes it."""
-    from pipeline.engine.swarm_containers import NodeConnections, SwarmContainers, SwarmMember
-
-    with ExitStack() as stack:
-        swarm = stack.enter_context(closing(local_swarm(home, environment)))
-        connect = {spec.name: partial(host_engine, spec, home, sockets, environment) for spec in nodes}
-        connections = NodeConnections(swarm, local_engine(home, environment), connect)
-        stack.callback(connections.close)
-        return SwarmMember(SwarmContainers(swarm, connections), stack.pop_all().close)
-
-
-def _member_of(opened: OpenCluster) -> SwarmMember:
-    """Return the Swarm of an open cluster as a member beside its hosts."""
-    from pipeline.engine.swarm_containers import NodeConnections, SwarmContainers, SwarmMember
-
-    assert opened.swarm is not None
-    engines = opened.engines
-
-    def engine_of(name: str) -> Engine:
-        if name not in engines:
-            raise EngineFault(f"node {name} does not answer")
-        return engines[name]
-
-    connect = {spec.name: partial(engine_of, spec.name) for spec in opened.spec.nodes}
-    connections = NodeConnections(opened.swarm, engines[LOCAL], connect)
-    return SwarmMember(SwarmContainers(opened.swarm, connections), _keep_open)
-
-
-def _swarm_console(nodes: Sequence[HostSpec], home: str, sockets: Path, environment: Mapping[str, str]) -> SwarmConsole:
-    """Connect to the Swarm of this machine, for commands in its containers. The caller closes it."""
-    from pipeline.engine.docker.console import DockerConsole
-    from pipeline.engine.swarm_containers import NodeConnections, SwarmConsole
-
-    with ExitStack() as stack:
-        swarm = stack.enter_context(closing(local_swarm(home, environment)))
-        connect = {spec.name: partial(host_console, spec, home, sockets, environment) for spec in nodes}
-        local = DockerConsole(home, environment)
-        connections: NodeConnections[Console] = NodeConnections(swarm, local, connect)
-        stack.callback(connections.close)
-        return SwarmConsole(swarm, connections, local.task_log, stack.pop_all().close)
 
 
 def local_host(engine: Engine) -> Host:
@@ -347,122 +192,16 @@ def reachable_host(
     return ReachableHost(spec.name, spec.zone, connect, on_change=on_change, lost_after=lost_after)
 
 
-def open_cluster(
-    cluster: ClusterSpec,
-    home: str,
-    sockets: Path,
-    environment: Mapping[str, str] = os.environ,
-    *,
-    local: Engine | None = None,
-    on_change: Callable[[HostChange], object] = lambda _: None,
-    before_start: Callable[[str, Engine, ReplicaSpec], object] = lambda *_: None,
-) -> OpenCluster:
-    """Open a cluster. The caller closes it. `local` is the local engine if it is open already, and stays open.
+def with_address(spec: HostSpec, environment: Mapping[str, str] = os.environ) -> HostSpec:
+    """Return a host with its address. One that is left out is that which ssh connects to.
 
-    `on_change` is called when a host is lost and when it is back. `before_start` is called with the name and the engine
-    of the host of each replica before it is started on one of several hosts.
-    Only a cluster that is the local engine alone is connected to, and raises `EngineFault` if it does not respond.
+    Raises `EngineFault` if it cannot be found.
     """
-    from pipeline.engine.cluster import SWARM_MEMBER
-    from pipeline.engine.open_cluster import OpenCluster
-    from pipeline.engine.patient_runtime import PatientRuntime
-
-    connect = partial(reachable_host, home=home, sockets=sockets, environment=environment, on_change=on_change)
-    if SWARM_MEMBER in cluster.specs:
-        return _open_swarm(cluster, home, sockets, environment, local, connect, before_start)
-    if cluster.is_local:
-        engine = local or local_engine(home, environment)
-        runtime = runtime_on(local_host(engine))
-        return OpenCluster(cluster, runtime, lambda: {LOCAL: engine}, _keep_open if local else engine.close)
-    hosts = _hosts_runtime(cluster, cluster.specs, connect, before_start)
-    return OpenCluster(cluster, PatientRuntime(hosts), lambda: hosts.engines, hosts.close, hosts.place_on)
-
-
-def _hosts_runtime(
-    cluster: ClusterSpec,
-    specs: Iterable[HostSpec],
-    connect: Callable[[HostSpec], ReachableHost],
-    before_start: Callable[[str, Engine, ReplicaSpec], object],
-) -> HostsRuntime:
-    from pipeline.engine.hosts_runtime import HostsRuntime
-
-    taking = [spec.name for spec in specs if spec.name in cluster.taking]
-    return HostsRuntime(list(map(connect, specs)), cluster.placement, taking=taking, before_start=before_start)
-
-
-def _open_swarm(
-    cluster: ClusterSpec,
-    home: str,
-    sockets: Path,
-    environment: Mapping[str, str],
-    local: Engine | None,
-    connect: Callable[[HostSpec], ReachableHost],
-    before_start: Callable[[str, Engine, ReplicaSpec], object],
-) -> OpenCluster:
-    """Open a cluster of which the Swarm is a member, and perhaps hosts from before or after it."""
-    from pipeline.engine.cluster import SWARM
-    from pipeline.engine.moving_runtime import MovingRuntime
-    from pipeline.engine.node_engines import NodeEngines
-    from pipeline.engine.open_cluster import OpenCluster
-    from pipeline.engine.patient_runtime import PatientRuntime
-    from pipeline.engine.registry_names import service_reference
-    from pipeline.engine.swarm.runtime import SwarmRuntime
-
-    with ExitStack() as stack:
-        engine = local or stack.enter_context(local_engine(home, environment))
-        swarm = stack.enter_context(closing(local_swarm(home, environment)))
-        nodes = NodeEngines(
-            LOCAL, engine, {spec.name: partial(host_engine, spec, home, sockets, environment) for spec in cluster.nodes}
-        )
-        stack.callback(nodes.close)
-        known = {spec.name for spec in cluster.nodes}
-
-        def reference(image: str) -> str:
-            """Return the id of an image where every node has been sent it, else a name in a registry if it has one."""
-            own = swarm.local_node()
-            if all(node.name in known or node.id == own or not node.is_ready for node in swarm.nodes()):
-                return image
-            return service_reference(image, engine.images.registry_names(image))
-
-        own = SwarmRuntime(swarm, engine.images.healthcheck, reference=reference, drained=cluster.drained_nodes)
-        others = [spec for spec in cluster.specs if spec.docker != SWARM]
-        if not others:
-            return OpenCluster(cluster, own, nodes.answering, stack.pop_all().close, swarm=swarm)
-        hosts = _hosts_runtime(cluster, others, connect, before_start)
-        stack.callback(hosts.close)
-        names = frozenset(spec.name for spec in others)
-        moving = MovingRuntime(own, PatientRuntime(hosts), names, hosts.place_on, taking=cluster.taking)
-        return OpenCluster(
-            cluster,
-            moving,
-            lambda: {**nodes.answering(), **hosts.engines},
-            stack.pop_all().close,
-            moving.place_on,
-            swarm,
-        )
-
-
-def with_addresses(cluster: ClusterSpec, environment: Mapping[str, str] = os.environ) -> ClusterSpec:
-    """Return a declared cluster with the addresses that are left out: those that ssh connects to.
-
-    Raises `EngineFault` if one cannot be found.
-    """
-    hosts = (replace(host, spec=_with_address(host.spec, environment)) for host in cluster.hosts)
-    return replace(cluster, hosts=tuple(hosts))
-
-
-def _with_address(spec: HostSpec, environment: Mapping[str, str]) -> HostSpec:
-    from pipeline.engine.cluster import SWARM
-
-    if spec.address or spec.docker == SWARM:
+    if spec.address:
         return spec
     from pipeline.engine.ssh.destination import destination_of
 
     return replace(spec, address=destination_of(spec.name, _ssh_address(spec), environment))
-
-
-def _keep_open() -> None:
-    """Close nothing: the caller has opened the engine."""
 
 
 def _ssh_address(spec: HostSpec) -> SshAddress:

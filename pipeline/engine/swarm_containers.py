@@ -131,7 +131,7 @@ class SwarmMember:
     """A Swarm among hosts: its containers, in place of those of an engine."""
 
     containers: SwarmContainers
-    close: Callable[[], None]
+    close: Callable[[], None] = lambda: None
 
 
 class SwarmConsole:

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from pipeline.base.home import Home
 from pipeline.engine.cluster import ClusterSpec
+from pipeline.engine.cluster_members import containers_of
 from pipeline.engine.container import Container
 from pipeline.engine.host import LOCAL
-from pipeline.engine.hosts import containers_of
 from pipeline.engine.labels import LABEL_RELEASE, LABEL_RUN, LABEL_SERVICE, LABEL_ZONE
 from pipeline.network.attached import Instance
 

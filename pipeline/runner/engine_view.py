@@ -95,7 +95,7 @@ class EngineView:
 
     def collect_hosts(self, home: Home, pipeline: str, cluster: ClusterSpec, silence: timedelta) -> None:
         """Fill in the containers on the hosts of a cluster."""
-        from pipeline.engine.hosts import containers_of
+        from pipeline.engine.cluster_members import containers_of
 
         # Without any host that answers, nothing is shown but why.
         with suppress(PenstockError), containers_of(cluster, home.id, home.hosts, silence=silence) as containers:

@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pipeline.api import StageContext
 from pipeline.base.errors import StoreFault, SystemFault
 from pipeline.config.release import ReleaseSpec
+from pipeline.engine.cluster_members import containers_in
 from pipeline.engine.console import Console
-from pipeline.engine.hosts import containers_in, host_console, local_console
+from pipeline.engine.hosts import host_console, local_console
 from pipeline.engine.open_cluster import OpenCluster
 from pipeline.engine.runtime import Replica
 from pipeline.event_kinds import EventKind

@@ -8,7 +8,8 @@ from contextlib import closing, contextmanager
 from pipeline.api import StageContext
 from pipeline.balancer.planes import open_balancer
 from pipeline.engine.cluster import ClusterSpec
-from pipeline.engine.hosts import local_engine, with_addresses
+from pipeline.engine.clusters import with_addresses
+from pipeline.engine.hosts import local_engine
 from stages.deploy.host_images import HostImages
 from stages.deploy.release_cluster import open_release_cluster
 from stages.deploy.release_rollout import ReleaseRollout

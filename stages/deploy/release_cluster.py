@@ -7,7 +7,7 @@ from contextlib import suppress
 from pipeline.api import StageContext
 from pipeline.base.errors import StoreFault
 from pipeline.engine.cluster import ClusterSpec
-from pipeline.engine.hosts import open_cluster
+from pipeline.engine.clusters import open_cluster
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.open_cluster import OpenCluster
 from pipeline.engine.reachable_host import HostChange

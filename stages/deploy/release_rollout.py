@@ -17,8 +17,9 @@ from pipeline.balancer.resources import DECLARED
 from pipeline.base.errors import EngineFault, HostLost
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine.cluster import ClusterSpec
+from pipeline.engine.cluster_members import containers_in
+from pipeline.engine.clusters import open_cluster
 from pipeline.engine.console import remove_abandoned
-from pipeline.engine.hosts import containers_in, open_cluster
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import ROLE_ACCESSORY
 from pipeline.engine.open_cluster import OpenCluster

@@ -11,11 +11,12 @@ from datetime import timedelta
 import pytest
 
 from pipeline.base.errors import StageFailed
+from pipeline.engine.cluster_members import hosts_console
 from pipeline.engine.console import Console
 from pipeline.engine.container import ContainerSpec
 from pipeline.engine.host_link import HostLink, OpenLink
 from pipeline.engine.host_links import HostLinks
-from pipeline.engine.hosts import host_engine, hosts_console, local_console, local_engine
+from pipeline.engine.hosts import host_engine, local_console, local_engine
 from pipeline.engine.hosts_console import HostsConsole
 from pipeline.engine.interfaces import Containers
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_ACCESSORY

@@ -12,9 +12,10 @@ from datetime import timedelta
 import pytest
 
 from pipeline.base.errors import EngineFault
+from pipeline.engine.cluster_members import hosts_containers
 from pipeline.engine.host_link import HostLink, OpenLink
 from pipeline.engine.host_links import HostLinks
-from pipeline.engine.hosts import host_engine, hosts_containers
+from pipeline.engine.hosts import host_engine
 from pipeline.engine.hosts_containers import HostsContainers
 from pipeline.engine.interfaces import Engine, ExistingContainers
 from pipeline.engine.labels import ROLE_APP, ROLE_TEST

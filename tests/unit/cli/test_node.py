@@ -43,7 +43,7 @@ def shop(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
         engines: dict[str, Engine] = {"app1": FakeEngine()}
         return OpenCluster(cluster, FakeRuntime(), lambda: engines)
 
-    monkeypatch.setattr("pipeline.engine.hosts.open_cluster", open_fake)
+    monkeypatch.setattr("pipeline.engine.clusters.open_cluster", open_fake)
     for names in (("app1", "app2", "app3"), ("app1", "app2")):
         number = begin_run(store, "shop").number
         hosts = tuple(ClusterHost(HostSpec(name, f"ssh://{name}", "a", "10.0.0.1")) for name in names)

@@ -19,9 +19,10 @@ from pipeline.base.errors import EngineFault
 from pipeline.config.on_drain import OnDrain
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine.cluster import ClusterHost, ClusterSpec
+from pipeline.engine.cluster_members import containers_in
+from pipeline.engine.clusters import open_cluster
 from pipeline.engine.container import ContainerSpec
 from pipeline.engine.host import HostSpec
-from pipeline.engine.hosts import containers_in, open_cluster
 from pipeline.engine.labels import LABEL_PIPELINE
 from pipeline.engine.open_cluster import OpenCluster
 from pipeline.engine.runtime import Replica

@@ -13,7 +13,7 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.base.errors import ConfigError
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine.cluster import ClusterSpec
-from pipeline.engine.hosts import open_cluster
+from pipeline.engine.clusters import open_cluster
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.runtime import ReplicaSpec, Runtime
 from pipeline.store.records import Release, ReleaseState

@@ -10,9 +10,10 @@ import pytest
 
 from pipeline.base.errors import EngineFault
 from pipeline.engine.cluster import ClusterHost, ClusterSpec
+from pipeline.engine.clusters import open_cluster
 from pipeline.engine.docker.runtime import DockerRuntime
 from pipeline.engine.host import HostSpec
-from pipeline.engine.hosts import local_engine, local_host, open_cluster, runtime_on
+from pipeline.engine.hosts import local_engine, local_host, runtime_on
 from pipeline.engine.patient_runtime import PatientRuntime
 from pipeline.testing.fakes.engine import FakeEngine
 

@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.base.errors import EngineFault
 from pipeline.engine.cluster import ClusterHost, ClusterSpec
+from pipeline.engine.clusters import with_addresses
 from pipeline.engine.host import HostSpec
-from pipeline.engine.hosts import with_addresses
 
 needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="needs ssh")
 
