@@ -16,7 +16,7 @@ from pipeline.config.job import describe_schedule
 from pipeline.config.logging_driver import unreadable
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.service_spec import ServiceSpec
-from pipeline.engine.cluster import ClusterSpec, RuntimeName
+from pipeline.engine.cluster import SWARM, ClusterSpec, RuntimeName
 from stages.deploy.alternate_group import with_current_alternates
 from stages.deploy.decision import DesiredState, Observation, Replica
 from stages.deploy.desired import declared_replicas, desired
@@ -57,6 +57,8 @@ def plan_release(context: StageContext, rollout: ReleaseRollout, spec: ReleaseSp
     if same and not (steps or jobs or hosts):
         return [*before, "nothing to do: the wanted release is already active", *waiting]
     change = "start the balancer" if dead else "reload the balancer: its target groups or listeners change"
+    if steps and SWARM in rollout.cluster.spec.taking:
+        steps.append("the Swarm chooses the node of each new container")
     limits = [part.limits for part in parts if part.steps or len(parts) == 1]
     lost = [f"{name}: {text}" for name, each in spec.services.items() if (text := unreadable(each.logging))]
     lost += [f"host {name} does not answer and gets no containers" for name in rollout.runtime.lost]
@@ -116,8 +118,8 @@ class _ServicePlan(NamedTuple):
 
 
 def _placement(rollout: ReleaseRollout, replica_set: ReplicaSet, seen: Collection[Replica]) -> PlannedPlacement | None:
-    """Return what chooses the hosts of new replicas, None for the local engine alone."""
-    if rollout.cluster.spec.is_local:
+    """Return what chooses the hosts of new replicas, None for the local engine alone and for a Swarm."""
+    if rollout.cluster.spec.is_local or SWARM in rollout.cluster.spec.taking:
         return None
     present = {r.name: (host, r.made_from) for r in seen if (host := replica_set.host_of(r.name))}
     return PlannedPlacement(rollout.cluster.spec, present, rollout.runtime.lost)

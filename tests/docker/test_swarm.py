@@ -70,5 +70,7 @@ def test_commands_reach_the_containers_of_a_swarm(project: SiteProject) -> None:
     output = project.pipeline("logs", "--app").out.splitlines()
     assert any(name in line for line in output), output
     assert "app1" in project.pipeline("status").out
+    project.commit("2")
+    assert "the Swarm chooses the node of each new container" in project.pipeline("plan").out
     nodes = project.pipeline("node", "list").out
     assert nodes.split("\n")[1].split()[:2] == ["app1", "swarm"]
