@@ -68,7 +68,7 @@ class ReleaseHosts:
 
     def empty(self) -> list[HostSpec]:
         """Return the hosts that have left and have no replicas any more. Lost ones are not known to be empty."""
-        leaving = self._context.store.clusters.leaving(self._pipeline)
+        leaving = () if self._cluster.spec.is_local else self._context.store.clusters.leaving(self._pipeline)
         if not leaving:
             return []
         left = [replica for replica in self._cluster.runtime.list(self._pipeline) if replica.is_leaving]
