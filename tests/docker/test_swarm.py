@@ -74,3 +74,31 @@ def test_commands_reach_the_containers_of_a_swarm(project: SiteProject) -> None:
     assert "the Swarm chooses the node of each new container" in project.pipeline("plan").out
     nodes = project.pipeline("node", "list").out
     assert nodes.split("\n")[1].split()[:2] == ["app1", "swarm"]
+
+
+@pytest.mark.long
+def test_a_node_is_drained_without_a_lost_request(base_image: str, tmp_path: Path) -> None:
+    """Its replicas move by the steps of a deployment. Then the Swarm starts nothing there, until it is resumed."""
+    with three_servers("app1", "app2") as site:
+        site.load(base_image)
+        form_swarm(site, managers=1)
+        project = SiteProject(tmp_path / "shop", base_image, site_home(tmp_path), replicas=4, site=site, swarm=True)
+        try:
+            project.create()
+            project.pipeline("run")
+            assert {line.split()[0] for line in project.running()} == {"app1", "app2"}
+            with site_load(project.port) as load:
+                project.pipeline("node", "drain", "app2")
+                reports = load.stop()
+            assert not failures(reports)
+            assert_whole(project)
+            assert {line.split()[0] for line in project.running()} == {"app1"}
+            manager = site.servers["app1"].engine
+            availability = ("node", "inspect", "--format", "{{.Spec.Availability}}", "app2")
+            assert manager.docker(*availability).strip() == "drain"
+            project.pipeline("node", "resume", "app2")
+            assert manager.docker(*availability).strip() == "active"
+            project.pipeline("restart")
+            assert {line.split()[0] for line in project.running()} == {"app1", "app2"}
+        finally:
+            project.remove()
