@@ -104,9 +104,9 @@ class Serving:
 
 
 @contextmanager
-def serving(project: Project, *arguments: str) -> Iterator[Serving]:
+def serving(project: Project, *arguments: str, **environment: str) -> Iterator[Serving]:
     """Run the daemon of a project until the block ends, also if the test fails."""
-    served = Serving(project, *arguments)
+    served = Serving(project, *arguments, **environment)
     served.start()
     try:
         yield served

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +16,15 @@ import pytest
 from pipeline.engine.hosts import local_engine
 from pipeline.engine.labels import ROLE_ACCESSORY, ROLE_CONSOLE
 from tests.docker.project import Projects, until
+from tests.docker.serving import serving
 from tests.docker.two_hosts import TwoHosts, two_hosts
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.docker
 
 
+# Seconds between two checks that need no event.
+BACKSTOP = 60
 # What knows the accessory by its name is in the network of this machine.
 REACH = "[python3, -c, \"import socket; socket.gethostbyname('db')\"]"
 OTHERS = f"""\
@@ -133,3 +137,22 @@ def test_nothing_is_left_on_a_host(hosts: TwoHosts) -> None:
     assert len(hosts.on_far()) == 2
     hosts.run("down")
     assert hosts.on_far() == []
+
+
+@pytest.mark.long
+def test_the_daemon_notices_what_happens_on_a_host(hosts: TwoHosts) -> None:
+    """An exit, the loss of the host, and its return, long before the check that needs no event."""
+    hosts.configure("near", "far")
+    hosts.run("run")
+    with serving(hosts.project, PATH=hosts.server.environment["PATH"]) as served:
+        until(lambda: "managed" in hosts.run("status").out, "the daemon")
+        hosts.far.docker("kill", hosts.on_far()[0].name)
+        served.await_event("target.exited", 1)
+        served.await_event("reconcile.repaired", 1)
+        hosts.server.stop()
+        served.await_event("host.lost", 1)
+        began = time.monotonic()
+        hosts.server.start()
+        served.await_event("host.returned", 1)
+        assert time.monotonic() - began < BACKSTOP / 2
+        until(lambda: sum(hosts.places().values()) == 2, "no more replicas than wanted")
