@@ -87,7 +87,7 @@ class ReleaseHosts:
         for spec in self.empty():
             self._remove_rest(spec)
             if self._context.store.clusters.forget(self._pipeline, spec.name):
-                text = f"host {spec.name} has no replicas any more"
+                text = f"host {spec.name} has left: no replica is on it"
                 self._context.events.emit(EventKind.HOST_FORGOTTEN, text, host=spec.name)
 
     def _remove_rest(self, spec: HostSpec) -> None:

@@ -132,7 +132,7 @@ def test_a_pipeline_moves_from_this_machine_to_others_and_back(machines: Machine
     assert machines.places() == {"local": 2}
     machines.deploy("a", f"{APP1}, {APP2}")
     assert machines.places() == {"ssh://app1": 1, "ssh://app2": 1}
-    assert machines.heard("host.forgotten") == ["host local has no replicas any more"]
+    assert machines.heard("host.forgotten") == ["host local has left: no replica is on it"]
     assert context.store.clusters.of("shop").taking == ("app1", "app2")
     machines.deploy("b", APP2)
     assert machines.places() == {"ssh://app2": 2}
