@@ -9,9 +9,11 @@ import pytest
 
 from pipeline.engine.ssh.tunnel import Tunnel
 from pipeline.engine.ssh_address import SshAddress
+from pipeline.testing.machines.swarm import form_swarm
 from tests.contract.engines import SSH_HOST
 from tests.support.private_engine import PrivateEngine, obstacle, other_engine
 from tests.support.sshd import SshServer, ssh_server
+from tests.support.three_servers import three_servers
 
 # One call of each kind: with an upgrade, with a stream, with a body, with sixteen connections at once. All other calls
 # differ only in the path. `tests/docker/test_hosts.py` is the short test of two hosts.
@@ -41,6 +43,7 @@ SAMPLED: Mapping[object, frozenset[str]] = {
             "test_a_removed_replica_is_gone",
         }
     ),
+    "swarm-of-three": frozenset(),
 }
 
 
@@ -75,6 +78,15 @@ def swarm_manager(base_image: str) -> Iterator[PrivateEngine]:
         engine.docker("swarm", "init", *at)
         engine.docker("node", "update", "--label-add=zone=zone-a", engine.docker("node", "ls", "--quiet").strip())
         yield engine
+
+
+@pytest.fixture(scope="session")
+def swarm_nodes(base_image: str) -> Iterator[Mapping[str, str]]:
+    """The engines of three machines on this one, the managers of a Swarm, by the addresses of the machines."""
+    with three_servers("node1", "node2", "node3") as site:
+        site.load(base_image)
+        form_swarm(site, zones=dict.fromkeys(site.servers, "zone-a"))
+        yield {server.address: server.engine.address for server in site.servers.values()}
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -163,7 +163,7 @@ class RuntimeUnderTest:
     """A runtime of a separate home, with `shop` prepared. `end` ends a replica's process from inside.
 
     `publishes`: each replica publishes its port. `zone` is that of a replica whose specification names none.
-    `published_at` is the address of published ports. `moves`: a replica that is restarted has another port.
+    `published_at` are the addresses of published ports. `moves`: a replica that is restarted has another port.
     """
 
     runtime: Runtime
@@ -173,7 +173,7 @@ class RuntimeUnderTest:
     other_home: Runtime
     publishes: bool = False
     zone: str | None = None
-    published_at: str = "127.0.0.1"
+    published_at: frozenset[str] = frozenset({"127.0.0.1"})
     moves: bool = False
 
     def spec(self, program: Program = Program(), **more: object) -> ReplicaSpec:  # noqa: B008  # a frozen value
@@ -372,40 +372,48 @@ def swarm_runtime_on_fake_swarm() -> Iterator[RuntimeUnderTest]:
         SwarmRuntime(FakeSwarm()),
         publishes=True,
         zone="zone-a",
-        published_at="10.0.0.1",
+        published_at=frozenset({"10.0.0.1"}),
         moves=True,
     )
 
 
 @contextmanager
-def swarm_runtime(base_image: str, engine: PrivateEngine) -> Iterator[RuntimeUnderTest]:
-    """Yield the runtime of a Swarm of one node, in a zone of its own. Its services are removed afterwards."""
-    environment = {"DOCKER_HOST": engine.address}
+def swarm_runtime(base_image: str, nodes: Mapping[str, str]) -> Iterator[RuntimeUnderTest]:
+    """Yield the runtime of a Swarm whose nodes are in one zone. Its services are removed afterwards.
+
+    `nodes` are the addresses of the nodes with those of their engines. The first one is a manager.
+    """
     home, other = secrets.token_hex(8), secrets.token_hex(8)
-    with (
-        local_engine(home, environment) as local,
-        closing(local_swarm(home, environment)) as swarm,
-        closing(local_swarm(other, environment)) as other_swarm,
-    ):
-        runtime = SwarmRuntime(swarm, local.images.healthcheck)
+    environments = {address: {"DOCKER_HOST": engine} for address, engine in nodes.items()}
+    first = next(iter(environments.values()))
+    with ExitStack() as stack:
+        engines = {
+            address: stack.enter_context(local_engine(home, environment))
+            for address, environment in environments.items()
+        }
+        swarm = stack.enter_context(closing(local_swarm(home, first)))
+        other_swarm = stack.enter_context(closing(local_swarm(other, first)))
+        manager = next(iter(engines.values()))
+        runtime = SwarmRuntime(swarm, manager.images.healthcheck)
 
         def end(name: str) -> None:
             service = swarm.find(name)
             assert service is not None
             task = next(task for task in reversed(swarm.tasks_of(service.id)) if task.container)
+            address = next(node.address for node in swarm.nodes() if node.id == task.node)
             command = ("sh", "-c", "kill -USR1 1")
-            local.containers.exec(task.container, command, timedelta(seconds=10), threading.Event())
+            engines[address].containers.exec(task.container, command, timedelta(seconds=10), threading.Event())
 
         try:
             yield RuntimeUnderTest(
                 runtime,
-                local.images.id(base_image) or base_image,
+                manager.images.id(base_image) or base_image,
                 Programs(),
                 end,
                 SwarmRuntime(other_swarm),
                 publishes=True,
                 zone="zone-a",
-                published_at=engine.host,
+                published_at=frozenset(nodes),
                 moves=True,
             )
         finally:
