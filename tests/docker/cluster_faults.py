@@ -123,13 +123,14 @@ def quorum_lost(under: ClusterUnderFaults) -> Lost:
 
 
 def manager_restarted(under: ClusterUnderFaults) -> Lost:
-    """The engine of the manager that the daemon asks ends, and starts again."""
-    under.server(0).engine.end()
-    under.server(0).engine.start()
-    under.server(0).engine.await_answer()
-    await_nodes(under.server(0), [*under.site.servers])
+    """The engine of the manager that the daemon asks ends, with its containers, and starts again."""
+    server = under.server(0)
+    server.engine.end()
+    server.engine.start()
+    server.engine.await_answer()
+    await_nodes(server, [*under.site.servers])
     assert_whole(under.project)
-    return set()
+    return {server.address}
 
 
 Fault = Callable[[ClusterUnderFaults], Lost]
