@@ -39,7 +39,8 @@ class HostsRuntime:
 
     A host that does not answer lets `list` raise `EngineFault`, until it is lost. Then its replicas are not listed, and
     calls for them do nothing, until it is back. The zone of a replica is that of its host. `silence` is how long a host
-    may take to answer. `taking` names the hosts that take replicas, None for all: those on the others are leaving.
+    may take to answer: a slower one is lost as one that does not answer, and back once it lists its replicas in half of
+    that time. `taking` names the hosts that take replicas, None for all: those on the others are leaving.
     `before_start` is called with the name and the engine of the chosen host before each start, and raises as one.
     """
 
@@ -50,7 +51,7 @@ class HostsRuntime:
         *,
         taking: Collection[str] | None = None,
         before_start: Callable[[str, Engine, ReplicaSpec], object] = lambda *_: None,
-        silence: timedelta = timedelta(seconds=2),
+        silence: timedelta = timedelta(seconds=5),
         clock: Clock = SYSTEM,
     ) -> None:
         self._hosts = {host.name: host for host in hosts}
@@ -63,6 +64,8 @@ class HostsRuntime:
         # Held while a host is chosen, which takes a list of the replicas.
         self._placing = threading.Lock()
         self._prepared: set[str] = set()
+        # The pipeline whose replicas were asked for last. Those of another one may take a host less time to list.
+        self._asked_for = ""
         # The host of each replica as listed last, by pipeline.
         self._listed: dict[str, dict[str, str]] = {}
         self._started: dict[str, _Start] = {}
@@ -110,12 +113,14 @@ class HostsRuntime:
         """
         with self._lock:
             self._prepared.add(pipeline)
+            self._asked_for = pipeline
         self.connect()
         if any(not self._hosts[name].is_lost for name in self._taking):
             self._ask(lambda runtime: runtime.prepare(pipeline), self._taking)
 
     def list(self, pipeline: str) -> tuple[Replica, ...]:
         """Return every replica on the hosts that are not lost. The hosts are asked at the same time."""
+        self._asked_for = pipeline
         answers = self._ask(lambda runtime: runtime.list(pipeline))
         found = self._found(answers)
         asked = {host.name for host, _ in answers}
@@ -203,7 +208,7 @@ class HostsRuntime:
             pipelines = sorted(self._prepared)
         for pipeline in pipelines if name in self._taking else ():
             runtime.prepare(pipeline)
-        runtime.list(pipelines[0] if pipelines else "")
+        runtime.list(self._asked_for)
 
     def _ask(
         self, work: Callable[[Runtime], T], names: Collection[str] | None = None
@@ -232,7 +237,7 @@ class HostsRuntime:
 
         Raises `ConfigError` if the address of one is invalid.
         """
-        probes = {host.name: host.probe(partial(self._prepare, host.name)) for host in hosts}
+        probes = {host.name: host.probe(partial(self._prepare, host.name), self._silence) for host in hosts}
         waited = [probe for name, probe in probes.items() if not self._hosts[name].is_lost]
         for probe in wait(waited, self._silence).done:
             probe.result()
@@ -266,13 +271,15 @@ class HostsRuntime:
         return host
 
     def _choose(self, spec: ReplicaSpec, replicas: Iterable[Replica], starting: Mapping[str, _Start]) -> str:
-        """Choose by the replicas of the service that are listed, and those whose start is in progress."""
+        """Choose by the replicas of the service that run, and those whose start is in progress."""
         there = {
             name: (start.host, start.template)
             for name, start in starting.items()
             if (start.pipeline, start.service) == (spec.pipeline, spec.service)
         }
-        there |= {each.name: (each.host, each.template) for each in replicas if each.service == spec.service}
+        # One that has exited is about to be replaced.
+        running = [each for each in replicas if each.service == spec.service and each.running]
+        there |= {each.name: (each.host, each.template) for each in running}
         there |= {name: (there[name][0], _OTHER_TEMPLATE) for name in spec.outgoing & there.keys()}
         places = [*there.values()]
         candidates = [

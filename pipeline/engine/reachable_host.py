@@ -43,6 +43,9 @@ class ReachableHost:
 
     `connect` connects to it and is called again after a failure. While the host does not answer, `probe` tries to reach
     it, one thread at a time. `on_change` is called once for each change, and calls no host.
+
+    An answer that takes longer than its limit is a failure. After that, the host answers again once a probe takes at
+    most half of the limit, so that one at the limit does not come and go.
     """
 
     def __init__(
@@ -65,6 +68,8 @@ class ReachableHost:
         self._open: OpenHost | None = None
         self._fault = EngineFault(f"host {name}: not connected yet")
         self._answers = False
+        # Whether it was too slow since its last answer in time.
+        self._is_slow = False
         # The first and the last failure of attempts that followed one another.
         self._failing_since = self._failed_at = float("-inf")
         self._is_told = False
@@ -115,12 +120,14 @@ class ReachableHost:
 
     def silent(self, seconds: float) -> EngineFault:
         """Note that a call got no answer within these seconds, and still waits. Returns the error."""
+        self._is_slow = True
         self._failed(EngineFault(f"host {self.name}: no answer within {seconds:g} s"), seconds)
         return self._fault
 
-    def probe(self, work: Callable[[Runtime], object]) -> Future[None]:
-        """Try in another thread to reach it, and call `work` then. The host answers once that has returned.
+    def probe(self, work: Callable[[Runtime], object], limit: float) -> Future[None]:
+        """Try in another thread to reach it, and call `work` then. The host answers once that has returned in time.
 
+        `limit` is the longest time for `work`, in seconds.
         Returns the attempt that is in progress, or was made within the last second, if there is one.
         """
         with self._lock:
@@ -131,7 +138,7 @@ class ReachableHost:
                     # Nothing is known about the time between.
                     self._failing_since = self._failed_at = now
                 self._probed_at = now
-                self._probe = self._in_thread(lambda: self._try(work))
+                self._probe = self._in_thread(lambda: self._try(work, limit))
             return self._probe
 
     def close(self) -> None:
@@ -155,26 +162,51 @@ class ReachableHost:
             self._failed(fault)
             raise
 
-    def _try(self, work: Callable[[Runtime], object]) -> None:
+    def _try(self, work: Callable[[Runtime], object], limit: float) -> None:
         try:
-            if self._open is None or not self._works(self._open, work):
-                self._replace(self._connect(), work)
+            seconds = self._seconds_now(work)
+            if seconds is None:
+                seconds = self._replace(self._connect(), work)
         except _FAILURES as failure:
             self._failed(self._named(failure))
         else:
+            self._judge(seconds, limit)
+
+    def _judge(self, seconds: float, limit: float) -> None:
+        """Note an answer, which is a failure if it took too long. The connection is kept: another is no faster."""
+        longest = limit / 2 if self._is_slow else limit
+        if seconds <= longest:
             self._answered()
+            return
+        self._is_slow = True
+        fault = EngineFault(
+            f"host {self.name}: its engine took {seconds:.1f} s to answer",
+            hint=f"the host is used again once its engine takes at most {limit / 2:g} s",
+        )
+        self._failed(fault, seconds)
 
-    def _works(self, current: OpenHost, work: Callable[[Runtime], object]) -> bool:
+    def _seconds_now(self, work: Callable[[Runtime], object]) -> float | None:
+        """Return the time that `work` takes by the present connection, None if there is none that works."""
+        current = self._open
+        if current is None:
+            return None
         try:
-            work(current.runtime)
+            return self._seconds(current, work)
         except _FAILURES:
-            return False
-        return True
+            return None
 
-    def _replace(self, opened: OpenHost, work: Callable[[Runtime], object]) -> None:
-        """Use a new connection once it works. The former one stays until then, since it may keep a tunnel open."""
+    def _seconds(self, opened: OpenHost, work: Callable[[Runtime], object]) -> float:
+        began = self._clock.monotonic()
+        work(opened.runtime)
+        return self._clock.monotonic() - began
+
+    def _replace(self, opened: OpenHost, work: Callable[[Runtime], object]) -> float:
+        """Use a new connection once it works. The former one stays until then, since it may keep a tunnel open.
+
+        Returns the seconds that `work` has taken.
+        """
         try:
-            work(opened.runtime)
+            seconds = self._seconds(opened, work)
         except BaseException:
             opened.close()
             raise
@@ -183,6 +215,7 @@ class ReachableHost:
             self._open = None if self._is_closed else opened
         if former is not None:
             former.close()
+        return seconds
 
     def _failing_until(self) -> float:
         """Return the time of the last failure, or now if an attempt has waited for an answer for some time."""
@@ -200,7 +233,7 @@ class ReachableHost:
 
     def _answered(self) -> None:
         with self._lock:
-            self._answers = True
+            self._answers, self._is_slow = True, False
             # The first attempt after the next failure is made at once.
             self._probed_at = float("-inf")
             is_back, self._is_told = self._is_told, False

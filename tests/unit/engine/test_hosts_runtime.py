@@ -86,6 +86,14 @@ def test_what_a_restart_replaces_does_not_count(runtime: HostsRuntime) -> None:
     assert [found[name] for name in ("s1", "s2", "s3")] == ["one", "three", "two"]
 
 
+def test_a_replica_that_has_exited_does_not_count(world: HostWorld, runtime: HostsRuntime) -> None:
+    """It is listed until its replacement is healthy, which goes where it was."""
+    start(runtime, "r1", "r2")
+    world.engines["one"].containers.exit("r1", 1)
+    start(runtime, "r3")
+    assert places(runtime) == {"r1": "one", "r2": "three", "r3": "one"}
+
+
 def test_concurrent_starts_are_spread(runtime: HostsRuntime) -> None:
     """Those in progress count, although they are not listed yet."""
     threads = [threading.Thread(target=start, args=(runtime, f"r{number}")) for number in range(16)]
