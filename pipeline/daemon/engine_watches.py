@@ -23,7 +23,8 @@ class EngineWatches:
     """Watches the local engine from the start, and each host as long as a cluster has it. See `EngineWatch`.
 
     `clusters` returns the cluster of each pipeline that has another one than the local engine. Hosts of several
-    pipelines with the same engine share a watch.
+    pipelines with the same engine share a watch, also if they write its address in different ways. When no host has
+    the address of a watch any more, another watch replaces it: the user may be another one.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class EngineWatches:
         self._local = EngineWatch(local, changed, clock)
         self._hosts: dict[Hashable, EngineWatch] = {}
         self._loops: dict[Hashable, Loop] = {}
+        # The addresses by which the engines are watched.
+        self._addresses: dict[Hashable, str] = {}
         # The engines of each pipeline that has hosts, with their names. Replaced, never changed: other threads read it.
         self._engines: Mapping[str, Mapping[Hashable, str]] = {}
         # The pipelines with replicas in the Swarm. Replaced, never changed.
@@ -84,8 +87,11 @@ class EngineWatches:
             watch.stop()
 
     def _follow(self, clusters: Mapping[str, ClusterSpec]) -> None:
-        wanted = {host.engine: host for cluster in clusters.values() for host in _watched(cluster)}
-        for key in self._hosts.keys() - wanted.keys():
+        hosts = [host for cluster in clusters.values() for host in _watched(cluster)]
+        wanted = {host.engine: host for host in hosts}
+        addresses = {host.docker for host in hosts}
+        kept = {key for key in self._hosts.keys() & wanted.keys() if self._addresses[key] in addresses}
+        for key in self._hosts.keys() - kept:
             self._loops.pop(key).stop()
             self._hosts.pop(key).stop()
         for key in wanted.keys() - self._hosts.keys():
@@ -99,6 +105,7 @@ class EngineWatches:
         if self._scheduler is None or self._is_stopped:
             return
         watch = EngineWatch(self._events_of(host), self._changed, self._clock)
+        self._addresses[key] = host.docker
         # `stop` and `is_live` may read it meanwhile.
         self._hosts = {**self._hosts, key: watch}
         self._run(watch, f"events-{host.name}")

@@ -109,14 +109,33 @@ def test_a_lost_host_is_no_matter_of_other_pipelines(world: World) -> None:
     assert not world.watches.is_live("shop", ("app1",)), "no event reports that its replicas can be listed"
 
 
+def test_another_user_of_the_same_engine(world: World) -> None:
+    """The one of before may have no rights any more. As long as a pipeline has that address, its watch stays."""
+    world.follow(shop=cluster(app1="ssh://a@app1"), blog=cluster(app1="ssh://a@app1"))
+    (former,) = world.hosts["ssh://a@app1"]
+    world.follow(shop=cluster(app1="ssh://b@app1"), blog=cluster(app1="ssh://a@app1"))
+    world.go_live("shop")
+    assert set(world.hosts) == {"ssh://a@app1"}
+    former.go_away()
+    world.follow(shop=cluster(app1="ssh://b@app1"), blog=cluster(app1="ssh://b@app1:22"))
+    for name in ("shop", "blog"):
+        world.go_live(name)
+    assert [len(events) for events in world.hosts.values()] == [1, 1]
+    assert former.is_away
+
+
 def test_pipelines_share_the_watch_on_an_engine(world: World) -> None:
-    """Also under another name and with another way to write its address. It ends with the last of them."""
+    """Also under another name and with another way to write its address. It ends with the last that writes it so."""
     world.follow(shop=cluster(app1="ssh://app1"), blog=cluster(first="ssh://deploy@app1:22"))
     assert {name: len(events) for name, events in world.hosts.items()} == {"ssh://deploy@app1:22": 1}
     (events,) = world.hosts["ssh://deploy@app1:22"]
-    world.follow(shop=cluster(app1="ssh://app1"))
-    world.go_live("shop")
+    world.follow(blog=cluster(first="ssh://deploy@app1:22"))
+    world.go_live("blog")
     assert events.answers()
+    world.follow(shop=cluster(app1="ssh://app1"))
+    until(lambda: not events.answers(), "the end of the watch by the other address")
+    world.go_live("shop")
+    (events,) = world.hosts["ssh://app1"]
     world.clusters = {}
     world.watches.step()
     until(lambda: not events.answers(), "the end of the watch")
