@@ -54,6 +54,24 @@ def _renamed(spec: HostSpec, names: Collection[str]) -> HostSpec:
     return spec
 
 
+def drained_in(
+    cluster: ClusterSpec, former: ClusterSpec, leaving: Iterable[HostSpec], drained: Collection[str]
+) -> frozenset[str]:
+    """Return the drained hosts of a cluster that follows `former`. `drained` are their names until then.
+
+    A drained engine that gets another name stays drained, and a host that gets its former name is not. A host that
+    leaves is not drained any more. Nodes of a Swarm stay drained.
+    """
+    engines = {} if cluster.is_local else {spec.engine: spec.name for spec in cluster.specs}
+    hosts = {spec.name: spec.engine for spec in (*leaving, *former.specs)}
+    moved = {name: engines[hosts[name]] for name in drained if name in hosts and hosts[name] in engines}
+    gone = {spec.name for spec in leaving} - moved.keys()
+    found = frozenset(moved.get(name, name) for name in drained if name not in gone)
+    if cluster.runtime is RuntimeName.SWARM:
+        return found
+    return found & {spec.name for spec in cluster.specs}
+
+
 def joined(cluster: ClusterSpec, others: Iterable[HostSpec], drained: Collection[str]) -> ClusterSpec:
     """Return a cluster with other hosts, which take no replicas. Nor do its own hosts and nodes that are drained."""
     leaving = tuple(ClusterHost(spec, takes_replicas=False) for spec in others_than(cluster, others))

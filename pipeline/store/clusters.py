@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.engine.cluster import ClusterSpec
 from pipeline.engine.host import HostSpec
-from pipeline.store.cluster_record import dump_cluster, joined, load_cluster, others_than
+from pipeline.store.cluster_record import drained_in, dump_cluster, joined, load_cluster, others_than
 from pipeline.store.database import Database
 from pipeline.store.rows import now
 
@@ -52,8 +52,9 @@ class Clusters:
     def as_deployed(self, pipeline: str, cluster: ClusterSpec) -> ClusterSpec:
         """Return what `of_deployment` would return for a deployment to `cluster`."""
         # In this order, those that leave keep their names.
-        others = (*self.leaving(pipeline), *self.settled(pipeline).specs)
-        return joined(cluster, others, self.drained(pipeline))
+        leaving, settled = self.leaving(pipeline), self.settled(pipeline)
+        drained = drained_in(cluster, settled, leaving, self.drained(pipeline))
+        return joined(cluster, (*leaving, *settled.specs), drained)
 
     def settled(self, pipeline: str) -> ClusterSpec:
         """Return the cluster as the last successful deployment set it, the local engine before the first one."""
@@ -119,8 +120,10 @@ def settle_cluster(db: sqlite3.Connection, pipeline: str, *, is_down: bool) -> N
     row = _row(db, pipeline)
     if row is None or (row["pending"] is None and not is_down):
         return
-    former = (*load_cluster(row["settled"]).specs, *(load_cluster(row["pending"]).specs if row["pending"] else ()))
+    before = load_cluster(row["settled"])
+    former = (*before.specs, *(load_cluster(row["pending"]).specs if row["pending"] else ()))
     settled = ClusterSpec() if is_down else load_cluster(row["pending"])
+    _keep_drained(db, pipeline, settled, before)
     _leave(db, pipeline, settled, former)
     _set(db, pipeline, settled, None)
 
@@ -139,8 +142,19 @@ def _row(db: sqlite3.Connection, pipeline: str) -> Any:
     return db.execute("SELECT * FROM clusters WHERE pipeline=?", (pipeline,)).fetchone()
 
 
-def _rows(db: sqlite3.Connection, pipeline: str) -> list[Any]:
-    return db.execute("SELECT * FROM leaving_hosts WHERE pipeline=?", (pipeline,)).fetchall()
+def _leaving(db: sqlite3.Connection, pipeline: str) -> list[HostSpec]:
+    rows = db.execute("SELECT * FROM leaving_hosts WHERE pipeline=?", (pipeline,)).fetchall()
+    return [HostSpec(**json.loads(row["spec"])) for row in rows]
+
+
+def _keep_drained(db: sqlite3.Connection, pipeline: str, cluster: ClusterSpec, former: ClusterSpec) -> None:
+    """Let those hosts be drained in `cluster` that were drained in the one before it."""
+    rows = db.execute("SELECT name FROM drained_hosts WHERE pipeline=?", (pipeline,)).fetchall()
+    drained = {row["name"] for row in rows}
+    found = drained_in(cluster, former, _leaving(db, pipeline), drained)
+    _delete(db, "drained_hosts", pipeline, drained - found)
+    for name in found - drained:
+        db.execute("INSERT INTO drained_hosts VALUES (?,?,?)", (pipeline, name, now()))
 
 
 def _set(db: sqlite3.Connection, pipeline: str, settled: ClusterSpec, pending: ClusterSpec | None) -> None:
@@ -151,7 +165,7 @@ def _set(db: sqlite3.Connection, pipeline: str, settled: ClusterSpec, pending: C
 
 def _leave(db: sqlite3.Connection, pipeline: str, cluster: ClusterSpec, hosts: Iterable[HostSpec]) -> None:
     """Let hosts leave that are not in the cluster. Those that leave already keep their names, unless they are in it."""
-    known = [HostSpec(**json.loads(row["spec"])) for row in _rows(db, pipeline)]
+    known = _leaving(db, pipeline)
     left = tuple(others_than(cluster, (*known, *hosts)))
     _delete(db, "leaving_hosts", pipeline, [spec.name for spec in known])
     for spec in left:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine.cluster import LOCAL_HOST, ClusterHost, ClusterSpec
+from pipeline.engine.cluster import LOCAL_HOST, ClusterHost, ClusterSpec, RuntimeName
 from pipeline.engine.host import HostSpec
 from pipeline.engine.placement import Placement
 from pipeline.store.records import Deployment, DeploymentState
@@ -186,6 +186,54 @@ def test_a_drained_host_takes_no_replicas_until_it_is_resumed(store: Store) -> N
     assert places(store.clusters.of("shop")) == {"app1": True, "app3": True, "app2": False}
     store.clusters.drain("shop", "app2")
     store.clusters.forget("shop", "app2")
+    assert store.clusters.drained("shop") == frozenset()
+
+
+def test_a_drained_engine_under_another_name_stays_drained(store: Store) -> None:
+    """From the begin of the deployment, and a new host of its former name takes replicas."""
+    deploy(store, cluster("app1", "app2"))
+    store.clusters.forget("shop", "local")
+    store.clusters.drain("shop", "app1")
+    wanted = ClusterSpec(hosts=(host("first", "ssh://root@app1:22"), host("app1", "ssh://new"), host("app2")))
+    row = begin(store, wanted)
+    assert places(store.clusters.of_deployment("shop")) == {"first": False, "app1": True, "app2": True}
+    assert places(store.clusters.of("shop")) == {"app1": False, "app2": True, "app1-other": False}
+    store.deployments.finish(row, DeploymentState.SUCCEEDED)
+    assert places(store.clusters.of("shop")) == {"first": False, "app1": True, "app2": True}
+    assert store.clusters.drained("shop") == {"first"}
+    deploy(store, cluster("app1", "app2"), DeploymentState.FAILED)
+    assert store.clusters.drained("shop") == {"first"}
+
+
+def test_a_drained_host_that_leaves_is_not_drained_when_its_name_comes_back(store: Store) -> None:
+    """It may be another machine. A name that gets another address in the file is the same host, and stays drained."""
+    deploy(store, cluster("app1", "app2"))
+    store.clusters.drain("shop", "app1")
+    deploy(store, ClusterSpec(hosts=(host("app1", "ssh://moved"), host("app2"))))
+    assert store.clusters.drained("shop") == {"app1"}
+    deploy(store, cluster("app2"))
+    assert store.clusters.drained("shop") == frozenset()
+    store.clusters.drain("shop", "app1")
+    row = begin(store, ClusterSpec(hosts=(host("app1", "ssh://new"), host("app2"))))
+    assert places(store.clusters.of_deployment("shop"))["app1"]
+    store.deployments.finish(row, DeploymentState.SUCCEEDED)
+    assert places(store.clusters.of("shop"))["app1"]
+
+
+def test_a_drained_host_that_becomes_the_local_engine_alone(store: Store) -> None:
+    """It takes replicas, since nothing else does. Nodes of a Swarm stay drained until the pipeline leaves the Swarm."""
+    deploy(store, ClusterSpec(hosts=(host("here", "local"), host("app2"))))
+    store.clusters.drain("shop", "here")
+    row = begin(store, ALONE)
+    assert store.clusters.of_deployment("shop").taking == ("local",)
+    store.deployments.finish(row, DeploymentState.SUCCEEDED)
+    assert store.clusters.drained("shop") == frozenset()
+    swarm = ClusterSpec(RuntimeName.SWARM)
+    deploy(store, swarm)
+    store.clusters.drain("shop", "node-2")
+    deploy(store, swarm)
+    assert store.clusters.of("shop").drained_nodes == ("node-2",)
+    deploy(store, ALONE)
     assert store.clusters.drained("shop") == frozenset()
 
 
