@@ -179,6 +179,10 @@ class HostLost(EngineFault):
     """A host is lost, so what was to be done there is not done, or it may have been: such as the start of a replica."""
 
 
+class HostSilent(EngineFault):
+    """A host has not answered within the time that the caller waits. It may be slow, or not reachable."""
+
+
 class LayerMissing(EngineFault):
     """An engine refused an image because the archive lacks a layer that the engine lacks too. Nothing was loaded."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, NamedTuple, TypeVar
 
-from pipeline.base.errors import EngineFault, PenstockError, SystemFault
+from pipeline.base.errors import EngineFault, HostSilent, PenstockError, SystemFault
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -48,20 +48,20 @@ class HostLink(Generic[T]):
         return result
 
     def call(self, work: Callable[[T], R]) -> R:
-        """Call `work` in this thread. Raises `EngineFault`, at once while an earlier call is silent."""
+        """Call `work` in this thread. Raises `EngineFault`, `HostSilent` at once while an earlier call is silent."""
         if self._silent is not None and not self._silent.done():
-            raise EngineFault(f"host {self.name}: no answer to an earlier call")
+            raise HostSilent(f"host {self.name}: no answer to an earlier call")
         try:
             return work(self._connected())
         except _FAILURES as failure:
             self._has_failed = True
             raise self._named(failure) from failure
 
-    def silent(self, call: Future[R], seconds: float) -> EngineFault:
+    def silent(self, call: Future[R], seconds: float) -> HostSilent:
         """Note that a call of `ask` got no answer within these seconds, and still waits. Returns the error."""
         # Others would wait with it, each in a thread.
         self._silent = call  # type: ignore[assignment]  # a result is not used
-        return EngineFault(f"host {self.name}: no answer within {seconds:g} s")
+        return HostSilent(f"host {self.name}: no answer within {seconds:g} s")
 
     def close(self) -> None:
         """Close the connection. One that is being made is closed as soon as it is there."""

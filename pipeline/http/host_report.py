@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.base.errors import EngineFault
+from pipeline.base.errors import EngineFault, HostSilent
 from pipeline.engine.cluster import ClusterSpec
 from pipeline.engine.container import Container
 from pipeline.http.responses.status import HostResponse
@@ -31,7 +31,7 @@ class HostReport:
         """Yield a line for each host that does not answer, or takes no replicas."""
         for host in self.cluster.hosts:
             if fault := self.missing.get(host.name):
-                yield f"host {host.name} does not answer: {fault.reason(host.name)}"
+                yield f"host {host.name} {_described(fault, host.name)}"
             elif not host.takes_replicas:
                 count = len(self._on(host.name))
                 left = f"{count} {'is' if count == 1 else 'are'} left on it" if count else "none is left on it"
@@ -52,3 +52,11 @@ class HostReport:
 
     def _on(self, host: str) -> list[str]:
         return sorted(each.name for each in self.containers if each.host == host)
+
+
+def _described(fault: EngineFault, host: str) -> str:
+    reason = fault.reason(host)
+    if isinstance(fault, HostSilent):
+        # The daemon waits for a second only, which a busy machine exceeds.
+        return f"is slow or cannot be reached: {reason}. `pipeline node list` waits longer"
+    return f"does not answer: {reason}"

@@ -334,7 +334,7 @@ def test_a_host_that_does_not_answer_is_shown(
 def test_a_silent_host_does_not_delay_the_status(
     store: Store, two_hosts: dict[str, FakeEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that answer are shown, and the next status does not wait any longer."""
+    """Those that answer are shown, and the next status does not wait any longer. The host may only be slow."""
     hang = two_hosts["app2"].faults.hang("containers.of")
     for _ in range(2):
         report = StatusReport(Home.locate(), store, "shop", invalid=False, silence=timedelta(seconds=2))
@@ -342,6 +342,9 @@ def test_a_silent_host_does_not_delay_the_status(
             ("app1", None),
             ("app2", "no answer within 2 s"),
         ]
+        lines = ["".join(map(str, line)) for line in report.text().lines]
+        shown = "host app2 is slow or cannot be reached: no answer within 2 s. `pipeline node list` waits longer"
+        assert shown in lines
     hang.release()
 
 
