@@ -21,6 +21,8 @@ MAX_HOSTS = 64
 def _engine(value: str) -> str:
     if value == LOCAL:
         return value
+    if value.lower() in (LOCAL, "localhost", "127.0.0.1"):
+        raise ValueError(f"must be {LOCAL} or begin with ssh://, got {value!r}; write {LOCAL} for this machine")
     if "://" not in value:
         raise ValueError(f"must be {LOCAL} or begin with ssh://, got {value!r}; write ssh://{value} or {LOCAL}")
     SshAddress.from_text(value)

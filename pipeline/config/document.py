@@ -47,9 +47,10 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def place(self, path: KeyPath) -> tuple[int, int]:
-        """Return line and column of the value at `path`, or of its nearest existing parent key."""
+        """Return line and column of the value at `path`, or of its nearest parent: an item of a list, or a key."""
         for length in range(len(path), -1, -1):
-            if (found := self.values.get(path[:length])) is not None and length == len(path):
+            is_item = length > 0 and isinstance(path[length - 1], int)
+            if (found := self.values.get(path[:length])) is not None and (is_item or length == len(path)):
                 return found
             if (found := self.keys.get(path[:length])) is not None:
                 return found

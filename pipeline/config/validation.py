@@ -23,9 +23,10 @@ from pipeline.config.model_path import field_of, keys_of, model_at, type_at, var
 _HINTS: dict[KeyPath, str] = {
     ("services",): "write deploy.services; `pipeline import compose` translates a Compose file",
 }
+_HOST_NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 _PATTERNS = {
     r"^[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?$": "must be 1 to 32 letters, digits and inner dashes",
-    r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$": "must be a host name: 1 to 63 lower-case letters, digits and inner dashes",
+    _HOST_NAME: "must be a host name: 1 to 63 lower-case letters, digits and inner dashes",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "must be a variable name: letters, digits and _, no digit first",
     r"^[^=\s\x00]+$": "must be the name of a variable, without = and without spaces",
     r"^/[!-~]*$": "must start with / and contain no space",
@@ -175,7 +176,7 @@ def _reason(detail: ErrorDetails, text: str | None) -> tuple[str, str]:
         return f"must be {wanted}, got {written(value)}", f"did you mean {near}?" if near else ""
     if kind == "string_pattern_mismatch":
         pattern = str(context["pattern"])
-        return f"{pattern_in_words(pattern)}, got {written(value)}", ""
+        return f"{pattern_in_words(pattern)}, got {written(value)}", _as_pattern(value, pattern)
     limits = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
     if kind in limits:
         words, key = limits[kind]
@@ -189,6 +190,12 @@ def _reason(detail: ErrorDetails, text: str | None) -> tuple[str, str]:
     if kind == "string_type" and isinstance(value, int | float):
         return f"{reason}, got {written(value)}", f'write "{text or written(value)}"'
     return (f"{reason}, got {written(value)}" if kind not in ("too_short", "string_too_short") else reason), ""
+
+
+def _as_pattern(value: str, pattern: str) -> str:
+    """Return a hint with a name in lower case and with dashes, if the pattern allows that. Else an empty text."""
+    near = value.lower().replace("_", "-")
+    return f"write {near}" if pattern == _HOST_NAME and re.search(pattern, near) else ""
 
 
 def _limit(value: Any) -> str:

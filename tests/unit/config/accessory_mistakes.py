@@ -13,13 +13,13 @@ ACCESSORY_MISTAKES = [
     _bad(
         "a name with upper case",
         "{DB: {image: postgres}}",
-        "2:19: accessories.DB: must be a host name: 1 to 63 lower-case letters, digits and inner dashes, got 'DB'",
+        "2:19: accessories.DB: must be a host name: 1 to 63 lower-case letters, digits and inner dashes, got 'DB' (write db)",
     ),
     _bad(
         "a name with an underscore",
         "{my_db: {image: postgres}}",
         "2:22: accessories.my_db: must be a host name: 1 to 63 lower-case letters, digits and inner "
-        "dashes, got 'my_db'",
+        "dashes, got 'my_db' (write my-db)",
     ),
     _bad(
         "an accessory without an image",

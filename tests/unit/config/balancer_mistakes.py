@@ -217,19 +217,19 @@ BALANCER_MISTAKES = [
         _rules(
             "{priority: 1, conditions: [{path_pattern: [/a]}], action: {jwt_validation: {jwks: keys.json, issuer: me}, forward: web}}"
         ),
-        "18:7: balancer.load_balancers.edge.listeners[0].protocol: must be HTTPS for jwt_validation; a token sent over plain HTTP cannot be trusted",
+        "19:11: balancer.load_balancers.edge.listeners[0].protocol: must be HTTPS for jwt_validation; a token sent over plain HTTP cannot be trusted",
     ),
     Bad(
         "https without certificate",
         _LISTENER,
         "        - {port: 8443, protocol: HTTPS, default_action: {forward: web}}\n",
-        "18:7: balancer.load_balancers.edge.listeners[0].certificates: must not be empty for an HTTPS listener",
+        "19:11: balancer.load_balancers.edge.listeners[0].certificates: must not be empty for an HTTPS listener",
     ),
     Bad(
         "certificate without a source",
         _LISTENER,
         "        - {port: 8443, protocol: HTTPS, certificates: [{}], default_action: {forward: web}}\n",
-        "19:41: balancer.load_balancers.edge.listeners[0].certificates[0].certificate: is missing; write a PEM file, or use acme",
+        "19:56: balancer.load_balancers.edge.listeners[0].certificates[0].certificate: is missing; write a PEM file, or use acme",
     ),
     Bad(
         "certificate with two sources",
@@ -307,7 +307,7 @@ BALANCER_MISTAKES = [
         "no default action and no rules",
         _LISTENER,
         "        - {port: 8000}\n",
-        "18:7: balancer.load_balancers.edge.listeners[0].default_action: is missing; without it, rules are required",
+        "19:11: balancer.load_balancers.edge.listeners[0].default_action: is missing; without it, rules are required",
     ),
     Bad(
         "joins with protocol",

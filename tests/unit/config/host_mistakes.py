@@ -50,24 +50,30 @@ HOST_MISTAKES = [
         error="11: deploy.hosts[0]: must be a mapping of keys, got 'app1' "
         "(write {name: app1, docker: ssh://deploy@app1.example.com})",
     ),
-    _hosts("a host without an engine", "{name: app1}", error=f"3: deploy.hosts[0].docker: is missing ({_ENGINE})"),
+    _hosts("a host without an engine", "{name: app1}", error=f"11: deploy.hosts[0].docker: is missing ({_ENGINE})"),
     _hosts(
         "a host without a name",
         "{docker: local}",
-        error="3: deploy.hosts[0].name: is missing (Name of the host in events and commands. "
+        error="11: deploy.hosts[0].name: is missing (Name of the host in events and commands. "
         "It is its identity: keep it)",
     ),
     _hosts(
         "a name that is no label of DNS",
         "{name: App_1, docker: local}",
         error="18: deploy.hosts[0].name: must be a host name: 1 to 63 lower-case letters, digits and inner dashes, "
-        "got 'App_1'",
+        "got 'App_1' (write app-1)",
     ),
     _hosts(
         "an engine without ssh://",
         "{name: app1, docker: deploy@app1:22}",
         error="32: deploy.hosts[0].docker: must be local or begin with ssh://, got 'deploy@app1:22'; "
         "write ssh://deploy@app1:22 or local",
+    ),
+    _hosts(
+        "this machine by another name",
+        "{name: app1, docker: localhost}",
+        error="32: deploy.hosts[0].docker: must be local or begin with ssh://, got 'localhost'; "
+        "write local for this machine",
     ),
     _hosts(
         "an engine by TCP",

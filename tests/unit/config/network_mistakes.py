@@ -88,13 +88,13 @@ NETWORK_MISTAKES = [
     ),
     _bad(
         "a network listener without a protocol",
-        f"18:7: {_FIRST}.protocol: is missing (Protocol of clients. With TLS, the load balancer decrypts. UDP and "
+        f"19:11: {_FIRST}.protocol: is missing (Protocol of clients. With TLS, the load balancer decrypts. UDP and "
         "TCP_UDP need the kernel's data plane, and so CAP_NET_ADMIN)",
         listener="port: 8000, default_action: {forward: web}",
     ),
     _bad(
         "a network listener without an action",
-        f"18:7: {_FIRST}.default_action: is missing (The target groups that connections are forwarded to)",
+        f"19:11: {_FIRST}.default_action: is missing (The target groups that connections are forwarded to)",
         listener="protocol: TCP, port: 8000",
     ),
     _bad(
@@ -127,7 +127,7 @@ NETWORK_MISTAKES = [
     ),
     _bad(
         "a TLS listener without certificates",
-        f"18:7: {_FIRST}.certificates: must not be empty for a TLS listener",
+        f"19:11: {_FIRST}.certificates: must not be empty for a TLS listener",
         listener="protocol: TLS, port: 8000, default_action: {forward: web}",
     ),
     _bad(

@@ -119,7 +119,7 @@ _FORM = "must be the path of a file relative to this one, such as .env or deploy
         ("/etc/env", None, f"13: deploy.env_file: {_FORM}"),
         ("['']", None, f"14: deploy.env_file[0]: {_FORM}"),
         ("[deploy/]", None, f"14: deploy.env_file[0]: {_FORM}"),
-        ("[{required: false}]", None, "3: deploy.env_file[0].path: is missing (Path, relative to this file)"),
+        ("[{required: false}]", None, "14: deploy.env_file[0].path: is missing (Path, relative to this file)"),
         ("[{path: a, requird: no}]", None, "24: deploy.env_file[0].requird: unknown key (did you mean required?)"),
         ("[{path: a, required: maybe}]", None, "34: deploy.env_file[0].required: must be true or false, got 'maybe'"),
         ("5", None, "13: deploy.env_file: must be a list, got 5"),
