@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from pipeline.base.errors import EngineFault, PenstockError
+from pipeline.base.errors import EngineFault, HostSilent, PenstockError
 from pipeline.base.home import Home
 from pipeline.engine.cluster import ClusterSpec
 from pipeline.engine.container import Container
@@ -69,7 +69,9 @@ class EngineView:
                     seconds + _INSPECTION,
                 ),
             ]
-        _take(looks)
+        if (home.id, pipeline, "hosts") in _take(looks):
+            names = [spec.name for spec in cluster.specs]
+            found.missing = {name: HostSilent(f"host {name}: an earlier look has not ended") for name in names}
         return cls(list(found.containers), found.accessories, list(found.restarts), dict(found.missing))
 
     def collect(self, home: Home, pipeline: str) -> None:
@@ -132,14 +134,19 @@ class _Look(NamedTuple):
     seconds: float
 
 
-def _take(looks: Sequence[_Look]) -> None:
-    """Take looks at the same time. One whose predecessor hangs is left out: others would wait with it."""
-    began, threads = time.monotonic(), []
+def _take(looks: Sequence[_Look]) -> set[tuple[str, str, str]]:
+    """Take looks at the same time. One whose predecessor hangs is left out: others would wait with it.
+
+    Returns the keys of those that are left out.
+    """
+    began, threads, left_out = time.monotonic(), [], {look.key for look in looks}
     for look in looks:
         earlier = _LOOKING.get(look.key)
         if earlier is None or not earlier.is_alive():
             thread = _LOOKING[look.key] = threading.Thread(target=look.work, name="engine view", daemon=True)
             thread.start()
+            left_out.discard(look.key)
             threads.append((thread, look.seconds))
     for thread, seconds in threads:
         thread.join(max(0.0, began + seconds - time.monotonic()))
+    return left_out

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,7 @@ from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_SERVICE, RO
 from pipeline.events import Event
 from pipeline.http.client import Daemon
 from pipeline.http.status_report import StatusReport
+from pipeline.runner.engine_view import EngineView
 from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import ApprovalDecision, DeploymentState, Run, RunState, Trigger
@@ -346,6 +348,24 @@ def test_a_silent_host_does_not_delay_the_status(
         shown = "host app2 is slow or cannot be reached: no answer within 2 s. `pipeline node list` waits longer"
         assert shown in lines
     hang.release()
+
+
+def test_a_status_while_another_one_waits_for_a_host(store: Store, two_hosts: dict[str, FakeEngine]) -> None:
+    """It does not wait too, and does not take hosts that it has not asked for empty ones."""
+    hang = two_hosts["app2"].faults.hang("containers.of")
+
+    def read(silence: timedelta) -> list[str]:
+        report = StatusReport(Home.locate(), store, "shop", invalid=False, silence=silence)
+        return [each["fault"] or "" for each in report.data()["hosts"]]
+
+    with ThreadPoolExecutor(1) as pool:
+        cluster, silence = store.clusters.of("shop"), timedelta(seconds=DEADLINE)
+        first = pool.submit(EngineView.of, Home.locate(), "shop", cluster, silence)
+        hang.wait_until_called()
+        assert read(silence) == ["an earlier look has not ended"] * 2
+        hang.release()
+        assert first.result(DEADLINE).missing == {}
+    assert read(silence) == ["", ""]
 
 
 def test_recover_removes_the_containers_of_killed_commands_on_hosts(
