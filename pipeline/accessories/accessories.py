@@ -17,6 +17,7 @@ from pipeline.base.errors import Cancelled, ConfigError, PenstockError, StageFai
 from pipeline.config.accessory import Accessory
 from pipeline.engine.container import Container
 from pipeline.engine.interfaces import Engine
+from pipeline.engine.labels import LABEL_VERSION
 from pipeline.event_kinds import EventKind
 
 
@@ -73,13 +74,18 @@ class Accessories:
         return True
 
     def stop(self, name: str) -> None:
-        """Stop an accessory, until a user or a deployment starts it. One that is not declared is removed."""
+        """Stop an accessory, until a user or a deployment starts it. One that is not declared is removed.
+
+        A removal that a killed process began is completed.
+        """
         with self._changing("stop", name):
             record = self._executor.record(name)
             if record is None:
                 self._declared.check(name)
                 return
-            wanted = WantedState.STOPPED if name in self._declared.settings else WantedState.REMOVED
+            # A removal is not taken back: its container may be gone.
+            is_kept = record.wanted is not WantedState.REMOVED and name in self._declared.settings
+            wanted = WantedState.STOPPED if is_kept else WantedState.REMOVED
             self._executor.put(record.reverted().with_wanted(wanted))
             self._executor.converge(name)
 
@@ -136,12 +142,31 @@ class Accessories:
         return all(settled)
 
     def container(self, name: str) -> Container:
-        """Return the container of an accessory that runs. Raises `ConfigError` if there is none."""
-        found = next((each for each in self._executor.containers(name) if each.state == "running"), None)
+        """Return the container of an accessory that runs. The caller holds the lock of its data.
+
+        What a killed process began is completed before, so nothing stops the container while the lock is held. Raises
+        `ConfigError` if there is none, and `StageFailed` if its first start fails.
+        """
+        self._settle(name)
+        record = self._executor.record(name)
+        version = record.current if record is not None and record.wanted is WantedState.RUNNING else None
+        running = [each for each in self._executor.containers(name) if each.state == "running"]
+        # Another version that runs was given up, and is stopped by the next repair.
+        found = next((each for each in running if version and each.labels.get(LABEL_VERSION) == version.id), None)
         if found is None:
             self._declared.check_known(name)
             raise ConfigError(f"accessory {name} does not run", hint=f"start it with `pipeline accessory start {name}`")
         return found
+
+    def _settle(self, name: str) -> None:
+        """Complete a change that is in progress, so that the next repair changes no container that runs."""
+        if not _is_unsettled(self._executor.record(name)):
+            return
+        with self._changing("completion"):
+            self._complete(name)
+            if _is_unsettled(self._executor.record(name)):
+                # The first start of what pipeline.yaml has.
+                self._executor.converge(name, self._context.cancelled)
 
     def _begin(self, name: str) -> None:
         """Let an accessory run, without waiting for its health. Continues what a killed process began."""
@@ -160,7 +185,7 @@ class Accessories:
         The first start of a version that pipeline.yaml does not have any more is taken back.
         """
         record = self._executor.record(name)
-        if record is None or (record.next is None and record.wanted is not WantedState.REMOVED):
+        if record is None or not _is_unsettled(record):
             return
         version = record.next
         if version is not None and record.current is None:
@@ -231,3 +256,8 @@ class Accessories:
             changes_lock(home, self._pipeline, text, self._context.cancelled),
         ):
             yield
+
+
+def _is_unsettled(record: Record | None) -> bool:
+    """Return whether a change of the version, or a removal, is in progress."""
+    return record is not None and (record.next is not None or record.wanted is WantedState.REMOVED)

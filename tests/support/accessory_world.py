@@ -122,6 +122,11 @@ class World:
         """Kill the process at its `step`th step: before or after a call of the engine, or a change in the store."""
         self._kill_in = step
 
+    @property
+    def has_kill_left(self) -> bool:
+        """True if the process has not reached the step at which it is killed."""
+        return self._kill_in is not None
+
     def repaired(self) -> None:
         """Let a daemon repair until nothing is left to do."""
         self.kill_at(None)
