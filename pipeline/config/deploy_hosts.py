@@ -42,7 +42,9 @@ def _address(value: Any) -> Any:
 def _without_port(text: str) -> str:
     host, separator, port = text.rpartition(":")
     if separator and port.isdecimal():
-        return f"must be an IP address without a port, got {text!r}: Docker chooses the port; write {host.strip('[]')}"
+        return (
+            f"must be an IP address without a port, got {text!r}: Penstock chooses the port; write {host.strip('[]')}"
+        )
     return f"must be an IP address of the host, such as 10.0.0.11, got {text!r}"
 
 

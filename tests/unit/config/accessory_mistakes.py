@@ -13,7 +13,8 @@ ACCESSORY_MISTAKES = [
     _bad(
         "a name with upper case",
         "{DB: {image: postgres}}",
-        "2:19: accessories.DB: must be a host name: 1 to 63 lower-case letters, digits and inner dashes, got 'DB' (write db)",
+        "2:19: accessories.DB: must be a host name: 1 to 63 lower-case letters, digits and inner dashes, "
+        "got 'DB' (write db)",
     ),
     _bad(
         "a name with an underscore",

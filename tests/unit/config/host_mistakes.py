@@ -115,13 +115,13 @@ HOST_MISTAKES = [
         "an address with a port",
         "{name: app1, docker: ssh://app1, address: '10.0.0.11:8080'}",
         error="53: deploy.hosts[0].address: must be an IP address without a port, got '10.0.0.11:8080': "
-        "Docker chooses the port; write 10.0.0.11",
+        "Penstock chooses the port; write 10.0.0.11",
     ),
     _hosts(
         "an address of IPv6 with a port",
         "{name: app1, docker: ssh://app1, address: '[2001:db8::7]:8080'}",
         error="53: deploy.hosts[0].address: must be an IP address without a port, got '[2001:db8::7]:8080': "
-        "Docker chooses the port; write 2001:db8::7",
+        "Penstock chooses the port; write 2001:db8::7",
     ),
     _hosts(
         "all addresses",
