@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -31,11 +32,21 @@ class OpenHost(NamedTuple):
 
 @dataclass(frozen=True)
 class HostChange:
-    """A host that is lost, with the reason, or that is back."""
+    """A host that is lost, with the reason and what to do about it, or that is back."""
 
     host: str
     is_lost: bool
     reason: str = ""
+    hint: str = ""
+
+    @property
+    def text(self) -> str:
+        """The change in words. The engine's errors begin with the host, which is not repeated."""
+        if not self.is_lost:
+            return f"host {self.host} answers again"
+        reason = re.sub(rf"^host {self.host}( \([^)]*\))?: ", "", self.reason)
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"host {self.host} is lost, other hosts get its replicas: {reason}{hint}"
 
 
 class ReachableHost:
@@ -96,7 +107,8 @@ class ReachableHost:
                 return not self._answers
             is_lost = self._is_told = self._failing_until() - self._failing_since >= self._lost_after
         if is_lost:
-            self._on_change(HostChange(self.name, is_lost=True, reason=self._fault.message))
+            fault = self._fault
+            self._on_change(HostChange(self.name, is_lost=True, reason=fault.message, hint=fault.hint or ""))
         return is_lost
 
     @property

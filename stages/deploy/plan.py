@@ -62,6 +62,8 @@ def plan_release(context: StageContext, rollout: ReleaseRollout, spec: ReleaseSp
     limits = [part.limits for part in parts if part.steps or len(parts) == 1]
     lost = [f"{name}: {text}" for name, each in spec.services.items() if (text := unreadable(each.logging))]
     lost += [f"host {name} does not answer and gets no containers" for name in rollout.runtime.lost]
+    if set(rollout.cluster.spec.taking) <= set(rollout.runtime.lost):
+        lost.append("no host answers, so a run would fail: `pipeline doctor` says why")
     return [*before, *hosts, *([] if same else [change]), *steps, *jobs, *limits, *carried, *waiting, *lost]
 
 

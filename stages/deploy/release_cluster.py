@@ -38,7 +38,6 @@ def open_release_cluster(
 
 def _emit(context: StageContext, change: HostChange) -> None:
     if change.is_lost:
-        text = f"host {change.host} is lost, its replicas are replaced on others: {change.reason}"
-        context.events.emit(EventKind.HOST_LOST, text, host=change.host, reason=change.reason)
+        context.events.emit(EventKind.HOST_LOST, change.text, host=change.host, reason=change.reason)
     else:
-        context.events.emit(EventKind.HOST_RETURNED, f"host {change.host} answers again", host=change.host)
+        context.events.emit(EventKind.HOST_RETURNED, change.text, host=change.host)

@@ -322,7 +322,16 @@ def test_a_plan_leaves_no_event_of_a_lost_host(machines: Machines) -> None:
     assert steps[-1] == "host app2 does not answer and gets no containers"
     assert machines.heard("host.lost") == []
     machines.deploy("b", f"{APP1}, {APP2}")
-    assert len(machines.heard("host.lost")) == 1
+    assert machines.heard("host.lost") == ["host app2 is lost, other hosts get its replicas: the fake engine is away"]
+
+
+def test_a_plan_says_that_no_host_takes_replicas(machines: Machines) -> None:
+    """If a pipeline moves from this machine to hosts that are all silent."""
+    machines.deploy("a")
+    machines.engines["ssh://app2"].faults.go_away()
+    revision = Revision("b" * 40, "main", "Ann", "Say", SystemClock().now().wall, "/srv/a.git")
+    steps = DockerDeploy().plan(machines.context(APP2), revision, Image("sha256:b", "shop:b"))
+    assert steps[-1] == "no host answers, so a run would fail: `pipeline doctor` says why"
 
 
 @pytest.mark.parametrize(

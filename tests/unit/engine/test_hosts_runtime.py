@@ -237,7 +237,10 @@ def test_a_host_that_does_not_answer_is_a_fault_until_it_is_lost(world: HostWorl
     for _ in range(3):
         assert places(runtime) == {"r1": "one", "r3": "two"}
     reason = "host three (ssh://three): three does not respond"
-    assert world.changes == [HostChange("three", is_lost=True, reason=reason)]
+    assert world.changes == [HostChange("three", is_lost=True, reason=reason, hint="look")]
+    assert [change.text for change in world.changes] == [
+        "host three is lost, other hosts get its replicas: three does not respond (look)"
+    ]
     assert runtime.stop("r2", SECOND) is StopResult.NOT_RUNNING
     assert (runtime.ended("r2"), runtime.tail("r2")) == (None, ())
     runtime.remove("r2")
