@@ -20,6 +20,11 @@ _KNOWN = (
         "connect once by hand and compare its fingerprint: `ssh {login}`",
     ),
     (
+        r"UNPROTECTED PRIVATE KEY FILE",
+        "{host} refuses the login, because ssh ignores a key that other users can read",
+        "make it readable for its owner only, with `chmod 600`: `ssh {login}` names the file",
+    ),
+    (
         r"Permission denied|Too many authentication failures|No more authentication methods",
         "{host} refuses the login",
         "install your key with `ssh-copy-id {login}`; one with a passphrase has to be in the agent (`ssh-add`)",

@@ -32,6 +32,13 @@ Host key verification failed.
             "connect once by hand and compare its fingerprint: `ssh -p 2222 deploy@app1`",
         ),
         (
+            "@         WARNING: UNPROTECTED PRIVATE KEY FILE!          @\n"
+            "Permissions 0644 for '/home/ann/.ssh/id_ed25519' are too open.\n"
+            "deploy@app1: Permission denied (publickey).\n",
+            "app1 refuses the login, because ssh ignores a key that other users can read",
+            "make it readable for its owner only, with `chmod 600`: `ssh -p 2222 deploy@app1` names the file",
+        ),
+        (
             "deploy@app1: Permission denied (publickey,password).\n",
             "app1 refuses the login",
             "install your key with `ssh-copy-id -p 2222 deploy@app1`; one with a passphrase has to be in the agent "
