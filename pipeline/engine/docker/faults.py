@@ -14,6 +14,10 @@ from pipeline.base.errors import CacheVanished, EngineFault, NetworkVanished, Po
 TIMEOUT = 60
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 MAKE_ROOM = "free disk space; `docker system df` shows what uses it"
+_HINTS = {
+    "no space left": MAKE_ROOM,
+    "cannot assign requested address": "its machine lacks this address; `pipeline doctor` names those that it has",
+}
 UNREADABLE = "does not support reading"
 """The engine's message for the output of a container whose log driver keeps none."""
 # The builder's messages if another program removes its base image during the build.
@@ -42,7 +46,7 @@ def translate_errors(api: Any) -> Iterator[None]:
         yield
     except docker.errors.APIError as error:
         text = str(error.explanation or error)
-        hint = MAKE_ROOM if "no space left" in text else None
+        hint = next((hint for sign, hint in _HINTS.items() if sign in text), None)
         kind = PortTaken if _PORT_TAKEN.search(text) else EngineFault
         raise kind(f"Docker: {text}", hint=hint) from error
     except (

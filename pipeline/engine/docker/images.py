@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from pipeline.base.errors import EngineFault, LayerMissing
-from pipeline.engine.docker.faults import ignore_not_found, is_gone, translate_errors
+from pipeline.engine.docker.faults import MAKE_ROOM, ignore_not_found, is_gone, translate_errors
 from pipeline.engine.docker.ignore import DockerIgnore
 from pipeline.engine.interfaces import RegistryLogin
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_RUN, LABEL_STAGES, is_own_tag
@@ -131,7 +131,8 @@ class DockerImages:
         with translate_errors(self._api), self._without_timeout():
             for message in self._api.load_image(archive):
                 if error := message.get("error"):
-                    raise (LayerMissing if _NO_LAYER.search(error) else EngineFault)(f"Docker: {error}")
+                    hint = MAKE_ROOM if "no space left" in error else None
+                    raise (LayerMissing if _NO_LAYER.search(error) else EngineFault)(f"Docker: {error}", hint=hint)
 
     @contextmanager
     def _without_timeout(self) -> Iterator[None]:

@@ -100,3 +100,30 @@ def test_an_image_that_is_in_use_is_not_gone(status: int, text: str) -> None:
     """It stays."""
     client = Client(status, text, inspect_image={"RepoTags": None, "Config": {}}, images=[])
     assert not DockerImages(client, "home").remove("sha256:0123")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("Error processing tar file: write /layer.tar: no space left on device", "free disk space; "),
+        (
+            "listen tcp4 10.9.9.9:24907: bind: cannot assign requested address",
+            "its machine lacks this address; ",
+        ),
+    ],
+)
+def test_a_fault_of_the_machine_has_a_hint(text: str, hint: str) -> None:
+    """Whether the engine refuses the call or reports it while it loads an image."""
+    client = Client(500, text)
+    with pytest.raises(EngineFault) as caught:
+        DockerImages(client, "home").tag("sha256:0123", "penstock/home/shop:1")
+    assert (caught.value.hint or "").startswith(hint)
+
+
+def test_an_image_that_does_not_fit_on_the_disk() -> None:
+    """The engine reports it as the result of the load."""
+    client = Client(500, "", load_image=[{"error": "write /layer.tar: no space left on device"}])
+    client.timeout = 60
+    with pytest.raises(EngineFault) as caught:
+        DockerImages(client, "home").load(iter([b""]))
+    assert caught.value.hint == "free disk space; `docker system df` shows what uses it"
