@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,8 +23,8 @@ from pipeline.doctor.context import DoctorContext
 from pipeline.doctor.engine import described
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.home_folder import free_space
-from pipeline.engine.host import HostSpec
-from pipeline.engine.hosts import command_on_host, host_engine, with_address
+from pipeline.engine.host import LOCAL, HostSpec
+from pipeline.engine.hosts import check_tunnel_path, command_on_host, host_engine, with_address
 from pipeline.engine.interfaces import EngineDescription
 
 _HOME = "doctor"
@@ -33,6 +34,8 @@ _CONNECT_TIMEOUT = 3.0
 _CLEANUP_TIMEOUT, _POLL_INTERVAL = 5.0, 0.02
 # The free kilobytes of the disk, then a line for each address.
 _SCRIPT = "df -Pk -- {folder} | tail -n 1 && {{ ip -o address 2>/dev/null || hostname -I; }}"
+# `ip` names these beside an address of the machine.
+_OTHER_ENDS = re.compile(r" (brd|peer) \S+")
 
 
 class _Machine(NamedTuple):
@@ -44,7 +47,7 @@ class _Machine(NamedTuple):
     @classmethod
     def from_output(cls, text: str) -> _Machine:
         disk, *lines = text.splitlines()
-        words = (word.partition("/")[0] for line in lines for word in line.split())
+        words = (word.partition("/")[0] for line in lines for word in _OTHER_ENDS.sub("", line).split())
         return cls(int(disk.split()[-3]) * 1024, frozenset(word for word in words if _is_address(word)))
 
 
@@ -66,6 +69,8 @@ def _host(context: DoctorContext, spec: HostSpec) -> Iterator[Finding]:
 
 
 def _found(check: str, context: DoctorContext, spec: HostSpec) -> Iterator[Finding]:
+    # That of the home is not used, so that nothing changes, but commands use it.
+    check_tunnel_path(spec, context.home.hosts)
     with _own_tunnels() as folder, host_engine(spec, _HOME, folder, context.environment) as engine:
         asked = datetime.now(UTC)
         found = engine.describe()
@@ -79,6 +84,9 @@ def _found(check: str, context: DoctorContext, spec: HostSpec) -> Iterator[Findi
     yield free_space(check, machine.free, f"{found.folder} there")
     address = with_address(spec, context.environment).address
     yield binds(check, address, machine.addresses)
+    if spec.docker != LOCAL and ip_address(address).is_loopback:
+        text = f"{address} is this machine for the balancer, so it reaches no replica on another one"
+        yield Finding.warning(check, text, "set `address` of the host, or use `docker: local` for this machine")
     yield reached(check, address, free_port())
 
 
@@ -126,7 +134,8 @@ def binds(check: str, address: str, addresses: frozenset[str]) -> Finding:
     """Return whether Docker there can publish ports at an address. `addresses` are those of the machine."""
     if address in addresses:
         return Finding.ok(check, f"{address} is an address of the host")
-    others = ", ".join(sorted(each for each in addresses if each not in ("127.0.0.1", "::1"))) or "none"
+    known = [each for each in addresses if not (ip_address(each).is_loopback or ip_address(each).is_link_local)]
+    others = ", ".join(sorted(known)) or "none"
     text = f"{address} is no address of the host, so Docker there cannot publish ports at it"
     return Finding.failed(check, text, f"set `address` of the host to one that it has: {others}")
 

@@ -54,6 +54,12 @@ def host_engine(
         raise
 
 
+def check_tunnel_path(spec: HostSpec, sockets: Path) -> None:
+    """Raise `EngineFault` if the path of `sockets` is too long for the tunnel of a host. Connects to nothing."""
+    if spec.docker != LOCAL:
+        _tunnel(spec, sockets, {}).check_path()
+
+
 @contextmanager
 def keep_tunnels() -> Iterator[None]:
     """Within the block, the tunnels of engines that are closed stay open, so that the next engine need not connect."""

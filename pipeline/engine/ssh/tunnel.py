@@ -69,6 +69,11 @@ class Tunnel:
         rest = {name: value for name, value in self._environment.items() if name not in _DOCKER}
         return {**rest, "DOCKER_HOST": f"unix://{self._files.socket}"}
 
+    def check_path(self) -> None:
+        """Raise `EngineFault` if the kernel allows no socket at its path."""
+        if len(os.fsencode(self._files.socket)) > _MAX_PATH:
+            raise path_too_long(self._name, self._address, str(self._files.socket), _MAX_PATH)
+
     def open(self) -> None:
         """Join the tunnel, and start it if there is none. Returns when the engine responds. Safe to repeat.
 
@@ -105,8 +110,7 @@ class Tunnel:
         program = shutil.which("ssh", path=self._environment.get("PATH"))
         if program is None:
             raise no_program(self._name, self._address)
-        if len(os.fsencode(self._files.socket)) > _MAX_PATH:
-            raise path_too_long(self._name, self._address, str(self._files.socket), _MAX_PATH)
+        self.check_path()
         make_folder(self._files.folder)
         with short_lock(self._files.lock):
             share = self._files.join()

@@ -123,6 +123,43 @@ def test_an_address_that_the_host_has_not() -> None:
     )
 
 
+def test_addresses_that_are_not_of_the_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Broadcast addresses and other ends are none. One of loopback is this machine for the balancer."""
+    said = (
+        "/dev/vda 61152632 20152632 40000000 34% /\n"
+        "1: lo    inet 127.0.0.1/8 scope host lo\n"
+        "2: eth0    inet 10.0.0.11/24 brd 10.0.0.255 scope global eth0\n"
+        "2: eth0    inet6 fe80::1/64 scope link\n"
+        "3: ppp0    inet 10.1.0.1 peer 10.1.0.2/32 scope global ppp0\n"
+    )
+    monkeypatch.setattr(hosts, "host_engine", lambda *_, **__: FakeEngine())
+    monkeypatch.setattr(hosts, "command_on_host", lambda *_: said)
+    monkeypatch.setattr(hosts, "with_address", lambda spec, _: spec)
+
+    def found(address: str) -> list[Finding]:
+        file = tmp_path / "pipeline.yaml"
+        file.write_text(f"name: shop\ndeploy: {{hosts: [{{name: app1, docker: ssh://app1, address: {address}}}]}}\n")
+        return found_by(host_checks, DoctorContext(Home(tmp_path), os.environ, load(file, {}, {})))
+
+    hint = "set `address` of the host to one that it has: 10.0.0.11, 10.1.0.1"
+    for address in ("10.0.0.255", "10.1.0.2"):
+        assert hint in [each.hint for each in found(address)]
+    assert found("127.0.0.1")[-2] == Finding.warning(
+        "host app1",
+        "127.0.0.1 is this machine for the balancer, so it reaches no replica on another one",
+        "set `address` of the host, or use `docker: local` for this machine",
+    )
+
+
+def test_a_home_with_a_path_that_is_too_long_for_a_tunnel(tmp_path: Path) -> None:
+    """Commands could not reach the host."""
+    file, home = tmp_path / "pipeline.yaml", Path("/srv", "h" * 90)
+    file.write_text("name: shop\ndeploy: {hosts: [{name: app1, docker: ssh://app1}]}\n")
+    [found] = found_by(host_checks, DoctorContext(Home(home), os.environ, load(file, {}, {})))
+    assert found.message.startswith(f"the path of the tunnel's socket is longer than 107 bytes: {home}/hosts/app1.")
+    assert found.hint == "set PENSTOCK_HOME to a directory with a shorter path"
+
+
 def test_an_address_that_is_reached() -> None:
     """Whether something listens at the port or not."""
     expected = Finding.ok("host app1", "the balancer reaches 127.0.0.1")
