@@ -123,7 +123,6 @@ def test_a_fault_of_the_machine_has_a_hint(text: str, hint: str) -> None:
 def test_an_image_that_does_not_fit_on_the_disk() -> None:
     """The engine reports it as the result of the load."""
     client = Client(500, "", load_image=[{"error": "write /layer.tar: no space left on device"}])
-    client.timeout = 60
     with pytest.raises(EngineFault) as caught:
         DockerImages(client, "home").load(iter([b""]))
     assert caught.value.hint == "free disk space; `docker system df` shows what uses it"
