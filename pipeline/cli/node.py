@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,9 @@ from pipeline.cli.session import (
 )
 
 if TYPE_CHECKING:
+    from pipeline.engine.cluster import ClusterSpec
+    from pipeline.engine.open_cluster import OpenCluster
+    from pipeline.engine.reachable_host import HostChange
     from pipeline.runner.nodes import Nodes
 
 _name = click.argument("name")
@@ -116,4 +119,8 @@ def _nodes(opened: Session) -> Iterator[Nodes]:
     events.subscribe(opened.store.events.record)
     events.subscribe(lambda event: click.echo(event.message))
     home = opened.home
-    yield HostNodes(opened.store, opened.name, events, lambda cluster: open_cluster(cluster, home.id, home.hosts))
+
+    def connect(cluster: ClusterSpec, on_change: Callable[[HostChange], object]) -> OpenCluster:
+        return open_cluster(cluster, home.id, home.hosts, on_change=on_change)
+
+    yield HostNodes(opened.store, opened.name, events, connect)

@@ -44,9 +44,13 @@ class HostChange:
         """The change in words. The engine's errors begin with the host, which is not repeated."""
         if not self.is_lost:
             return f"host {self.host} answers again"
+        return f"host {self.host} is lost, other hosts get its replicas: {self.cause}"
+
+    @property
+    def cause(self) -> str:
+        """Why it is lost, and what to do about it."""
         reason = re.sub(rf"^host {self.host}( \([^)]*\))?: ", "", self.reason)
-        hint = f" ({self.hint})" if self.hint else ""
-        return f"host {self.host} is lost, other hosts get its replicas: {reason}{hint}"
+        return f"{reason} ({self.hint})" if self.hint else reason
 
 
 class ReachableHost:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +13,7 @@ from pipeline.base.errors import ConfigError, EngineFault
 from pipeline.base.suggestion import did_you_mean
 from pipeline.engine.cluster import SWARM, ClusterSpec, RuntimeName
 from pipeline.engine.open_cluster import OpenCluster
+from pipeline.engine.reachable_host import HostChange
 from pipeline.engine.swarm.nodes import open_node
 from pipeline.engine.swarm.replica_service import ZONE
 from pipeline.engine.swarm.service_state import is_of_swarm
@@ -20,6 +21,8 @@ from pipeline.engine.swarm.swarm import Availability, SwarmNode
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from pipeline.store.store import Store
+
+Connect = Callable[[ClusterSpec, Callable[[HostChange], object]], OpenCluster]
 
 
 class NodeUse(StrEnum):
@@ -63,11 +66,9 @@ class Nodes(Protocol):
 
 
 class HostNodes:
-    """The hosts of a pipeline, or the local engine. `connect` opens a cluster."""
+    """The hosts of a pipeline, or the local engine. `connect` opens a cluster, and calls what it gets with changes."""
 
-    def __init__(
-        self, store: Store, pipeline: str, events: Events, connect: Callable[[ClusterSpec], OpenCluster]
-    ) -> None:
+    def __init__(self, store: Store, pipeline: str, events: Events, connect: Connect) -> None:
         self._store = store
         self._pipeline = pipeline
         self._events = events
@@ -75,8 +76,9 @@ class HostNodes:
 
     def all(self) -> list[Node]:
         """Return the hosts and the nodes of the Swarm, with the numbers of their replicas."""
-        with closing(self._connect(self._cluster)) as cluster:
-            hosts = self._hosts(cluster)
+        changes: list[HostChange] = []
+        with closing(self._connect(self._cluster, changes.append)) as cluster:
+            hosts = self._hosts(cluster, changes)
             return [
                 node for host in hosts for node in (self._in_swarm(cluster, host) if host.engine == SWARM else [host])
             ]
@@ -100,14 +102,15 @@ class HostNodes:
             for node in cluster.swarm.nodes()
         ]
 
-    def _hosts(self, cluster: OpenCluster) -> list[Node]:
+    def _hosts(self, cluster: OpenCluster, changes: Iterable[HostChange]) -> list[Node]:
         counts: dict[str, int] | None = None
         faults: dict[str, str] = {}
         try:
             listed = cluster.runtime.list(self._pipeline)
             found = Counter(replica.host for replica in listed if not is_of_swarm(replica))
             counts = {spec.name: found[spec.name] for spec in self._cluster.specs}
-            faults = dict.fromkeys(cluster.runtime.lost, "it does not answer")
+            causes = {change.host: change.cause for change in changes}
+            faults = {name: causes[name] for name in cluster.runtime.lost}
         except EngineFault as fault:
             faults = {spec.name: fault.message for spec in self._cluster.specs}
         drained = self._store.clusters.drained(self._pipeline)
@@ -140,7 +143,7 @@ class HostNodes:
         if not self._store.clusters.resume(self._pipeline, name):
             return False
         if self._cluster.runtime is RuntimeName.SWARM:
-            with closing(self._connect(self._cluster)) as cluster:
+            with closing(self._connect(self._cluster, lambda _: None)) as cluster:
                 if cluster.swarm is not None:
                     open_node(cluster.swarm, name)
         self._events.emit(EventKind.HOST_RESUMED, f"host {name} takes replicas again", host=name)

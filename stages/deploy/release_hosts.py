@@ -75,18 +75,21 @@ class ReleaseHosts:
         used = {SWARM if is_of_swarm(replica) else replica.host for replica in left} | {*self._cluster.runtime.lost}
         return [spec for spec in leaving if spec.name not in used and self._cluster.spec.host(spec.name) is not None]
 
-    def forget(self) -> None:
-        """Forget the empty hosts, and remove their networks of the pipeline. A fault is a warning. May be repeated."""
+    def forget(self, *, is_told: bool = True) -> None:
+        """Forget the empty hosts, and remove their networks of the pipeline. A fault is a warning. May be repeated.
+
+        `is_told`: an event tells of each of them.
+        """
         try:
-            self._forget()
+            self._forget(is_told=is_told)
         except EngineFault as fault:
             text = f"hosts that have left are not forgotten yet: {fault.message}"
             self._context.events.emit(EventKind.DEPLOYMENT_WARNING, text)
 
-    def _forget(self) -> None:
+    def _forget(self, *, is_told: bool) -> None:
         for spec in self.empty():
             self._remove_rest(spec)
-            if self._context.store.clusters.forget(self._pipeline, spec.name):
+            if self._context.store.clusters.forget(self._pipeline, spec.name) and is_told:
                 text = f"host {spec.name} has left: no replica is on it"
                 self._context.events.emit(EventKind.HOST_FORGOTTEN, text, host=spec.name)
 

@@ -265,7 +265,8 @@ class DockerDeploy:
         cluster = context.store.clusters.of_deployment(context.configuration.pipeline.name)
         with move.deployment, open_rollout(context, cluster) as rollout:
             move.run(rollout)
-            rollout.hosts.forget()
+            # Before the first release, there was nothing on the machine that it has not been deployed to.
+            rollout.hosts.forget(is_told=move.active is not None)
             prune(context, rollout.engine, keep=spec.settings.retain, hosts=rollout.hosts.engines)
             waiting = rollout.balancer.waiting_listeners(context.configuration.pipeline.name)
         text = reached(spec, move.replicas, {found.port for found in waiting})
@@ -279,7 +280,7 @@ def _take_down(context: StageContext, deployment: Deployment) -> tuple[int, list
         if accessories := remove_accessories(context, rollout.engine):
             rollout.clear()
         deployment.succeed()
-        rollout.hosts.forget()
+        rollout.hosts.forget(is_told=False)
         prune(context, rollout.engine, keep=0, hosts=rollout.hosts.engines)
     return count, accessories
 

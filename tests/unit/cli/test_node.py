@@ -39,7 +39,7 @@ def failed(*words: str) -> tuple[str, str | None]:
 def shop(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     """The pipeline with the hosts app1 and app2, without replicas, which was also on app3."""
 
-    def open_fake(cluster: ClusterSpec, *_: object) -> OpenCluster:
+    def open_fake(cluster: ClusterSpec, *_: object, **__: object) -> OpenCluster:
         engines: dict[str, Engine] = {"app1": FakeEngine()}
         return OpenCluster(cluster, FakeRuntime(), lambda: engines)
 

@@ -126,6 +126,13 @@ def machines(context: StageContext, monkeypatch: pytest.MonkeyPatch) -> Iterator
         yield machines
 
 
+def test_a_first_release_leaves_no_machine(machines: Machines, context: StageContext) -> None:
+    """Nothing was on this one, so no event says that it is empty."""
+    machines.deploy("a", f"{APP1}, {APP2}")
+    assert machines.heard("host.forgotten") == []
+    assert [each.name for each in context.store.clusters.of("shop").hosts] == ["app1", "app2"]
+
+
 def test_a_pipeline_moves_from_this_machine_to_others_and_back(machines: Machines, context: StageContext) -> None:
     """Each deployment empties the machines that the file no longer has, and then forgets them."""
     machines.deploy("a")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from pipeline.engine.cluster import ClusterHost, ClusterSpec, RuntimeName
 from pipeline.engine.host import HostSpec
 from pipeline.engine.open_cluster import OpenCluster
 from pipeline.engine.patient_runtime import PatientRuntime
+from pipeline.engine.reachable_host import HostChange
 from pipeline.engine.runtime import ReplicaSpec
 from pipeline.engine.swarm.runtime import SwarmRuntime
 from pipeline.engine.swarm.swarm import Availability, SwarmNode
@@ -49,8 +50,8 @@ class Shop:
         # As the deployment of a release, whose row is not needed here.
         self.store.deployments.finish(replace(row, to_release=1), DeploymentState.SUCCEEDED)
 
-    def _open(self, cluster: ClusterSpec) -> OpenCluster:
-        hosts = self.world.runtime(taking=cluster.taking)
+    def _open(self, cluster: ClusterSpec, on_change: Callable[[HostChange], object]) -> OpenCluster:
+        hosts = self.world.runtime(taking=cluster.taking, on_change=on_change)
         return OpenCluster(cluster, PatientRuntime(hosts), lambda: hosts.engines, hosts.close)
 
 
@@ -83,7 +84,7 @@ def test_a_lost_host_is_listed_with_its_fault(shop: Shop) -> None:
     shop.world.lose("app3")
     assert [(each.name, each.replicas, each.fault) for each in shop.nodes.all()][1:] == [
         ("app2", 0, ""),
-        ("app3", None, "it does not answer"),
+        ("app3", None, "app3 does not respond (look)"),
     ]
 
 
@@ -127,7 +128,7 @@ def test_a_host_that_has_left_is_forgotten(shop: Shop) -> None:
 def test_a_pipeline_without_hosts(tmp_path: Path) -> None:
     """The local engine is the only one, so it cannot be drained or forgotten."""
     with Store(tmp_path / "other") as store:
-        nodes = HostNodes(store, "shop", Events("shop"), lambda _: pytest.fail("nothing is connected to"))
+        nodes = HostNodes(store, "shop", Events("shop"), lambda *_: pytest.fail("nothing is connected to"))
         for call in (nodes.check_drain, nodes.forget):
             with pytest.raises(ConfigError):
                 call("local")
@@ -149,7 +150,7 @@ class SwarmShop:
         store.deployments.finish(replace(row, to_release=1), DeploymentState.SUCCEEDED)
         store.clusters.forget("shop", "local")
 
-    def _open(self, cluster: ClusterSpec) -> OpenCluster:
+    def _open(self, cluster: ClusterSpec, _: Callable[[HostChange], object]) -> OpenCluster:
         return OpenCluster(cluster, self.runtime, dict, swarm=self.swarm)
 
 
