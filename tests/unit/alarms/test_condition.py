@@ -143,7 +143,7 @@ def test_the_threshold_is_shared(tmp_path: Path) -> None:
             "{metric: response_time, above: 1s}",
             "1:46: rollback_on[0].above: is for p50, p90 and p99; write metric: p99, or slower_by: 10%",
         ),
-        ("{metric: restarts}", "1:1: rollback_on[0].above: is missing (Highest number that is no alarm)"),
+        ("{metric: restarts}", "1:15: rollback_on[0].above: is missing (Highest number that is no alarm)"),
         ("{metric: restarts, above: 1%}", "1:41: rollback_on[0].above: must be a whole number, got '1%'"),
         ("{metric: restarts, above: -1}", "1:41: rollback_on[0].above: must be at least 0, got -1"),
         (

@@ -77,7 +77,9 @@ def test_a_host_that_is_too_slow_is_lost_after_ten_seconds(slow: SlowHost) -> No
     assert slow.changes == []
     assert slow.host.fault.message == "host app1: its engine took 5.1 s to answer"
     assert not slow.probe(6)
-    assert slow.changes == [HostChange("app1", is_lost=True, reason="host app1: its engine took 6.0 s to answer")]
+    reason = "host app1: its engine took 6.0 s to answer"
+    hint = "the host is used again once its engine takes at most 2.5 s"
+    assert slow.changes == [HostChange("app1", is_lost=True, reason=reason, hint=hint)]
     assert slow.connections == 1
 
 
