@@ -46,11 +46,16 @@ def test_a_pipeline_with_hosts(base_image: str, tmp_path: Path) -> None:
     by_check = {check: [each for each in found if each.check == check] for check in (each.check for each in found)}
     for check in ("Docker", "BuildKit", "HAProxy", "ports"):
         assert [each.status for each in by_check[check] if each.status == "failed"] == [], by_check[check]
-    engine, clock, disk, address, reached = by_check["host app1"]
+    engine, clock, disk, address, loopback, reached = by_check["host app1"]
     assert engine.message == by_check["Docker"][0].message
     assert clock.message == "its clock agrees with that of this machine"
     assert disk.message.endswith("there")
     assert address.message == "127.0.0.1 is an address of the host"
+    # Its SSH server is on this machine.
+    assert (loopback.status, loopback.message.partition(",")[0]) == (
+        "warning",
+        "127.0.0.1 is this machine for the balancer",
+    )
     assert reached.message == "the balancer reaches 127.0.0.1"
     assert by_check["host app2"][3].message.startswith("203.0.113.7 is no address of the host, ")
     assert by_check["host app3"] == [
