@@ -109,8 +109,9 @@ class HostNodes:
             listed = cluster.runtime.list(self._pipeline)
             found = Counter(replica.host for replica in listed if not is_of_swarm(replica))
             counts = {spec.name: found[spec.name] for spec in self._cluster.specs}
-            causes = {change.host: change.cause for change in changes}
-            faults = {name: causes[name] for name in cluster.runtime.lost}
+            causes = {change.host: change.cause for change in changes if change.is_lost}
+            # Another thread may have found the loss, and not told it yet.
+            faults = {name: causes.get(name, "it does not answer") for name in cluster.runtime.lost}
         except EngineFault as fault:
             faults = {spec.name: fault.message for spec in self._cluster.specs}
         drained = self._store.clusters.drained(self._pipeline)

@@ -38,7 +38,7 @@ class Shop:
         self.heard: list[Event] = []
         events = Events("shop")
         events.subscribe(self.heard.append)
-        self.nodes = HostNodes(store, "shop", events, self._open)
+        self.nodes = HostNodes(store, "shop", events, self.open)
         for names in (("app1", "app2", "app3"), ("app1", "app2")):
             self._deploy(*names)
         store.clusters.forget("shop", "local")
@@ -50,7 +50,7 @@ class Shop:
         # As the deployment of a release, whose row is not needed here.
         self.store.deployments.finish(replace(row, to_release=1), DeploymentState.SUCCEEDED)
 
-    def _open(self, cluster: ClusterSpec, on_change: Callable[[HostChange], object]) -> OpenCluster:
+    def open(self, cluster: ClusterSpec, on_change: Callable[[HostChange], object]) -> OpenCluster:
         hosts = self.world.runtime(taking=cluster.taking, on_change=on_change)
         return OpenCluster(cluster, PatientRuntime(hosts), lambda: hosts.engines, hosts.close)
 
@@ -86,6 +86,13 @@ def test_a_lost_host_is_listed_with_its_fault(shop: Shop) -> None:
         ("app2", 0, ""),
         ("app3", None, "app3 does not respond (look)"),
     ]
+
+
+def test_a_loss_that_is_not_told_yet(shop: Shop) -> None:
+    """The host is listed all the same."""
+    shop.world.lose("app3")
+    nodes = HostNodes(shop.store, "shop", Events("shop"), lambda cluster, _: shop.open(cluster, lambda _: None))
+    assert [each.fault for each in nodes.all()] == ["", "", "it does not answer"]
 
 
 def test_all_hosts_are_lost(shop: Shop) -> None:
@@ -144,13 +151,13 @@ class SwarmShop:
         self.swarm = FakeSwarm(*nodes)
         self.runtime = SwarmRuntime(self.swarm)
         self.runtime.start(replace(SPEC, name="shop.web.r1.aaaaaa"))
-        self.nodes = HostNodes(store, "shop", Events("shop"), self._open)
+        self.nodes = HostNodes(store, "shop", Events("shop"), self.open)
         run = begin_run(store, "shop").number
         row = store.deployments.begin("shop", run, None, None, cluster=ClusterSpec(RuntimeName.SWARM))
         store.deployments.finish(replace(row, to_release=1), DeploymentState.SUCCEEDED)
         store.clusters.forget("shop", "local")
 
-    def _open(self, cluster: ClusterSpec, _: Callable[[HostChange], object]) -> OpenCluster:
+    def open(self, cluster: ClusterSpec, _: Callable[[HostChange], object]) -> OpenCluster:
         return OpenCluster(cluster, self.runtime, dict, swarm=self.swarm)
 
 
