@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from pipeline.base.errors import EngineFault
 from pipeline.engine import hosts
@@ -20,8 +21,9 @@ from pipeline.engine.hosts_console import HostsConsole
 from pipeline.engine.hosts_containers import HostsContainers, WithContainers
 from pipeline.engine.interfaces import Engine, ExistingContainers
 from pipeline.engine.open_cluster import OpenCluster
-from pipeline.engine.swarm_containers import NodeConnections, SwarmConsole, SwarmContainers, SwarmMember
+from pipeline.engine.swarm_containers import Closable, NodeConnections, SwarmConsole, SwarmContainers, SwarmMember
 
+T = TypeVar("T", bound=Closable)
 _NO_FOLDER = Path()
 # A connection by SSH takes longest, on a machine that is busy.
 _SILENCE = timedelta(seconds=10)
@@ -92,14 +94,9 @@ def hosts_console(
     One of them may be the Swarm, of which the engines of `nodes` are known.
     """
 
-    def connect(spec: HostSpec) -> OpenLink[Console]:
-        if spec.docker == SWARM:
-            console: Console = _swarm_console(nodes, home, sockets, environment)
-        else:
-            console = hosts.host_console(spec, home, sockets, environment)
-        return OpenLink(console, console.close)
-
-    return HostsConsole(HostLinks([HostLink(spec.name, partial(connect, spec)) for spec in specs], silence))
+    open_host = partial(hosts.host_console, home=home, sockets=sockets, environment=environment)
+    open_swarm = partial(_swarm_console, nodes, home, sockets, environment)
+    return HostsConsole(_links(specs, silence, open_host, open_swarm))
 
 
 def hosts_containers(
@@ -116,14 +113,21 @@ def hosts_containers(
     One of them may be the Swarm, of which the engines of `nodes` are known.
     """
 
-    def connect(spec: HostSpec) -> OpenLink[WithContainers]:
-        if spec.docker == SWARM:
-            member = _swarm_member(nodes, home, sockets, environment)
-            return OpenLink(member, member.close)
-        engine = hosts.host_engine(spec, home, sockets, environment)
-        return OpenLink(engine, engine.close)
+    open_host = partial(hosts.host_engine, home=home, sockets=sockets, environment=environment)
+    open_swarm = partial(_swarm_member, nodes, home, sockets, environment)
+    return HostsContainers(_links(specs, silence, open_host, open_swarm))
 
-    return HostsContainers(HostLinks([HostLink(spec.name, partial(connect, spec)) for spec in specs], silence))
+
+def _links(
+    specs: Sequence[HostSpec], silence: timedelta, open_host: Callable[[HostSpec], T], open_swarm: Callable[[], T]
+) -> HostLinks[T]:
+    """Return links to hosts, one of which may be the Swarm. Connects to nothing yet."""
+
+    def connect(spec: HostSpec) -> OpenLink[T]:
+        opened = open_swarm() if spec.docker == SWARM else open_host(spec)
+        return OpenLink(opened, opened.close)
+
+    return HostLinks([HostLink(spec.name, partial(connect, spec)) for spec in specs], silence)
 
 
 def _swarm_member(nodes: Sequence[HostSpec], home: str, sockets: Path, environment: Mapping[str, str]) -> SwarmMember:

@@ -24,6 +24,9 @@ class WithContainers(Protocol):
     def containers(self) -> ExistingContainers:
         """Its containers."""
 
+    def close(self) -> None:
+        """Close the connection."""
+
 
 class HostsContainers:
     """The containers of one home on several hosts. See `ExistingContainers`. Safe from any thread.

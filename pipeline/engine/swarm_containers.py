@@ -19,12 +19,14 @@ from pipeline.engine.swarm.swarm import Swarm, SwarmTask
 from pipeline.engine.swarm.task_containers import TaskContainers
 
 
-class _Closing(Protocol):
+class Closable(Protocol):
+    """A connection that can be closed."""
+
     def close(self) -> None:
         """Close the connection."""
 
 
-T = TypeVar("T", bound=_Closing)
+T = TypeVar("T", bound=Closable)
 
 
 class NodeConnections(Generic[T]):
