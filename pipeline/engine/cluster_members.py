@@ -94,7 +94,9 @@ def hosts_console(
     One of them may be the Swarm, of which the engines of `nodes` are known.
     """
 
-    open_host = partial(hosts.host_console, home=home, sockets=sockets, environment=environment)
+    def open_host(spec: HostSpec) -> Console:
+        return hosts.host_console(spec, home, sockets, environment)
+
     open_swarm = partial(_swarm_console, nodes, home, sockets, environment)
     return HostsConsole(_links(specs, silence, open_host, open_swarm))
 
@@ -113,7 +115,9 @@ def hosts_containers(
     One of them may be the Swarm, of which the engines of `nodes` are known.
     """
 
-    open_host = partial(hosts.host_engine, home=home, sockets=sockets, environment=environment)
+    def open_host(spec: HostSpec) -> Engine:
+        return hosts.host_engine(spec, home, sockets, environment)
+
     open_swarm = partial(_swarm_member, nodes, home, sockets, environment)
     return HostsContainers(_links(specs, silence, open_host, open_swarm))
 

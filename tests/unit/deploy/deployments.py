@@ -53,7 +53,7 @@ class Service:
             declaration=lambda _: None,
         )
         self.waiting: list[WaitingListener] = []
-        self.hosts = SimpleNamespace(send_images=lambda _: None, forget=lambda: None, empty=list, engines={})
+        self.hosts = SimpleNamespace(send_images=lambda _: None, forget=lambda **_: None, empty=list, engines={})
         self.cluster = SimpleNamespace(spec=ClusterSpec(), close=lambda: None)
 
     def step(self, name: str) -> None:
