@@ -49,7 +49,7 @@ def test_a_long_access_log_is_cut(bench: Bench, monkeypatch: pytest.MonkeyPatch)
     # The log may have exceeded the limit by the last ten lines.
     assert len(kept) >= asked - caps[0] - 10
     assert (following.unreadable, newest.unreadable) == (0, 0)
-    assert b"\0" not in rotated.read_bytes()
+    assert b"\0" not in rotated.read_bytes().lstrip(b"\0"), "the only hole is at the begin"
     assert rotated.stat().st_mode & 0o777 == 0o600
 
 

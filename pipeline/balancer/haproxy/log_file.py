@@ -23,7 +23,7 @@ class LogFile:
         self._offset = 0
         # The line before the offset. While it is there, the file has not been truncated since.
         self._last = b""
-        # True if the next line to read is in the second file, after the line `_last`.
+        # True if the next line to read, and the offset, are in the second file.
         self._starts_rotated = False
         # The rotation at the previous call.
         self._rotation = self._current_rotation()
@@ -68,21 +68,25 @@ class LogFile:
     def _seek_back(self, is_earlier: Callable[[bytes], bool]) -> None:
         self._offset, self._last, self._starts_rotated = 0, b"", False
         # A crash between the copy and the truncation leaves the same lines in both files.
-        copied, is_copied = self._newest_rotated_line(), False
-        with suppress(FileNotFoundError), self._path.open("rb") as file:
+        copied = self._newest_rotated_line()
+        is_found, is_copied = self._seek_back_in(self._path, is_earlier, copied)
+        if not is_found and copied and not is_copied:
+            self._starts_rotated = True
+            self._seek_back_in(rotated_path(self._path), is_earlier, copied)
+
+    def _seek_back_in(self, path: Path, is_earlier: Callable[[bytes], bool], copied: bytes) -> tuple[bool, bool]:
+        """Seek in one file. Return whether an earlier line was found, and whether `copied` was read before it."""
+        is_copied = False
+        with suppress(FileNotFoundError), path.open("rb") as file:
             offset = _end_of_lines(file)
             for lines in _backwards(file, offset):
                 for line in lines:
                     if is_earlier(line):
                         self._offset, self._last = offset, line
-                        return
+                        return True, is_copied
                     offset -= len(line)
                 is_copied = is_copied or copied in lines
-        if copied and not is_copied:
-            self._starts_rotated = True
-            with suppress(FileNotFoundError), rotated_path(self._path).open("rb") as file:
-                kept = (line for lines in _backwards(file) for line in lines)
-                self._last = next(filter(is_earlier, kept), b"")
+        return False, is_copied
 
     def appended(self) -> Iterator[bytes]:
         """Yield the lines since the previous call. Those that were rotated meanwhile come first.
@@ -113,6 +117,10 @@ class LogFile:
         if self._starts_rotated:
             self._starts_rotated = False
             return False
+        return self._is_after_last(file)
+
+    def _is_after_last(self, file: BinaryIO) -> bool:
+        """Return whether the line that was read last ends at the offset."""
         file.seek(self._offset - len(self._last))
         return file.read(len(self._last)) == self._last
 
@@ -142,13 +150,17 @@ class LogFile:
         """
         try:
             with rotated_path(self._path).open("rb") as file:
-                file.seek(data_start(file))
+                # The lines have the offsets that they had in the log.
+                if self._is_after_last(file):
+                    file.seek(max(self._offset, data_start(file)))
+                elif is_new:
+                    file.seek(data_start(file))
+                else:
+                    return
                 content = file.read()
         except FileNotFoundError:
             return
-        found = content.find(self._last)
-        if found >= 0 or is_new:
-            yield from _lines(content[found + len(self._last) if found >= 0 else 0 :])
+        yield from _lines(content)
 
     def _whole_lines(self, file: BinaryIO) -> Iterator[bytes]:
         for line in file:

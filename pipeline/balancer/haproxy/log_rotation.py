@@ -2,7 +2,8 @@
 
 HAProxy keeps its own position in the log, because it drops O_APPEND. So its next line lands where it would have without
 the truncation, and the file begins with a hole: a range that takes no space and reads as NULs. The size of the file
-grows with each line, and says nothing about the space that it takes.
+grows with each line, and says nothing about the space that it takes. Lines keep their offsets in the second file, which
+begins with a hole too. So a reader finds where it was, also among equal lines.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ def _move_rest(full: BinaryIO, log: Path) -> None:
     draft = log.with_name(f".{rotated_path(log).name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as kept:
+            kept.seek(full.tell())
             shutil.copyfileobj(full, kept)
             kept.flush()
             draft.replace(rotated_path(log))
