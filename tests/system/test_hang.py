@@ -25,10 +25,12 @@ from tests.system.bench import Bench
 WHICH = pytest.mark.parametrize("which", ["worker", "master", "both"])
 
 TRACER = """
-import ctypes, sys
+import ctypes, os, sys
 libc = ctypes.CDLL(None)
-ATTACH = 16
+ATTACH, WALL = 16, 0x40000000
 assert libc.ptrace(ATTACH, int(sys.argv[1]), None, None) == 0
+# It runs until it is stopped, and could accept a connection.
+os.waitpid(int(sys.argv[1]), WALL)
 print("attached", flush=True)
 sys.stdin.read()
 """

@@ -24,6 +24,8 @@ _TIMEOUT = 5.0
 # After a start or a reload, the master re-executes itself. For some milliseconds, or longer on a busy machine, it
 # refuses or drops commands.
 _MASTER_TIMEOUT = 0.5
+# The new worker reads the whole configuration before the master replies.
+_RELOAD_TIMEOUT = 30.0
 _MASTER_START_TIMEOUT = 10.0
 # For a second question to a HAProxy that has not responded to the first one.
 _PING_TIMEOUT = 2.0
@@ -167,7 +169,7 @@ class Runtime:
     def reload(self) -> str | None:
         """Load haproxy.cfg. Returns None, or HAProxy's reasons if it keeps the previous configuration."""
         self._processes()
-        verdict, _, text = self._ask(MASTER_SOCKET, "reload").partition("\n")
+        verdict, _, text = self._ask(MASTER_SOCKET, "reload", _RELOAD_TIMEOUT).partition("\n")
         return None if verdict.strip() == "Success=1" else text.strip(" -\n")
 
     def ask_worker(self, command: str) -> str:
