@@ -108,6 +108,16 @@ class Home:
         return self.root / "serve.sock"
 
     @property
+    def web_settings(self) -> Path:
+        """The settings of the web interface, which its owner may write."""
+        return self.root / "web.yaml"
+
+    @property
+    def web_url(self) -> Path:
+        """The URL of the web interface, while a daemon serves it."""
+        return self.root / "web.url"
+
+    @property
     def daemon_lock(self) -> Path:
         """The lock that the daemon holds while it runs."""
         return self.locks / "serve"

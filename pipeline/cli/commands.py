@@ -27,6 +27,7 @@ GROUPS = {
         "watch": "Do the same for one pipeline in the foreground.",
         "hook": "Manage git hooks that notify the daemon.",
         "service": "Manage a systemd unit for `pipeline serve`.",
+        "web": "Give access to the web interface, and take it back.",
         "aws": "Manage access keys of the AWS APIs.",
     },
     "Control": {

@@ -21,6 +21,7 @@ from pipeline.base.lock import work_lock
 from pipeline.cli.aws_endpoint import aws_options, aws_server, check_aws_options
 from pipeline.cli.output import print_event_with_reason, show_json
 from pipeline.cli.session import FILE, ignore_broken_pipe, json_option, parameter_option, split_parameter
+from pipeline.cli.web_server import web_server
 from pipeline.events import Event
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ def serving_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="HOST:PORT",
             help="Public address for webhooks (/webhooks/PIPELINE/FORGE), badges (/badge/PIPELINE.svg) and /cc.xml.",
         ),
+        click.option(
+            "--web",
+            metavar="HOST:PORT",
+            help="Address of the web interface. `pipeline web login` gives access.",
+        ),
         click.option("--token-file", type=click.Path(path_type=Path), help="File with the API's token, mode 0600."),
         click.option(
             "--listen", metavar="HOST:PORT", help="Address of the control API over TCP. Requires --token-file."
@@ -69,6 +75,7 @@ def command(
     token_file: Path | None,
     public: str | None,
     dns: str | None,
+    web: str | None,
     aws: str | None,
     zones: tuple[str, ...],
     parameters: tuple[str, ...],
@@ -93,6 +100,7 @@ def command(
         token_file=token_file,
         public=public,
         dns=dns,
+        web=web,
         aws=aws,
         zones=zones,
         parameters=parameters,
@@ -107,6 +115,7 @@ def serve(
     token_file: Path | None = None,
     public: str | None = None,
     dns: str | None = None,
+    web: str | None = None,
     aws: str | None = None,
     zones: Sequence[str] = (),
     parameters: Sequence[str] = (),
@@ -134,6 +143,7 @@ def serve(
         ensure_socket = _serve_control(daemon, stack, listen, token_file)
         if public:
             _serve_public(daemon, stack, public)
+        web_server(daemon, stack, web)
         if dns:
             _serve_names(home, stack, dns)
         if aws:

@@ -18,6 +18,7 @@ from pipeline.balancer.telemetry.group_load import GroupLoads
 from pipeline.base.clock import Clock, SystemClock, until_next
 from pipeline.base.errors import ConfigError, PenstockError, StoreFault
 from pipeline.base.home import Home
+from pipeline.base.signal import Signal
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
 from pipeline.daemon.certificate_renewal import CertificateRenewal
 from pipeline.daemon.certificate_supervisor import CertificateSupervisor
@@ -104,6 +105,7 @@ class Daemon:
             self._on_replica,
             self._clock,
         )
+        self.targets_changed = Signal()
         self._notified = threading.Event()
         self._ending = threading.Event()
         self._reloading = threading.Event()
@@ -243,6 +245,7 @@ class Daemon:
         """
         if self._certificate_loop is not None:
             self._certificate_loop.wake()
+        self.targets_changed.send()
         for supervisor in self.supervisors.values():
             if pipeline is None or supervisor.served_file.group_owner == pipeline:
                 supervisor.notify_drift()
@@ -252,6 +255,7 @@ class Daemon:
             self._notify_drift(None)
         elif supervisor := self.supervisors.get(change.pipeline):
             supervisor.notify_drift(change)
+            self.targets_changed.send()
 
     def _wake_queues(self) -> None:
         """Let the queues be looked at in which another process may have put a run."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -40,9 +39,6 @@ from pipeline.store.records import Run, RunOptions, Trigger
 
 if TYPE_CHECKING:
     from pipeline.stacks.stacks import Stacks
-
-# The command waits two seconds for a status. The daemon is connected to the hosts already.
-_HOST_SILENCE = timedelta(seconds=1)
 
 
 class ControlApi:
@@ -200,13 +196,8 @@ class ControlApi:
         return json_response(await run_in_threadpool(self._pipeline_response, request.path_params["pipeline"]))
 
     async def _status(self, request: Request) -> Response:
-        name = request.path_params["pipeline"]
-        home = self._control.home_of(name)
-
         def read() -> ReportResponse:
-            invalid = self._control.is_invalid(name)
-            declared = self._control.accessories(name)
-            report = StatusReport(home, self._store, name, invalid=invalid, declared=declared, silence=_HOST_SILENCE)
+            report = StatusReport.served(self._control, request.path_params["pipeline"])
             return ReportResponse(data=report.data(), text=report.text().to_json())
 
         return json_response(await run_in_threadpool(read))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.acme.state import CertificateState, certificate_states
 from pipeline.balancer import planes
@@ -32,6 +32,11 @@ from pipeline.store.deployment_progress import ShiftPhase
 from pipeline.store.records import Release, Run
 from pipeline.store.store import Store
 
+if TYPE_CHECKING:
+    from pipeline.daemon.control import Control
+
+# The command waits two seconds for a status. The daemon is connected to the hosts already.
+_HOST_SILENCE = timedelta(seconds=1)
 # Of a longer queue, the first runs and the last one are shown.
 _INTERRUPTED = "a run or a deployment was interrupted"
 _MAX_SHOWN = 10
@@ -102,6 +107,12 @@ class StatusReport:
         self._certificates = certificate_states(self._balancer, pipeline)
         self._jobs = job_responses(store, pipeline)
         self._scaling = scaling_responses(store, pipeline)
+
+    @classmethod
+    def served(cls, control: Control, name: str) -> Self:
+        """Return the report of a pipeline of a daemon. Raises `ConfigError` if the daemon does not manage it."""
+        home, invalid, declared = control.home_of(name), control.is_invalid(name), control.accessories(name)
+        return cls(home, control.store, name, invalid=invalid, declared=declared, silence=_HOST_SILENCE)
 
     def text(self) -> StatusText:
         """Return the report for people."""

@@ -27,6 +27,7 @@ from pipeline.store.scaling import Scaling
 from pipeline.store.services import Services
 from pipeline.store.stacks import Stacks
 from pipeline.store.transitions import Transitions
+from pipeline.store.web_sessions import WebSessions
 
 
 class Store:
@@ -58,6 +59,7 @@ class Store:
         self.job_runs = JobRuns(self._db)
         self.stacks = Stacks(self._db)
         self.accessories = Accessories(self._db)
+        self.web_sessions = WebSessions(self._db)
 
     @property
     def is_lost(self) -> bool:

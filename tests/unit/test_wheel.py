@@ -40,6 +40,7 @@ def test_its_content(wheel: Path) -> None:
         names = archive.namelist()
     assert any(name.endswith(".data/data/share/man/man1/pipeline.1") for name in names)
     assert {"pipeline/py.typed", "pipeline/store/migrations/0001.sql", "pipeline/sample_app/Dockerfile"} <= {*names}
+    assert {"pipeline/web/templates/base.html", "pipeline/web/static/LICENSES.txt"} <= {*names}
     assert not [name for name in names if name.startswith(("tests/", "bench/"))]
 
 

@@ -1,0 +1,64 @@
+"""The server of the web interface, as a part of `pipeline serve`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from pipeline.base.errors import ConfigError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from pipeline.daemon.daemon import Daemon
+    from pipeline.web.settings import WebSettings
+
+
+def web_server(daemon: Daemon, stack: ExitStack, address: str | None) -> None:
+    """Serve the web interface at `address` until the stack is closed. Raises `ConfigError`.
+
+    Its URL is kept in the home for `pipeline web login`.
+    """
+    daemon.home.web_url.unlink(missing_ok=True)
+    if address is None:
+        return
+    from pipeline.base.files import write_atomically
+    from pipeline.http.serving import http_server, public_socket
+    from pipeline.web.settings import read_settings
+
+    settings = read_settings(daemon.home.web_settings)
+    _check(address, settings)
+    listener = public_socket(address)
+    stack.enter_context(http_server(partial(_config, daemon, settings, address), listener))
+    host, port = address.rpartition(":")[0], listener.getsockname()[1]
+    write_atomically(daemon.home.web_url, f"{settings.url or f'{settings.scheme}://{host}:{port}'}\n")
+    stack.callback(daemon.home.web_url.unlink, missing_ok=True)
+
+
+def _check(address: str, settings: WebSettings) -> None:
+    """Raise `ConfigError` if passwords of a sort would cross a network unencrypted."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        is_local = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        is_local = False
+    if not is_local and settings.certificate is None and not settings.proxies:
+        raise ConfigError(
+            f"--web {address}: an address beyond loopback needs TLS",
+            hint="set certificate and key in web.yaml of the home, or the proxies that add TLS",
+        )
+
+
+def _config(daemon: Daemon, settings: WebSettings, address: str) -> uvicorn.Config:
+    # Loaded at the first connection: a daemon without open pages needs no templates.
+    from pipeline.base.clock import SYSTEM
+    from pipeline.daemon.control import Control
+    from pipeline.web.app import WebApp
+    from pipeline.web.reports import WebReports
+    from pipeline.web.server import web_config
+
+    control = Control(daemon.supervisors, daemon.store)
+    reports = WebReports(control, SYSTEM, daemon.stacks.stacks)
+    return web_config(WebApp(reports, settings, address, [daemon.targets_changed.subscribe]).app(), settings)

@@ -1,0 +1,151 @@
+"""Renders the views that somebody watches, each once for all watchers, and tells them of changes.
+
+What holds:
+
+- A view is rendered when the store has changed, a replica or a target has, and at least at its interval. Two renderings
+  are a tenth of a second apart.
+- Open pages take about a fortieth of a core on average, however many there are and whatever a view costs: see
+  `CpuBudget`. After a quiet second there is enough left to show a change at once.
+- Nothing is rendered while nobody watches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import structlog
+from markupsafe import Markup
+from starlette.concurrency import run_in_threadpool
+
+from pipeline.base.clock import Clock
+from pipeline.web.budget import CpuBudget
+from pipeline.web.page import Page, Parts
+from pipeline.web.watched_view import WatchedView
+
+Source = Callable[[Callable[[], None]], AbstractContextManager[None]]
+"""Calls its argument, from any thread, when something has changed, as long as it is entered."""
+
+_MIN_PAUSE = 0.1
+# In seconds. Of the time between two renderings of a view that nothing has woken, it takes a fiftieth at most.
+_MAX_INTERVAL = 5.0
+_INTERVAL_PER_COST = 50
+_MAX_DELAY = 2.0
+_SHARE, _BURST = 0.025, 0.25
+# Seconds without a change after which watchers look again: they send a comment, so that proxies keep the connection.
+BEAT = 15.0
+_logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ViewKey:
+    """What a view is rendered for. `arguments` are pairs in a fixed order."""
+
+    page: Page
+    arguments: tuple[tuple[str, str], ...]
+    can_operate: bool
+
+    @classmethod
+    def of(cls, page: Page, arguments: Mapping[str, str], *, can_operate: bool) -> ViewKey:
+        """Return the key for the arguments of a request."""
+        return cls(page, tuple(sorted(arguments.items())), can_operate)
+
+
+class Feed:
+    """The watched views of one server. Used in one event loop.
+
+    `render` returns all parts of a view. It is called in threads and raises nothing that it can put into a part.
+    """
+
+    def __init__(self, render: Callable[[ViewKey], Parts], sources: Sequence[Source], clock: Clock) -> None:
+        self._render = render
+        self._sources = sources
+        self._clock = clock
+        self._budget = CpuBudget(clock, _SHARE, _BURST)
+        self._views: dict[ViewKey, tuple[WatchedView, asyncio.Event, asyncio.Task[None]]] = {}
+        self._subscriptions = ExitStack()
+        self._loop_time = 0.0
+
+    @asynccontextmanager
+    async def watch(self, key: ViewKey) -> AsyncIterator[WatchedView]:
+        """Keep a view rendered in the `with` block."""
+        view = self._watched(key)
+        view.watchers += 1
+        try:
+            yield view
+        finally:
+            view.watchers -= 1
+            if not view.watchers:
+                self._forget(key)
+
+    def wake(self) -> None:
+        """Render all watched views soon."""
+        for _, woken, _ in self._views.values():
+            woken.set()
+
+    def beat(self) -> None:
+        """Let all watchers look again, whether or not something has changed."""
+        for view, _, _ in self._views.values():
+            view.wake()
+
+    def _watched(self, key: ViewKey) -> WatchedView:
+        if not self._views:
+            self._subscribe()
+        if key not in self._views:
+            view, woken = WatchedView(), asyncio.Event()
+            task = asyncio.get_running_loop().create_task(self._keep_rendered(key, view, woken))
+            self._views[key] = view, woken, task
+        return self._views[key][0]
+
+    def _forget(self, key: ViewKey) -> None:
+        _, _, task = self._views.pop(key)
+        task.cancel()
+        if not self._views:
+            self._subscriptions.close()
+
+    def _subscribe(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def changed() -> None:
+            # The loop is closed if the daemon stops before the last page is closed.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self.wake)
+
+        for source in self._sources:
+            self._subscriptions.enter_context(source(changed))
+
+    async def _keep_rendered(self, key: ViewKey, view: WatchedView, woken: asyncio.Event) -> None:
+        beaten = self._clock.monotonic()
+        while True:
+            woken.clear()
+            parts, cost = await run_in_threadpool(self._timed_render, key)
+            now = self._clock.monotonic()
+            if parts is not None and view.update(parts):
+                beaten = now
+            elif now - beaten >= BEAT:
+                view.wake()
+                beaten = now
+            self._budget.spend(cost + self._spent_in_loop())
+            await asyncio.sleep(_MIN_PAUSE)
+            interval = min(max(key.page.interval, cost * _INTERVAL_PER_COST), max(key.page.interval, _MAX_INTERVAL))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(woken.wait(), interval)
+            self._budget.spend(self._spent_in_loop())
+            await asyncio.sleep(min(self._budget.delay(), _MAX_DELAY))
+
+    def _timed_render(self, key: ViewKey) -> tuple[Mapping[str, Markup] | None, float]:
+        started = time.thread_time()
+        try:
+            parts = self._render(key)
+        except Exception:  # a page that is open must outlast a fault of its view
+            _logger.exception("a view failed", page=key.page.name)
+            parts = None
+        return parts, time.thread_time() - started
+
+    def _spent_in_loop(self) -> float:
+        """Return the processor time of the event loop since the last call. Most of it is for messages to watchers."""
+        before, self._loop_time = self._loop_time, time.thread_time()
+        return self._loop_time - before if before else 0.0

@@ -1,0 +1,32 @@
+"""The templates of the pages."""
+
+from __future__ import annotations
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.web.assets import Assets
+from pipeline.web.icons import icon
+from pipeline.web.times import moment, since
+
+
+class Templates:
+    """Renders templates. Every value is escaped unless it is `Markup`, and a missing one is an error.
+
+    Safe to use from any thread.
+    """
+
+    def __init__(self, assets: Assets) -> None:
+        self._environment = Environment(
+            loader=PackageLoader("pipeline.web"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.globals.update(asset=assets.url, icon=icon, moment=moment, since=since)
+
+    def render(self, template: str, **values: object) -> Markup:
+        """Return the HTML of a template. Raises an error of jinja2 for a mistake in it."""
+        return Markup(self._environment.get_template(template).render(values))  # noqa: S704  # every value was escaped

@@ -1,0 +1,33 @@
+"""Pages as a browser without JavaScript sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.web import WebServer, web_server
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[WebServer]:
+    with web_server(tmp_path) as found:
+        yield found
+
+
+def test_now_shows_each_pipeline(server: WebServer) -> None:
+    """The first HTML of the page has the state of the pipelines."""
+    page = server.browser().get("/")
+    assert page.status == 200
+    assert "shop: no active release" in page.part("pipelines")
+
+
+def test_a_change_is_sent_to_an_open_page(server: WebServer) -> None:
+    """A part that differs from the page's first HTML arrives through its stream."""
+    browser = server.browser()
+    with browser.follow(browser.live("/")) as events:
+        server.store.transitions.disable("shop", "deploy", "a <freeze>")
+        message = next(events)
+    assert 'hx-target="#pipelines"' in message
+    assert "disabled: a &lt;freeze&gt;" in message
