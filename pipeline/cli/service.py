@@ -19,6 +19,7 @@ from pipeline.base.home import VARIABLE, Home
 from pipeline.cli.aws_endpoint import check_aws_options
 from pipeline.cli.serve import SHUTDOWN_TIMEOUT, read_token, serving_options
 from pipeline.cli.session import FILE
+from pipeline.cli.web_server import settings_for
 
 NAME = "penstock"
 # HAProxy and the adapter for functions outlive a restart of the daemon: systemd stops only the main process (KillMode).
@@ -114,6 +115,7 @@ def install(
     token_file: Path | None,
     public: str | None,
     dns: str | None,
+    web: str | None,
     aws: str | None,
     zones: tuple[str, ...],
 ) -> None:
@@ -127,10 +129,12 @@ def install(
     if bool(listen) != bool(token_file):
         raise ConfigError("--listen and --token-file require each other", hint="openssl rand -hex 32 > FILE")
     check_aws_options(aws, zones)
+    if web:
+        settings_for(home, web)
     if token_file:
         read_token(token_file)
     token = token_file and str(token_file.absolute())
-    places = {"--listen": listen, "--token-file": token, "--public": public, "--dns": dns, "--aws": aws}
+    places = {"--listen": listen, "--token-file": token, "--public": public, "--dns": dns, "--web": web, "--aws": aws}
     options = [word for option, place in places.items() if place for word in (option, place)]
     options += [word for zone in zones for word in ("--zone", zone)]
     _check_owner(scope.unit, home)

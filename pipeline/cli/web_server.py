@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from pipeline.base.errors import ConfigError
+from pipeline.base.home import Home
 
 if TYPE_CHECKING:
     import uvicorn
@@ -26,10 +27,8 @@ def web_server(daemon: Daemon, stack: ExitStack, address: str | None) -> None:
         return
     from pipeline.base.files import write_atomically
     from pipeline.http.serving import http_server, public_socket
-    from pipeline.web.settings import read_settings
 
-    settings = read_settings(daemon.home.web_settings)
-    _check(address, settings)
+    settings = settings_for(daemon.home, address)
     listener = public_socket(address)
     stack.enter_context(http_server(partial(_config, daemon, settings, address), listener))
     host, port = address.rpartition(":")[0], listener.getsockname()[1]
@@ -37,8 +36,14 @@ def web_server(daemon: Daemon, stack: ExitStack, address: str | None) -> None:
     stack.callback(daemon.home.web_url.unlink, missing_ok=True)
 
 
-def _check(address: str, settings: WebSettings) -> None:
-    """Raise `ConfigError` if passwords of a sort would cross a network unencrypted."""
+def settings_for(home: Home, address: str) -> WebSettings:
+    """Return the settings of a web interface at `address`.
+
+    Raises `ConfigError`, also if the secrets of sessions would cross a network unencrypted.
+    """
+    from pipeline.web.settings import read_settings
+
+    settings = read_settings(home.web_settings)
     host = address.rpartition(":")[0].strip("[]")
     try:
         is_local = host == "localhost" or ip_address(host).is_loopback
@@ -47,8 +52,9 @@ def _check(address: str, settings: WebSettings) -> None:
     if not is_local and settings.certificate is None and not settings.proxies:
         raise ConfigError(
             f"--web {address}: an address beyond loopback needs TLS",
-            hint="set certificate and key in web.yaml of the home, or the proxies that add TLS",
+            hint=f"set certificate and key in {home.web_settings}, or the proxies that add TLS",
         )
+    return settings
 
 
 def _config(daemon: Daemon, settings: WebSettings, address: str) -> uvicorn.Config:

@@ -134,13 +134,15 @@ def test_without_systemd_the_commands_are_printed(scope: Scope) -> None:
 
 def test_with_systemd_it_is_started_and_ended(scope: Scope, systemctl: Path) -> None:
     """The unit is started, replaced with other files, and removed."""
-    service_command("install", "--user", "--public", "127.0.0.1:8081", "--dns", "127.0.0.1:5300")
+    service_command(
+        "install", "--user", "--public", "127.0.0.1:8081", "--dns", "127.0.0.1:5300", "--web", "127.0.0.1:9001"
+    )
     assert systemctl.read_text().splitlines() == [
         "--user daemon-reload",
         "--user enable penstock",
         "--user restart penstock",
     ]
-    assert '"--public" "127.0.0.1:8081" "--dns" "127.0.0.1:5300"' in scope.unit.read_text()
+    assert '"--public" "127.0.0.1:8081" "--dns" "127.0.0.1:5300" "--web" "127.0.0.1:9001"' in scope.unit.read_text()
     service_command("install", "--user", "--aws", "127.0.0.1:4566", "--zone", "a=127.0.0.1", "--zone", "b=127.0.0.2")
     assert '"--aws" "127.0.0.1:4566" "--zone" "a=127.0.0.1" "--zone" "b=127.0.0.2"' in scope.unit.read_text()
     service_command("install", "--user")

@@ -26,7 +26,7 @@ from pipeline.store.records import (
 from pipeline.store.store import Store
 from tests.unit.store.previous_versions import BEGAN, ENDED, Version3, content, create_database
 
-VERSION = 14
+VERSION = 15
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
@@ -94,7 +94,8 @@ def test_a_migration_of_version_3_changes_no_existing_table(tmp_path: Path) -> N
     accessories = {"accessories", "deployed_accessories"}
     deployments = {f"deployment_{noun}" for noun in ("progress", "strategies", "waits", "evidence", "aborts")}
     hosts = {"clusters", "leaving_hosts", "drained_hosts"}
-    others = {*hosts, "services", "scales", "scalable_targets", "webhook_deliveries", "run_times"}
+    web = {"web_logins", "web_sessions"}
+    others = {*hosts, *web, "services", "scales", "scalable_targets", "webhook_deliveries", "run_times"}
     assert new == {*others, *accessories, *deployments, *jobs, *stacks}
 
 
