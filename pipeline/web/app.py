@@ -29,7 +29,7 @@ from pipeline.web.page import Page, PageMissing, Parts, ViewContext
 from pipeline.web.reports import WebReports
 from pipeline.web.sessions import Sessions
 from pipeline.web.settings import WebSettings
-from pipeline.web.stream import reload_page, stream_view
+from pipeline.web.stream import ViewStream, reload_page
 from pipeline.web.templates import Templates
 from pipeline.web.theme import Theme
 
@@ -148,7 +148,7 @@ class WebApp:
             found = await run_in_threadpool(self._identities.find, request)
             return found is not None and found.role is user.role
 
-        return stream_view(self._feed, key, digest, is_allowed)
+        return ViewStream(self._feed, key, digest, is_allowed)
 
     def _parts(self, key: ViewKey) -> Parts:
         """Return all parts of a page, without a problem."""
@@ -193,9 +193,7 @@ class WebApp:
         return await self._login.begin(request)
 
     async def _end(self, _: Request, user: User) -> Response:
-        response = await self._login.end(user)
-        self._feed.beat()
-        return response
+        return await self._login.end(user)
 
     async def _choose_theme(self, request: Request, _: User) -> Response:
         response = RedirectResponse(_local_path(request.state.form.get("back", "")), 303)

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -24,7 +24,7 @@ from starlette.concurrency import run_in_threadpool
 from pipeline.base.clock import Clock
 from pipeline.web.budget import CpuBudget
 from pipeline.web.page import Page, Parts
-from pipeline.web.watched_view import WatchedView
+from pipeline.web.watched_view import WatchedView, Watcher
 
 Source = Callable[[Callable[[], None]], AbstractContextManager[None]]
 """Calls its argument, from any thread, when something has changed, as long as it is entered."""
@@ -35,8 +35,6 @@ _MAX_INTERVAL = 5.0
 _INTERVAL_PER_COST = 50
 _MAX_DELAY = 2.0
 _SHARE, _BURST = 0.025, 0.25
-# Seconds without a change after which watchers look again: they send a comment, so that proxies keep the connection.
-BEAT = 15.0
 _logger = structlog.get_logger(__name__)
 
 
@@ -69,15 +67,15 @@ class Feed:
         self._subscriptions = ExitStack()
         self._loop_time = 0.0
 
-    @asynccontextmanager
-    async def watch(self, key: ViewKey) -> AsyncIterator[WatchedView]:
-        """Keep a view rendered in the `with` block."""
+    @contextmanager
+    def watch(self, key: ViewKey, watcher: Watcher, digest: str) -> Iterator[None]:
+        """Send the changes of a view to an open page in the `with` block. `digest` is that of the parts it shows."""
         view = self._watched(key)
-        view.watchers += 1
+        view.add(watcher, digest)
         try:
-            yield view
+            yield
         finally:
-            view.watchers -= 1
+            del view.watchers[watcher]
             if not view.watchers:
                 self._forget(key)
 
@@ -85,11 +83,6 @@ class Feed:
         """Render all watched views soon."""
         for _, woken, _ in self._views.values():
             woken.set()
-
-    def beat(self) -> None:
-        """Let all watchers look again, whether or not something has changed."""
-        for view, _, _ in self._views.values():
-            view.wake()
 
     def _watched(self, key: ViewKey) -> WatchedView:
         if not self._views:
@@ -118,21 +111,15 @@ class Feed:
             self._subscriptions.enter_context(source(changed))
 
     async def _keep_rendered(self, key: ViewKey, view: WatchedView, woken: asyncio.Event) -> None:
-        beaten = self._clock.monotonic()
         while True:
             woken.clear()
             parts, cost = await run_in_threadpool(self._timed_render, key)
-            now = self._clock.monotonic()
-            if parts is not None and view.update(parts):
-                beaten = now
-            elif now - beaten >= BEAT:
-                view.wake()
-                beaten = now
+            if parts is not None:
+                view.update(parts)
             self._budget.spend(cost + self._spent_in_loop())
             await asyncio.sleep(_MIN_PAUSE)
-            interval = min(max(key.page.interval, cost * _INTERVAL_PER_COST), max(key.page.interval, _MAX_INTERVAL))
             with suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), interval)
+                await asyncio.wait_for(woken.wait(), _interval(key.page.interval, cost))
             self._budget.spend(self._spent_in_loop())
             await asyncio.sleep(min(self._budget.delay(), _MAX_DELAY))
 
@@ -149,3 +136,8 @@ class Feed:
         """Return the processor time of the event loop since the last call. Most of it is for messages to watchers."""
         before, self._loop_time = self._loop_time, time.thread_time()
         return self._loop_time - before if before else 0.0
+
+
+def _interval(wanted: float, cost: float) -> float:
+    """Return the seconds until a view is rendered again that nothing wakes."""
+    return max(wanted, min(_MAX_INTERVAL, cost * _INTERVAL_PER_COST))

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Mapping
+from typing import Protocol
 
 from markupsafe import Markup
 
 _PART = '<hx-partial hx-target="#{}" hx-swap="outerMorph">{}</hx-partial>'
+
+
+class Watcher(Protocol):
+    """An open page. `seen` is the version that it shows, 0 for none."""
+
+    seen: int
+
+    @property
+    def is_idle(self) -> bool:
+        """True if the page has received everything that was sent."""
+
+    def send(self, event: bytes) -> None:
+        """Send a server-sent event."""
 
 
 def parts_digest(parts: Mapping[str, Markup]) -> str:
@@ -22,48 +35,49 @@ def parts_digest(parts: Mapping[str, Markup]) -> str:
 class WatchedView:
     """The last rendering of a view. Each change of a part has the next version.
 
-    A watcher that has seen a version gets all parts that have changed since, in one message. Watchers with the same
-    version share the message. Used from one thread.
+    A watcher gets all parts that have changed since the version that it shows, in one event. So one that reads slowly
+    gets fewer events, and nothing is kept for it. Watchers with the same version share the event. Used from one thread.
     """
 
     def __init__(self) -> None:
-        self.version = 0
-        self.digest = ""
-        self.watchers = 0
-        self.updated = asyncio.Event()
-        """Set, and replaced by another one, when a watcher should look again."""
+        self.watchers: dict[Watcher, str] = {}
+        self._version = 0
+        self._digest = ""
         self._parts: dict[str, Markup] = {}
         self._changed: dict[str, int] = {}
-        self._messages: dict[int, bytes] = {}
+        self._events: dict[int, bytes] = {}
 
-    def update(self, parts: Mapping[str, Markup]) -> bool:
-        """Replace the parts. False if none of them has changed."""
+    def add(self, watcher: Watcher, digest: str) -> None:
+        """Send changes to an open page that shows the parts with this digest now."""
+        self.watchers[watcher] = digest
+        self._bring_up_to_date(watcher)
+
+    def update(self, parts: Mapping[str, Markup]) -> None:
+        """Replace the parts, and send what has changed, also to those that have not read everything before."""
         changed = [name for name, html in parts.items() if self._parts.get(name) != html]
-        if not changed:
-            return False
-        self.version += 1
-        self._parts = dict(parts)
-        self._changed |= dict.fromkeys(changed, self.version)
-        self._messages.clear()
-        self.digest = parts_digest(parts)
-        self.wake()
-        return True
+        if changed:
+            self._version += 1
+            self._changed |= dict.fromkeys(changed, self._version)
+            self._parts = dict(parts)
+            self._digest = parts_digest(parts)
+            self._events.clear()
+        for watcher in self.watchers:
+            self._bring_up_to_date(watcher)
 
-    def wake(self) -> None:
-        """Let all watchers look again."""
-        updated, self.updated = self.updated, asyncio.Event()
-        updated.set()
+    def _bring_up_to_date(self, watcher: Watcher) -> None:
+        if watcher.seen == self._version or not watcher.is_idle:
+            return
+        if watcher.seen or self.watchers[watcher] != self._digest:
+            watcher.send(self._event(watcher.seen))
+        watcher.seen = self._version
 
-    def message(self, seen: int) -> bytes:
-        """Return the parts that have changed since the version `seen`, as a server-sent event. Empty without any."""
-        if seen not in self._messages:
+    def _event(self, seen: int) -> bytes:
+        if seen not in self._events:
             names = [name for name in self._parts if self._changed[name] > seen]
-            self._messages[seen] = _event(self.digest, [(name, self._parts[name]) for name in names]) if names else b""
-        return self._messages[seen]
-
-
-def _event(digest: str, parts: list[tuple[str, Markup]]) -> bytes:
-    text = "\n".join(_PART.format(name, html) for name, html in parts)
-    # A carriage return would end a line of the stream.
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return "\n".join((f"id: {digest}", *(f"data: {line}" for line in lines), "", "")).encode()
+            text = "\n".join(_PART.format(name, self._parts[name]) for name in names)
+            # A carriage return would end a line of the stream.
+            lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+            self._events[seen] = "\n".join(
+                (f"id: {self._digest}", *(f"data: {line}" for line in lines), "", "")
+            ).encode()
+        return self._events[seen]
