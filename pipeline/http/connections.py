@@ -115,8 +115,8 @@ class Connection(asyncio.Protocol):
     def write_body(self, data: bytes, *, chunked: bool) -> None:
         """Send a part of the body of the response in progress past uvicorn. Call it in the event loop.
 
-        A body without a length is `chunked` in HTTP/1.1, and not in HTTP/1.0. This costs a tenth of a message through the
-        interface of the application, which matters for a hundred open pages.
+        A body without a length is `chunked` in HTTP/1.1, and not in HTTP/1.0. This costs a tenth of a message through
+        the interface of the application, which matters for a hundred open pages.
         """
         self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
 

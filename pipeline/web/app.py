@@ -56,13 +56,14 @@ class WebApp:
         self._address = address
         self._catalogue = catalogue or Catalogue.load()
         self._assets = Assets()
-        self._templates = Templates(self._assets)
+        self._templates = Templates(self._assets, self._catalogue.loader)
         self._frame = Frame(self._templates, self._assets, self._catalogue.navigation)
         self._sessions = Sessions(reports.store, reports.clock)
         self._identities = Identities(settings, self._sessions)
         self._login = Login(self._frame, self._sessions, self._identities)
         self._messages = Messages()
-        self._feed = Feed(self._render, (reports.store.changes.subscribe, *sources), reports.clock)
+        subscriptions = (reports.store.changes.subscribe, *sources)
+        self._feed = Feed(self._render, subscriptions, reports.clock, reports.forget_shared)
 
     def app(self) -> Starlette:
         """Return the application. Every route but those of the login and of `static` needs a user."""
@@ -175,6 +176,7 @@ class WebApp:
                 message = WebMessage(done.message)
             except PenstockError as error:
                 done, message = Done(""), WebMessage(error.message, error.hint or "", is_error=True)
+            self._reports.forget_shared()
             self._feed.wake()
             if "hx-request" in request.headers and not done.go_to:
                 return self._frame.message(message)

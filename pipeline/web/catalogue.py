@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pkgutil import iter_modules
+
+from jinja2 import BaseLoader, PackageLoader
 
 from pipeline.web import pages
 from pipeline.web.action import Action
@@ -18,6 +20,8 @@ class Catalogue:
 
     pages: Sequence[Page]
     actions: Sequence[Action]
+    loader: BaseLoader = field(default_factory=lambda: PackageLoader("pipeline.web"))
+    """Finds the templates of the pages."""
 
     @classmethod
     def load(cls) -> Catalogue:

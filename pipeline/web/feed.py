@@ -56,10 +56,18 @@ class Feed:
     """The watched views of one server. Used in one event loop.
 
     `render` returns all parts of a view. It is called in threads and raises nothing that it can put into a part.
+    `changed` is called first for each change, in any thread.
     """
 
-    def __init__(self, render: Callable[[ViewKey], Parts], sources: Sequence[Source], clock: Clock) -> None:
+    def __init__(
+        self,
+        render: Callable[[ViewKey], Parts],
+        sources: Sequence[Source],
+        clock: Clock,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._render = render
+        self._changed = changed
         self._sources = sources
         self._clock = clock
         self._budget = CpuBudget(clock, _SHARE, _BURST)
@@ -103,6 +111,7 @@ class Feed:
         loop = asyncio.get_running_loop()
 
         def changed() -> None:
+            self._changed()
             # The loop is closed if the daemon stops before the last page is closed.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self.wake)

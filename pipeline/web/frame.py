@@ -49,7 +49,8 @@ class Frame:
             page.template,
             user,
             title=page.title.format_map(dict(arguments)),
-            page=page,
+            styles=page.styles,
+            scripts=page.scripts,
             parts=parts,
             arguments=arguments,
             message=message,
@@ -64,9 +65,8 @@ class Frame:
         self, request: Request, template: str, user: User | None, code: int = 200, *, title: str, **values: object
     ) -> Response:
         """Return a page without a view, such as that of an error."""
-        html = self._render(
-            request, template, user, title=title, page=None, parts={}, arguments={}, message=None, live="", **values
-        )
+        nothing = {"styles": (), "scripts": (), "parts": {"problem": ""}, "message": None, "live": ""}
+        html = self._render(request, template, user, title=title, **nothing, **values)
         return html_response(request, html, code)
 
     def message(self, message: WebMessage, code: int = 200) -> Response:

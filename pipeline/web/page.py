@@ -42,6 +42,7 @@ What holds for a view:
 - It is called again when something has changed, and at least every `interval` seconds while somebody watches.
   Parts whose text has changed are sent to the open pages. So a part holds no time "ago": `moment` and `since` of
   `components.html` let the browser count.
+- Views share a report that costs much by `context.reports.shared("status of shop", make)`.
 - A part is an HTML element, such as `div` or `section`. SVG goes into one. A part has no inline style or script, which
   the browser refuses. Text from outside is escaped by the templates, and by `pipeline.web.svg`.
 - Raise `PageMissing` for what does not exist. The message of any other `PenstockError` is shown on the page.

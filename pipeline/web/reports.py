@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pipeline.stacks.stacks import Stacks
 
 T = TypeVar("T")
+_MAX_AGE = 0.5
 
 
 class WebReports:
@@ -28,6 +29,7 @@ class WebReports:
         self.stacks = stacks
         self._lock = threading.Lock()
         self._kept: dict[str, object] = {}
+        self._shared: dict[str, _Shared] = {}
 
     def kept(self, name: str, make: Callable[[], T]) -> T:
         """Return the object `name`, which the first call makes. For what a view must remember between two calls."""
@@ -35,3 +37,32 @@ class WebReports:
             if name not in self._kept:
                 self._kept[name] = make()
             return cast("T", self._kept[name])
+
+    def shared(self, name: str, make: Callable[[], T]) -> T:
+        """Return a report that costs much, made by `make` unless another view has just done so.
+
+        One that was made before the last change is not used, nor one that is half a second old.
+        """
+        with self._lock:
+            found = self._shared.setdefault(name, _Shared())
+        # Views wait here for the one that makes it.
+        with found.lock:
+            now = self.clock.monotonic()
+            if found.made_at is None or now - found.made_at >= _MAX_AGE:
+                found.report = make()
+                found.made_at = now
+            return cast("T", found.report)
+
+    def forget_shared(self) -> None:
+        """Make all shared reports anew from now on, because something has changed. Also those being made."""
+        with self._lock:
+            self._shared = {}
+
+
+class _Shared:
+    """A report, and when its making began."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.report: object = None
+        self.made_at: float | None = None

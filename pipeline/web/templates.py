@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.web.assets import Assets
@@ -16,9 +16,9 @@ class Templates:
     Safe to use from any thread.
     """
 
-    def __init__(self, assets: Assets) -> None:
+    def __init__(self, assets: Assets, loader: BaseLoader) -> None:
         self._environment = Environment(
-            loader=PackageLoader("pipeline.web"),
+            loader=loader,
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
