@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.base.errors import ConfigError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from pipeline.daemon.daemon import Daemon
     from pipeline.web.settings import WebSettings
+
+_ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # compared, not used
 
 
 def web_server(daemon: Daemon, stack: ExitStack, address: str | None) -> None:
@@ -54,7 +57,25 @@ def settings_for(home: Home, address: str) -> WebSettings:
             f"--web {address}: an address beyond loopback needs TLS",
             hint=f"set certificate and key in {home.web_settings}, or the proxies that add TLS",
         )
+    if host in _ANY_ADDRESS and settings.url is None:
+        raise ConfigError(
+            f"--web {address}: this is no address that a browser can open", hint=f"set url in {home.web_settings}"
+        )
+    if settings.certificate and settings.key:
+        _check_certificate(settings.certificate, settings.key)
     return settings
+
+
+def _check_certificate(certificate: Path, key: Path) -> None:
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")  # no prompt
+    except OSError as error:  # also `SSLError`
+        raise ConfigError(
+            f"web.yaml: certificate: cannot be used: {error}",
+            hint=f"{certificate} must be a PEM file, and {key} its unencrypted key",
+        ) from error
 
 
 def _config(daemon: Daemon, settings: WebSettings, address: str) -> uvicorn.Config:

@@ -62,7 +62,7 @@ class WebApp:
         self._identities = Identities(settings, self._sessions)
         self._login = Login(self._frame, self._sessions, self._identities)
         self._messages = Messages()
-        subscriptions = (reports.store.changes.subscribe, *sources)
+        subscriptions: Sequence[Source] = (reports.sharing, reports.store.changes.subscribe, *sources)
         self._feed = Feed(self._render, subscriptions, reports.clock, reports.forget_shared)
 
     def app(self) -> Starlette:

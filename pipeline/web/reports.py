@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from pipeline.base.clock import Clock
@@ -30,6 +31,7 @@ class WebReports:
         self._lock = threading.Lock()
         self._kept: dict[str, object] = {}
         self._shared: dict[str, _Shared] = {}
+        self._is_sharing = False
 
     def kept(self, name: str, make: Callable[[], T]) -> T:
         """Return the object `name`, which the first call makes. For what a view must remember between two calls."""
@@ -41,10 +43,11 @@ class WebReports:
     def shared(self, name: str, make: Callable[[], T]) -> T:
         """Return a report that costs much, made by `make` unless another view has just done so.
 
-        One that was made before the last change is not used, nor one that is half a second old.
+        One that was made before the last change is not used, nor one that is half a second old. While nobody watches a
+        page, no change is reported, so nothing is shared.
         """
         with self._lock:
-            found = self._shared.setdefault(name, _Shared())
+            found = self._shared.setdefault(name, _Shared()) if self._is_sharing else _Shared()
         # Views wait here for the one that makes it.
         with found.lock:
             now = self.clock.monotonic()
@@ -52,6 +55,16 @@ class WebReports:
                 found.report = make()
                 found.made_at = now
             return cast("T", found.report)
+
+    @contextmanager
+    def sharing(self, _: Callable[[], None]) -> Iterator[None]:
+        """Share reports in the `with` block, in which `forget_shared` is called for each change."""
+        self._is_sharing = True
+        try:
+            yield
+        finally:
+            self._is_sharing = False
+            self.forget_shared()
 
     def forget_shared(self) -> None:
         """Make all shared reports anew from now on, because something has changed. Also those being made."""

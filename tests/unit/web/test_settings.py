@@ -96,5 +96,14 @@ def test_a_network_needs_tls(address: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="an address beyond loopback needs TLS") as caught:
         settings_for(home, address)
     assert f"set certificate and key in {home.root}/web.yaml" in str(caught.value.hint)
-    home.web_settings.write_text("proxies: [10.0.0.5]")
+    home.web_settings.write_text("proxies: [10.0.0.5]\nurl: https://ci.example.com")
     assert settings_for(home, address).proxies
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:9001", "[::]:9001"])
+def test_every_address_needs_a_url(address: str, tmp_path: Path) -> None:
+    """A link to 0.0.0.0 leads nowhere."""
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    home.web_settings.write_text("proxies: [10.0.0.5]")
+    with pytest.raises(ConfigError, match="no address that a browser can open"):
+        settings_for(home, address)
