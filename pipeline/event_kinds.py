@@ -1,6 +1,7 @@
 """The catalogue of events: every kind, when it is emitted, and its fields.
 
-Machines read kinds and fields; messages are for people and may change.
+Machines read kinds and fields; messages are for people and may change. `by` is the user whose action an event reports.
+An event that no user has caused does not have it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from enum import StrEnum
 from typing import Self
 
 _TARGET = ("target", "release", "healthy")
-_RUN = ("state", "reason")
+_RUN = ("state", "reason", "by")
 _SHIFT = ("service", "release", "step", "share")
 _JOB = ("job", "job_run")
 _SCALING = (
@@ -36,11 +37,16 @@ class EventKind(StrEnum):
     RUN_SKIPPED = "run.skipped", "A run was skipped: nothing to do, or its commit says so.", *_RUN
     RUN_SUPERSEDED = "run.superseded", "A queued run was replaced by a newer one.", *_RUN
     RUN_CANCELLED = "run.cancelled", "A queued run was cancelled.", *_RUN
-    RUN_STARTED = "run.started", "A run began.", "trigger"
+    RUN_STARTED = "run.started", "A run began. `by` is the user who requested it.", "trigger", "by"
     RUN_WAITING = "run.waiting", "A run waits before a stage.", "stage"
-    RUN_APPROVED = "run.approved", "A run was approved."
+    RUN_APPROVED = "run.approved", "A run was approved.", "by", "comment"
+    RUN_REJECTED = "run.rejected", "A run was rejected. It fails.", "by", "comment"
     RUN_INTERRUPTED = "run.interrupted", "A run lost its process."
-    RUN_FINISHED = "run.finished", "A run ended. `code` is the exit code of a failure.", *_RUN, "code", "hint", "tail"
+    RUN_FINISHED = (
+        "run.finished",
+        "A run ended. `code` is the exit code of a failure, `by` the user who cancelled or aborted it.",
+        *(*_RUN, "code", "hint", "tail"),
+    )
 
     STAGE_STARTED = "stage.started", "A stage began.", "stage"
     STAGE_FINISHED = "stage.finished", "A stage succeeded.", "stage", "seconds"
@@ -74,7 +80,11 @@ class EventKind(StrEnum):
         "deployment.warning",
         "A deployment found or failed something that does not stop it.",
     )
-    DEPLOYMENT_FAILED = "deployment.failed", "A deployment failed; the rollback follows."
+    DEPLOYMENT_FAILED = (
+        "deployment.failed",
+        "A deployment failed; the rollback follows. `by` is the user who aborted it, if one did.",
+        "by",
+    )
     ALARM_STARTED = (
         "alarm.started",
         "The new release of a service receives traffic, and its conditions in `rollback_on` count from now on.",
@@ -123,7 +133,7 @@ class EventKind(StrEnum):
     )
     RETENTION_WARNING = "retention.warning", "An old image could not be removed."
 
-    JOB_STARTED = "job.started", "A run of a scheduled job began.", *_JOB, "release", "scheduled_for"
+    JOB_STARTED = "job.started", "A run of a scheduled job began.", *_JOB, "release", "scheduled_for", "by"
     JOB_SUCCEEDED = "job.succeeded", "A run of a job exited with 0.", *_JOB, "seconds"
     JOB_FAILED = (
         "job.failed",
@@ -133,7 +143,7 @@ class EventKind(StrEnum):
         "exit_code",
         "reason",
     )
-    JOB_CANCELLED = "job.cancelled", "A run of a job was cancelled.", *_JOB, "exit_code"
+    JOB_CANCELLED = "job.cancelled", "A run of a job was cancelled.", *_JOB, "exit_code", "by"
     JOB_SKIPPED = (
         "job.skipped",
         "A job was not run at a time of its schedule, or at several, from `scheduled_for` to `until`.",
@@ -146,9 +156,9 @@ class EventKind(StrEnum):
 
     HOST_LOST = "host.lost", "A host has not answered for ten seconds. Its replicas are replaced.", "host", "reason"
     HOST_RETURNED = "host.returned", "A lost host answers again.", "host"
-    HOST_DRAINED = "host.drained", "A user lets a host take no replicas.", "host"
-    HOST_RESUMED = "host.resumed", "A user lets a host take replicas again.", "host"
-    HOST_FORGOTTEN = "host.forgotten", "A host that has left is empty, or a user gave it up.", "host"
+    HOST_DRAINED = "host.drained", "A user lets a host take no replicas.", "host", "by"
+    HOST_RESUMED = "host.resumed", "A user lets a host take replicas again.", "host", "by"
+    HOST_FORGOTTEN = "host.forgotten", "A host that has left is empty, or a user gave it up.", "host", "by"
 
     CONTAINER_STARTING = "container.starting", "A container is being started.", *_TARGET
     CONTAINER_STARTED = "container.started", "A container started.", *_TARGET
@@ -173,15 +183,16 @@ class EventKind(StrEnum):
     TARGET_EXITED = "target.exited", "A target's container exited or was removed. Docker may restart it.", "target"
     TARGET_RESTARTED = "target.restarted", "Docker restarted a target's container.", "target"
 
-    ACCESSORY_STARTING = "accessory.starting", "An accessory is being started.", *_ACCESSORY
+    ACCESSORY_STARTING = "accessory.starting", "An accessory is being started.", *_ACCESSORY, "by"
     ACCESSORY_STARTED = "accessory.started", "An accessory was started and is healthy.", *_ACCESSORY
     ACCESSORY_FAILED = "accessory.failed", "An accessory could not be started or upgraded.", *_ACCESSORY, "reason"
-    ACCESSORY_STOPPING = "accessory.stopping", "An accessory is being stopped.", *_ACCESSORY
+    ACCESSORY_STOPPING = "accessory.stopping", "An accessory is being stopped.", *_ACCESSORY, "by"
     ACCESSORY_REMOVED = "accessory.removed", "A container of an accessory was removed.", *_ACCESSORY
     ACCESSORY_RESTARTED = (
         "accessory.restarted",
         "The container of an accessory was started again. It was stopped, had exited or was gone.",
         *_ACCESSORY,
+        "by",
     )
     ACCESSORY_WARNING = "accessory.warning", "A start or an upgrade found something that does not stop it.", *_ACCESSORY
     ACCESSORY_DRIFT = (
@@ -190,11 +201,11 @@ class EventKind(StrEnum):
         *_ACCESSORY,
         "keys",
     )
-    BACKUP_STARTED = "backup.started", "A backup of an accessory began.", "accessory", "backup"
+    BACKUP_STARTED = "backup.started", "A backup of an accessory began.", "accessory", "backup", "by"
     BACKUP_FINISHED = "backup.finished", "A backup was written.", "accessory", "backup", "size", "seconds"
     BACKUP_FAILED = "backup.failed", "A backup failed. It left nothing.", "accessory", "reason"
     BACKUP_DELETED = "backup.deleted", "A backup that exceeds `keep` was deleted.", "accessory", "backup"
-    RESTORE_STARTED = "restore.started", "The restore of a backup began.", "accessory", "backup"
+    RESTORE_STARTED = "restore.started", "The restore of a backup began.", "accessory", "backup", "by"
     RESTORE_FINISHED = "restore.finished", "A backup was restored.", "accessory", "backup", "seconds"
     RESTORE_FAILED = "restore.failed", "The restore of a backup failed.", "accessory", "backup", "reason"
 
@@ -212,9 +223,13 @@ class EventKind(StrEnum):
 
     SCALING_OUT = "scaling.out", "Auto scaling wants more replicas.", *_SCALING
     SCALING_IN = "scaling.in", "Auto scaling wants fewer replicas. They are drained.", *_SCALING
-    SCALING_SET = "scaling.set", "A user changes the number of replicas of a scaled service.", "service", "replicas"
-    SCALING_SUSPENDED = "scaling.suspended", "A user suspended auto scaling.", "service"
-    SCALING_RESUMED = "scaling.resumed", "A user resumed auto scaling.", "service"
+    SCALING_SET = (
+        "scaling.set",
+        "A user changes the number of replicas of a scaled service.",
+        *("service", "replicas", "by"),
+    )
+    SCALING_SUSPENDED = "scaling.suspended", "A user suspended auto scaling.", "service", "by"
+    SCALING_RESUMED = "scaling.resumed", "A user resumed auto scaling.", "service", "by"
     SCALING_BLIND = (
         "scaling.blind",
         "Metrics of a scaled service cannot be read. Only its bounds are kept meanwhile.",
@@ -256,8 +271,8 @@ class EventKind(StrEnum):
     )
     TRIGGER_NO_REFS = "trigger.no_refs", "The repository has none of the wanted refs."
     TRIGGER_REFS_SKIPPED = "trigger.refs_skipped", "Refs existed before a trigger pattern matched them.", "refs"
-    TRANSITION_DISABLED = "transition.disabled", "A stage accepts no runs.", "stage"
-    TRANSITION_ENABLED = "transition.enabled", "A stage accepts runs again.", "stage"
+    TRANSITION_DISABLED = "transition.disabled", "A stage accepts no runs.", "stage", "by"
+    TRANSITION_ENABLED = "transition.enabled", "A stage accepts runs again.", "stage", "by"
     REPORTER_FAILED = "reporter.failed", "A reporter could not deliver.", "reporter", "reason"
 
     DEMO_STEP = "demo.step", "A step of the demonstration began."

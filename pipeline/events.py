@@ -37,11 +37,20 @@ class Events:
 
     `clean` is applied to every text first, so that no listener can leak a secret. Control characters are escaped, so
     that no text from outside can forge a line on a terminal. Safe to use from any thread.
+
+    `by` is the user whose action is carried out, None for what the daemon does by itself.
     """
 
-    def __init__(self, pipeline: str, run: int | None = None, clean: Callable[[str], str] = lambda text: text) -> None:
+    def __init__(
+        self,
+        pipeline: str,
+        run: int | None = None,
+        clean: Callable[[str], str] = lambda text: text,
+        by: str | None = None,
+    ) -> None:
         self.pipeline = pipeline
         self.run = run
+        self.by = by
         self._clean = clean
         self._listeners: list[Listener] = []
         self._lock = threading.Lock()
@@ -62,6 +71,13 @@ class Events:
         with self._lock:
             for listener in self._listeners:
                 listener(event)
+
+    def emit_action(self, kind: EventKind, message: str, **fields: Value) -> None:
+        """Send an event that an action of a user has caused. Its message and its field `by` name the user, if known."""
+        if self.by is None:
+            self.emit(kind, message, **fields)
+        else:
+            self.emit(kind, f"{message} (by {self.by})", **fields, by=self.by)
 
     def printable(self, text: str) -> str:
         """Return a text as events show it: without secrets, and with control characters escaped."""

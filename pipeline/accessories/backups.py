@@ -119,7 +119,8 @@ class Backups:
         return (version.settings if version else self._declared.check(name)).image
 
     def _emit(self, kind: EventKind, text: str, accessory: str, **fields: str | int | float) -> None:
-        self._context.events.emit(kind, text, accessory=accessory, **fields)
+        emit = self._context.events.emit_action if "by" in kind.fields else self._context.events.emit
+        emit(kind, text, accessory=accessory, **fields)
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:

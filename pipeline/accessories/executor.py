@@ -298,4 +298,5 @@ class AccessoryExecutor:
         named = container_name(self._pipeline, record.name, version) if version else None
         image = version.settings.image if version else None
         values = {"accessory": record.name, "container": container.name if container else named, "image": image}
-        self._context.events.emit(kind, text, **{**{k: v for k, v in values.items() if v}, **(fields or {})})
+        emit = self._context.events.emit_action if "by" in kind.fields else self._context.events.emit
+        emit(kind, text, **{**{k: v for k, v in values.items() if v}, **(fields or {})})

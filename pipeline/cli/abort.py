@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 
 import click
@@ -24,5 +23,5 @@ def command(service: str | None, comment: str, file: Path, parameters: tuple[str
     from pipeline.runner.deployment_answer import abort
 
     with session(file, parameters) as opened:
-        click.echo(abort(opened.store, opened.name, getpass.getuser(), escape_line(comment), service))
+        click.echo(abort(opened.store, opened.name, opened.user, escape_line(comment), service))
         warn_without_worker(opened)

@@ -67,7 +67,7 @@ def accessory_session(
 
     with session(file, parameters, secrets_needed=secrets_needed) as opened, handle_interrupts() as cancelled:
         show = ignore_broken_pipe(show_json if as_json else print_event)
-        pipeline = PipelineContext(opened.home, opened.configuration, opened.store, [show])
+        pipeline = PipelineContext(opened.home, opened.configuration, opened.store, [show], by=opened.user)
         check_owner(opened.store, opened.configuration)
         set_owner(opened.store, opened.configuration)
         with pipeline.masking_errors(), local_engine(opened.home.id) as engine:

@@ -23,14 +23,13 @@ def command(run: int, file: Path, parameters: tuple[str, ...]) -> None:
     """Cancel RUN. A queued run ends immediately. A running one stops, or rolls back its deployment."""
     with session(file, parameters, acting=True) as opened:
         if opened.daemon is not None:
-            opened.daemon.ask("POST", f"/v1/pipelines/{opened.name}/runs/{run}/cancel")
+            opened.daemon.ask("POST", f"/v1/pipelines/{opened.name}/runs/{run}/cancel", {"by": opened.user})
             click.echo(f"cancelling run {run}")
             return
         found = opened.store.runs.get(opened.name, run)
         if found is None:
             raise ConfigError(f"there is no run {run}", hint="list runs with `pipeline history`")
-        if found.state is RunState.QUEUED:
-            found = opened.store.queue.cancel(opened.name, run, "cancelled")
+        found = opened.store.queue.cancel(opened.name, run, by=opened.user)
         working = holder(opened.home.lock(opened.name))
         daemon = holder(opened.home.daemon_lock)
         if daemon and working and daemon.pid == working.pid:

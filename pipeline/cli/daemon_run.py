@@ -22,7 +22,6 @@ from pipeline.event_kinds import EventKind
 from pipeline.events import Event, Listener
 
 if TYPE_CHECKING:
-    from pipeline.http.client import Client
     from pipeline.runner.local import Runner
 
 _POLL_INTERVAL = 0.1
@@ -51,26 +50,30 @@ def submit_or_run(
         return
     try:
         # Strict: raise for an invalid file, as without a daemon. Else the daemon would use the file as it was before.
-        wanted = {**body, "parameters": opened.parameters, "strict": True}
+        wanted = {**body, "parameters": opened.parameters, "strict": True, "by": opened.user}
         run = opened.daemon.ask("POST", f"/v1/pipelines/{opened.name}/runs", wanted)
     except ConfigError as error:
         # Prefer the error of the file as the user named it.
         if opened.configuration and "environment variable" in error.message:
             error.hint = "the daemon has its own environment: restart it with this variable"
         raise
-    follow(opened.daemon, opened.name, run["number"], shown, cancelled)
+    follow(opened, run["number"], shown, cancelled)
 
 
-def follow(client: Client, pipeline: str, number: int, shown: Listener, cancelled: threading.Event) -> None:
-    """Show the events of a run until it has finished, and raise its error. Cancel the run when `cancelled` is set."""
-    finished = threading.Event()
+def follow(opened: Session, number: int, shown: Listener, cancelled: threading.Event) -> None:
+    """Show the events of a run until it has finished, and raise its error. Cancel the run when `cancelled` is set.
+
+    The session has a daemon.
+    """
+    client, pipeline, finished = opened.daemon, opened.name, threading.Event()
+    assert client is not None
 
     def forward_cancel() -> None:
         while not finished.wait(_POLL_INTERVAL):
             if cancelled.is_set():
                 # The run may have finished meanwhile. Its events show the outcome.
                 with suppress(PenstockError):
-                    client.ask("POST", f"/v1/pipelines/{pipeline}/runs/{number}/cancel")
+                    client.ask("POST", f"/v1/pipelines/{pipeline}/runs/{number}/cancel", {"by": opened.user})
                 return
 
     threading.Thread(target=forward_cancel, name="cancel", daemon=True).start()

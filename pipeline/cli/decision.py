@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,7 @@ from pipeline.store.records import ApprovalDecision
 def record_decision(number: int, file: Path, parameters: Sequence[str], *, granted: bool, comment: str) -> None:
     """Store a decision and print the one that counts. The daemon or command that works on the run reads it."""
     with session(file, parameters) as opened:
-        given = ApprovalDecision(granted, getpass.getuser(), escape_line(comment), datetime.now(UTC))
+        given = ApprovalDecision(granted, opened.user, escape_line(comment), datetime.now(UTC))
         counts = gates.answer(opened.store, opened.name, number, given).approval
         assert counts is not None
         word = "approved" if counts.granted else "rejected"

@@ -28,7 +28,7 @@ def command(name: str, file: Path, parameters: tuple[str, ...]) -> None:
         running = [run for run in opened.store.job_runs.running(opened.name) if run.job == name]
         if not running:
             raise ConfigError(f"{name} does not run", hint="`pipeline job list` shows its last run and its next time")
-        context = PipelineContext(opened.home, opened.configuration, opened.store).stage_context()
+        context = PipelineContext(opened.home, opened.configuration, opened.store, by=opened.user).stage_context()
         with local_engine(opened.home.id) as engine:
             done = stop_run(context, engine, running[0])
     click.echo(f"run {done.number} of {name}: {done.state.replace('_', ' ')}")

@@ -37,7 +37,7 @@ def command(name: str, file: Path, parameters: tuple[str, ...]) -> None:
 
     with session(file, parameters, secrets_needed=True) as opened, handle_interrupts() as cancelled:
         check_owner(opened.store, opened.configuration)
-        pipeline_context = PipelineContext(opened.home, opened.configuration, opened.store)
+        pipeline_context = PipelineContext(opened.home, opened.configuration, opened.store, by=opened.user)
         context = pipeline_context.stage_context(cancelled=cancelled)
         with pipeline_context.masking_errors():
             job = find_job(opened.store, opened.name, name)

@@ -115,7 +115,7 @@ def _nodes(opened: Session) -> Iterator[Nodes]:
     from pipeline.events import Events
     from pipeline.runner.nodes import HostNodes
 
-    events = Events(opened.name)
+    events = Events(opened.name, by=opened.user)
     events.subscribe(opened.store.events.record)
     events.subscribe(lambda event: click.echo(event.message))
     home = opened.home

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 
 import click
@@ -22,5 +21,5 @@ def command(service: str | None, file: Path, parameters: tuple[str, ...]) -> Non
     from pipeline.runner.deployment_answer import promote
 
     with session(file, parameters) as opened:
-        click.echo(promote(opened.store, opened.name, getpass.getuser(), service))
+        click.echo(promote(opened.store, opened.name, opened.user, service))
         warn_without_worker(opened)

@@ -29,5 +29,5 @@ def command(run: int, file: Path, parameters: tuple[str, ...], as_json: bool) ->
             raise ConfigError(
                 "a retry needs `pipeline serve`, which does not manage this pipeline", hint=f"run it now with `{what}`"
             )
-        queued = opened.daemon.ask("POST", f"/v1/pipelines/{opened.name}/runs/{run}/retry")
-        follow(opened.daemon, opened.name, queued["number"], shown, cancelled)
+        queued = opened.daemon.ask("POST", f"/v1/pipelines/{opened.name}/runs/{run}/retry", {"by": opened.user})
+        follow(opened, queued["number"], shown, cancelled)

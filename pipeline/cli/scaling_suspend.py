@@ -60,7 +60,7 @@ def _change(opened: Session, wanted: tuple[str, ...], change: Callable[[str, str
 
 
 def _emit(opened: Session, kind: EventKind, text: str, service: str) -> None:
-    events = Events(opened.name)
+    events = Events(opened.name, by=opened.user)
     events.subscribe(opened.store.events.record)
     events.subscribe(lambda event: click.echo(event.message))
-    events.emit(kind, text, service=service)
+    events.emit_action(kind, text, service=service)

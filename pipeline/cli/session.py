@@ -21,6 +21,7 @@ from pipeline.base.errors import ConfigError, ExitCode
 from pipeline.base.home import Home
 from pipeline.cli.chosen_service import load_service, service_names, service_pipeline
 from pipeline.cli.output import print_event, show_json
+from pipeline.cli.user import current_user
 from pipeline.events import Event, Listener
 
 if TYPE_CHECKING:
@@ -94,11 +95,24 @@ class Session:
             raise self.loaded
         return self.loaded
 
+    @property
+    def user(self) -> str:
+        """The user of the shell, who acts by this command."""
+        return current_user()
+
     def runner(self, listeners: Sequence[Listener] = (), cancelled: threading.Event | None = None) -> Runner:
         """Return a runner of the pipeline."""
         from pipeline.runner.local import Runner
 
-        return Runner(self.home, self.configuration, self.store, listeners, cancelled, parameters=self.parameters)
+        return Runner(
+            self.home,
+            self.configuration,
+            self.store,
+            listeners,
+            cancelled,
+            parameters=self.parameters,
+            by=self.user,
+        )
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def enable(stage: str, file: Path, parameters: tuple[str, ...]) -> None:
 
 def _events(opened: Session) -> Events:
     """Return events that are stored and printed."""
-    events = Events(opened.name)
+    events = Events(opened.name, by=opened.user)
     events.subscribe(opened.store.events.record)
     events.subscribe(lambda event: click.echo(event.message))
     return events

@@ -8,6 +8,7 @@ from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
 from pipeline.config.accessory import Accessory
 from pipeline.daemon.supervisor import PipelineSupervisor
+from pipeline.events import Events
 from pipeline.runner import deployment_answer, gates
 from pipeline.runner.submission import emit_run_state, submit
 from pipeline.store.queue import RunRequest
@@ -53,8 +54,8 @@ class Control:
         """Return whether the file of a pipeline is invalid now, so that the previous configuration is used."""
         return self._with_current_file(name).served_file.error is not None
 
-    def retry(self, name: str, number: int) -> Run:
-        """Queue a new run for the commit of a run that did not succeed.
+    def retry(self, name: str, number: int, *, by: str | None) -> Run:
+        """Queue a new run for the commit of a run that did not succeed. `by` is the user who asks for it.
 
         An image that the run has built and tested is reused.
         """
@@ -76,16 +77,19 @@ class Control:
             subject=previous.subject,
             options=previous.options,
             retry_of=number,
+            by=by,
         )
         return self.submit(name, request)
 
-    def cancel(self, name: str, number: int) -> Run:
-        """Cancel a run. A queued run is cancelled when this returns; a running one is stopped by its worker."""
-        supervisor, run = self.supervisor(name), self.run(name, number)
-        if run.state is RunState.QUEUED:
-            run = self.store.queue.cancel(name, number, "cancelled")
-            if run.state is RunState.CANCELLED:
-                emit_run_state(supervisor.served_file.pipeline_context, run)
+    def cancel(self, name: str, number: int, *, by: str | None) -> Run:
+        """Cancel a run. A queued run is cancelled when this returns; a running one is stopped by its worker.
+
+        The first user who cancels it is stored and reported.
+        """
+        supervisor, was_queued = self.supervisor(name), self.run(name, number).state is RunState.QUEUED
+        run = self.store.queue.cancel(name, number, by=by)
+        if was_queued and run.state is RunState.CANCELLED:
+            emit_run_state(supervisor.served_file.pipeline_context, run)
         if run.state is RunState.RUNNING:
             if not supervisor.queue_worker.cancel(number):
                 raise ConfigError(f"run {number} is starting or ending", hint="run the command again")
@@ -108,13 +112,13 @@ class Control:
         self.supervisor(name)
         return deployment_answer.abort(self.store, name, by, comment, service)
 
-    def disable_transition(self, name: str, stage: str, reason: str) -> None:
+    def disable_transition(self, name: str, stage: str, reason: str, *, by: str | None) -> None:
         """Disable the transition into a stage."""
-        gates.disable_transition(self.store, self.supervisor(name).served_file.pipeline_context.events(), stage, reason)
+        gates.disable_transition(self.store, self._events(name, by), stage, reason)
 
-    def enable_transition(self, name: str, stage: str) -> None:
-        """Enable the transition into a stage."""
-        gates.enable_transition(self.store, self.supervisor(name).served_file.pipeline_context.events(), stage)
+    def enable_transition(self, name: str, stage: str, *, by: str | None) -> bool:
+        """Enable the transition into a stage. Returns False if it was enabled already."""
+        return gates.enable_transition(self.store, self._events(name, by), stage)
 
     def home_of(self, name: str) -> Home:
         """Return the home directory that holds a pipeline's logs."""
@@ -127,6 +131,9 @@ class Control:
         if run is None:
             raise ConfigError(f"{name} has no run {number}", hint="`pipeline history` lists them")
         return run
+
+    def _events(self, name: str, by: str | None) -> Events:
+        return self.supervisor(name).served_file.pipeline_context.events(by=by)
 
     def _with_current_file(self, name: str) -> PipelineSupervisor:
         """Return the supervisor of a pipeline. A user may have edited its file just before this command."""

@@ -23,7 +23,14 @@ from pipeline.http.event_stream import stream_events
 from pipeline.http.metrics import CONTENT_TYPE, DaemonMetrics
 from pipeline.http.openapi import describe
 from pipeline.http.parameters import events_after, number_in_query, read_body, run_in_path, transition_in_path
-from pipeline.http.requests import AnswerDeployment, DecideApproval, DisableTransition, SubmitRun
+from pipeline.http.requests import (
+    ActOnRun,
+    AnswerDeployment,
+    DecideApproval,
+    DisableTransition,
+    EnableTransition,
+    SubmitRun,
+)
 from pipeline.http.responses.body import ErrorResponse
 from pipeline.http.responses.daemon import DaemonResponse, PipelineResponse
 from pipeline.http.responses.deployment import DeploymentAnswerResponse
@@ -99,14 +106,15 @@ class ControlApi:
         stage = "/v1/pipelines/{pipeline}/transitions/{stage}"
         return (
             Endpoint("POST", runs, "Queue a run.", self._submit, SubmitRun, RunResponse, 201),
-            Endpoint("POST", f"{run}/cancel", "Cancel a run.", self._cancel, gives=RunResponse, code=202),
+            Endpoint("POST", f"{run}/cancel", "Cancel a run.", self._cancel, ActOnRun, RunResponse, 202),
             Endpoint(
                 "POST",
                 f"{run}/retry",
                 "Queue a new run for the commit of a run that did not succeed.",
                 self._retry,
-                gives=RunResponse,
-                code=201,
+                ActOnRun,
+                RunResponse,
+                201,
             ),
             Endpoint(
                 "POST",
@@ -134,7 +142,7 @@ class ControlApi:
                 202,
             ),
             Endpoint("PUT", stage, "Disable the transition into a stage.", self._disable, DisableTransition, code=204),
-            Endpoint("DELETE", stage, "Enable the transition into a stage.", self._enable, code=204),
+            Endpoint("DELETE", stage, "Enable the transition into a stage.", self._enable, EnableTransition, code=204),
         )
 
     def _streams(self) -> Sequence[Endpoint]:
@@ -240,18 +248,20 @@ class ControlApi:
         options = RunOptions(
             body.configuration, body.parameters, force=body.force, pull=body.pull, no_cache=body.no_cache
         )
-        requested = queue.RunRequest(Trigger.COMMAND, body.requested, body.kind, options=options)
+        requested = queue.RunRequest(Trigger.COMMAND, body.requested, body.kind, options=options, by=body.by)
         run = await run_in_threadpool(
             self._control.submit, request.path_params["pipeline"], requested, strict=body.strict
         )
         return await self._respond_with_run(run, 201)
 
     async def _cancel(self, request: Request) -> Response:
-        run = await run_in_threadpool(self._control.cancel, *run_in_path(request))
+        by = (await read_body(request, ActOnRun)).by
+        run = await run_in_threadpool(self._control.cancel, *run_in_path(request), by=by)
         return await self._respond_with_run(run, 202)
 
     async def _retry(self, request: Request) -> Response:
-        run = await run_in_threadpool(self._control.retry, *run_in_path(request))
+        by = (await read_body(request, ActOnRun)).by
+        run = await run_in_threadpool(self._control.retry, *run_in_path(request), by=by)
         return await self._respond_with_run(run, 201)
 
     async def _decide(self, request: Request) -> Response:
@@ -277,11 +287,12 @@ class ControlApi:
 
     async def _disable(self, request: Request) -> Response:
         body = await read_body(request, DisableTransition)
-        await run_in_threadpool(self._control.disable_transition, *transition_in_path(request), body.reason)
+        await run_in_threadpool(self._control.disable_transition, *transition_in_path(request), body.reason, by=body.by)
         return Response(status_code=204)
 
     async def _enable(self, request: Request) -> Response:
-        await run_in_threadpool(self._control.enable_transition, *transition_in_path(request))
+        by = (await read_body(request, EnableTransition)).by
+        await run_in_threadpool(self._control.enable_transition, *transition_in_path(request), by=by)
         return Response(status_code=204)
 
     async def _respond_with_run(self, run: Run, code: int = 200) -> Response:

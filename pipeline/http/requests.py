@@ -21,6 +21,13 @@ Line = Annotated[str, AfterValidator(_without_controls)]
 """One line of text that is shown to others."""
 
 
+Actor = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_without_controls)]
+"""The name of a user who acts, as the events show it."""
+
+API_USER = "api"
+"""The actor of a request that names none."""
+
+
 class Body(BaseModel):
     """The JSON body of a request. Unknown keys are rejected."""
 
@@ -47,6 +54,7 @@ class SubmitRun(Body):
     strict: bool = Field(
         False, description="Refuse the run if the file of the daemon is invalid now. Else it runs as it was before."
     )
+    by: Actor = Field(API_USER, description="The user who requests it.")
 
     @model_validator(mode="after")
     def _check_release(self) -> Self:
@@ -59,18 +67,24 @@ class SubmitRun(Body):
         return self
 
 
+class ActOnRun(Body):
+    """A request to cancel or to retry a run."""
+
+    by: Actor = Field(API_USER, description="The user who requests it.")
+
+
 class DecideApproval(Body):
     """A decision about a run that waits for approval."""
 
     granted: bool = Field(description="True to approve the run, false to reject it.")
-    by: Line = Field(min_length=1, max_length=200, description="The person who decides.")
+    by: Actor = Field(description="The user who decides.")
     comment: Line = Field("", max_length=1000, description="The reason.")
 
 
 class AnswerDeployment(Body):
     """An answer to the deployment in progress."""
 
-    by: Line = Field(min_length=1, max_length=200, description="The person who answers.")
+    by: Actor = Field(description="The user who answers.")
     service: Line | None = Field(None, max_length=100, description="The service. Required only if several wait.")
     comment: Line = Field("", max_length=1000, description="The reason of an abort.")
 
@@ -79,3 +93,10 @@ class DisableTransition(Body):
     """A request to disable the transition into a stage."""
 
     reason: Line = Field(min_length=1, max_length=1000, description="The reason, shown to waiting runs.")
+    by: Actor = Field(API_USER, description="The user who disables it.")
+
+
+class EnableTransition(Body):
+    """A request to enable the transition into a stage."""
+
+    by: Actor = Field(API_USER, description="The user who enables it.")

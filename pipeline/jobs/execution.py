@@ -118,7 +118,7 @@ class JobExecution:
         """Start the container. Return False if the run has ended by that."""
         run = self.run
         words = f"for {run.scheduled_for.astimezone():%Y-%m-%d %H:%M}" if run.scheduled_for else "by a command"
-        self._context.events.emit(
+        self._context.events.emit_action(
             EventKind.JOB_STARTED,
             f"{run.job}: run {run.number} of release {run.release} started {words}",
             job=run.job,
@@ -206,7 +206,7 @@ class JobExecution:
         timeout = timedelta(seconds=float(found.labels.get(LABEL_TIMEOUT, _DEFAULT_TIMEOUT)))
         left = timeout - self._context.clock.since(self.run.started)
         if self._context.cancelled.is_set():
-            self._context.store.job_runs.request_cancel(self.run.pipeline, self.run.number)
+            self._context.store.job_runs.request_cancel(self.run.pipeline, self.run.number, self._context.events.by)
         is_cancelled, is_late = self._current().is_cancelled, left <= timedelta(0)
         if is_late and not is_cancelled:
             # Before the stop: after a kill in between, the process that records the end knows its reason.

@@ -58,8 +58,10 @@ def _emit(context: StageContext, run: JobRun, outcome: Outcome, took: timedelta)
         text = f"{name} succeeded in {seconds:.1f} s"
         emit(EventKind.JOB_SUCCEEDED, text, job=run.job, job_run=run.number, seconds=seconds)
     elif outcome.state is JobState.CANCELLED:
-        text = f"{name} was cancelled after {seconds:.1f} s"
-        emit(EventKind.JOB_CANCELLED, text, job=run.job, job_run=run.number, exit_code=outcome.exit_code)
+        who = (context.store.job_runs.get(run.pipeline, run.number) or run).cancelled_by
+        actor = {"by": who} if who else {}
+        text = f"{name} was cancelled after {seconds:.1f} s{f' (by {who})' if who else ''}"
+        emit(EventKind.JOB_CANCELLED, text, job=run.job, job_run=run.number, exit_code=outcome.exit_code, **actor)
     else:
         verb = "is lost" if outcome.state is JobState.LOST else "failed"
         emit(

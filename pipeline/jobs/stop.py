@@ -25,7 +25,7 @@ def stop_run(context: StageContext, engine: Engine, run: JobRun) -> JobRun:
     Raises `SystemFault` if the process that follows it does not record the end.
     """
     runs, clock = context.store.job_runs, context.clock
-    runs.request_cancel(run.pipeline, run.number)
+    runs.request_cancel(run.pipeline, run.number, context.events.by)
     deadline = clock.monotonic() + _RECORD_TIMEOUT
     while (current := runs.get(run.pipeline, run.number)) is not None and not current.state.over:
         found = engine.containers.find(run.container)

@@ -29,7 +29,8 @@ class NullLog:
 class PipelineContext:
     """One pipeline, as one process works on it. Listeners get every event.
 
-    `parameters` are those that the process was started with.
+    `parameters` are those that the process was started with. `by` is the user whose command the process executes, None
+    for a daemon.
     """
 
     home: Home
@@ -38,6 +39,7 @@ class PipelineContext:
     listeners: Sequence[Listener] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     clock: Clock = field(default_factory=SystemClock)
+    by: str | None = None
 
     @property
     def pipeline(self) -> str:
@@ -57,12 +59,13 @@ class PipelineContext:
             error.mask(self.mask)
             raise
 
-    def events(self, run: int | None = None) -> Events:
+    def events(self, run: int | None = None, by: str | None = None) -> Events:
         """Return the events of a run, or of the pipeline itself, with the store and every listener subscribed.
 
+        `by` is the user whose action they report. Default: the user of the context.
         If the store fails, a run fails with it. Events of no run are buffered and stored later.
         """
-        events = Events(self.pipeline, run, self.mask)
+        events = Events(self.pipeline, run, self.mask, by or self.by)
         events.subscribe(self.store.events.buffer if run is None else self.store.events.record)
         for listener in self.listeners:
             events.subscribe(listener)

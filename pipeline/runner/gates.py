@@ -73,14 +73,15 @@ def answer(store: Store, pipeline: str, number: int, given: records.ApprovalDeci
 def disable_transition(store: Store, events: Events, stage: str, reason: str) -> None:
     """Keep runs out of a stage."""
     store.transitions.disable(events.pipeline, stage, reason)
-    events.emit(EventKind.TRANSITION_DISABLED, f"transition into {stage.capitalize()} disabled: {reason}", stage=stage)
+    text = f"transition into {stage.capitalize()} disabled: {reason}"
+    events.emit_action(EventKind.TRANSITION_DISABLED, text, stage=stage)
 
 
 def enable_transition(store: Store, events: Events, stage: str) -> bool:
     """Let runs into a stage again. False if the transition was enabled already."""
     was_disabled = store.transitions.enable(events.pipeline, stage)
     if was_disabled:
-        events.emit(EventKind.TRANSITION_ENABLED, f"transition into {stage.capitalize()} enabled", stage=stage)
+        events.emit_action(EventKind.TRANSITION_ENABLED, f"transition into {stage.capitalize()} enabled", stage=stage)
     return was_disabled
 
 
@@ -100,7 +101,8 @@ def _await_approval(context: StageContext, run: Run, approval: Approval) -> None
         context.clock.wait(context.cancelled, _POLL_INTERVAL)
         context.check_cancelled()
     answer = now.approval
-    comment = f": {answer.comment}" if answer.comment else ""
+    kind, word = (EventKind.RUN_APPROVED, "approved") if answer.granted else (EventKind.RUN_REJECTED, "rejected")
+    text = f"{word} by {answer.by}{f': {answer.comment}' if answer.comment else ''}"
+    context.events.emit(kind, text, by=answer.by, comment=answer.comment)
     if not answer.granted:
-        raise StageFailed(f"rejected by {answer.by}{comment}")
-    context.events.emit(EventKind.RUN_APPROVED, f"approved by {answer.by}{comment}")
+        raise StageFailed(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 from pipeline.api import Wanted
@@ -34,7 +35,7 @@ from pipeline.store.store import Store
 class Runner:
     """Executes a pipeline. Listeners get every event. Setting `cancelled` stops the run in order.
 
-    `parameters` are those of the command line, with which `configuration` was loaded.
+    `parameters` are those of the command line, with which `configuration` was loaded. `by` is the user of the command.
     """
 
     def __init__(
@@ -46,9 +47,10 @@ class Runner:
         cancelled: threading.Event | None = None,
         clock: Clock | None = None,
         parameters: Mapping[str, str] | None = None,
+        by: str | None = None,
     ) -> None:
         self._pipeline_context = PipelineContext(
-            home, configuration, store, listeners, parameters or {}, clock=clock or SystemClock()
+            home, configuration, store, listeners, parameters or {}, clock=clock or SystemClock(), by=by
         )
         self._cancelled = cancelled or threading.Event()
         self._name = configuration.pipeline.name
@@ -132,7 +134,7 @@ class Runner:
                 self._pipeline_context.store.queue,
                 self._pipeline_context.configuration.pipeline.execution_mode,
             )
-            run = queue.begin(self._name, request, mode)
+            run = queue.begin(self._name, replace(request, by=self._pipeline_context.by), mode)
             if run is None:
                 raise self._refused()
             emit_overtaken(self._pipeline_context, run)

@@ -147,7 +147,7 @@ class HostNodes:
             with closing(self._connect(self._cluster, lambda _: None)) as cluster:
                 if cluster.swarm is not None:
                     open_node(cluster.swarm, name)
-        self._events.emit(EventKind.HOST_RESUMED, f"host {name} takes replicas again", host=name)
+        self._events.emit_action(EventKind.HOST_RESUMED, f"host {name} takes replicas again", host=name)
         return True
 
     def forget(self, name: str) -> None:
@@ -159,7 +159,7 @@ class HostNodes:
                 hint="take it out of deploy.hosts and deploy, or drain it: pipeline node drain " + name,
             )
         text = f"host {name} is forgotten, with what may still run there"
-        self._events.emit(EventKind.HOST_FORGOTTEN, text, host=name)
+        self._events.emit_action(EventKind.HOST_FORGOTTEN, text, host=name)
 
     def _others(self, name: str) -> set[str]:
         """Return the others that take replicas. Raises `ConfigError` if there is none of this name."""

@@ -65,6 +65,8 @@ def recover(
         reason = f"interrupted{_where(context, run)}"
         if abort := store.deployment_answers.abort_of_run(pipeline, run.number):
             _close_aborted(pipeline_context, run, reason, abort)
+        elif run.cancelled_by:
+            _close_cancelled(pipeline_context, run, reason, run.cancelled_by)
         else:
             _close(pipeline_context, run, reason, is_requeued=run in requeued)
 
@@ -86,7 +88,15 @@ def _close_aborted(pipeline_context: PipelineContext, run: Run, reason: str, abo
         # Nothing had moved, or no release was there to return to.
         state, code = RunState.FAILED, ExitCode.FAILED
     store.runs.finish(run.pipeline, run.number, state, text)
-    emit_outcome(events, run.number, state, text, code=int(code))
+    emit_outcome(events, run.number, state, text, code=int(code), by=abort.by)
+
+
+def _close_cancelled(pipeline_context: PipelineContext, run: Run, reason: str, by: str) -> None:
+    """Close a run that a user has cancelled just before its process died."""
+    events, text = pipeline_context.events(run.number), f"cancelled by {by}; {reason}"
+    events.emit(EventKind.RUN_INTERRUPTED, f"run {run.number} was {reason}")
+    pipeline_context.store.runs.finish(run.pipeline, run.number, RunState.CANCELLED, text)
+    emit_outcome(events, run.number, RunState.CANCELLED, text, code=int(ExitCode.CANCELLED), by=by)
 
 
 def _is_held(store: Store, deployment: Deployment, requeued: Collection[Run], *, holds: bool | None) -> bool:
@@ -104,13 +114,16 @@ def _held_text(store: Store, deployment: Deployment) -> str:
 
 
 def _is_requeued(run: Run) -> bool:
-    """Return whether a run that lost its process is queued again. A run of a command that died is closed."""
-    return run.queued_at is not None and run.attempts < _ATTEMPTS
+    """Return whether a run that lost its process is queued again.
+
+    A run of a command that died is closed, and so is one that a user has cancelled.
+    """
+    return run.queued_at is not None and run.attempts < _ATTEMPTS and run.cancelled_by is None
 
 
 def _is_promoted(store: Store, deployment: Deployment | None, run: Run) -> bool:
     """Return whether a deployment waits with the answer of a user, whom nothing else would obey."""
-    if deployment is None or deployment.run != run.number or run.attempts >= _ATTEMPTS:
+    if deployment is None or deployment.run != run.number or run.attempts >= _ATTEMPTS or run.cancelled_by:
         return False
     return store.progress.can_continue(deployment) and store.deployment_answers.is_promoted(deployment.id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -58,7 +59,7 @@ class Execution:
 
     def execute(self) -> None:
         """Do the work of the run. Raises its error if it does not succeed."""
-        events = self._pipeline_context.events(self._run.number)
+        events = self._pipeline_context.events(self._run.number, self._run.by)
         path = self._pipeline_context.home.run_log(self._name, self._run.number)
         with (
             self._pipeline_context.masking_errors(),
@@ -147,7 +148,7 @@ class Execution:
     @contextmanager
     def _record_outcome(self, events: Events) -> Iterator[None]:
         """Emit the start of the run, and record its end if it is an error."""
-        events.emit(
+        events.emit_action(
             EventKind.RUN_STARTED, f"{self._run.kind} {self._run.number} of {self._name}", trigger=self._run.trigger
         )
         try:
@@ -167,9 +168,9 @@ class Execution:
 
     def _record_failure(self, events: Events, error: BaseException) -> BaseException:
         """Store and emit the end of a run by an error, and return the error that the caller sees."""
-        by = self._store.queue.run(self._name, self._run.number).superseded_by
-        if isinstance(error, Cancelled) and by:
-            error = Superseded(f"superseded by run {by}")
+        now = self._store.queue.run(self._name, self._run.number)
+        if isinstance(error, Cancelled) and now.superseded_by:
+            error = Superseded(f"superseded by run {now.superseded_by}")
         known = error if isinstance(error, PenstockError) else SystemFault(repr(error))
         known.mask(self._pipeline_context.mask)
         fields: dict[str, str | int | None] = {
@@ -177,12 +178,20 @@ class Execution:
             "hint": known.hint,
             "tail": "\n".join(known.tail),
         }
+        if _state(error) is RunState.CANCELLED and (by := _cancelled_by(now)):
+            known.message = re.sub("^cancelled", f"cancelled by {by}", known.message)
+            fields["by"] = by
         self._finish(events, _state(error), known.message, **fields)
         return error
 
     def _finish(self, events: Events, state: RunState, reason: str = "", **fields: str | int | None) -> None:
         self._store.runs.finish(self._name, self._run.number, state, reason)
         emit_outcome(events, self._run.number, state, reason, **fields)
+
+
+def _cancelled_by(run: Run) -> str | None:
+    """Return the user who cancelled a run. A command that executes its run itself is cancelled by its own user."""
+    return run.cancelled_by or (run.by if run.queued_at is None else None)
 
 
 def _state(error: BaseException) -> RunState:

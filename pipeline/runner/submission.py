@@ -60,10 +60,12 @@ def emit_run_state(context: PipelineContext, run: Run) -> None:
     commit = f"{run.sha[:7]} {run.subject}" if run.sha else run.requested or ""
     noun = run.kind if run.kind is not RunKind.RUN else "run"
     texts = {
-        RunState.QUEUED: f"{noun} {run.number} queued by {run.trigger}: {commit}".removesuffix(": "),
+        RunState.QUEUED: f"{noun} {run.number} queued by {run.by or run.trigger}: {commit}".removesuffix(": "),
         RunState.SUPERSEDED: f"{noun} {run.number} superseded by run {run.superseded_by}: {commit}".removesuffix(": "),
         RunState.SKIPPED: f"{noun} {run.number} skipped, {run.reason}: {commit}",
-        RunState.CANCELLED: f"{noun} {run.number} cancelled before it started",
+        RunState.CANCELLED: f"{noun} {run.number} {run.reason} before it started",
     }
     kind = EventKind(f"run.{run.state}")
-    context.events(run.number).emit(kind, texts[run.state], state=run.state, reason=run.reason)
+    by = {RunState.QUEUED: run.by, RunState.CANCELLED: run.cancelled_by}.get(run.state)
+    actor = {} if by is None else {"by": by}
+    context.events(run.number).emit(kind, texts[run.state], state=run.state, reason=run.reason, **actor)

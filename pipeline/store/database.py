@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.base.errors import StoreFault
 
-_VERSION = 15
+_VERSION = 16
 _CACHE_KIB = 256
 _BUSY_TIMEOUT_MS = 5000
 # A part of SQLite's message, with the reason and the hint for the user.

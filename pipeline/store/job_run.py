@@ -34,8 +34,8 @@ class JobRun:
     """One run of a job, numbered per pipeline.
 
     `scheduled_for` is the time of the schedule, None for a run of a command. `exit_code` is that of its process, None
-    if it is not known. `is_cancelled`: a user or `pipeline down` has requested its end. `timed_out` is the limit for
-    which it was stopped, else None. `took` is None until the end.
+    if it is not known. `is_cancelled`: a user or `pipeline down` has requested its end. `cancelled_by` is the user.
+    `timed_out` is the limit for which it was stopped, else None. `took` is None until the end.
     """
 
     pipeline: str
@@ -48,6 +48,7 @@ class JobRun:
     exit_code: int | None
     reason: str
     is_cancelled: bool
+    cancelled_by: str | None
     timed_out: timedelta | None
     started: Stamp
     ended_at: datetime | None

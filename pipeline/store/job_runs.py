@@ -69,11 +69,13 @@ class JobRuns:
                 (state, ended_at.isoformat(), took.total_seconds(), exit_code, reason, run.pipeline, run.number),
             )
 
-    def request_cancel(self, pipeline: str, number: int) -> None:
-        """Let a run that has not ended end as cancelled."""
+    def request_cancel(self, pipeline: str, number: int, by: str | None = None) -> None:
+        """Let a run that has not ended end as cancelled, by a user. The first one counts."""
         with self._db.transaction() as db:
             db.execute(
-                "UPDATE job_runs SET cancelled=1 WHERE pipeline=? AND number=? AND state='running'", (pipeline, number)
+                "UPDATE job_runs SET cancelled=1, cancelled_by=coalesce(cancelled_by, ?) "
+                "WHERE pipeline=? AND number=? AND state='running'",
+                (by, pipeline, number),
             )
 
     def set_timed_out(self, pipeline: str, number: int, timeout: timedelta) -> None:
@@ -197,6 +199,7 @@ def _from_row(row: sqlite3.Row) -> JobRun:
         exit_code=row["exit_code"],
         reason=row["reason"],
         is_cancelled=bool(row["cancelled"]),
+        cancelled_by=row["cancelled_by"],
         timed_out=None if row["timed_out"] is None else timedelta(seconds=row["timed_out"]),
         started=Stamp(parse_time(row["started_at"]), row["boot"], row["seconds"]),
         ended_at=optional_time(row["ended_at"]),

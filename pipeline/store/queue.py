@@ -20,6 +20,7 @@ from pipeline.store.order import Mode, next_run
 from pipeline.store.records import ApprovalDecision, Run, RunKind, RunOptions, RunState, Trigger
 from pipeline.store.refs import head, set_head
 from pipeline.store.rows import next_number, now, run_from_row
+from pipeline.store.run_actors import set_cancelled_by, set_requested_by
 from pipeline.store.run_times import QUEUE, RUN, begin_part, end_parts
 from pipeline.store.superseding import (
     entries,
@@ -40,7 +41,7 @@ class RunRequest:
     """A request for a run.
 
     `requested` is a branch, tag, commit or release; None means the branch of the pipeline. With a `skip_reason` the
-    run is stored as skipped and never starts.
+    run is stored as skipped and never starts. `by` is the user who requests it, None for a trigger.
     """
 
     trigger: Trigger
@@ -53,6 +54,7 @@ class RunRequest:
     options: RunOptions = field(default_factory=RunOptions)
     retry_of: int | None = None
     skip_reason: str = ""
+    by: str | None = None
 
     def __post_init__(self) -> None:
         if self.requested is not None and has_controls(self.requested):
@@ -197,9 +199,15 @@ class RunQueue:
 
     # Ending and requeueing runs
 
-    def cancel(self, pipeline: str, number: int, reason: str) -> Run:
-        """Cancel a run that is queued, and return it as it is now. Its worker stops a run that has started."""
+    def cancel(self, pipeline: str, number: int, reason: str = "cancelled", *, by: str | None = None) -> Run:
+        """Cancel a run that is queued, and return it as it is now. Its worker stops a run that has started.
+
+        Stores the user who cancels it, also if it has started. The first one counts.
+        """
         with self._db.transaction() as db:
+            if by is not None:
+                set_cancelled_by(db, pipeline, number, by)
+                reason = f"{reason} by {stored_run(db, pipeline, number).cancelled_by}"
             db.execute(
                 "UPDATE runs SET state='cancelled', reason=?, finished_at=? "
                 "WHERE pipeline=? AND number=? AND state='queued'",
@@ -280,5 +288,7 @@ def _insert(db: sqlite3.Connection, pipeline: str, request: RunRequest) -> int:
         "attempts": 0,
     }
     db.execute(f"INSERT INTO runs ({','.join(values)}) VALUES ({','.join('?' * len(values))})", tuple(values.values()))  # noqa: S608
+    if request.by is not None:
+        set_requested_by(db, pipeline, number, request.by)
     begin_part(db, pipeline, number, QUEUE)
     return number

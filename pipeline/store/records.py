@@ -160,7 +160,7 @@ class Run:
     first process starts. `queued_at` is None for a run that a command executed itself, outside the queue. `queued` and
     `started` are these times to measure from. `took` is the duration of a finished run, or None if unknown. `waits_for`
     names what blocks the next stage. `superseded_by` is the newer run that replaces this one. `attempts` counts the
-    starts.
+    starts. `by` is the user who requested it, None for a trigger. `cancelled_by` is the user who cancelled it.
     """
 
     pipeline: str
@@ -186,6 +186,8 @@ class Run:
     waits_for: str | None
     approval: ApprovalDecision | None
     image_id: str | None
+    by: str | None = None
+    cancelled_by: str | None = None
     queued: Stamp | None = None
     started: Stamp | None = None
     took: timedelta | None = None

@@ -49,6 +49,8 @@ def run_from_row(row: sqlite3.Row) -> Run:
         waits_for=row["waits_for"],
         approval=_decision(row["approval"]),
         image_id=row["image_id"],
+        by=row["requested_by"],
+        cancelled_by=row["cancelled_by"],
         queued=_stamp(row["queued_at"], row["queued_boot"], row["queued_seconds"]),
         started=_stamp(row["started_at"], row["boot"], row["seconds"]),
         took=_took(row["took"]),

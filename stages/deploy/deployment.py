@@ -23,6 +23,7 @@ from pipeline.config.release import ReleaseSpec
 from pipeline.engine.cluster import ClusterSpec
 from pipeline.event_kinds import EventKind
 from pipeline.store import records
+from pipeline.store.deployment_answers import Abort
 from pipeline.store.records import DeploymentState, Release
 from stages.deploy.desired import active_replicas
 from stages.deploy.interruption import Interruption
@@ -144,10 +145,14 @@ class Deployment:
 
     def explain(self, failure: PenstockError) -> PenstockError:
         """Return the reason of a failure: the user's order if the deployment was aborted."""
-        abort = self._interruption.abort
-        if abort is None or self._interruption.is_cancelled or not isinstance(failure, Cancelled):
+        if self.abort is None or not isinstance(failure, Cancelled):
             return failure
-        return StageFailed(abort.reason)
+        return StageFailed(self.abort.reason)
+
+    @property
+    def abort(self) -> Abort | None:
+        """The user's order to roll back, None without one. A cancelled run goes before it."""
+        return None if self._interruption.is_cancelled else self._interruption.abort
 
     def __enter__(self) -> Self:
         return self

@@ -88,7 +88,8 @@ class ReleaseDeployment:
         self.deployment.return_traffic(rollout.balancer)
         failure, context = self.deployment.explain(error), self.deployment.context
         text = f"release {self.release.number}: {failure.message}"
-        context.events.emit(EventKind.DEPLOYMENT_FAILED, text)
+        abort = self.deployment.abort
+        context.events.emit(EventKind.DEPLOYMENT_FAILED, text, **({"by": abort.by} if abort else {}))
         if not has_moved and self.active is not None and not self.deployment.is_resumed:
             self.deployment.fail(failure)
         # What a command or a hook has printed is in the log already.

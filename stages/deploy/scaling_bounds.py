@@ -29,4 +29,4 @@ def check_bounds(context: StageContext, service: str, replicas: int) -> None:
         )
     lasts = f"until `pipeline scaling resume {service}`" if target.suspended_at else "until scaling decides otherwise"
     text = f"{service}: set to {replicas} replicas by hand, {lasts}"
-    context.events.emit(EventKind.SCALING_SET, text, service=service, replicas=replicas)
+    context.events.emit_action(EventKind.SCALING_SET, text, service=service, replicas=replicas)

@@ -215,7 +215,7 @@ class DockerDeploy:
             raise ConfigError(f"{host} cannot be drained: no other host takes replicas", hint="`pipeline node list`")
         self._undo_held(context)
         if context.store.clusters.drain(pipeline, host):
-            context.events.emit(EventKind.HOST_DRAINED, f"host {host} takes no replicas", host=host)
+            context.events.emit_action(EventKind.HOST_DRAINED, f"host {host} takes no replicas", host=host)
         wanted = wanted_replicas(context, ReleaseSpec.parse(release.spec).replicated)
         deployment = Deployment.begin(context, release, release, wanted, strategy=_ROLLING)
         self._deploy(ReleaseDeployment(deployment, release, release, wanted))

@@ -80,15 +80,16 @@ class World:
         """Write the file."""
         self.file.write_text(text.replace("IMAGE", image))
 
-    def context(self) -> StageContext:
+    def context(self, by: str | None = None) -> StageContext:
         """Return the context of a process that has just read the file."""
+        configuration = load(self.file, secrets_needed=False)
         return PipelineContext(
-            self.home, load(self.file, secrets_needed=False), self.store, [self.events.append], clock=self.clock
+            self.home, configuration, self.store, [self.events.append], clock=self.clock, by=by
         ).stage_context()
 
-    def accessories(self) -> Accessories:
-        """Return the accessories as a new process sees them."""
-        return Accessories(self.context(), self.engine)
+    def accessories(self, by: str | None = None) -> Accessories:
+        """Return the accessories as a new process of a user sees them."""
+        return Accessories(self.context(by), self.engine)
 
     def declared(self, context: StageContext | None = None) -> DeclaredAccessories:
         """Return the accessories of the file."""

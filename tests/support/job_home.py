@@ -74,9 +74,10 @@ class JobHome:
         """Return what the daemon works with."""
         return PipelineContext(self.home, load(self.root / "pipeline.yaml"), self.store, clock=self.clock)
 
-    def context(self, cancelled: threading.Event | None = None) -> StageContext:
-        """Return what the execution of a run works with."""
-        return self.pipeline_context().stage_context(cancelled=cancelled)
+    def context(self, cancelled: threading.Event | None = None, by: str | None = None) -> StageContext:
+        """Return what the execution of a run works with, for a user or the daemon."""
+        context = self.pipeline_context()
+        return context.stage_context(context.events(by=by), cancelled=cancelled)
 
     def job(self, name: str = "nightly") -> Job:
         """Return a job of the active release."""

@@ -61,6 +61,8 @@ class RunResponse(Body):
     waits_for: str | None = Field(description="The reason why the run cannot enter its next stage.")
     approval: ApprovalResponse | None = Field(description="The decision, if the run waited for approval.")
     image_id: str | None = Field(description="The image that the run uses.")
+    by: str | None = Field(description="The user who requested it; null if a trigger did.")
+    cancelled_by: str | None = Field(description="The user who cancelled it.")
     stages: list[StageResponse] = Field(description="The stages that have started, in order.")
 
     @classmethod

@@ -442,3 +442,13 @@ def test_what_is_wanted_is_stored_with_names_of_secrets_only(started: World) -> 
     assert (record.wanted, record.next) == (WantedState.RUNNING, None)
     assert record.current is not None
     assert record.current.settings.made_from() == started.context().configuration.pipeline.accessories["db"].made_from()
+
+
+def test_the_user_of_a_command_is_in_its_events(world: World) -> None:
+    """What a user stops and starts says who. What the daemon does has no user."""
+    world.accessories(by="anna").start()
+    world.accessories(by="bob").stop("db")
+    actors = {event.kind: event.fields.get("by") for event in world.events}
+    assert (actors["accessory.starting"], actors["accessory.stopping"]) == ("anna", "bob")
+    assert "by" not in next(event for event in world.events if event.kind == "accessory.started").fields
+    assert next(event for event in world.events if event.kind == "accessory.starting").message.endswith(" (by anna)")

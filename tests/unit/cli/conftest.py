@@ -19,6 +19,12 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.runner.engine_view.TIMEOUT", DEADLINE)
 
 
+@pytest.fixture(autouse=True)
+def _user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let anna run the commands."""
+    monkeypatch.setenv("LOGNAME", "anna")
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """The home of a pipeline without runs. Its file is in the current directory."""

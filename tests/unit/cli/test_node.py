@@ -107,9 +107,9 @@ def test_a_drain_is_a_run(shop: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_host_is_resumed_and_forgotten(shop: Store) -> None:
     """Without a run, since nothing moves."""
     shop.clusters.drain("shop", "app2")
-    assert run("node", "resume", "app2") == "host app2 takes replicas again\n"
+    assert run("node", "resume", "app2") == "host app2 takes replicas again (by anna)\n"
     assert run("node", "resume", "app2") == "app2 is not drained\n"
-    assert run("node", "forget", "app3") == "host app3 is forgotten, with what may still run there\n"
+    assert run("node", "forget", "app3") == "host app3 is forgotten, with what may still run there (by anna)\n"
     assert failed("node", "forget", "app1")[0] == "host app1 has not left: a deployment uses it"
     assert [event.kind for event in shop.events.latest("shop")][-2:] == ["host.resumed", "host.forgotten"]
 

@@ -97,11 +97,11 @@ def test_json_has_the_policy_and_the_decision(service: ScaledService) -> None:
 def test_scaling_is_suspended_and_resumed(service: ScaledService) -> None:
     """Each is said once, stored as an event, and shown."""
     service.deploy(2, policy_text())
-    assert run("scaling", "suspend") == "scaling of web suspended\n"
+    assert run("scaling", "suspend") == "scaling of web suspended (by anna)\n"
     assert run("scaling", "suspend", "web") == "scaling of web is suspended already\n"
     assert "suspended  since TIME" in run("scaling")
     assert "scaling web: 2 wanted, 1 to 10; suspended since" in run("status")
-    assert run("scaling", "resume", "web") == "scaling of web resumed\n"
+    assert run("scaling", "resume", "web") == "scaling of web resumed (by anna)\n"
     assert run("scaling", "resume") == "scaling of web is not suspended\n"
     kinds = [event.kind for event in service.store.events.latest(NAME) if event.kind.startswith("scaling.")]
     assert kinds == ["scaling.suspended", "scaling.resumed"]

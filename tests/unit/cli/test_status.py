@@ -548,8 +548,8 @@ def test_a_transition_is_in_the_events(store: Store) -> None:
     output_of(transition.command, "enable", "deploy")
     assert output_of(transition.command, "enable", "deploy") == "transition into Deploy is already enabled\n"
     assert [(e.kind, e.message) for e in store.events.latest("shop")] == [
-        ("transition.disabled", "transition into Deploy disabled: audit"),
-        ("transition.enabled", "transition into Deploy enabled"),
+        ("transition.disabled", "transition into Deploy disabled: audit (by anna)"),
+        ("transition.enabled", "transition into Deploy enabled (by anna)"),
     ]
 
 

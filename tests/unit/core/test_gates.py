@@ -21,13 +21,13 @@ def test_cancelling_a_queued_run(world: World) -> None:
     daemon.commit("a")
     daemon.commit("b")
     hold.wait_until_entered()
-    assert daemon.control.cancel(NAME, 2).state is RunState.CANCELLED
+    assert daemon.control.cancel(NAME, 2, by="ann").state is RunState.CANCELLED
     hold.release()
     world.until_idle()
     assert world.states() == ["succeeded", "cancelled"]
     assert ("source", 2) not in world.stages.passed
     with pytest.raises(ConfigError, match="has already finished: succeeded"):
-        daemon.control.cancel(NAME, 1)
+        daemon.control.cancel(NAME, 1, by="ann")
     world.assert_consistent()
 
 
@@ -35,8 +35,8 @@ def test_cancelling_a_queued_run(world: World) -> None:
 def test_cancelling_a_stage(world: World, stage: str) -> None:
     """A stage that hangs ends, no later one begins, and the next run is not affected."""
     daemon, _ = world.hold_first_run(stage)
-    daemon.control.cancel(NAME, 1)
-    assert world.until_state(1, RunState.CANCELLED).reason == "cancelled"
+    daemon.control.cancel(NAME, 1, by="ann")
+    assert world.until_state(1, RunState.CANCELLED).reason == "cancelled by ann"
     records = world.store.runs.stages(NAME, 1)
     assert [record.name for record in records] == list(STAGES[: STAGES.index(stage) + 1])
     assert records[-1].state is StageState.CANCELLED
@@ -50,10 +50,10 @@ def test_cancelling_a_stage(world: World, stage: str) -> None:
 def test_cancelling_a_run_that_waits_for_a_transition(world: World, stage: str) -> None:
     """It leaves the gate, and does not enter the stage."""
     daemon = world.serve()
-    daemon.control.disable_transition(NAME, stage, "a freeze")
+    daemon.control.disable_transition(NAME, stage, "a freeze", by="ann")
     daemon.commit("a")
     world.until_waiting(1, "a freeze")
-    daemon.control.cancel(NAME, 1)
+    daemon.control.cancel(NAME, 1, by="ann")
     world.until_state(1, RunState.CANCELLED)
     assert (stage, 1) not in world.stages.passed
     world.assert_consistent()
@@ -65,7 +65,7 @@ def test_a_run_waits_until_the_transition_is_enabled(world: World) -> None:
     for sha in "ab":
         daemon.commit(sha)
         world.until_idle()
-    daemon.control.disable_transition(NAME, "deploy", "a freeze")
+    daemon.control.disable_transition(NAME, "deploy", "a freeze", by="ann")
     daemon.commit("c")
     world.until_waiting(3, "a freeze")
     world.queue(daemon, RunRequest(Trigger.COMMAND, kind=RunKind.ROLLBACK))
@@ -73,7 +73,7 @@ def test_a_run_waits_until_the_transition_is_enabled(world: World) -> None:
     daemon.commit("d")
     world.until_state(3, RunState.SUPERSEDED)
     world.until_waiting(5, "a freeze")
-    daemon.control.enable_transition(NAME, "deploy")
+    daemon.control.enable_transition(NAME, "deploy", by="ann")
     world.until_idle()
     assert world.stages.deployed == [1, 2, 5]
     world.assert_consistent()
@@ -128,7 +128,7 @@ def test_cancelling_a_run_that_waits_for_approval(world: World) -> None:
     daemon = world.serve()
     daemon.commit("a")
     world.until_waiting(1, "approval")
-    daemon.control.cancel(NAME, 1)
+    daemon.control.cancel(NAME, 1, by="ann")
     world.until_state(1, RunState.CANCELLED)
     with pytest.raises(ConfigError, match="does not wait for approval"):
         daemon.control.decide(NAME, 1, granted=True, by="ann", comment="")

@@ -121,7 +121,7 @@ def test_it_ends_if_the_store_cannot_be_read(world: World, stage: str, monkeypat
 def test_a_cancelled_run_does_not_return_to_the_queue(world: World) -> None:
     """It was cancelled before the daemon ends, and its stage takes longer."""
     daemon, hold = world.hold_first_run("build", deaf=True)
-    daemon.control.cancel(NAME, 1)
+    daemon.control.cancel(NAME, 1, by="ann")
     with stopping(daemon):
         hold.release()
     assert world.states() == ["cancelled"]

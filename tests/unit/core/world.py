@@ -145,10 +145,12 @@ class World:
         hold.wait_until_entered()
         return daemon, hold
 
-    def runner(self, cancelled: threading.Event | None = None, store: Store | None = None) -> Runner:
+    def runner(
+        self, cancelled: threading.Event | None = None, store: Store | None = None, by: str | None = None
+    ) -> Runner:
         """Return what a command uses, in a process with its own store."""
         store = store or self.stores.open(self.home.database)[0]
-        return Runner(self.home, load(self.file), store, cancelled=cancelled, clock=self.clock)
+        return Runner(self.home, load(self.file), store, cancelled=cancelled, clock=self.clock, by=by)
 
     def queue(self, daemon: Daemon, *requests: RunRequest) -> list[int]:
         """Queue runs from another process, as a command does, and wake the one that serves."""

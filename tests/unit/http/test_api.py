@@ -312,3 +312,38 @@ def test_a_log_from_beyond_its_end_is_empty(daemon: Daemon) -> None:
             connection.request("GET", f"/v1/pipelines/shop/runs/1/log?from={offset}")
             answer = connection.getresponse()
             assert (answer.status, answer.read()) == (200, b"")
+
+
+def test_a_request_has_the_user_who_acts(daemon: Daemon) -> None:
+    """A body may name the user. Without one it is `api`."""
+    first = daemon.client.ask("POST", "/v1/pipelines/shop/runs", {"by": "anna"})
+    second = daemon.client.ask("POST", "/v1/pipelines/shop/runs", {})
+    assert [run["by"] for run in (first, second)] == ["anna", "api"]
+    assert daemon.client.ask("POST", "/v1/pipelines/shop/runs/1/cancel", {"by": "bob"})["cancelled_by"] == "bob"
+    assert daemon.client.ask("POST", "/v1/pipelines/shop/runs/2/cancel")["reason"] == "cancelled by api"
+    assert daemon.client.ask("POST", "/v1/pipelines/shop/runs/1/retry", {"by": "carl"})["by"] == "carl"
+    place = "/v1/pipelines/shop/transitions/deploy"
+    daemon.client.ask("PUT", place, {"reason": "a freeze", "by": "anna"})
+    daemon.client.ask("DELETE", place)
+    events = daemon.store.events.latest("shop")
+    assert [event.fields["by"] for event in events if event.kind.startswith("transition")] == ["anna", "api"]
+
+
+@pytest.mark.parametrize(
+    ("by", "error"),
+    [
+        ("", "by: String should have at least 1 character"),
+        ("a" * 201, "by: String should have at most 200 characters"),
+        ("anna\x1b[2J", "by: Value error, must not contain control characters"),
+        (None, "by: Input should be a valid string"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "place"),
+    [("POST", "runs"), ("POST", "runs/1/cancel"), ("POST", "runs/1/retry"), ("DELETE", "transitions/build")],
+)
+def test_a_user_whom_no_event_can_name(daemon: Daemon, method: str, place: str, by: object, error: str) -> None:
+    """The request is refused, and changes nothing."""
+    status, _, body = daemon.raw(method, f"/v1/pipelines/shop/{place}", json.dumps({"by": by}).encode())
+    assert (status, body["error"]) == (400, error)
+    assert daemon.store.runs.latest("shop") == []

@@ -170,6 +170,16 @@ def test_another_process_cancels_a_run(jobs: JobHome) -> None:
     assert stopped[0].state is JobState.CANCELLED
 
 
+def test_the_user_who_cancels_is_in_the_event(jobs: JobHome) -> None:
+    """Also if the process of another user records the end. The first one who cancels counts."""
+    execution, _ = kill(jobs)
+    jobs.store.job_runs.request_cancel(NAME, 1, "anna")
+    stop_run(jobs.context(by="bob"), jobs.engine, execution.run)
+    event = jobs.store.events.latest(NAME)[-1]
+    assert (event.kind, event.fields["by"]) == ("job.cancelled", "anna")
+    assert event.message.endswith("s (by anna)")
+
+
 def test_a_run_is_cancelled_before_its_container_starts(jobs: JobHome) -> None:
     """The container is stopped as soon as it runs."""
     hang = jobs.engine.faults.hang("containers.start")

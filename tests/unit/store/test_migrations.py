@@ -26,7 +26,7 @@ from pipeline.store.records import (
 from pipeline.store.store import Store
 from tests.unit.store.previous_versions import BEGAN, ENDED, Version3, content, create_database
 
-VERSION = 15
+VERSION = 16
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
@@ -94,9 +94,9 @@ def test_a_migration_of_version_3_changes_no_existing_table(tmp_path: Path) -> N
     accessories = {"accessories", "deployed_accessories"}
     deployments = {f"deployment_{noun}" for noun in ("progress", "strategies", "waits", "evidence", "aborts")}
     hosts = {"clusters", "leaving_hosts", "drained_hosts"}
+    others = {*hosts, "services", "scales", "scalable_targets", "webhook_deliveries", "run_times", "run_actors"}
     web = {"web_logins", "web_sessions"}
-    others = {*hosts, *web, "services", "scales", "scalable_targets", "webhook_deliveries", "run_times"}
-    assert new == {*others, *accessories, *deployments, *jobs, *stacks}
+    assert new == {*others, *accessories, *deployments, *jobs, *stacks, *web}
 
 
 def test_a_process_of_version_3_continues_beside_the_current_version(tmp_path: Path) -> None:
