@@ -9,9 +9,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Self
 
-_TARGET = ("target", "release", "healthy")
+_TARGET = ("target", "service", "release", "healthy")
 _RUN = ("state", "reason", "by")
 _SHIFT = ("service", "release", "step", "share")
+_BAKED = (*_SHIFT, "bake_time")
 _JOB = ("job", "job_run")
 _SCALING = (
     *("service", "before", "replicas", "reason", "min", "max", "serving", "starting"),
@@ -102,18 +103,24 @@ class EventKind(StrEnum):
         "A process died in a deployment that shifts traffic. It stays as it is until a run continues or undoes it.",
     )
     DEPLOYMENT_RESUMED = "deployment.resumed", "A run continues a deployment that was held."
+    ROLLOUT_STARTED = (
+        "rollout.started",
+        "The containers of a service are about to be replaced, added or removed. At least `floor` of its targets stay "
+        "healthy. `healthy` are so now. `targets` names these, as TARGET=RELEASE with spaces between.",
+        *("service", "release", "replicas", "floor", "healthy", "targets"),
+    )
     SHIFT_INSTALLING = "shift.installing", "The new release starts beside the previous one, without requests.", *_SHIFT
     SHIFT_INSTALLED = "shift.installed", "All new replicas are healthy in the alternate target group.", *_SHIFT
-    SHIFT_MIRRORING = "shift.mirroring", "Requests are copied to the new release, before the first step.", *_SHIFT
+    SHIFT_MIRRORING = "shift.mirroring", "Requests are copied to the new release, before the first step.", *_BAKED
     SHIFT_MIRRORED = "shift.mirrored", "No more requests are copied. The message compares the responses.", *_SHIFT
-    SHIFT_STEP = "shift.step", "The new release gets another share of the requests, in percent.", *_SHIFT
+    SHIFT_STEP = "shift.step", "The new release gets another share of the requests, in percent.", *_BAKED
     SHIFT_RETIRING = "shift.retiring", "The last step is over; the previous replicas are being removed.", *_SHIFT
     SHIFT_HOMING = "shift.homing", "The new replicas move from the alternate target group to the home group.", *_SHIFT
     SHIFT_REMOVED = "shift.removed", "The alternate target group was removed.", *_SHIFT
     SHIFT_FINISHED = "shift.finished", "A service has moved to the new release.", *_SHIFT
     SHIFT_RETURNED = "shift.returned", "The previous release gets all requests again, for a rollback.", *_SHIFT
     SHIFT_RESUMED = "shift.resumed", "A service continues in the step in which a process died.", *_SHIFT
-    BAKE_STARTED = "bake.started", "All replicas are replaced; the bake time of a rolling deployment began.", *_SHIFT
+    BAKE_STARTED = "bake.started", "All replicas are replaced; the bake time of a rolling deployment began.", *_BAKED
     BAKE_FINISHED = "bake.finished", "The bake time of a rolling deployment is over.", *_SHIFT
     RELEASE_COMMAND_STARTED = "release_command.started", "The release command began."
     RELEASE_COMMAND_FINISHED = "release_command.finished", "The release command succeeded.", "seconds"

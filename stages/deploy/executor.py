@@ -256,7 +256,8 @@ class RolloutExecutor:
     def _emit(self, kind: EventKind, message: str, name: str) -> None:
         healthy = sum(r.healthy for r in self._seen.values())
         release = self._release if kind.startswith("container.start") else self._replicas.release_of(name)
-        self._events.emit(kind, message, target=name, release=release, healthy=healthy)
+        service = self._replicas.service
+        self._events.emit(kind, message, target=name, service=service, release=release, healthy=healthy)
 
     @property
     def _release(self) -> int:

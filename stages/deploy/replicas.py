@@ -93,6 +93,11 @@ class ReplicaSet:
         self._lock = threading.Lock()
 
     @property
+    def service(self) -> str:
+        """The name of the service."""
+        return self._service
+
+    @property
     def in_target_group(self) -> bool:
         """Whether the replicas are in a target group. Others, such as workers, get no requests."""
         return bool(self._group)

@@ -93,7 +93,10 @@ class RollingBake:
         self._stored.set(progress)
         name, bakes = f"{progress.service} of release {self._release}", format_duration(progress.bake_time)
         text = f"{name} has replaced all containers, and bakes for {bakes}"
-        self._events.emit(EventKind.BAKE_STARTED, text, service=progress.service, release=self._release)
+        seconds = progress.bake_time.total_seconds()
+        self._events.emit(
+            EventKind.BAKE_STARTED, text, service=progress.service, release=self._release, bake_time=seconds
+        )
 
     def decide(self, seen: Observation, desired: DesiredState) -> RolloutDecision:
         """Return the next actions. Raises `ReleaseFailed` if the judge has found an alarm."""

@@ -26,6 +26,7 @@ from stages.deploy.replica_spec import replica_spec
 from stages.deploy.replicas import ReplicaSet, Targets
 from stages.deploy.rolling import RollingStrategy
 from stages.deploy.rolling_rollout import RollingRollout
+from stages.deploy.rollout_start import emit_start
 from stages.deploy.service_targets import Place, ServiceTargets
 from stages.deploy.shift_rollout import ShiftPlan, ShiftRollout
 from stages.deploy.stored_progress import StoredProgress
@@ -96,6 +97,7 @@ class ServiceRollout:
             zones=self._targets.present.zones(self._pipeline, self._targets.group),
         )
         if alternate and stored and self._moves(spec, wanted, alternate, stored):
+            emit_start(self._context.events, self.replica_set(), release, wanted)
             self._shift(spec, release, wanted, alternate, stored, cancelled).run()
             return
         if alternate and alternate.is_declared:
@@ -144,6 +146,8 @@ class ServiceRollout:
         made_from = self._replica_spec(spec, release, wanted.template)
         rolling = RollingRollout(self._context, spec, replica_set, wanted, made_from, self.strategy, cancelled)
         was_current = rolling.was_current()
+        if not was_current or restarts:
+            emit_start(self._context.events, replica_set, release, wanted)
         rolling.replace()
         if moving:
             moving.leave(self._pipeline, partial(wait_unless_cancelled, cancelled))
@@ -198,6 +202,7 @@ class ServiceRollout:
         replica_set = self._replica_set(paired or self._targets.moving(None) or self._targets.present)
         count = len(replica_set.observe().replicas)
         wanted = DesiredState("", 0, 0, 0, deregistration_delay=self._targets.delay, deploy_timeout=timedelta(0))
+        emit_start(self._context.events, replica_set, 0, wanted)
         RolloutExecutor(replica_set, wanted, self.strategy, self._context.events).run()
         return count
 

@@ -51,7 +51,7 @@ class ShiftReport:
         if self._mirror and progress.phase is ShiftPhase.MIRROR:
             copied, time = self._mirror.describe(), format_duration(progress.bake_time)
             text = f"{self._name} gets copies of {copied} for at least {time}"
-            self._emit(EventKind.SHIFT_MIRRORING, text, progress)
+            self._emit(EventKind.SHIFT_MIRRORING, text, progress, bake_time=progress.bake_time.total_seconds())
         if progress.phase is ShiftPhase.RETIRE:
             text = f"{self._name} has passed its last step: the previous containers are drained and removed"
             self._emit(EventKind.SHIFT_RETIRING, text, progress)
@@ -67,7 +67,8 @@ class ShiftReport:
             self.returned(share)
         elif progress.phase is ShiftPhase.SHIFT:
             text = f"{self._name} gets {share:g} % of the requests, step {progress.step + 1} of {progress.steps}"
-            self._emit(EventKind.SHIFT_STEP, text + _baking(progress.bake_time), progress)
+            seconds = progress.bake_time.total_seconds()
+            self._emit(EventKind.SHIFT_STEP, text + _baking(progress.bake_time), progress, bake_time=seconds)
 
     def returned(self, share: float = 0.0) -> None:
         """Report that the previous release has its requests back."""
@@ -82,9 +83,9 @@ class ShiftReport:
     def _name(self) -> str:
         return f"{self._service} of release {self._release}"
 
-    def _emit(self, kind: EventKind, text: str, progress: ServiceProgress | None = None) -> None:
-        fields = {} if progress is None else {"step": progress.step + 1, "share": progress.share}
-        self._events.emit(kind, text, service=self._service, release=self._release, **fields)
+    def _emit(self, kind: EventKind, text: str, progress: ServiceProgress | None = None, **fields: float) -> None:
+        moved = {} if progress is None else {"step": progress.step + 1, "share": progress.share}
+        self._events.emit(kind, text, service=self._service, release=self._release, **moved, **fields)
 
 
 def _baking(bake_time: timedelta) -> str:
