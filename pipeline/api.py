@@ -186,6 +186,13 @@ class Source(Protocol):
         None or unknown; at most the latest thousand.
         """
 
+    def gained(self, context: StageContext, old: str, new: str) -> list[Revision] | None:
+        """Return the commits that `new` has and `old` has not, along the first parents, newest first.
+
+        At most the latest thousand. None if that is not known, such as for commits that are gone. Changes nothing, and
+        asks no other machine. A stage of another package may leave this method out.
+        """
+
     def git_directory(self, context: StageContext) -> Path | None:
         """Return the repository's common git directory, or None if the repository is not on this machine."""
 
@@ -260,6 +267,12 @@ class Deployer(Protocol):
 
     def rollback(self, context: StageContext, release: Release) -> None:
         """Roll back to an earlier release."""
+
+    def plan_rollback(self, context: StageContext, release: Release) -> list[str]:
+        """Return what `rollback` would do. Raises what it would raise at once. Changes nothing.
+
+        A stage of another package may leave this method out.
+        """
 
     def scale(self, context: StageContext, service: str, replicas: int) -> None:
         """Change the number of replicas of a service of the active release, until pipeline.yaml changes it."""

@@ -72,6 +72,10 @@ class TaskSource:
         """Return no commits."""
         return []
 
+    def gained(self, context: StageContext, old: str, new: str) -> list[Revision] | None:  # noqa: ARG002
+        """Return None: a revision has no commits."""
+        return None
+
     def git_directory(self, context: StageContext) -> Path | None:  # noqa: ARG002
         """Return None: there is no repository."""
         return None

@@ -23,6 +23,7 @@ from pipeline.http.event_stream import stream_events
 from pipeline.http.metrics import CONTENT_TYPE, DaemonMetrics
 from pipeline.http.openapi import describe
 from pipeline.http.parameters import events_after, number_in_query, read_body, run_in_path, transition_in_path
+from pipeline.http.release_api import ReleaseApi
 from pipeline.http.requests import (
     ActOnRun,
     AnswerDeployment,
@@ -64,7 +65,9 @@ class ControlApi:
         self._token = token
         self._clock = clock or SystemClock()
         self._found_metrics = metrics
-        self.endpoints = (*self._views(), *self._actions(), *StackApi(stacks).endpoints, *self._streams())
+        others = (ReleaseApi(control), StackApi(stacks))
+        found = tuple(endpoint for api in others for endpoint in api.endpoints)
+        self.endpoints = (*self._views(), *self._actions(), *found, *self._streams())
 
     def _views(self) -> Sequence[Endpoint]:
         pipeline = "/v1/pipelines/{pipeline}"

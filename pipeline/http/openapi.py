@@ -15,7 +15,7 @@ from pipeline.http.endpoint import Endpoint
 from pipeline.http.responses.body import ErrorResponse
 
 # Of the parts of a path that are no text. The router leaves them as they are, since it would fail at a long one.
-_TYPES = {"number": "integer"}
+_TYPES = {"number": "integer", "other": "integer"}
 _TEMPLATE = "#/components/schemas/{model}"
 
 

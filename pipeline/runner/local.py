@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
-from pipeline.api import Wanted
 from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import ConfigError, LockHeld, SystemFault
 from pipeline.base.home import Home
@@ -18,13 +17,12 @@ from pipeline.event_kinds import EventKind
 from pipeline.events import Listener
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.deployment_answer import ways_to_end
-from pipeline.runner.gates import planned_waits
 from pipeline.runner.history import prune
 from pipeline.runner.outcome import emit_missing_outcomes
 from pipeline.runner.ownership import check_owner, set_owner
+from pipeline.runner.plan import plan_run
 from pipeline.runner.recovery import needs_recovery, recover
 from pipeline.runner.run import Execution
-from pipeline.runner.stages import check_deployer, load_builder, load_deployer, load_source
 from pipeline.runner.status import is_held
 from pipeline.runner.submission import emit_overtaken
 from pipeline.store.queue import RunRequest
@@ -98,16 +96,7 @@ class Runner:
 
     def plan(self, requested: str | None = None) -> dict[str, list[str]]:
         """Return the steps that each stage of a run would take, and what the run would wait for."""
-        context = self._pipeline_context.stage_context()
-        with self._pipeline_context.masking_errors():
-            source, deployer = load_source(context.configuration), load_deployer(context)
-            check_deployer(context)
-            check_owner(self._pipeline_context.store, self._pipeline_context.configuration)
-            found = source.plan(context, Wanted(requested, force=not deployer.is_current(context)))
-            built = load_builder(context.configuration).plan(context, found.made)
-            steps = deployer.plan(context, found.made.revision, built.made)
-            stages = {"source": found.steps, "build": built.steps, "deploy": steps}
-            return {stage: [*planned_waits(context, stage), *steps] for stage, steps in stages.items()}
+        return plan_run(self._pipeline_context, requested)
 
     def recover_if_needed(self) -> None:
         """Recover after a crash, and undo a deployment that a queued run would continue.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
@@ -31,8 +31,18 @@ from stages.deploy.simulation import RolloutPlan, simulate
 from stages.deploy.zones import spread
 
 
-def plan_release(context: StageContext, rollout: ReleaseRollout, spec: ReleaseSpec, *, is_new: bool) -> list[str]:
-    """Return the steps of a rollout to a release, and its limits. Changes nothing."""
+def plan_release(
+    context: StageContext,
+    rollout: ReleaseRollout,
+    spec: ReleaseSpec,
+    *,
+    is_new: bool,
+    kept: Mapping[str, int] | None = None,
+) -> list[str]:
+    """Return the steps of a rollout to a release, and its limits. Changes nothing.
+
+    `kept` are the numbers of replicas of a rollback, which keeps them and the hosts, and uses no strategy.
+    """
     name, balancer = context.configuration.pipeline.name, rollout.balancer
     needs_balancer = not isinstance(spec.balancer, Undeclared)
     dead = needs_balancer and balancer.pid() is None
@@ -46,14 +56,14 @@ def plan_release(context: StageContext, rollout: ReleaseRollout, spec: ReleaseSp
     before = [f"pull {name}" for name in missing]
     before += _command(spec) if is_new else []
     parts = [
-        _ServicePlan.of(context, rollout, spec, service, dead=dead, is_new=is_new)
+        _ServicePlan.of(context, rollout, spec, service, dead=dead, is_new=is_new, kept=kept)
         for service in spec.replicated_services()
     ]
     steps = [step for part in parts for step in part.steps]
     steps += [f"remove the service {other}" for other in rollout.others(spec)]
     # A release that changes only a job replaces nothing.
     jobs = _jobs(spec) if is_new or steps else []
-    hosts = _hosts(context)
+    hosts = _hosts(context) if kept is None else []
     if same and not (steps or jobs or hosts):
         return [*before, "nothing to do: the wanted release is already active", *waiting]
     change = "start the balancer" if dead else "reload the balancer: its target groups or listeners change"
@@ -93,8 +103,9 @@ class _ServicePlan(NamedTuple):
         *,
         dead: bool,
         is_new: bool,
+        kept: Mapping[str, int] | None,
     ) -> _ServicePlan:
-        replicas = declared_replicas(context)[service.name]
+        replicas = (declared_replicas(context) if kept is None else kept)[service.name]
         wanted = desired(service, replicas, context.configuration.secrets)
         one = rollout.service(spec, service.name)
         started = new_template(context, service.name)
@@ -105,7 +116,7 @@ class _ServicePlan(NamedTuple):
         now = Observation(tuple(map(_revived, seen)) if dead and service.group else seen)
         zones = spec.balancer.zones_of(service.settings.target_group) if service.settings.target_group else ()
         prefix = f"{service.name}: " if spec.shared else ""
-        strategy = service.settings.strategy
+        strategy = service.settings.strategy if kept is None else None
         if rollout.alternate(spec, service.name) and strategy and shifts(service, wanted, seen):
             steps, limits = shift_steps(service, strategy, sum(r.is_running for r in seen), replicas)
             steps += _shares(_placement(rollout, replica_set, seen), wanted, zones)

@@ -11,6 +11,9 @@ from pipeline.base.errors import ConfigError
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.service import ServiceSettings
 from pipeline.store.records import Release
+from stages.deploy.engine_needs import check_engines, check_hosts
+from stages.deploy.release_rollout import ReleaseRollout
+from stages.deploy.service_images import check_images
 
 
 def active_release(context: StageContext) -> Release:
@@ -80,3 +83,23 @@ def check_shared(shared: SharedGroup, balancer: Balancer) -> None:
     for group in shared.target_groups:
         if owner is not None and not balancer.registry().uses(owner, group):
             raise ConfigError(f"no listener forwards to target group {group} of {owner}")
+
+
+def check_rollback(
+    context: StageContext, release: Release, replicas: Mapping[str, int], rollout: ReleaseRollout
+) -> None:
+    """Raise `ConfigError` if a rollback to a release is not possible."""
+    spec = ReleaseSpec.parse(release.spec)
+    check_groups(context, spec.services)
+    check_limits(release, spec.services, replicas)
+    check_images(rollout.engine, release.number, spec)
+    if rollout.engine.images.id(release.image_id) is None:
+        raise ConfigError(
+            f"the image of release {release.number} is gone",
+            hint="deploy.retain keeps the latest, and `pipeline down` none; run its commit again: "
+            f"pipeline run {release.sha[:7]}",
+        )
+    for name, settings in spec.services.items():
+        section = f"release {release.number}, {name}"
+        check_engines(section, settings, release.pipeline, rollout)
+        check_hosts(section, settings, spec.service(name).group, rollout.cluster.spec)

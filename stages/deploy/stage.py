@@ -34,16 +34,23 @@ from stages.deploy.desired import (
     tested_replicas,
     wanted_replicas,
 )
-from stages.deploy.engine_needs import check_engine, check_engines, check_hosts
+from stages.deploy.engine_needs import check_engine, check_engines
 from stages.deploy.held_deployment import continued_release, held_steps, undo_first
 from stages.deploy.image_retention import prune
 from stages.deploy.open_rollout import declared_cluster, open_rollout, planned_cluster
 from stages.deploy.plan import plan_release
-from stages.deploy.release_checks import active_release, check_groups, check_limits, check_service, check_shared
+from stages.deploy.release_checks import (
+    active_release,
+    check_groups,
+    check_limits,
+    check_rollback,
+    check_service,
+    check_shared,
+)
 from stages.deploy.release_deployment import ReleaseDeployment
 from stages.deploy.release_drift import ReleaseDrift
 from stages.deploy.scaling_bounds import check_bounds
-from stages.deploy.service_images import check_images, found_images, names_of, pulled_images
+from stages.deploy.service_images import found_images, names_of, pulled_images
 from stages.deploy.summary import reached, strategies, taken_down
 
 # Of a deployment that is no new release.
@@ -157,29 +164,26 @@ class DockerDeploy:
 
     def rollback(self, context: StageContext, release: Release) -> None:
         """Roll back to an earlier release. Its replicas replace the present ones, and keep their number."""
-        spec = ReleaseSpec.parse(release.spec)
-        services = spec.services
-        replicas = tested_replicas(context, spec.replicated)
-        check_groups(context, services)
-        check_limits(release, services, replicas)
+        replicas = tested_replicas(context, ReleaseSpec.parse(release.spec).replicated)
         with open_rollout(context) as rollout:
-            check_images(rollout.engine, release.number, spec)
-            if rollout.engine.images.id(release.image_id) is None:
-                raise ConfigError(
-                    f"the image of release {release.number} is gone",
-                    hint="deploy.retain keeps the latest, and `pipeline down` none; run its commit again: "
-                    f"pipeline run {release.sha[:7]}",
-                )
-            for name, settings in services.items():
-                section = f"release {release.number}, {name}"
-                check_engines(section, settings, release.pipeline, rollout)
-                check_hosts(section, settings, spec.service(name).group, rollout.cluster.spec)
+            check_rollback(context, release, replicas, rollout)
         pipeline = context.configuration.pipeline.name
         context.store.runs.set_release(pipeline, context.run, release.number)
         self._undo_held(context)
         active = context.store.releases.active(pipeline)
         deployment = Deployment.begin(context, active, release, replicas, strategy=_ROLLING)
         self._deploy(ReleaseDeployment(deployment, release, active, replicas))
+
+    def plan_rollback(self, context: StageContext, release: Release) -> list[str]:
+        """Return the steps of a rollback and its limits."""
+        spec = ReleaseSpec.parse(release.spec)
+        # Nothing is done about what it notices, such as a lost host.
+        context = replace(context, events=Events(context.configuration.pipeline.name))
+        replicas = tested_replicas(context, spec.replicated)
+        with open_rollout(context) as rollout:
+            check_rollback(context, release, replicas, rollout)
+            steps = plan_release(context, rollout, spec, is_new=False, kept=replicas)
+            return [*held_steps(context, spec), *steps]
 
     def scale(self, context: StageContext, service: str, replicas: int) -> None:
         """Change the number of replicas of a service of the active release, until pipeline.yaml changes it."""

@@ -60,11 +60,26 @@ def commits(git: Git, old: str | None, new: str, source: str) -> list[Revision]:
     text = git.maybe("log", *options, f"--max-count={_MOST}", f"{old}..{new}", "--") if old else None
     # A branch that was moved back has no new commits, but its head has changed.
     text = text or git("log", *options, "-1", new, "--")
+    return _revisions(text, source)
+
+
+def _revisions(text: str, source: str) -> list[Revision]:
+    """Return the commits in the output of git."""
     fields = text.encode(errors="surrogateescape").decode(errors="replace").split("\0")
     rows = (fields[i : i + _FIELDS] for i in range(0, len(fields) - 1, _FIELDS))
     return [
         Revision(sha, "", author, subject, _moment(at), source, message) for sha, author, subject, at, message in rows
     ]
+
+
+def gained(git: Git, old: str, new: str, source: str) -> list[Revision] | None:
+    """Return the commits that `new` has and `old` has not, along the first parents, newest first.
+
+    None if one of the two is unknown.
+    """
+    options = ("-z", "--no-show-signature", "--first-parent", f"--format=tformat:{_FORMAT}", f"--max-count={_MOST}")
+    text = git.maybe("log", *options, f"{old}..{new}", "--")
+    return None if text is None else _revisions(text, source)
 
 
 def _moment(seconds: str) -> datetime:

@@ -18,7 +18,7 @@ from stages.source.checkout import GitCheckout
 from stages.source.fetch_errors import explain
 from stages.source.mirror import Mirror
 from stages.source.origin import LocalOrigin, Origin, RemoteOrigin
-from stages.source.refs import commits
+from stages.source.refs import commits, gained
 
 _SHA = re.compile(r"[0-9a-f]{4,64}", re.IGNORECASE)
 _FULL = (40, 64)
@@ -89,6 +89,13 @@ class Repository:
             return commits(git, old, new, self.origin.shown)
         except GitFailed as error:
             raise explain(error, self.origin.shown) from error
+
+    def gained(self, old: str, new: str) -> list[Revision] | None:
+        """Return the commits that `new` has and `old` has not, newest first. None if the mirror lacks one of the two.
+
+        Fetches nothing: both were run, so the mirror has had them.
+        """
+        return gained(self._mirror.git, old, new, self.origin.shown)
 
     def place_of(self, file: Path) -> str | None:
         """Return the path of a file within the repository, committed or not. None if it is outside."""

@@ -73,6 +73,10 @@ class GitSource:
         """Return the commits that a ref gained by moving."""
         return _repository(context).commits(old, new)
 
+    def gained(self, context: StageContext, old: str, new: str) -> list[Revision] | None:
+        """Return the commits that `new` has and `old` has not, newest first."""
+        return _repository(context).gained(old, new)
+
     def git_directory(self, context: StageContext) -> Path | None:
         """Return the path of the repository if it is on this machine."""
         origin = _repository(context).origin

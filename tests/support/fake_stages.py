@@ -202,6 +202,13 @@ class FakeSource(FakeStage):
         first = known.index(old) + 1 if old else known.index(new)
         return [_revision(sha) for sha in known[first : known.index(new) + 1]]
 
+    def gained(self, context: StageContext, old: str, new: str) -> list[Revision] | None:
+        """Return the commits of the branch after `old`, up to `new`, newest first."""
+        known = self.fakes.commits
+        if old not in known or new not in known:
+            return None
+        return [_revision(sha) for sha in reversed(known[known.index(old) + 1 : known.index(new) + 1])]
+
     def pipeline_file(self, context: StageContext, wanted: Wanted) -> None:
         """Return nothing: the served file counts."""
 
@@ -268,6 +275,10 @@ class FakeDeploy(FakeStage):
         with self.fakes.moving(f"rollback {context.run}"):
             self._move(context, release.number)
         context.report("rolled back")
+
+    def plan_rollback(self, context: StageContext, release: Release) -> list[str]:
+        """Return one step."""
+        return [f"put release {release.number} back"]
 
     def down(self, context: StageContext) -> None:
         """Take the release out of service."""
