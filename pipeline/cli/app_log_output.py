@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.base.errors import ConfigError
 from pipeline.base.printable import escape_controls
 from pipeline.cli.app import app_of
-from pipeline.cli.app_log import AppFollower, Entry, Wanted, read
+from pipeline.http.app_log import AppFollower, Entry, Wanted, read, read_tail
 
 # Lines that are written at once.
 _BATCH = 1000
@@ -30,12 +30,15 @@ def print_app_log(
     release: int | None,
     since: str | None,
     grep: str | None,
+    tail: int | None,
 ) -> None:
     """Print the output of the replicas of a pipeline. Following ends with Ctrl-C."""
     wanted = Wanted(service, release, _stamp(since) if since else b"", _pattern(grep) if grep else None)
     with app_of(file, parameters) as app:
         batches: Iterable[Sequence[Entry]] = (
-            AppFollower(app, wanted).batches() if following else _batched(read(app, wanted))
+            AppFollower(app, wanted, tail).batches()
+            if following
+            else _batched(read(app, wanted) if tail is None else iter(read_tail(app, wanted, tail)))
         )
         with suppress(KeyboardInterrupt):
             for batch in batches:

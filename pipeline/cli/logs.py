@@ -38,6 +38,12 @@ from pipeline.store.run_log import LogLine, follow, read_log
 @click.option("--service", metavar="NAME", help="With --app: print only this service.")
 @click.option("--release", type=click.IntRange(1, LARGEST), help="With --app: print only this release.")
 @click.option("--since", metavar="DURATION", help="With --app: begin this long ago, such as 10m.")
+@click.option(
+    "--tail",
+    metavar="LINES",
+    type=click.IntRange(0, 1_000_000),
+    help="With --app: print only the last LINES lines. With --follow, begin with so many of each replica.",
+)
 @click.option("--grep", metavar="REGEX", help="With --app: print only lines that match.")
 @json_option
 def command(

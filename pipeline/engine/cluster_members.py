@@ -30,12 +30,20 @@ _SILENCE = timedelta(seconds=10)
 
 
 def console_of(
-    cluster: ClusterSpec, home: str, sockets: Path = _NO_FOLDER, environment: Mapping[str, str] = os.environ
+    cluster: ClusterSpec,
+    home: str,
+    sockets: Path = _NO_FOLDER,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    silence: timedelta = _SILENCE,
 ) -> Console:
-    """Return the console of a cluster. Connects to nothing yet. The caller closes it."""
+    """Return the console of a cluster. Connects to nothing yet. The caller closes it.
+
+    Each of several hosts may take `silence` to answer.
+    """
     if cluster.is_local:
         return hosts.local_console(home, environment)
-    return hosts_console(cluster.specs, home, sockets, environment, nodes=cluster.nodes)
+    return hosts_console(cluster.specs, home, sockets, environment, silence=silence, nodes=cluster.nodes)
 
 
 @contextmanager

@@ -78,10 +78,13 @@ class Console(Protocol):
     def has(self, container: str) -> bool:
         """Return whether there is a container of the home by that name or id."""
 
-    def log(self, container: str, since: bytes = b"", *, follow: bool = False) -> LogStream | None:
+    def log(
+        self, container: str, since: bytes = b"", *, follow: bool = False, tail: int | None = None
+    ) -> LogStream | None:
         """Return the output that the engine has kept, or None if the container or its log is gone.
 
-        `since`: from the time of this line on. With `follow`, the stream ends when the process does.
+        `since`: from the time of this line on. `tail`: at most so many lines of those that exist, the last ones. With
+        `follow`, the stream ends when the process does.
         """
 
     def exec(self, container: str, command: Sequence[str], *, tty: bool) -> Process:

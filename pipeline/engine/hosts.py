@@ -105,7 +105,7 @@ def local_console(home: str, environment: Mapping[str, str] = os.environ) -> Con
 
 def local_task_log(
     home: str, environment: Mapping[str, str] = os.environ
-) -> Callable[[str, bytes, bool], LogStream | None]:
+) -> Callable[[str, bytes, bool, int | None], LogStream | None]:
     """Return what reads the output of a task of the Swarm that this machine manages. See `SwarmConsole`."""
     from pipeline.engine.docker.console import DockerConsole
 

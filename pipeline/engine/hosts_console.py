@@ -43,12 +43,14 @@ class HostsConsole:
         """Return whether one of the hosts has a container of the home by that name or id."""
         return self._search(container) is not None
 
-    def log(self, container: str, since: bytes = b"", *, follow: bool = False) -> LogStream | None:
+    def log(
+        self, container: str, since: bytes = b"", *, follow: bool = False, tail: int | None = None
+    ) -> LogStream | None:
         """Return the output that the engine has kept, or None if the container or its log is gone."""
         host = self._host_of(container)
         if host is None:
             return None
-        return self._links.call(host, lambda console: console.log(container, since, follow=follow))
+        return self._links.call(host, lambda console: console.log(container, since, follow=follow, tail=tail))
 
     def exec(self, container: str, command: Sequence[str], *, tty: bool) -> Process:
         """Start a command in a container that runs."""

@@ -148,7 +148,7 @@ class SwarmConsole:
         self,
         swarm: Swarm,
         nodes: NodeConnections[Console],
-        log: Callable[[str, bytes, bool], LogStream | None],
+        log: Callable[[str, bytes, bool, int | None], LogStream | None],
         close: Callable[[], None],
     ) -> None:
         self._tasks = TaskContainers(swarm)
@@ -164,10 +164,12 @@ class SwarmConsole:
         """Return whether there is a container of the home by that name or id."""
         return self._tasks.task(container) is not None or self._tasks.find(container) is not None
 
-    def log(self, container: str, since: bytes = b"", *, follow: bool = False) -> LogStream | None:
+    def log(
+        self, container: str, since: bytes = b"", *, follow: bool = False, tail: int | None = None
+    ) -> LogStream | None:
         """Return the output that the node of the task has kept."""
         task = self._tasks.task(container)
-        return self._log(task.id, since, follow) if task else None
+        return self._log(task.id, since, follow, tail) if task else None
 
     def exec(self, container: str, command: Sequence[str], *, tty: bool) -> Process:
         """Start a command in a container that runs."""

@@ -20,6 +20,7 @@ from pipeline.base.errors import ConfigError, ExitCode, PenstockError
 from pipeline.daemon.control import Control
 from pipeline.http.endpoint import Endpoint, json_response
 from pipeline.http.event_stream import stream_events
+from pipeline.http.log_api import LogApi
 from pipeline.http.metrics import CONTENT_TYPE, DaemonMetrics
 from pipeline.http.openapi import describe
 from pipeline.http.parameters import events_after, number_in_query, read_body, run_in_path, transition_in_path
@@ -65,7 +66,7 @@ class ControlApi:
         self._token = token
         self._clock = clock or SystemClock()
         self._found_metrics = metrics
-        others = (ReleaseApi(control), StackApi(stacks))
+        others = (ReleaseApi(control), LogApi(control), StackApi(stacks))
         found = tuple(endpoint for api in others for endpoint in api.endpoints)
         self.endpoints = (*self._views(), *self._actions(), *found, *self._streams())
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from pipeline.store.replica_logs import stamp_of
 from pipeline.store.run_log import read_log
 
 _SUFFIX = ".jsonl"
@@ -28,6 +30,18 @@ class JobLogs:
         for line in read_log(self._path(name), start):
             # Docker's times have nanoseconds.
             yield f"{line.at[:-1]}000Z {line.text}".encode(errors="replace"), line.end
+
+    def lines(self, name: str) -> Iterator[bytes]:
+        """Yield every line."""
+        return (line for line, _ in self.read(name))
+
+    def written_at(self) -> dict[str, bytes]:
+        """Return when each log was written last, as the time of a line."""
+        found = {}
+        for name in self.names():
+            with suppress(FileNotFoundError):
+                found[name] = stamp_of(self._path(name).stat().st_mtime_ns)
+        return found
 
     def size(self, name: str) -> int:
         """Return the size of a log, 0 if it is gone."""

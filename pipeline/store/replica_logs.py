@@ -7,6 +7,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 _SUFFIX = ".log.gz"
@@ -44,6 +45,10 @@ class ReplicaLogs:
         """Return the names of the replicas, the one that was removed first at the start."""
         return [path.name.removesuffix(_SUFFIX) for path, _ in self._files()]
 
+    def written_at(self) -> dict[str, bytes]:
+        """Return when the output of each replica was stored, as the time of a line. No line of it is later."""
+        return {path.name.removesuffix(_SUFFIX): stamp_of(state.st_mtime_ns) for path, state in self._files()}
+
     def read(self, replica: str) -> Iterator[bytes]:
         """Yield the lines of a replica's output: none if it is not stored, and the first ones of a damaged file."""
         with suppress(*_UNREADABLE), gzip.open(self._path(replica)) as file:
@@ -69,3 +74,9 @@ class ReplicaLogs:
             # The latest stays, however large it is.
             if number and (kept > _MAX_BYTES or number >= _MAX_FILES):
                 path.unlink(missing_ok=True)
+
+
+def stamp_of(nanoseconds: int) -> bytes:
+    """Return a time since 1970 as a line of a log has it: 30 characters of UTC, which sort like times."""
+    seconds, rest = divmod(nanoseconds, 10**9)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z".encode()

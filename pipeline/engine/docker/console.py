@@ -73,16 +73,20 @@ class DockerConsole:
             raise EngineFault(f"Docker: {refusal.message}") from refusal
         return bool((labels or {}).get(LABEL_HOME) == self._home)
 
-    def log(self, container: str, since: bytes = b"", *, follow: bool = False) -> DockerLogStream | None:
+    def log(
+        self, container: str, since: bytes = b"", *, follow: bool = False, tail: int | None = None
+    ) -> DockerLogStream | None:
         """Return the output that Docker has kept, or None if the container is gone, or its log driver keeps none."""
-        return self._kept(f"/containers/{container}", since, follow=follow)
+        return self._kept(f"/containers/{container}", since, follow=follow, tail=tail)
 
-    def task_log(self, task: str, since: bytes, follow: bool) -> DockerLogStream | None:
+    def task_log(self, task: str, since: bytes, follow: bool, tail: int | None) -> DockerLogStream | None:
         """Return the output of a task of the Swarm that Docker manages, or None if there is none any more."""
-        return self._kept(f"/tasks/{task}", since, follow=follow)
+        return self._kept(f"/tasks/{task}", since, follow=follow, tail=tail)
 
-    def _kept(self, path: str, since: bytes, *, follow: bool) -> DockerLogStream | None:
+    def _kept(self, path: str, since: bytes, *, follow: bool, tail: int | None) -> DockerLogStream | None:
         query: dict[str, Any] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
+        if tail is not None:
+            query["tail"] = tail
         if since:
             query["since"] = unix_time(since)
         try:

@@ -71,7 +71,9 @@ class FakeConsole:
         with self._engine.faults.call("console.has"):
             return self._engine.containers.has(container)
 
-    def log(self, container: str, since: bytes = b"", *, follow: bool = False) -> LogStream | None:
+    def log(
+        self, container: str, since: bytes = b"", *, follow: bool = False, tail: int | None = None
+    ) -> LogStream | None:
         """Return None, as an engine whose log driver keeps nothing."""
         return None
 

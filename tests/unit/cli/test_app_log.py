@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,77 +18,16 @@ from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
 from pipeline.cli import logs
 from pipeline.cli.app import App
-from pipeline.cli.app_log import AppFollower, Entry, Wanted, read
+from pipeline.cli.app_log_output import print_app_log
 from pipeline.engine.console import STAMP_LENGTH
-from pipeline.engine.container import Container
 from pipeline.engine.docker.frames import FrameReader
 from pipeline.engine.docker.log_stream import unix_time
-from pipeline.engine.labels import LABEL_RELEASE, LABEL_ROLE, LABEL_SERVICE, ROLE_APP
+from pipeline.http.app_log import AppFollower, Entry, Wanted, read, read_tail
+from pipeline.http.responses.log import LogLineResponse
 from pipeline.store.replica_logs import ReplicaLogs
 from pipeline.store.run_log import RunLogFile
+from tests.support.logged_containers import FakeConsole, FakeStream, stamped
 from tests.support.pipeline_yaml import MINIMAL
-
-
-class FakeLog:
-    """The log of one container. A stream ends when the process does, and may lose the last lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []
-        self.state = "running"
-        self.ended: set[int] = set()
-
-
-class FakeStream:
-    """A stream of a log from a line on."""
-
-    def __init__(self, log: FakeLog, since: bytes) -> None:
-        self.log = log
-        self._next = next((i for i, line in enumerate(log.lines) if line >= since), len(log.lines))
-
-    def arrived(self) -> list[bytes] | None:
-        lines, self._next = self.log.lines[self._next :], len(self.log.lines)
-        return lines or (None if self.log.state != "running" or id(self) in self.log.ended else [])
-
-    def all(self) -> Iterator[bytes]:
-        yield from self.log.lines[self._next :]
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
-class FakeConsole:
-    """Containers with logs, by their names."""
-
-    def __init__(self) -> None:
-        self.logs: dict[str, FakeLog] = {}
-        self.streams: list[FakeStream] = []
-        self.hosts: dict[str, str] = {}
-        self.missing: dict[str, EngineFault] = {}
-
-    def containers(self, pipeline: str) -> list[Container]:
-        found = [(name, self.hosts.get(name, ""), log) for name, log in self.logs.items()]
-        return [container(name, log.state, host) for name, host, log in found if host not in self.missing]
-
-    def log(self, container: str, since: bytes = b"", *, follow: bool = False) -> FakeStream | None:
-        if container not in self.logs:
-            return None
-        if fault := self.missing.get(self.hosts.get(container, "")):
-            raise fault
-        self.streams.append(FakeStream(self.logs[container], since))
-        return self.streams[-1]
-
-    def print(self, name: str, *lines: str) -> None:
-        self.logs.setdefault(name, FakeLog()).lines.extend(line.encode() for line in lines)
-
-
-def container(name: str, state: str, host: str = "") -> Container:
-    _, service, release, _ = name.split(".")
-    labels = {LABEL_ROLE: ROLE_APP, LABEL_SERVICE: service, LABEL_RELEASE: release[1:]}
-    return Container(name, name, state, "", labels, "", datetime.now(UTC), host=host)
-
-
-def stamped(number: int, text: str = "") -> str:
-    return f"2026-01-02T03:04:05.{number:09}Z {text or number}"
 
 
 @pytest.fixture
@@ -136,11 +78,11 @@ def test_a_replica_that_is_removed_while_it_is_read(app: App, console: FakeConso
 class Followed:
     """What a follower has brought."""
 
-    def __init__(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, app: App, monkeypatch: pytest.MonkeyPatch, tail: int | None = None) -> None:
         self.now = 0.0
-        monkeypatch.setattr("pipeline.cli.app_log.time.monotonic", lambda: self.now)
-        monkeypatch.setattr("pipeline.cli.app_log.time.sleep", lambda seconds: None)
-        self._batches = AppFollower(app, Wanted()).batches()
+        monkeypatch.setattr("pipeline.http.app_log.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("pipeline.http.app_log.time.sleep", lambda seconds: None)
+        self._batches = AppFollower(app, Wanted(), tail).batches()
 
     def next(self, seconds: float = 1.0) -> list[str]:
         """Return the texts of the next batch, after some time."""
@@ -207,7 +149,7 @@ def test_a_host_that_is_lost_while_its_replicas_are_read(
 
     opened = console.log
 
-    def log(name: str, since: bytes = b"", *, follow: bool = False) -> FakeStream | None:
+    def log(name: str, since: bytes = b"", *, follow: bool = False, tail: int | None = None) -> FakeStream | None:
         return Lost(console.logs[name], since) if name.endswith("aaaaaa") else opened(name, since)
 
     console.log = log  # type: ignore[method-assign]
@@ -240,6 +182,65 @@ def test_following_replicas_of_a_host_that_is_lost_for_a_while(
         "note: host app2 does not answer, its replicas are missing here: no answer within 10 s",
         "note: host app2 answers again",
     ]
+
+
+def test_the_last_lines(app: App) -> None:
+    """Of all replicas together, by their time. One that was removed counts, and so does the run of a job."""
+    assert [texts(read_tail(app, Wanted(), count)) for count in (0, 1, 3)] == [[], ["6"], ["4", "5", "6"]]
+    assert texts(read_tail(app, Wanted(), 100)) == ["0", "1", "2", "3", "4", "5", "6"]
+    assert texts(read_tail(app, Wanted(release=1), 2)) == ["0"]
+    assert texts(read_tail(app, Wanted(since=stamped(5).encode()[:STAMP_LENGTH]), 3)) == ["5", "6"]
+    with run_log(app, "shop.nightly.r2.aaaaaa") as log:
+        log.line("nightly", "cleaned")
+    assert texts(read_tail(app, Wanted(), 2)) == ["6", "cleaned"]
+
+
+def test_the_last_lines_that_match(app: App) -> None:
+    """Other lines do not count."""
+    wanted = Wanted(matches=lambda text: text in (b"0", b"2", b"3"))
+    assert texts(read_tail(app, wanted, 2)) == ["2", "3"]
+    assert texts(read_tail(app, wanted, 3)) == ["0", "2", "3"]
+
+
+def test_lines_as_json(app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """They have the keys of the control API. The command writes them without a model, for speed."""
+    monkeypatch.setattr("pipeline.cli.app_log_output.app_of", lambda *_: nullcontext(app))
+    options = {"service": None, "release": None, "since": None, "grep": None}
+    print_app_log(Path(), (), following=False, as_json=True, tail=1, **options)
+    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert line == LogLineResponse.model_validate(line).as_data()
+    assert (line["replica"], line["text"]) == ("shop.worker.r2.cccccc", "6")
+
+
+def test_output_that_is_too_old_is_not_read(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The output of a replica that was removed before the last lines were written has none of them."""
+    folder = app.home.replica_logs("shop")
+    (file,) = folder.iterdir()
+    for seconds, expected in ((1767323045, []), (1767323046, ["shop.web.r1.dddddd"])):
+        os.utime(file, (seconds, seconds))
+        opened: list[str] = []
+        original = ReplicaLogs.read
+
+        def noted(
+            self: ReplicaLogs, name: str, opened: list[str] = opened, original: Any = original
+        ) -> Iterator[bytes]:
+            opened.append(name)
+            return original(self, name)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(ReplicaLogs, "read", noted)
+            assert texts(read_tail(app, Wanted(), 6)) == ["1", "2", "3", "4", "5", "6"]
+        assert opened == expected
+
+
+def test_following_begins_with_the_last_lines(app: App, console: FakeConsole, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each replica that exists. One that is started later is read from its first line on."""
+    followed = Followed(app, monkeypatch, tail=1)
+    assert followed.next() == ["4", "5", "6"]
+    console.print("shop.web.r3.eeeeee", stamped(7), stamped(8))
+    console.print("shop.web.r2.aaaaaa", stamped(9), stamped(10))
+    assert followed.next() == ["7", "8", "9", "10"]
+    assert followed.next() == []
 
 
 def test_a_replica_is_in_its_own_order(app: App, console: FakeConsole) -> None:
@@ -301,6 +302,7 @@ def test_the_time_of_a_line_for_docker() -> None:
     [
         (["--app", "7"], "--app excludes RUN, --step and --from, which are about the output of a run"),
         (["--since", "5m"], "--since requires --app"),
+        (["--tail", "5"], "--tail requires --app"),
         (["--app", "--since", "5"], "--since: '5' is not a valid duration; write 500ms, 30s, 2m or 1h"),
         (["--app", "--grep", "("], "--grep (: not a regular expression: missing ), unterminated subpattern"),
     ],

@@ -110,7 +110,8 @@ def test_the_console_reads_the_output_of_the_task(swarm: FakeSwarm) -> None:
     assert console.has(NAME)
     assert not console.has("other")
     console.log(listed.id, b"2026", follow=True)
-    assert asked == [(listed.id, b"2026", True)]
+    console.log(listed.id, tail=5)
+    assert asked == [(listed.id, b"2026", True, None), (listed.id, b"", False, 5)]
     with pytest.raises(StageFailed, match="No such container: other"):
         console.exec("other", ["true"], tty=False)
     console.close()

@@ -5,23 +5,56 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, Protocol
 
 from pipeline.base.errors import EngineFault
+from pipeline.base.home import Home
 from pipeline.base.lock import is_held
-from pipeline.cli.app import App
-from pipeline.engine.console import STAMP_LENGTH, LogStream
+from pipeline.engine.console import STAMP_LENGTH, Console, LogStream
 from pipeline.engine.container import Container
 from pipeline.engine.labels import DEFAULT_SERVICE, LABEL_RELEASE, LABEL_ROLE, LABEL_SERVICE, ROLE_APP
 from pipeline.store.job_logs import JobLogFollower, JobLogs
 from pipeline.store.replica_logs import ReplicaLogs
 
 # In seconds. Between two reads, output collects in the connections, which costs less than one read for each line.
-_READ_INTERVAL, _LIST_INTERVAL = 0.1, 1.0
+READ_INTERVAL = 0.1
+"""Seconds between two reads of a follower."""
+_LIST_INTERVAL = 1.0
 # The lines of a replica that are compared with those of another stream of it.
 _OVERLAP = 4096
+
+
+class HostNotes(Protocol):
+    """What is told about hosts that do not answer."""
+
+    def update(self, missing: Mapping[str, EngineFault], /) -> None:
+        """Take over which hosts do not answer now."""
+
+    def add(self, host: str, fault: EngineFault, /) -> None:
+        """Take over that a host does not answer."""
+
+
+class App(Protocol):
+    """The application of a pipeline whose output is read."""
+
+    @property
+    def home(self) -> Home:
+        """The home."""
+
+    @property
+    def pipeline(self) -> str:
+        """The name of the pipeline."""
+
+    @property
+    def console(self) -> Console:
+        """The console of its engines."""
+
+    @property
+    def hosts(self) -> HostNotes:
+        """What is told about hosts that do not answer."""
 
 
 class ReplicaName(NamedTuple):
@@ -81,24 +114,65 @@ def read(app: App, wanted: Wanted) -> Iterator[Entry]:
     parts += [wanted.entries(name, saved.read(name.name)) for name in gone]
     logs = JobLogs(app.home.job_logs(app.pipeline))
     runs = sorted(name for each in logs.names() if wanted.includes(name := ReplicaName.parse(each)))
-    parts += [wanted.entries(name, (line for line, _ in logs.read(name.name))) for name in runs]
+    parts += [wanted.entries(name, logs.lines(name.name)) for name in runs]
     return heapq.merge(*parts, key=lambda entry: entry.stamp)
 
 
-def _kept(app: App, saved: ReplicaLogs, name: ReplicaName, container: Container, since: bytes) -> Iterator[bytes]:
+def read_tail(app: App, wanted: Wanted, count: int) -> list[Entry]:
+    """Return the last lines of the output until now, at most `count`, by their time.
+
+    Of what was removed, only what may belong to them is read.
+    """
+    if count == 0:
+        return []
+    saved, logs = ReplicaLogs(app.home.replica_logs(app.pipeline)), JobLogs(app.home.job_logs(app.pipeline))
+    present = {name: container for name, container in _replicas(app).items() if wanted.includes(name)}
+    # Lines that do not match count for the engine.
+    tail = None if wanted.matches else count
+    parts = [
+        _last(wanted.entries(name, _kept(app, saved, name, found, wanted.since, tail)), count)
+        for name, found in present.items()
+    ]
+    newest = _last(heapq.merge(*parts, key=_stamp_of), count)
+    others: list[tuple[bytes, ReplicaName, Callable[[], Iterator[bytes]]]] = [
+        (at, ReplicaName.parse(name), partial(saved.read, name))
+        for name, at in saved.written_at().items()
+        if ReplicaName.parse(name) not in present
+    ]
+    others += [(at, ReplicaName.parse(name), partial(logs.lines, name)) for name, at in logs.written_at().items()]
+    for at, name, lines in sorted(others, key=lambda each: each[0], reverse=True):
+        if at < wanted.since or (len(newest) == count and at < newest[0].stamp):
+            break
+        if wanted.includes(name):
+            part = _last(wanted.entries(name, lines()), count)
+            newest = _last(heapq.merge(newest, part, key=_stamp_of), count)
+    return list(newest)
+
+
+def _last(entries: Iterator[Entry], count: int) -> deque[Entry]:
+    return deque(entries, maxlen=count)
+
+
+def _stamp_of(entry: Entry) -> bytes:
+    return entry.stamp
+
+
+def _kept(
+    app: App, saved: ReplicaLogs, name: ReplicaName, container: Container, since: bytes, tail: int | None = None
+) -> Iterator[bytes]:
     if container.host:
-        return _kept_on_host(app, saved, name, container, since)
-    stream = app.console.log(container.id, since)
+        return _kept_on_host(app, saved, name, container, since, tail)
+    stream = app.console.log(container.id, since, tail=tail)
     # It may have been removed just now.
     return stream.all() if stream else saved.read(name.name)
 
 
 def _kept_on_host(
-    app: App, saved: ReplicaLogs, name: ReplicaName, container: Container, since: bytes
+    app: App, saved: ReplicaLogs, name: ReplicaName, container: Container, since: bytes, tail: int | None
 ) -> Iterator[bytes]:
     """Yield the lines of a replica as long as its host answers."""
     try:
-        stream = app.console.log(container.id, since)
+        stream = app.console.log(container.id, since, tail=tail)
         yield from stream.all() if stream else saved.read(name.name)
     except EngineFault as fault:
         app.hosts.add(container.host, fault)
@@ -150,12 +224,16 @@ class _Source:
 class AppFollower:
     """Follows the replicas that exist, and those that are started later, until each has written its last line.
 
-    The runs of jobs as well.
+    The runs of jobs as well. With `tail`, it begins with at most so many lines of each replica that exists. One thread
+    uses it.
     """
 
-    def __init__(self, app: App, wanted: Wanted) -> None:
+    def __init__(self, app: App, wanted: Wanted, tail: int | None = None) -> None:
         self._app = app
         self._wanted = wanted
+        # Lines that do not match count for the engine.
+        self._tail = None if wanted.matches else tail
+        self._listed = -_LIST_INTERVAL
         self._saved = ReplicaLogs(app.home.replica_logs(app.pipeline))
         self._sources: dict[ReplicaName, _Source] = {}
         self._known = {ReplicaName.parse(name) for name in self._saved.names()}
@@ -164,19 +242,31 @@ class AppFollower:
 
     def batches(self) -> Iterator[list[Entry]]:
         """Yield the new lines, by their time, as long as the caller wants."""
-        listed = -_LIST_INTERVAL
         while True:
-            parts: dict[ReplicaName, list[bytes]] = {}
-            if time.monotonic() - listed >= _LIST_INTERVAL:
-                listed = time.monotonic()
-                parts = self._list()
-            for name, source in self._sources.items():
-                parts[name] = [*parts.get(name, ()), *self._arrived(source)]
-            runs = {ReplicaName.parse(name): lines for name, lines in self._runs.arrived().items()}
-            parts |= {name: lines for name, lines in runs.items() if self._wanted.includes(name)}
-            entries = [self._wanted.entries(name, lines) for name, lines in parts.items() if lines]
-            yield list(heapq.merge(*entries, key=lambda entry: entry.stamp))
-            time.sleep(_READ_INTERVAL)
+            yield self.poll()
+            time.sleep(READ_INTERVAL)
+
+    def poll(self) -> list[Entry]:
+        """Return the lines that have arrived since the last call, by their time, without waiting for more."""
+        parts: dict[ReplicaName, list[bytes]] = {}
+        if time.monotonic() - self._listed >= _LIST_INTERVAL:
+            self._listed = time.monotonic()
+            parts = self._list()
+            # Replicas that are started from now on are read from their first line on.
+            self._tail = None
+        for name, source in self._sources.items():
+            parts[name] = [*parts.get(name, ()), *self._arrived(source)]
+        runs = {ReplicaName.parse(name): lines for name, lines in self._runs.arrived().items()}
+        parts |= {name: lines for name, lines in runs.items() if self._wanted.includes(name)}
+        entries = [self._wanted.entries(name, lines) for name, lines in parts.items() if lines]
+        return list(heapq.merge(*entries, key=_stamp_of))
+
+    def close(self) -> None:
+        """Close the streams. The console is the caller's."""
+        for source in self._sources.values():
+            if source.stream is not None:
+                source.stream.close()
+                source.stream = None
 
     def _list(self) -> dict[ReplicaName, list[bytes]]:
         """Follow what runs now, and return the last lines of what was removed."""
@@ -203,7 +293,7 @@ class AppFollower:
     def _open(self, source: _Source, container: Container) -> None:
         since = source.reopen() or self._wanted.since
         try:
-            source.stream = self._app.console.log(container.id, since, follow=True)
+            source.stream = self._app.console.log(container.id, since, follow=True, tail=self._tail)
         except EngineFault as fault:
             if not source.host:
                 raise
