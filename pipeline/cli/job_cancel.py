@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from pipeline.base.errors import ConfigError
-from pipeline.cli.job_history import check_known
 from pipeline.cli.session import pipeline_options, session
 
 
@@ -20,15 +18,13 @@ def command(name: str, file: Path, parameters: tuple[str, ...]) -> None:
     Works with and without the daemon, and for runs of `pipeline job run`. The next time of the schedule runs again.
     """
     from pipeline.engine.hosts import local_engine
+    from pipeline.jobs.by_command import running_run
     from pipeline.jobs.stop import stop_run
     from pipeline.runner.context import PipelineContext
 
     with session(file, parameters) as opened:
-        check_known(opened, name)
-        running = [run for run in opened.store.job_runs.running(opened.name) if run.job == name]
-        if not running:
-            raise ConfigError(f"{name} does not run", hint="`pipeline job list` shows its last run and its next time")
+        running = running_run(opened.store, opened.name, name)
         context = PipelineContext(opened.home, opened.configuration, opened.store, by=opened.user).stage_context()
         with local_engine(opened.home.id) as engine:
-            done = stop_run(context, engine, running[0])
+            done = stop_run(context, engine, running)
     click.echo(f"run {done.number} of {name}: {done.state.replace('_', ' ')}")

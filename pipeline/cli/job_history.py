@@ -7,11 +7,8 @@ from pathlib import Path
 
 import click
 
-from pipeline.base.errors import ConfigError
-from pipeline.base.suggestion import did_you_mean
 from pipeline.cli.output import date, table
-from pipeline.cli.session import Session, json_option, pipeline_options, session
-from pipeline.store.services import job_names
+from pipeline.cli.session import json_option, pipeline_options, session
 
 
 @click.command("history")
@@ -29,7 +26,9 @@ def command(name: str | None, file: Path, parameters: tuple[str, ...], count: in
     """
     with session(file, parameters) as opened:
         if name is not None:
-            check_known(opened, name)
+            from pipeline.jobs.by_command import check_job
+
+            check_job(opened.store, opened.name, name)
         runs = opened.store.job_runs.latest(opened.name, name, count)
         if as_json:
             from pipeline.http.responses.job import JobRunResponse
@@ -50,11 +49,3 @@ def command(name: str | None, file: Path, parameters: tuple[str, ...], count: in
         for run in runs
     ]
     table(rows, "run", "job", "state", "release", "scheduled for", "started", "took", "reason")
-
-
-def check_known(opened: Session, name: str) -> None:
-    """Raise `ConfigError` for a name that is no job of the active release, and of which no run is kept."""
-    active = opened.store.releases.active(opened.name)
-    known = {*(job_names(active.spec) if active else ()), *opened.store.job_runs.last_of_each(opened.name)}
-    if name not in known:
-        raise ConfigError(f"{opened.name} has no job {name}", hint=did_you_mean(name, known) or None)

@@ -10,7 +10,6 @@ import click
 from pipeline.base.errors import ConfigError
 from pipeline.base.lock import is_held
 from pipeline.base.whole_number import LARGEST
-from pipeline.cli.job_history import check_known
 from pipeline.cli.session import FILE, Session, json_option, parameter_option, session
 from pipeline.store.job_run import JobRun
 from pipeline.store.run_log import follow, read_log
@@ -57,7 +56,9 @@ def _run(opened: Session, wanted: str) -> JobRun:
                 f"no job of {opened.name} has a run {wanted}", hint="`pipeline job history` lists the runs"
             )
         return found
-    check_known(opened, wanted)
+    from pipeline.jobs.by_command import check_job
+
+    check_job(opened.store, opened.name, wanted)
     raise ConfigError(f"{wanted} has not run yet", hint=f"`pipeline job run {wanted}` runs it now")
 
 

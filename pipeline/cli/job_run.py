@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.base.errors import Cancelled, ConfigError, PenstockError, StageFailed
+from pipeline.base.errors import Cancelled, StageFailed
 from pipeline.base.printable import escape_controls
-from pipeline.cli.output import date
 from pipeline.cli.session import handle_interrupts, pipeline_options, session
 from pipeline.store.job_run import JobRun, JobState
 from pipeline.store.run_log import follow
@@ -29,7 +28,7 @@ def command(name: str, file: Path, parameters: tuple[str, ...]) -> None:
     Exits with 1 if the job fails. Ctrl-C cancels it. If this process is killed, the job runs on, and `pipeline serve`
     records its end. A time of its schedule that comes meanwhile is skipped.
     """
-    from pipeline.jobs.execution import JobExecution
+    from pipeline.jobs.by_command import begin_now
     from pipeline.jobs.job import find_job
     from pipeline.jobs.stop import record_ended
     from pipeline.runner.context import PipelineContext
@@ -40,13 +39,10 @@ def command(name: str, file: Path, parameters: tuple[str, ...]) -> None:
         pipeline_context = PipelineContext(opened.home, opened.configuration, opened.store, by=opened.user)
         context = pipeline_context.stage_context(cancelled=cancelled)
         with pipeline_context.masking_errors():
-            job = find_job(opened.store, opened.name, name)
+            find_job(opened.store, opened.name, name)
             record_ended(context)
-            execution = JobExecution.begin(context, job)
-            if execution is None:
-                running = [run for run in opened.store.job_runs.running(opened.name) if run.job == name]
-                raise _refused(name, running)
-            click.echo(f"run {execution.run.number} of {name}, release {job.release}", err=True)
+            execution = begin_now(context, name)
+            click.echo(f"run {execution.run.number} of {name}, release {execution.run.release}", err=True)
             done = _execute(execution, opened.home.job_log(opened.name, execution.run.container))
             _raise_failure(done)
             seconds = done.duration.total_seconds()
@@ -73,16 +69,6 @@ def _execute(execution: JobExecution, log: Path) -> JobRun:
     if isinstance(result, BaseException):
         raise result
     return result
-
-
-def _refused(name: str, running: list[JobRun]) -> PenstockError:
-    if not running:
-        return ConfigError(f"{name} cannot run now: a deployment or a `pipeline down` has just changed the release")
-    run = running[0]
-    return ConfigError(
-        f"{name} runs already: run {run.number}, since {date(run.started.wall)}",
-        hint=f"`pipeline job logs {name} -f` follows it, `pipeline job cancel {name}` stops it",
-    )
 
 
 def _raise_failure(run: JobRun) -> None:

@@ -13,11 +13,13 @@ from pipeline.base.clock import Clock
 from pipeline.base.errors import ConfigError, EngineFault, PenstockError
 from pipeline.base.lock import is_held
 from pipeline.event_kinds import EventKind
+from pipeline.jobs.by_command import begin_now
 from pipeline.jobs.decision import Decision, Skipped, decide, next_time
 from pipeline.jobs.execution import JobExecution
 from pipeline.jobs.job import Job, jobs_of
 from pipeline.jobs.stop import remove_leftovers
 from pipeline.runner.context import PipelineContext
+from pipeline.store.job_run import JobRun
 
 # The schedules are checked at least this often, because the wall clock may jump, and another process may deploy.
 _MAX_WAIT = timedelta(seconds=20)
@@ -51,6 +53,16 @@ class JobLoop:
         waits = [self._step_job(context, job) for job in jobs.values()]
         self._is_first = False
         return max(_MIN_WAIT, min((_MAX_WAIT, *waits)))
+
+    def run_now(self, name: str, by: str | None) -> JobRun:
+        """Begin a run of a job for a user, and return it. Raises `ConfigError` if it cannot run now.
+
+        Safe to call from any thread.
+        """
+        pipeline_context = self._pipeline_context()
+        execution = begin_now(pipeline_context.stage_context(pipeline_context.events(by=by)), name)
+        self._follow(execution)
+        return execution.run
 
     def close(self) -> None:
         """Stop following the runs. Their containers run on, and the next process adopts them. No step may run."""

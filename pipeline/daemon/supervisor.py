@@ -18,6 +18,7 @@ from pipeline.base.backoff import Backoff
 from pipeline.base.clock import Clock
 from pipeline.base.errors import ConfigError, LockHeld, PenstockError, StoreFault
 from pipeline.base.lock import work_lock
+from pipeline.daemon.accessory_actions import AccessoryActions
 from pipeline.daemon.accessory_loop import AccessoryLoop
 from pipeline.daemon.backup_loop import BackupLoop
 from pipeline.daemon.cluster_containers import ClusterContainers
@@ -39,6 +40,7 @@ from pipeline.runner.queue_worker import QueueWorker
 from pipeline.runner.recovery import needs_recovery, recover
 from pipeline.runner.ref_tracker import RefTracker
 from pipeline.runner.stages import load_source
+from pipeline.store.job_run import JobRun
 from pipeline.store.records import Trigger
 
 _LOCK_BACKOFF = Backoff(timedelta(seconds=0.2), timedelta(seconds=5))
@@ -78,6 +80,7 @@ class PipelineSupervisor:
         self._accessory_loop = AccessoryLoop(self._context)
         self._backup_loop = BackupLoop(self._context, clock)
         self._scaling_loop = ScalingLoop(self._context, self._deploy_lock, clock, self._metrics, self._renumber)
+        self.accessory_actions = AccessoryActions(self._context)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._loops: dict[str, Loop] = {}
@@ -100,6 +103,7 @@ class PipelineSupervisor:
         for loop in loops:
             loop.stop()
         self._backup_loop.cancel()
+        self.accessory_actions.cancel()
         try:
             self.queue_worker.stop(timeout)
         finally:
@@ -121,6 +125,18 @@ class PipelineSupervisor:
         self._wake("repair loop")
         if change is None and self._scaling_loop.has_zero:
             self._wake("scaling loop")
+
+    def run_job(self, name: str, by: str | None) -> JobRun:
+        """Begin a run of a job for a user, and return it. Raises `ConfigError` if it cannot run now."""
+        return self._job_loop.run_now(name, by)
+
+    def notify_jobs(self) -> None:
+        """Request a look at the runs of jobs, because one was cancelled."""
+        self._wake("job loop")
+
+    def notify_scaling(self) -> None:
+        """Request a decision of auto scaling, because it was resumed."""
+        self._wake("scaling loop")
 
     def git_directory(self) -> Path | None:
         """Return the pipeline's repository on this machine. None if it is remote or does not exist."""
