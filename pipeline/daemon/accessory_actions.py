@@ -78,6 +78,12 @@ class AccessoryActions:
         work.start()
         return f"the {action} of {name} has begun"
 
+    def check(self, name: str) -> None:
+        """Raise `ConfigError` for a name that is neither declared nor started."""
+        from pipeline.accessories.declared import DeclaredAccessories
+
+        DeclaredAccessories(self._pipeline_context().stage_context()).check_known(name)
+
     def cancel(self) -> None:
         """Stop what is in progress, because the daemon stops. A backup leaves nothing."""
         self._cancelled.set()

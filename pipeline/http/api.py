@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,12 @@ from pipeline import __version__
 from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import ConfigError, ExitCode, PenstockError
 from pipeline.daemon.control import Control
+from pipeline.http.accessory_api import AccessoryApi
 from pipeline.http.endpoint import Endpoint, json_response
 from pipeline.http.event_stream import stream_events
+from pipeline.http.job_api import JobApi
 from pipeline.http.log_api import LogApi
+from pipeline.http.log_file import log_response
 from pipeline.http.metrics import CONTENT_TYPE, DaemonMetrics
 from pipeline.http.openapi import describe
 from pipeline.http.parameters import events_after, number_in_query, read_body, run_in_path, transition_in_path
@@ -40,6 +42,7 @@ from pipeline.http.responses.event import EventResponse
 from pipeline.http.responses.release import ReleaseResponse
 from pipeline.http.responses.run import RunResponse
 from pipeline.http.responses.status import ReportResponse
+from pipeline.http.service_api import ServiceApi
 from pipeline.http.stack_api import StackApi
 from pipeline.http.status_report import StatusReport
 from pipeline.store import queue
@@ -66,7 +69,10 @@ class ControlApi:
         self._token = token
         self._clock = clock or SystemClock()
         self._found_metrics = metrics
-        others = (ReleaseApi(control), LogApi(control), StackApi(stacks))
+        others = (
+            *(ReleaseApi(control), ServiceApi(control), LogApi(control), JobApi(control), AccessoryApi(control)),
+            StackApi(stacks),
+        )
         found = tuple(endpoint for api in others for endpoint in api.endpoints)
         self.endpoints = (*self._views(), *self._actions(), *found, *self._streams())
 
@@ -230,20 +236,7 @@ class ControlApi:
         pipeline, number = run_in_path(request)
         await run_in_threadpool(self._control.run, pipeline, number)
         path = self._control.home_of(pipeline).run_log(pipeline, number)
-        start = number_in_query(request, "from", 0)
-
-        def read() -> bytes:
-            try:
-                with path.open("rb") as file:
-                    # A file system refuses offsets that are larger than its largest file.
-                    file.seek(min(start, os.fstat(file.fileno()).st_size))
-                    return file.read(2**20)
-            except FileNotFoundError:
-                return b""
-
-        content: bytes = await run_in_threadpool(read)
-        headers = {"X-Next-Offset": str(start + len(content))}
-        return PlainTextResponse(content, headers=headers, media_type="application/jsonl")
+        return await log_response(path, number_in_query(request, "from", 0))
 
     # Commands
 

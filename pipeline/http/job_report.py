@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from pipeline.base.errors import ConfigError
 from pipeline.http.responses.job import JobResponse, JobRunResponse
+from pipeline.jobs.by_command import check_job
 from pipeline.jobs.decision import next_time
 from pipeline.jobs.job import Job, jobs_of
 from pipeline.store.store import Store
@@ -25,6 +26,13 @@ def job_responses(store: Store, pipeline: str) -> list[JobResponse]:
         )
         for name, job in jobs.items()
     ]
+
+
+def job_runs(store: Store, pipeline: str, job: str | None, count: int) -> list[JobRunResponse]:
+    """Return the latest runs of jobs, newest first. Raises `ConfigError` for a job that is not known."""
+    if job is not None:
+        check_job(store, pipeline, job)
+    return [JobRunResponse.from_run(run) for run in store.job_runs.latest(pipeline, job, count)]
 
 
 def _next(store: Store, job: Job) -> datetime | None:

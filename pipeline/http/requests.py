@@ -73,6 +73,12 @@ class ActOnRun(Body):
     by: Actor = Field(API_USER, description="The user who requests it.")
 
 
+class Act(Body):
+    """A request to act."""
+
+    by: Actor = Field(API_USER, description="The user who acts.")
+
+
 class DecideApproval(Body):
     """A decision about a run that waits for approval."""
 

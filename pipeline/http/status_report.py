@@ -24,6 +24,7 @@ from pipeline.http.responses.run import LastRunResponse, UnfinishedRunResponse
 from pipeline.http.responses.scaling import ScalingResponse
 from pipeline.http.responses.status import CertificateResponse, HolderResponse, StatusResponse
 from pipeline.http.scaling_report import scaling_responses
+from pipeline.http.service_report import ServiceReport
 from pipeline.http.status_text import StatusText, Text
 from pipeline.runner.engine_view import SILENCE, EngineView, Restarts
 from pipeline.runner.status import PipelineStatus
@@ -70,6 +71,7 @@ class StatusReport:
     """What a pipeline is doing, read at one moment. Reading changes nothing and takes seconds at most.
 
     `declared` are the accessories of pipeline.yaml, None if it is not known. Each host has `silence` to answer.
+    `services` are those of the active release.
     """
 
     def __init__(
@@ -99,6 +101,12 @@ class StatusReport:
             AccessoryReport.of(home, store, pipeline, declared, view.accessories) if has_accessories else None
         )
         self._restarts = view.restarts
+        found = ServiceReport(
+            view.containers,
+            {health.target.id: health for health in self._targets.found},
+            {each.container: each.count for each in view.restarts},
+        )
+        self.services = found.responses(store, self._active)
         # If the targets cannot be read, no container is known to be without one.
         targets = {health.target.id for health in self._targets.found}
         workers = () if self._targets.problem else view.without_targets(targets)
@@ -152,6 +160,7 @@ class StatusReport:
             deployment=_deployment(status),
             scaling=self._scaling,
             hosts=self._hosts.responses(),
+            services=self.services,
         )
         return found.as_data()
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -61,12 +63,23 @@ class ApiDaemon:
         text = "&".join(f"{key}={quote(str(value))}" for key, value in query.items())
         return self.client.ask("GET", f"/v1/pipelines/shop/{path}{f'?{text}' if text else ''}")
 
+    def text(self, path: str) -> str:
+        """Return the text of a response to a GET below the pipeline."""
+        with closing(HTTPConnection("penstock")) as connection:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.connect(str(self.home.daemon_socket))
+            connection.request("GET", f"/v1/pipelines/shop/{path}")
+            return connection.getresponse().read().decode()
+
     def post(self, path: str, **body: object) -> Any:
         """Return the response to a POST below the pipeline."""
         return self.client.ask("POST", f"/v1/pipelines/shop/{path}", body)
 
-    def release(self, sha: str, text: str = PIPELINE, subject: str = "One", image: str = "a") -> int:
-        """Make a release of a pipeline.yaml the active one, without any replica. Return its number."""
+    def release(self, sha: str, text: str = PIPELINE, subject: str = "One", image: str = "a", **done: Any) -> int:
+        """Make a release of a pipeline.yaml the active one, without any replica. Return its number.
+
+        `done` are arguments of `Deployments.finish`.
+        """
         self.file.write_text(text)
         image_id = f"sha256:{image}"
         spec = ReleaseSpec.of(load(self.file), image_id=image_id, image_tag=f"shop:{image}", sha=sha, subject=subject)
@@ -81,7 +94,7 @@ class ApiDaemon:
             spec=spec.model_dump_json(),
         )
         row = self.store.deployments.begin("shop", 1, active.number if active else None, made.number)
-        self.store.deployments.finish(row, DeploymentState.SUCCEEDED)
+        self.store.deployments.finish(row, DeploymentState.SUCCEEDED, **done)
         return made.number
 
     def events(self, prefix: str) -> list[tuple[str, dict[str, Any]]]:

@@ -14,6 +14,7 @@ from pipeline.http.responses.deployment import AlarmResponse, DeploymentResponse
 from pipeline.http.responses.job import JobResponse
 from pipeline.http.responses.run import LastRunResponse, UnfinishedRunResponse
 from pipeline.http.responses.scaling import ScalingResponse
+from pipeline.http.responses.service import ServiceResponse
 
 
 class HolderResponse(Body):
@@ -74,3 +75,4 @@ class StatusResponse(Body):
     deployment: DeploymentResponse | None
     scaling: list[ScalingResponse]
     hosts: list[HostResponse] = Field(description="The hosts of the replicas. Empty if the local engine has them all.")
+    services: list[ServiceResponse] = Field(description="The services of the active release, with their containers.")
