@@ -14,6 +14,7 @@ from pipeline.cli.stack_commands import (
     listing,
     outputs,
     recover,
+    resources,
     update,
     validate,
 )
@@ -28,5 +29,19 @@ def command() -> None:
     """
 
 
-for _command in (create, update, delete, cancel, recover, listing, services, events, changes, drift, outputs, validate):
+for _command in (
+    create,
+    update,
+    delete,
+    cancel,
+    recover,
+    listing,
+    services,
+    events,
+    resources,
+    changes,
+    drift,
+    outputs,
+    validate,
+):
     command.add_command(_command)

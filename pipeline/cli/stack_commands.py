@@ -25,6 +25,7 @@ from pipeline.cli.stack_options import (
 
 if TYPE_CHECKING:
     from pipeline.cli.stack_session import StackSession
+    from pipeline.stacks.records import StackEvent
     from pipeline.stacks.status import StackStatus
 
 _NO_UPDATES = "No updates are to be performed."
@@ -186,12 +187,12 @@ def recover(owner: str) -> None:
 def listing(owner: str, everything: bool, as_json: bool) -> None:
     """List the stacks."""
     from pipeline.cli.stack_session import stack_session
-    from pipeline.cli.stack_view import stack_data
+    from pipeline.http.stack_report import stack_response
 
     with stack_session(owner) as session:
         stacks = [stack for stack in session.stacks.store.all(owner) if everything or stack.deleted is None]
         if as_json:
-            click.echo(json.dumps([stack_data(stack) for stack in stacks]))
+            click.echo(json.dumps([stack_response(stack).as_data() for stack in stacks]))
             return
         rows = [
             (stack.name, stack.status, date((stack.updated or stack.created).wall), stack.goal.description or "")
@@ -208,21 +209,41 @@ def listing(owner: str, everything: bool, as_json: bool) -> None:
 def events(name: str, follow: bool, owner: str, as_json: bool) -> None:
     """List the events of a stack, oldest first. STACK is a name, or the ARN of a stack that was deleted."""
     from pipeline.cli.stack_session import stack_session
-    from pipeline.cli.stack_view import event_data, event_line
+    from pipeline.cli.stack_view import event_line
+    from pipeline.http.stack_report import event_response
 
     with stack_session(owner) as session:
         stack = session.stacks.find(owner, name)
+
+        def show(event: StackEvent) -> None:
+            data = event_response(stack, event).as_data() if as_json else None
+            click.echo(json.dumps(data) if data else event_line(event, dated=True))
+
         last = 0
         for number, event in session.stacks.store.events(stack.id):
             last = number
-            click.echo(json.dumps(event_data(stack, event)) if as_json else event_line(event, dated=True))
+            show(event)
         if follow:
-            session.follow(
-                stack.id,
-                last,
-                lambda e: click.echo(json.dumps(event_data(stack, e)) if as_json else event_line(e, dated=True)),
-                threading.Event(),
-            )
+            session.follow(stack.id, last, show, threading.Event())
+
+
+@click.command("resources")
+@name_argument
+@owner_option
+@json_option
+def resources(name: str, owner: str, as_json: bool) -> None:
+    """List the resources of a stack, in the order in which they were made."""
+    from pipeline.cli.stack_session import stack_session
+    from pipeline.http.stack_report import resource_response
+
+    with stack_session(owner) as session:
+        stack = session.stacks.find(owner, name)
+        found = [resource_response(each) for each in session.stacks.store.resources(stack.id)]
+    if as_json:
+        click.echo(json.dumps([each.as_data() for each in found]))
+        return
+    rows = [(each.resource, each.type, each.status, each.physical_id or "", each.reason) for each in found]
+    table(rows, "resource", "type", "status", "physical id", "reason")
 
 
 @click.command("changes")

@@ -6,13 +6,12 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.base.printable import escape_line
 from pipeline.cli.output import clock, date
-from pipeline.stacks.masking import masked
 from pipeline.stacks.plan import current_resources
 from pipeline.stacks.records import STACK_TYPE, Stack, StackEvent, StackResource
 
@@ -25,38 +24,6 @@ if TYPE_CHECKING:
 Show = Callable[[StackEvent], None]
 _STYLES = {"COMPLETE": "green", "FAILED": "red", "PROGRESS": "cyan", "SKIPPED": "yellow"}
 _COLOURS = {**_STYLES, "COMPLETE": None}
-
-
-def event_data(stack: Stack, event: StackEvent) -> dict[str, Any]:
-    """Return an event as JSON data."""
-    return {
-        "at": event.at.wall.isoformat(),
-        "stack": stack.name,
-        "resource": event.logical_id,
-        "type": event.type,
-        "status": event.status,
-        "reason": event.reason,
-        "physical_id": event.physical_id,
-        "properties": masked(stack.goal, event.properties),
-    }
-
-
-def stack_data(stack: Stack) -> dict[str, Any]:
-    """Return a stack as JSON data. Values of NoEcho parameters are masked."""
-    return {
-        "id": stack.id,
-        "name": stack.name,
-        "owner": stack.owner,
-        "status": stack.status,
-        "reason": stack.reason,
-        "created": stack.created.wall.isoformat(),
-        "updated": stack.updated.wall.isoformat() if stack.updated else None,
-        "description": stack.goal.description,
-        "parameters": {k: "****" if k in stack.goal.no_echo else v for k, v in stack.goal.parameters.items()},
-        "tags": dict(stack.goal.tags),
-        "outputs": {output.name: output.value for output in stack.outputs},
-        "parent": stack.parent,
-    }
 
 
 def event_line(event: StackEvent, *, dated: bool = False) -> str:
@@ -72,8 +39,10 @@ def event_line(event: StackEvent, *, dated: bool = False) -> str:
 def shown_events(session: StackSession, name: str, *, as_json: bool) -> Iterator[Show]:
     """Yield what shows the events of an operation: a live tree on a terminal, else a line each, or JSON."""
     if as_json:
+        from pipeline.http.stack_report import event_response
+
         stack = session.stacks.find(session.owner, name)
-        yield lambda event: click.echo(json.dumps(event_data(stack, event)))
+        yield lambda event: click.echo(json.dumps(event_response(stack, event).as_data()))
     elif sys.stdout.isatty():
         with _live_tree(session, name) as show:
             yield show

@@ -71,7 +71,7 @@ class ControlApi:
         self._found_metrics = metrics
         others = (
             *(ReleaseApi(control), ServiceApi(control), LogApi(control), JobApi(control), AccessoryApi(control)),
-            StackApi(stacks),
+            StackApi(stacks, control.store),
         )
         found = tuple(endpoint for api in others for endpoint in api.endpoints)
         self.endpoints = (*self._views(), *self._actions(), *found, *self._streams())

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from pipeline.http.endpoint import Endpoint, json_response
-from pipeline.http.parameters import read_body
+from pipeline.http.parameters import number_in_query, read_body
+from pipeline.http.responses.stack import DescribedStackResponse, StackEventResponse, StackResourceResponse
 from pipeline.http.stack_endpoints import (
     CreateStack,
     DeleteStack,
@@ -20,25 +21,77 @@ from pipeline.http.stack_endpoints import (
     StackResponse,
     UpdateStack,
 )
+from pipeline.store.store import Store
 
 if TYPE_CHECKING:
+    from pipeline.http.stack_report import StackReport
     from pipeline.stacks.stacks import Stacks
 
+_MAX_EVENTS = 1000
 _MAX_TEMPLATE_BODY = 4 * 2**20
 
 
 class StackApi:
-    """Endpoints that begin operations on the stacks of a daemon. Without any, they respond with 404."""
+    """Endpoints that show the stacks of a home, and begin operations on those of a daemon. Without any, with 404."""
 
-    def __init__(self, stacks: Callable[[], Stacks] | None) -> None:
+    def __init__(self, stacks: Callable[[], Stacks] | None, store: Store) -> None:
         self._stacks = StackCommands(stacks) if stacks else None
+        self._store = store
         stack, gives = "/v1/stacks/{stack}", StackResponse
         self.endpoints = (
+            Endpoint(
+                "GET",
+                "/v1/stacks",
+                "The stacks of `?owner=`, newest first. With `?deleted=1`, also those that were deleted.",
+                self._list,
+                gives=DescribedStackResponse,
+                many=True,
+            ),
+            Endpoint("GET", stack, "A stack.", self._show, gives=DescribedStackResponse),
+            Endpoint(
+                "GET",
+                f"{stack}/resources",
+                "The resources of a stack.",
+                self._resources,
+                gives=StackResourceResponse,
+                many=True,
+            ),
+            Endpoint(
+                "GET",
+                f"{stack}/events",
+                "The latest `?limit=` events of a stack, oldest first.",
+                self._events,
+                gives=StackEventResponse,
+                many=True,
+            ),
             Endpoint("POST", "/v1/stacks", "Begin to create a stack.", self._create, CreateStack, gives, 202),
             Endpoint("POST", f"{stack}/update", "Begin to update a stack.", self._update, UpdateStack, gives, 202),
             Endpoint("POST", f"{stack}/delete", "Begin to delete a stack.", self._delete, DeleteStack, gives, 202),
             Endpoint("POST", f"{stack}/cancel", "Cancel a stack's operation.", self._cancel, StackOwner, gives, 202),
         )
+
+    async def _list(self, request: Request) -> Response:
+        report, with_deleted = self._report(request), request.query_params.get("deleted") == "1"
+        found = await run_in_threadpool(report.all, with_deleted=with_deleted)
+        return JSONResponse([each.as_data() for each in found])
+
+    async def _show(self, request: Request) -> Response:
+        return json_response(await run_in_threadpool(self._report(request).stack, _name(request)))
+
+    async def _resources(self, request: Request) -> Response:
+        found = await run_in_threadpool(self._report(request).resources, _name(request))
+        return JSONResponse([each.as_data() for each in found])
+
+    async def _events(self, request: Request) -> Response:
+        limit = min(max(1, number_in_query(request, "limit", 100)), _MAX_EVENTS)
+        found = await run_in_threadpool(self._report(request).events, _name(request), limit=limit)
+        return JSONResponse([each.as_data() for each in found])
+
+    def _report(self, request: Request) -> StackReport:
+        # Imported at the first request: most daemons have no stacks.
+        from pipeline.http.stack_report import OWNER, StackReport
+
+        return StackReport(self._store, request.query_params.get("owner") or OWNER)
 
     async def _create(self, request: Request) -> Response:
         body = await read_body(request, CreateStack, _MAX_TEMPLATE_BODY)

@@ -11,6 +11,11 @@ class Stacks:
     def __init__(self, database: Database) -> None:
         self._db = database
 
+    @property
+    def database(self) -> Database:
+        """The database, from which `pipeline/stacks/store.py` reads the stacks."""
+        return self._db
+
     def has_unfinished(self) -> bool:
         """Return whether an operation on a stack runs or was interrupted."""
         row = self._db.row(

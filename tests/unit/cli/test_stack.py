@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from pipeline.base.errors import ExitCode, PenstockError
+from pipeline.base.errors import ConfigError, ExitCode, PenstockError
 from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
 from pipeline.base.sockets import private_socket
@@ -25,6 +25,7 @@ from pipeline.cli.stack_view import draw
 from pipeline.daemon.control import Control
 from pipeline.daemon.stack_supervisor import StackSupervisor
 from pipeline.http.api import ControlApi
+from pipeline.http.client import Client
 from pipeline.http.serving import control_config, http_server
 from pipeline.stacks.offered import open_stacks
 from pipeline.stacks.records import Goal
@@ -115,6 +116,28 @@ def test_a_stack_from_create_to_delete(home: Home) -> None:
     assert done("list").splitlines() == ["NAME  STATUS  CHANGED  DESCRIPTION"]
     assert "DELETE_COMPLETE" in done("list", "--all")
     assert "User Initiated" in done("events", stack["id"])
+
+
+@pytest.mark.parametrize("home", ["beside a daemon"], indirect=True)
+def test_the_control_api_shows_what_the_commands_print(home: Home) -> None:
+    """Stacks, resources and events. Values of NoEcho parameters are masked in both."""
+    done("create", "web", "-t", "web.yaml")
+    client = Client(home.daemon_socket)
+    stacks = client.ask("GET", "/v1/stacks")
+    assert stacks == json.loads(done("list", "--json"))
+    assert client.ask("GET", "/v1/stacks/web") == stacks[-1]
+    assert stacks[-1]["parameters"]["Key"] == "****"
+    assert client.ask("GET", "/v1/stacks/web/resources") == json.loads(done("resources", "web", "--json"))
+    assert "Handle    AWS::CloudFormation::WaitConditionHandle  CREATE_COMPLETE" in done("resources", "web")
+    events = [json.loads(line) for line in done("events", "web", "--json").splitlines()]
+    assert client.ask("GET", "/v1/stacks/web/events") == events
+    assert client.ask("GET", "/v1/stacks/web/events?limit=2") == events[-2:]
+    done("delete", "web")
+    assert client.ask("GET", "/v1/stacks") == []
+    assert client.ask("GET", "/v1/stacks?deleted=1") == json.loads(done("list", "--all", "--json"))
+    assert client.ask("GET", "/v1/stacks?owner=other&deleted=1") == []
+    with pytest.raises(ConfigError, match="stack web does not exist"):
+        client.ask("GET", "/v1/stacks/web/events")
 
 
 def test_a_failure_is_rolled_back_with_its_exit_code(home: Home) -> None:
