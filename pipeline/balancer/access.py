@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
+
+from pipeline.balancer.log_filter import LogFilter
 
 ActionName = Literal["forward", "redirect", "fixed-response"]
 
@@ -153,6 +155,18 @@ class TlsRecord:
 LogRecord = AccessRecord | TlsRecord
 
 
+class LogPage(NamedTuple):
+    """Records, newest first, each with its position. `next` continues before the last record that was read.
+
+    It is None if the oldest record that is kept was read. With fewer records than the limit and a `next`, the limit of
+    bytes was reached. `since` is when the last record that was read ended, None if there was none.
+    """
+
+    records: Sequence[tuple[str, LogRecord]]
+    next: str | None
+    since: datetime | None
+
+
 class AccessLog(Protocol):
     """Reads the records of a data plane. Damaged lines are counted and skipped. For one thread at a time."""
 
@@ -167,13 +181,20 @@ class AccessLog(Protocol):
     def newest_first(self) -> Iterator[LogRecord]:
         """Yield every record that is kept, the newest first."""
 
+    def page(self, wanted: LogFilter, limit: int, before: str | None = None, max_bytes: int | None = None) -> LogPage:
+        """Return the newest records that pass a filter, at most `limit`, of those before a position.
+
+        Reads at most about `max_bytes` of the log. Positions stay valid while their records are kept. Raises
+        `ValueError` for a text that is no position.
+        """
+
     def appended(self) -> Iterator[LogRecord]:
         """Yield the records since the previous call, oldest first. The first call starts at the oldest in the file."""
 
-    def forwarded(self, groups: Collection[str]) -> Iterator[ForwardedRequest]:
+    def forwarded(self, groups: Collection[str] | None) -> Iterator[ForwardedRequest]:
         """Yield the requests that were forwarded to these target groups since the previous call, oldest first.
 
-        Takes the place of `appended`, and reads only the fields that it needs.
+        None stands for all groups. Takes the place of `appended`, and reads only the fields that it needs.
         """
 
     def repeatable(self, group: str, choose: Callable[[], bool]) -> Iterator[LoggedRequest]:
@@ -186,10 +207,11 @@ class AccessLog(Protocol):
     def skip(self) -> None:
         """Make the next `appended`, `forwarded` or `repeatable` start with records that are written later."""
 
-    def rewind(self, to: datetime) -> None:
+    def rewind(self, to: datetime, max_bytes: int | None = None) -> bool:
         """Make the next of these calls start after the latest record that ended before a time.
 
-        If there is none, it starts with the oldest record that is kept.
+        If there is none, it starts with the oldest record that is kept, or of the last `max_bytes`. Return whether
+        there is one, so that no later record is missing.
         """
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.balancer.access import AccessLog, ForwardedRequest, LoggedRequest
+from pipeline.balancer.access import AccessLog, ForwardedRequest, LoggedRequest, LogPage, LogRecord
 from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
+from pipeline.balancer.log_filter import LogFilter
 from pipeline.testing.fakes.access_log import FakeAccessLog
-from tests.support.access_log import raw
+from tests.support.access_log import raw, record
 
 HOME, ALTERNATE = "shop.web", "shop.web-next"
 BOTH = (HOME, ALTERNATE)
@@ -22,10 +23,15 @@ BEGAN = 1_795_522_239_600
 
 @dataclass
 class Log:
-    """A log, and what lets a request end so many seconds after the first one."""
+    """A log, what lets a request end so many seconds after the first one, and the bytes that a request takes."""
 
     log: AccessLog
     end: Callable[[int, str], None]
+    size: int
+
+    def page(self, wanted: LogFilter, limit: int, before: str | None = None, size: int | None = None) -> LogPage:
+        """Return a page of which at most `size` requests are read."""
+        return self.log.page(wanted, limit, before, None if size is None else size * self.size)
 
     def repeatable(self, group: str = HOME) -> list[LoggedRequest]:
         """Return the requests to a group since the previous call that can be sent again."""
@@ -42,19 +48,31 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Log:
     if request.param == "fake":
         requests: list[ForwardedRequest] = []
         gets: list[tuple[str, LoggedRequest]] = []
+        records: list[LogRecord] = []
 
         def end_in_memory(second: int, group: str) -> None:
             requests.append(_request(second, group))
             gets.append((group, GET))
+            records.append(record(_fields(second, group)))
 
-        return Log(FakeAccessLog([], requests, gets), end_in_memory)
+        return Log(FakeAccessLog(records, requests, gets), end_in_memory, 1)
     path = tmp_path / "access.log"
 
     def end(second: int, group: str) -> None:
         with path.open("ab") as file:
-            file.write(raw(backend=group, accepted_seconds=str(1_795_522_239 + second)))
+            file.write(raw(_fields(second, group)))
 
-    return Log(HAProxyAccessLog(path), end)
+    return Log(HAProxyAccessLog(path), end, len(raw(_fields(1, HOME))))
+
+
+def _fields(second: int, group: str) -> dict[str, str]:
+    """Return the fields of a request. Those to the alternate group are slower."""
+    response = "400" if group == ALTERNATE else "40"
+    return {"backend": group, "accepted_seconds": str(1_795_522_239 + second), "response": response}
+
+
+def _seconds(page: LogPage) -> list[int]:
+    return [int(found.ended.timestamp() - BEGAN / 1000) for _, found in page.records]
 
 
 def _request(second: int, group: str) -> ForwardedRequest:
@@ -67,7 +85,7 @@ def _request(second: int, group: str) -> ForwardedRequest:
         target="web-1",
         status=200,
         is_from_target=True,
-        response_time=40,
+        response_time=400 if group == ALTERNATE else 40,
         connect_errors=0,
         is_grpc=False,
         error=None,
@@ -131,3 +149,71 @@ def test_requests_that_can_be_sent_again(log: Log) -> None:
     log.end(4, HOME)
     assert list(log.log.repeatable(HOME, lambda: False)) == []
     assert log.repeatable() == []
+
+
+def test_all_groups(log: Log) -> None:
+    """Without a choice of groups, the requests to all of them come."""
+    log.end(1, HOME)
+    log.end(2, ALTERNATE)
+    log.end(3, "blog.web")
+    assert [request.group for request in log.log.forwarded(None)] == [HOME, ALTERNATE, "blog.web"]
+    assert list(log.log.forwarded(None)) == []
+
+
+@pytest.mark.parametrize(("since", "size", "first", "is_found"), [(2, 9, 2, True), (0, 9, 1, False), (1, 1, 3, False)])
+def test_rewind_that_is_bounded(log: Log, since: int, size: int, first: int, *, is_found: bool) -> None:
+    """It goes back as far as it may, and says whether an earlier request was found."""
+    for second in (1, 2, 3):
+        log.end(second, HOME)
+    to = datetime.fromtimestamp((BEGAN + 546) / 1000 + since, UTC)
+    assert log.log.rewind(to, size * log.size) == is_found
+    assert [second for second, _ in log.read()] == [*range(first, 4)]
+
+
+def test_pages(log: Log) -> None:
+    """Each page continues before the previous one, also while requests end, and the last one says so."""
+    for second in range(1, 6):
+        log.end(second, HOME)
+    first = log.page(LogFilter(), 2)
+    log.end(6, HOME)
+    second = log.page(LogFilter(), 2, first.next)
+    third = log.page(LogFilter(), 2, second.next)
+    assert [_seconds(page) for page in (first, second, third)] == [[5, 4], [3, 2], [1]]
+    assert third.next is None
+    # A page continues before any record.
+    assert _seconds(log.page(LogFilter(), 9, first.records[0][0])) == [4, 3, 2, 1]
+
+
+def test_pages_with_a_filter(log: Log) -> None:
+    """Only what passes counts for the limit. Without it, all are read."""
+    for second in range(1, 6):
+        log.end(second, HOME if second % 2 else ALTERNATE)
+    slow = LogFilter(slower_than=0.1)
+    first = log.page(slow, 1)
+    second = log.page(slow, 1, first.next)
+    assert [_seconds(first), _seconds(second), _seconds(log.page(slow, 9))] == [[4], [2], [4, 2]]
+    assert (log.page(slow, 9).next, _seconds(log.page(LogFilter(group=HOME), 9))) == (None, [5, 3, 1])
+
+
+def test_a_page_that_is_bounded(log: Log) -> None:
+    """A page that has read as much as it may says where the next one continues, and how far it came."""
+    log.end(1, ALTERNATE)
+    for second in range(2, 6):
+        log.end(second, HOME)
+    wanted = LogFilter(group=ALTERNATE)
+    found = log.page(wanted, 9, size=2)
+    assert (found.records, found.since) == ([], datetime.fromtimestamp((BEGAN + 546) / 1000 + 4, UTC))
+    assert found.next is not None
+    rest = log.page(wanted, 9, found.next)
+    assert (_seconds(rest), rest.next) == ([1], None)
+
+
+def test_a_text_that_is_no_position(log: Log) -> None:
+    """It is refused, instead of being taken for the end."""
+    with pytest.raises(ValueError, match="is not the position of an entry"):
+        log.page(LogFilter(), 1, "yesterday")
+
+
+def test_an_empty_log(log: Log) -> None:
+    """It has one page, which is empty."""
+    assert log.page(LogFilter(), 9) == LogPage([], None, None)

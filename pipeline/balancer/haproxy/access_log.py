@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from pipeline.balancer.access import AccessRecord, ForwardedRequest, LoggedRequest, LogRecord
+from pipeline.balancer.access import AccessRecord, ForwardedRequest, LoggedRequest, LogPage, LogRecord
 from pipeline.balancer.haproxy.forwarded_request import ForwardedReader, ended_of
+from pipeline.balancer.haproxy.line_filter import line_filter
 from pipeline.balancer.haproxy.log_entry import entry_from_line
 from pipeline.balancer.haproxy.log_file import LogFile
 from pipeline.balancer.haproxy.log_line import AccessLogLine, datetime_from_milliseconds
 from pipeline.balancer.haproxy.log_outcome import RequestOutcome, connect_errors
+from pipeline.balancer.haproxy.log_place import Place
 from pipeline.balancer.haproxy.logged_request import repeatable_requests
 from pipeline.balancer.haproxy.naming import is_holding
 from pipeline.balancer.haproxy.tls_log import is_tls_line, tls_record
+from pipeline.balancer.log_filter import LogFilter
+from pipeline.balancer.log_match import passes
 
 # HAProxy's codes for a cookie that led to no target: none, invalid, of a target that is down, expired, too old.
 _STICKY_MISSES = frozenset("NIDEO")
@@ -57,11 +62,24 @@ class HAProxyAccessLog:
         """Yield every record that is kept, the newest first."""
         return self._reader.records(self._file.newest_first())
 
+    def page(self, wanted: LogFilter, limit: int, before: str | None = None, max_bytes: int | None = None) -> LogPage:
+        """Return the newest records that pass a filter, at most `limit`, of those before a position."""
+        place, may_pass = Place.from_text(before) if before else None, line_filter(wanted)
+        found, left = list[tuple[str, LogRecord]](), sys.maxsize if max_bytes is None else max_bytes
+        last = b""
+        for offset, line in self._file.before(place):
+            if len(found) == limit or left <= 0:
+                return LogPage(found, str(place), _ended(last))
+            place, last, left = Place.of(offset, line), line, left - len(line)
+            if may_pass(line):
+                found += ((str(place), each) for each in self._reader.records([line]) if passes(each, wanted))
+        return LogPage(found, None, _ended(last))
+
     def appended(self) -> Iterator[LogRecord]:
         """Yield the records since the previous call."""
         return self._reader.records(self._file.appended())
 
-    def forwarded(self, groups: Collection[str]) -> Iterator[ForwardedRequest]:
+    def forwarded(self, groups: Collection[str] | None) -> Iterator[ForwardedRequest]:
         """Yield the requests that were forwarded to these groups since the previous call."""
         return self._forwarded.requests(self._file.appended(), groups)
 
@@ -73,15 +91,20 @@ class HAProxyAccessLog:
         """Make the next call start with records that are written after this one."""
         self._file.skip()
 
-    def rewind(self, to: datetime) -> None:
-        """Make the next call start after the latest record that ended before a time."""
+    def rewind(self, to: datetime, max_bytes: int | None = None) -> bool:
+        """Make the next call start after the latest record that ended before a time. Return whether there is one."""
         milliseconds = to.timestamp() * 1000
 
         def is_earlier(line: bytes) -> bool:
             ended = ended_of(line)
             return ended is not None and ended < milliseconds
 
-        self._file.rewind(is_earlier)
+        return self._file.rewind(is_earlier, max_bytes)
+
+
+def _ended(raw: bytes) -> datetime | None:
+    ended = ended_of(raw)
+    return None if ended is None else datetime_from_milliseconds(ended)
 
 
 def _record(raw: bytes) -> LogRecord | None:

@@ -33,23 +33,17 @@ class ForwardedReader:
     def __init__(self) -> None:
         self.unreadable = 0
 
-    def requests(self, raw_lines: Iterable[bytes], groups: Collection[str]) -> Iterator[ForwardedRequest]:
-        """Yield the requests that were forwarded to these groups."""
-        wanted = frozenset(groups)
-        marks = _marks(wanted)
-        for raw in raw_lines:
-            # Most lines may be about other groups, and are not split.
-            for mark in marks:
-                if mark in raw:
-                    break
-            else:
-                continue
+    def requests(self, raw_lines: Iterable[bytes], groups: Collection[str] | None) -> Iterator[ForwardedRequest]:
+        """Yield the requests that were forwarded to these groups. None stands for all groups."""
+        wanted = None if groups is None else frozenset(groups)
+        # Most lines may be about other groups, and are not split.
+        for raw in raw_lines if wanted is None else _about(raw_lines, wanted):
             try:
                 request = _read(raw)
             except ValueError:
                 self.unreadable += 1
             else:
-                if request is not None and request.group in wanted:
+                if request is not None and (wanted is None or request.group in wanted):
                     yield request
 
 
@@ -122,6 +116,16 @@ def _waited(line: AccessLogLine, outcome: RequestOutcome) -> int | None:
     if outcome.elb_status != CLIENT_CLOSED or min(steps) < 0:
         return None
     return max(line.numbers["total"] - sum(steps), 0)
+
+
+def _about(raw_lines: Iterable[bytes], groups: Collection[str]) -> Iterator[bytes]:
+    """Yield the lines that may be about one of the groups."""
+    marks = _marks(groups)
+    for raw in raw_lines:
+        for mark in marks:
+            if mark in raw:
+                yield raw
+                break
 
 
 def _marks(groups: Collection[str]) -> list[bytes]:

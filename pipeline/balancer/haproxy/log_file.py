@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
+from pipeline.balancer.haproxy.log_place import Place
 from pipeline.balancer.haproxy.log_rotation import data_start, rotated_path
 
 _BLOCK = 2**16
@@ -30,17 +33,24 @@ class LogFile:
 
     def newest_first(self) -> Iterator[bytes]:
         """Yield every line that is kept, the newest first."""
-        rotation, last = self._current_rotation(), b""
-        # A crash between the copy and the truncation leaves the same lines in both files.
-        copied, is_copied = self._newest_rotated_line(), False
+        return (line for _, line in self.before(None))
+
+    def before(self, place: Place | None) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines before a place with their offsets, the newest first. None: all lines.
+
+        There are none if the line at that place is no longer kept.
+        """
+        rotation, last, is_older = self._current_rotation(), place, place is None
         with suppress(FileNotFoundError), self._path.open("rb") as file:
-            for lines in _backwards(file):
-                if self._current_rotation() != rotation:
-                    # These lines may be incomplete. They are in the second file.
-                    break
-                yield from lines
-                last, is_copied = lines[-1], is_copied or copied in lines
-        yield from self._rotated_before(last, None if is_copied else rotation)
+            if place is None or place.is_in(file):
+                is_older = not self._is_copied(file)
+                for lines in _with_offsets(file, place):
+                    if self._current_rotation() != rotation:
+                        # These lines may be incomplete. They are in the second file.
+                        break
+                    yield from lines
+                    last = Place.of(*lines[-1])
+        yield from self._rotated_before(last, rotation if is_older else None)
 
     def skip(self) -> None:
         """Make the next `appended` start after the last whole line."""
@@ -53,17 +63,17 @@ class LogFile:
         except FileNotFoundError:
             self._offset, self._last = 0, b""
 
-    def rewind(self, is_earlier: Callable[[bytes], bool]) -> None:
+    def rewind(self, is_earlier: Callable[[bytes], bool], max_bytes: int | None = None) -> bool:
         """Make the next `appended` start after the last line for which `is_earlier`, or with the oldest that is kept.
 
-        Reads only as far back as needed.
+        Reads only as far back as needed, and at most about `max_bytes`. Return whether such a line was found.
         """
         while True:
-            self._rotation = self._current_rotation()
-            self._seek_back(is_earlier)
+            self._rotation, reach = self._current_rotation(), _Reach(is_earlier, max_bytes)
+            self._seek_back(reach)
             # A rotation takes lines away while they are read.
             if self._current_rotation() == self._rotation:
-                return
+                return reach.is_found
 
     def _seek_back(self, is_earlier: Callable[[bytes], bool]) -> None:
         self._offset, self._last, self._starts_rotated = 0, b"", False
@@ -129,18 +139,23 @@ class LogFile:
             return next(_backwards(file), [b""])[0]
         return b""
 
-    def _rotated_before(self, last: bytes, rotation: Rotation) -> Iterator[bytes]:
-        """Yield the lines of the second file, the newest first.
+    def _rotated_before(self, last: Place | None, rotation: Rotation) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines of the second file before the place `last`, the newest first.
 
-        If its rotation is another one than `rotation`, only those before the line `last`, which was read from the log.
+        If it has no such line and its rotation is `rotation`, all of them are older than that line.
         """
         with suppress(FileNotFoundError), rotated_path(self._path).open("rb") as file:
             status = os.fstat(file.fileno())
-            is_found = not last or (status.st_ino, status.st_mtime_ns) == rotation
-            for line in (line for lines in _backwards(file) for line in lines):
-                if is_found:
-                    yield line
-                is_found = is_found or line == last
+            is_there = last is not None and last.is_in(file)
+            if is_there or last is None or (status.st_ino, status.st_mtime_ns) == rotation:
+                yield from (found for lines in _with_offsets(file, last if is_there else None) for found in lines)
+
+    def _is_copied(self, log: BinaryIO) -> bool:
+        """Return whether the log has the lines of the second file too, after a crash before the truncation."""
+        with suppress(FileNotFoundError), rotated_path(self._path).open("rb") as file:
+            lines = next(_with_offsets(file, None), None)
+            return lines is not None and Place.of(*lines[0]).is_in(log)
+        return False
 
     def _rotated_lines(self, *, is_new: bool) -> Iterator[bytes]:
         """Yield the lines that were appended after the previous call and rotated before this one.
@@ -172,6 +187,21 @@ class LogFile:
             yield line
 
 
+class _Reach:
+    """How far back to read: until a line for which `is_earlier`, or for so many bytes."""
+
+    def __init__(self, is_earlier: Callable[[bytes], bool], max_bytes: int | None) -> None:
+        self._is_earlier = is_earlier
+        self._left = sys.maxsize if max_bytes is None else max_bytes
+        self.is_found = False
+
+    def __call__(self, line: bytes) -> bool:
+        """Return whether to read on after this line."""
+        self._left -= len(line)
+        self.is_found = self._is_earlier(line)
+        return self.is_found or self._left < 0
+
+
 def _backwards(file: BinaryIO, end: int | None = None) -> Iterator[list[bytes]]:
     """Yield the whole lines of a file until `end`, the last one first, in one list for each block that is read."""
     begin = data_start(file)
@@ -187,6 +217,15 @@ def _backwards(file: BinaryIO, end: int | None = None) -> Iterator[list[bytes]]:
         rest, end = first, start
     if rest:
         yield [rest]
+
+
+def _with_offsets(file: BinaryIO, end: Place | None) -> Iterator[list[tuple[int, bytes]]]:
+    """Yield what `_backwards` yields until a place, each line with its offset."""
+    offset = end.offset if end else _end_of_lines(file)
+    for lines in _backwards(file, offset):
+        starts = [*accumulate((-len(line) for line in lines), initial=offset)][1:]
+        offset = starts[-1]
+        yield [*zip(starts, lines, strict=True)]
 
 
 def _lines(block: bytes) -> list[bytes]:

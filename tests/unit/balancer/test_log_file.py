@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.balancer.haproxy.log_file import LogFile
+from pipeline.balancer.haproxy.log_place import Place
 from pipeline.balancer.haproxy.log_rotation import data_start, rotate
 
 
@@ -252,9 +254,60 @@ def test_a_rotation_that_was_killed(tmp_path: Path) -> None:
     """Lines that are in both files, because the truncation is missing, are read once."""
     path = tmp_path / "access.log"
     write(path, *range(100))
-    path.with_name("access.log.1").write_bytes(b"".join(lines(*range(50, 100))))
+    before = path.read_bytes()
+    with path.with_name("access.log.1").open("wb") as rotated:
+        rotated.seek(before.index(b"line 50"))
+        rotated.write(before[rotated.tell() :])
     write(path, 100)
     assert list(LogFile(path).newest_first()) == lines(*reversed(range(101)))
+
+
+@pytest.mark.parametrize("rotated", [0, 1, 2, 3, 7])
+@pytest.mark.parametrize("size", [1, 3, 4, 20])
+def test_pages(tmp_path: Path, rotated: int, size: int) -> None:
+    """Pages that continue before the last line of the previous one have each line once, also over a rotation."""
+    path, numbers = tmp_path / "access.log", [1, 1, 2, 3, 3, 3, 2, 1, 1, 1]
+    write(path, *numbers)
+    log, seen, place = LogFile(path), list[bytes](), None
+    for turn in range(1, 12):
+        if turn == rotated:
+            empty(path)
+            if turn > 1:
+                write(path, 9)
+        page = [*islice(log.before(place), size)]
+        seen += [line for _, line in page]
+        place = Place.of(*page[-1]) if page else place
+    assert seen == lines(*reversed(numbers))
+
+
+def test_a_place_that_is_gone(tmp_path: Path) -> None:
+    """Before a line that is no longer kept, there is nothing, and no other line is taken for it."""
+    path = tmp_path / "access.log"
+    write(path, 1, 2, 3)
+    *_, (offset, line) = LogFile(path).before(None)
+    os.truncate(path, 0)
+    write(path, 4, 5, 6)
+    assert list(LogFile(path).before(Place.of(offset, line))) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "1-2", "-1-00000000", "1-0000000g", "9" * 40 + "-00000000", "\u0661-00000000"]
+)
+def test_bad_places(text: str) -> None:
+    """Only what was printed for a place is one."""
+    with pytest.raises(ValueError, match="is not the position of an entry"):
+        Place.from_text(text)
+    assert Place.from_text(str(Place.of(7, b"x"))) == Place.of(7, b"x")
+
+
+@pytest.mark.parametrize(("max_bytes", "first", "is_found"), [(None, 3, True), (100, 3, True), (24, 7, False)])
+def test_rewind_is_bounded(tmp_path: Path, max_bytes: int | None, first: int, *, is_found: bool) -> None:
+    """It reads as many bytes as it may, and says whether it has found an earlier line."""
+    path = tmp_path / "access.log"
+    write(path, *range(10))
+    log = LogFile(path)
+    assert log.rewind(lambda line: line == b"line 2\n", max_bytes) == is_found
+    assert list(log.appended()) == lines(*range(first, 10))
 
 
 def test_only_whole_lines_are_kept(tmp_path: Path) -> None:
