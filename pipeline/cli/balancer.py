@@ -23,6 +23,7 @@ from pipeline.cli import (
     balancer_metrics,
     balancer_serve,
     balancer_shift,
+    balancer_traffic,
 )
 from pipeline.cli.session import json_option
 
@@ -53,6 +54,7 @@ def command(context: click.Context, watching: bool, as_json: bool) -> None:
 
 
 command.add_command(balancer_log.command)
+command.add_command(balancer_traffic.command)
 command.add_command(balancer_metrics.command)
 command.add_command(balancer_explain.command)
 command.add_command(balancer_hosts.command)

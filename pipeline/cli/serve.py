@@ -216,10 +216,14 @@ def _control_config(daemon: Daemon, token: str | None = None) -> uvicorn.Config:
     from pipeline.http.api import ControlApi
     from pipeline.http.metrics import DaemonMetrics
     from pipeline.http.serving import control_config
+    from pipeline.http.traffic_report import TrafficReports
 
-    metrics = DaemonMetrics(daemon.store, daemon.supervisors, open_balancer(daemon.home.balancer))
+    balancer = open_balancer(daemon.home.balancer)
+    metrics = DaemonMetrics(daemon.store, daemon.supervisors, balancer)
+    traffic = TrafficReports(balancer, daemon.traffic, daemon.store.deployments.between)
     control = Control(daemon.supervisors, daemon.store)
-    return control_config(ControlApi(control, token, stacks=daemon.stacks.stacks, metrics=metrics).app())
+    api = ControlApi(control, token, stacks=daemon.stacks.stacks, metrics=metrics, traffic=traffic)
+    return control_config(api.app())
 
 
 def _public_config(daemon: Daemon) -> uvicorn.Config:

@@ -15,6 +15,7 @@ import structlog
 
 from pipeline.balancer.planes import open_balancer, open_monitor
 from pipeline.balancer.telemetry.group_load import GroupLoads
+from pipeline.balancer.telemetry.traffic_follower import TrafficFollower
 from pipeline.base.clock import Clock, SystemClock, until_next
 from pipeline.base.errors import ConfigError, PenstockError, StoreFault
 from pipeline.base.home import Home
@@ -81,6 +82,8 @@ class Daemon:
         self._scheduler = Scheduler(self._clock)
         # One reader of the access log for all pipelines.
         self._loads = GroupLoads(open_balancer(home.balancer).access_log)
+        # Another one, which reads only while a user looks.
+        self.traffic = TrafficFollower(open_balancer(home.balancer).access_log, self._clock)
         self.supervisors = Supervisors({served.name: self._supervise(served) for served in served_files})
         if len(self.supervisors) < len(served_files):
             raise ConfigError("two of the files declare the same pipeline name", hint="give each pipeline its own name")

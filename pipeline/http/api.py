@@ -19,13 +19,13 @@ from pipeline.base.errors import ConfigError, ExitCode, PenstockError
 from pipeline.daemon.control import Control
 from pipeline.http.accessory_api import AccessoryApi
 from pipeline.http.endpoint import Endpoint, json_response
-from pipeline.http.event_stream import stream_events
+from pipeline.http.event_api import EventApi
 from pipeline.http.job_api import JobApi
 from pipeline.http.log_api import LogApi
 from pipeline.http.log_file import log_response
 from pipeline.http.metrics import CONTENT_TYPE, DaemonMetrics
 from pipeline.http.openapi import describe
-from pipeline.http.parameters import events_after, number_in_query, read_body, run_in_path, transition_in_path
+from pipeline.http.parameters import number_in_query, read_body, run_in_path, transition_in_path
 from pipeline.http.release_api import ReleaseApi
 from pipeline.http.requests import (
     ActOnRun,
@@ -38,15 +38,15 @@ from pipeline.http.requests import (
 from pipeline.http.responses.body import ErrorResponse
 from pipeline.http.responses.daemon import DaemonResponse, PipelineResponse
 from pipeline.http.responses.deployment import DeploymentAnswerResponse
-from pipeline.http.responses.event import EventResponse
 from pipeline.http.responses.release import ReleaseResponse
 from pipeline.http.responses.run import RunResponse
 from pipeline.http.responses.status import ReportResponse
 from pipeline.http.service_api import ServiceApi
 from pipeline.http.stack_api import StackApi
 from pipeline.http.status_report import StatusReport
+from pipeline.http.traffic_api import TrafficApi
+from pipeline.http.traffic_report import TrafficReports
 from pipeline.store import queue
-from pipeline.store.event_follower import EventFollower
 from pipeline.store.records import Run, RunOptions, Trigger
 
 if TYPE_CHECKING:
@@ -63,18 +63,24 @@ class ControlApi:
         clock: Clock | None = None,
         stacks: Callable[[], Stacks] | None = None,
         metrics: DaemonMetrics | None = None,
+        traffic: TrafficReports | None = None,
     ) -> None:
         self._control = control
         self._store = control.store
         self._token = token
-        self._clock = clock or SystemClock()
         self._found_metrics = metrics
-        others = (
-            *(ReleaseApi(control), ServiceApi(control), LogApi(control), JobApi(control), AccessoryApi(control)),
+        groups = (
+            AccessoryApi(control),
+            EventApi(control, clock or SystemClock()),
+            JobApi(control),
+            LogApi(control),
+            ReleaseApi(control),
+            ServiceApi(control),
             StackApi(stacks, control.store),
+            TrafficApi(traffic),
         )
-        found = tuple(endpoint for api in others for endpoint in api.endpoints)
-        self.endpoints = (*self._views(), *self._actions(), *found, *self._streams())
+        grouped = (endpoint for group in groups for endpoint in group.endpoints)
+        self.endpoints = (*self._views(), *self._actions(), *grouped)
 
     def _views(self) -> Sequence[Endpoint]:
         pipeline = "/v1/pipelines/{pipeline}"
@@ -153,27 +159,6 @@ class ControlApi:
             ),
             Endpoint("PUT", stage, "Disable the transition into a stage.", self._disable, DisableTransition, code=204),
             Endpoint("DELETE", stage, "Enable the transition into a stage.", self._enable, EnableTransition, code=204),
-        )
-
-    def _streams(self) -> Sequence[Endpoint]:
-        run = "/v1/pipelines/{pipeline}/runs/{number}"
-        return (
-            Endpoint(
-                "GET",
-                f"{run}/events",
-                "Stream a run's events after an id, until the run has finished.",
-                self._follow_run,
-                gives=EventResponse,
-                follows=True,
-            ),
-            Endpoint(
-                "GET",
-                "/v1/events",
-                "Stream the events of all pipelines after an id.",
-                self._follow_all,
-                gives=EventResponse,
-                follows=True,
-            ),
         )
 
     def app(self) -> Starlette:
@@ -310,18 +295,6 @@ class ControlApi:
             last_run=self._run_response(runs[0]) if runs else None,
             disabled_transitions=dict(self._store.transitions.disabled(name)),
         )
-
-    # Streams
-
-    async def _follow_run(self, request: Request) -> Response:
-        pipeline, number = run_in_path(request)
-        await run_in_threadpool(self._control.run, pipeline, number)
-        follower = EventFollower(self._store, self._clock, events_after(request), pipeline=pipeline, run=number)
-        return stream_events(follower, self._store.changes, self._clock)
-
-    async def _follow_all(self, request: Request) -> Response:
-        follower = EventFollower(self._store, self._clock, events_after(request))
-        return stream_events(follower, self._store.changes, self._clock)
 
 
 async def _fail(_: Request, error: Exception) -> Response:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pipeline.http.queries import Query
 from pipeline.http.requests import Body
 
 
@@ -16,8 +17,8 @@ from pipeline.http.requests import Body
 class Endpoint:
     """One endpoint of the API. `summary` is for the OpenAPI description.
 
-    `takes` is the model of the request's body, `gives` that of the response. The response holds one object, a list if
-    `many`, or a stream of them if it `follows`.
+    `takes` is the model of the request's body, `query` that of its query, and `gives` that of the response. The
+    response holds one object, a list if `many`, or a stream of them if it `follows`.
     """
 
     method: str
@@ -29,6 +30,7 @@ class Endpoint:
     code: int = 200
     many: bool = False
     follows: bool = False
+    query: type[Query] | None = None
 
 
 def json_response(content: BaseModel, code: int = 200) -> Response:

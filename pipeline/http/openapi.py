@@ -44,7 +44,8 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": _TYPES.get(name, "string")}}
             for name in re.findall(r"{(\w+)}", endpoint.path)
-        ],
+        ]
+        + (endpoint.query.parameters() if endpoint.query else []),
         "responses": {str(endpoint.code): success, "default": failure},
     }
     if endpoint.takes is not None:

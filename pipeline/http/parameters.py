@@ -66,7 +66,12 @@ def _parsed(name: str, text: str) -> int:
     return number
 
 
-def events_after(request: Request) -> int:
-    """Return the id after which a stream starts: the header of a browser that reconnects, or the query."""
+def events_after(request: Request) -> int | None:
+    """Return the id after which a stream starts: the header of a browser that reconnects, or the query.
+
+    None stands for `now`, the latest event.
+    """
     header = request.headers.get("last-event-id", "")
-    return _parsed("Last-Event-ID", header) if header else number_in_query(request, "after", 0)
+    if header:
+        return _parsed("Last-Event-ID", header)
+    return None if request.query_params.get("after") == "now" else number_in_query(request, "after", 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from pipeline.engine.cluster import ClusterSpec
 from pipeline.store.clusters import begin_cluster, fall_back, settle_cluster
@@ -87,6 +88,15 @@ class Deployments:
             *(pipeline, run),
         )
         return deployment_from_row(row) if row else None
+
+    def between(self, pipeline: str | None, begin: datetime, end: datetime) -> list[Deployment]:
+        """Return the deployments of a pipeline that were in progress between two times, oldest first. None: of all."""
+        rows = self._db.rows(
+            "SELECT deployments.*, strategy FROM deployments LEFT JOIN deployment_strategies USING (pipeline, run) "
+            "WHERE (? IS NULL OR pipeline=?) AND started_at<? AND (finished_at IS NULL OR finished_at>=?) ORDER BY id",
+            *(pipeline, pipeline, end.isoformat(), begin.isoformat()),
+        )
+        return [deployment_from_row(row) for row in rows]
 
     def finish(
         self,

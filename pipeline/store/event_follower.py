@@ -8,6 +8,7 @@ from threading import Event as Flag
 
 from pipeline.base.clock import Clock
 from pipeline.events import Event
+from pipeline.store.event_filter import EventFilter
 from pipeline.store.records import LAST_EVENTS
 from pipeline.store.store import Store
 
@@ -16,7 +17,7 @@ POLL_INTERVAL = timedelta(milliseconds=50)
 
 
 class EventFollower:
-    """The events after the id `last`, in order: of a run, of a pipeline, or of all pipelines.
+    """The events after the id `last`, in order: of a run, of a pipeline, of all pipelines, or those that are `wanted`.
 
     A follower of a run is over after the run's last event. This event is written shortly after the outcome of the run.
     So a follower that sees the outcome waits up to `grace` for that event. It may also have read it already.
@@ -30,6 +31,7 @@ class EventFollower:
         *,
         pipeline: str | None = None,
         run: int | None = None,
+        wanted: EventFilter | None = None,
         grace: timedelta = timedelta(seconds=2),
     ) -> None:
         self._store = store
@@ -37,6 +39,7 @@ class EventFollower:
         self._last = last
         self._pipeline = pipeline
         self._run = run
+        self._wanted = wanted or EventFilter(pipeline, run)
         self._grace = grace
         self._over_since: float | None = None
         self.over = False
@@ -55,10 +58,14 @@ class EventFollower:
         """Return the events that were written since the last call, with their ids. Sets `over` after the last ones."""
         # Read the run's state first, so that an event written in between is found.
         run_over = self._is_run_over()
-        found = self._store.events.after(self._pipeline, self._last, _MAX_EVENTS, run=self._run)
+        latest = self._store.events.last_id()
+        found = self._store.events.newer(self._wanted, self._last, _MAX_EVENTS)
         self.is_behind = len(found) == _MAX_EVENTS
         if found:
             self._last = found[-1][0]
+        if not self.is_behind:
+            # So that events which are not wanted are read once.
+            self._last = max(self._last, latest)
         if self._run is not None:
             self.over = any(event.kind in LAST_EVENTS for _, event in found) or (run_over and self._is_grace_over())
         return found

@@ -9,9 +9,11 @@ from collections import deque
 from contextlib import suppress
 
 from pipeline.base.errors import StoreFault
+from pipeline.base.whole_number import LARGEST
 from pipeline.event_kinds import current_kind
 from pipeline.events import Event
 from pipeline.store.database import Database
+from pipeline.store.event_filter import EventFilter
 from pipeline.store.rows import parse_time
 
 # The most events that are kept in memory while the disk is full. Then the oldest are dropped.
@@ -78,12 +80,27 @@ class EventLog:
         self, pipeline: str | None, last: int, limit: int = 1000, *, run: int | None = None
     ) -> list[tuple[int, Event]]:
         """Return the events after the id `last` with their ids, oldest first. None means all pipelines."""
-        wanted = {"pipeline": pipeline, "run": run}
-        given = {column: value for column, value in wanted.items() if value is not None}
-        where = "".join(f" AND {column}=?" for column in given)
-        sql = f"SELECT * FROM events WHERE id>?{where} ORDER BY id LIMIT ?"  # noqa: S608
-        rows = self._db.rows(sql, last, *given.values(), limit)
+        return self.newer(EventFilter(pipeline, run), last, limit)
+
+    def newer(self, wanted: EventFilter, last: int, limit: int) -> list[tuple[int, Event]]:
+        """Return the wanted events after the id `last` with their ids, oldest first."""
+        return self._select(wanted, "id>?", last, "id", limit)
+
+    def older(self, wanted: EventFilter, first: int | None, limit: int) -> list[tuple[int, Event]]:
+        """Return the wanted events before the id `first` with their ids, newest first. None: the latest ones."""
+        return self._select(wanted, "id<?", LARGEST if first is None else first, "id DESC", limit)
+
+    def _select(
+        self, wanted: EventFilter, condition: str, number: int, order: str, limit: int
+    ) -> list[tuple[int, Event]]:
+        sql = f"SELECT * FROM events WHERE {condition} AND {wanted.condition} ORDER BY {order} LIMIT ?"  # noqa: S608
+        rows = self._db.rows(sql, number, *wanted.values, limit)
         return [(row["id"], _event_from_row(row)) for row in rows]
+
+    def last_id(self) -> int:
+        """Return the id of the latest event of all pipelines, 0 before the first."""
+        row = self._db.row("SELECT max(id) AS last FROM events")
+        return int(row["last"] or 0) if row else 0
 
 
 def _event_from_row(row: sqlite3.Row) -> Event:

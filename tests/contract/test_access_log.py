@@ -176,10 +176,10 @@ def test_pages(log: Log) -> None:
         log.end(second, HOME)
     first = log.page(LogFilter(), 2)
     log.end(6, HOME)
-    second = log.page(LogFilter(), 2, first.next)
-    third = log.page(LogFilter(), 2, second.next)
-    assert [_seconds(page) for page in (first, second, third)] == [[5, 4], [3, 2], [1]]
-    assert third.next is None
+    middle = log.page(LogFilter(), 2, first.next)
+    last = log.page(LogFilter(), 2, middle.next)
+    assert [_seconds(page) for page in (first, middle, last)] == [[5, 4], [3, 2], [1]]
+    assert last.next is None
     # A page continues before any record.
     assert _seconds(log.page(LogFilter(), 9, first.records[0][0])) == [4, 3, 2, 1]
 

@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import ConfigDict, Field
 
+from pipeline.event_severity import Severity, severity_of
 from pipeline.events import Event
 from pipeline.http.responses.body import Body, FieldValue, Timestamp
 
@@ -20,11 +21,19 @@ class EventResponse(Body):
     fields: dict[str, FieldValue] = Field(description="Details, by kind.")
     at: Timestamp = Field(description="Time of the event.")
     id: int = Field(description="The event's id. Later events have a higher one.")
+    severity: Severity = Field(description="`info`, `warning` or `error`.")
 
     @classmethod
     def from_event(cls, number: int, event: Event) -> Self:
         """Return the response for an event of the store."""
-        return cls.model_validate({**vars(event), "id": number})
+        return cls.model_validate({**vars(event), "id": number, "severity": severity_of(event)})
+
+
+class EventPageResponse(Body):
+    """A page of events."""
+
+    events: list[EventResponse] = Field(description="Newest first.")
+    next: int | None = Field(description="The value of `before` for older events; null if there are none.")
 
 
 class EventLine(Body):
@@ -43,3 +52,17 @@ class EventLine(Body):
         """Return the line for an event."""
         known = {"at": event.at, "pipeline": event.pipeline, "run": event.run, "kind": event.kind}
         return cls.model_validate({**known, "message": event.message, **event.fields})
+
+
+class NumberedEventLine(EventLine):
+    """An event as `pipeline events --json` prints it, with the id for `--before`."""
+
+    id: int
+    severity: Severity
+
+    @classmethod
+    def of(cls, number: int, event: Event) -> Self:
+        """Return the line for an event of the store."""
+        return cls.model_validate(
+            {**vars(EventLine.from_event(event)), **event.fields, "id": number, "severity": severity_of(event)}
+        )

@@ -212,7 +212,7 @@ def test_an_event_has_its_keys(daemon: Daemon) -> None:
         line = next(line for line in lines if line.startswith(b"data: "))
         lines.close()
     event = json.loads(line[6:])
-    assert event.keys() == keys(Event) | {"id"}
+    assert event.keys() == keys(Event) | {"id", "severity"}
     assert (event["id"], event["kind"], event["run"], event["fields"]) == (1, "serve.started", None, {})
 
 
