@@ -48,6 +48,7 @@ GROUPS = {
     },
     "Inspect": {
         "list": "List the pipelines of the home.",
+        "now": "Print what all pipelines are doing.",
         "status": "Show the active release, current runs and the queue.",
         "history": "List the latest runs.",
         "releases": "List the releases.",

@@ -215,14 +215,16 @@ def _control_config(daemon: Daemon, token: str | None = None) -> uvicorn.Config:
     from pipeline.daemon.control import Control
     from pipeline.http.api import ControlApi
     from pipeline.http.metrics import DaemonMetrics
+    from pipeline.http.now_report import NowReports
     from pipeline.http.serving import control_config
     from pipeline.http.traffic_report import TrafficReports
 
     balancer = open_balancer(daemon.home.balancer)
     metrics = DaemonMetrics(daemon.store, daemon.supervisors, balancer)
     traffic = TrafficReports(balancer, daemon.traffic, daemon.store.deployments.between)
+    now = NowReports(daemon.home, daemon.store, balancer)
     control = Control(daemon.supervisors, daemon.store)
-    api = ControlApi(control, token, stacks=daemon.stacks.stacks, metrics=metrics, traffic=traffic)
+    api = ControlApi(control, token, stacks=daemon.stacks.stacks, metrics=metrics, traffic=traffic, now=now)
     return control_config(api.app())
 
 

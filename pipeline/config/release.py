@@ -175,6 +175,14 @@ def service_names(stored: str) -> tuple[str, ...]:
     return tuple(name for name, settings in services.items() if not settings.get("schedule"))
 
 
+def balanced_services(stored: str) -> tuple[str, ...]:
+    """Return the names of the services in a stored release whose containers are targets of a group."""
+    services = json.loads(stored).get("services")
+    if not isinstance(services, dict) or not services:
+        return (DEFAULT_SERVICE,)
+    return tuple(name for name, settings in services.items() if settings.get("target_group"))
+
+
 def forced_deployments(stored: str) -> int:
     """Return the count of forced deployments in a stored release, 0 if it has none."""
     return _Stored.model_validate_json(stored).balancer.forced

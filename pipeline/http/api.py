@@ -24,6 +24,8 @@ from pipeline.http.job_api import JobApi
 from pipeline.http.log_api import LogApi
 from pipeline.http.log_file import log_response
 from pipeline.http.metrics import CONTENT_TYPE, DaemonMetrics
+from pipeline.http.now_api import NowApi
+from pipeline.http.now_report import NowReports
 from pipeline.http.openapi import describe
 from pipeline.http.parameters import number_in_query, read_body, run_in_path, transition_in_path
 from pipeline.http.release_api import ReleaseApi
@@ -64,6 +66,7 @@ class ControlApi:
         stacks: Callable[[], Stacks] | None = None,
         metrics: DaemonMetrics | None = None,
         traffic: TrafficReports | None = None,
+        now: NowReports | None = None,
     ) -> None:
         self._control = control
         self._store = control.store
@@ -74,6 +77,7 @@ class ControlApi:
             EventApi(control, clock or SystemClock()),
             JobApi(control),
             LogApi(control),
+            NowApi(control, now),
             ReleaseApi(control),
             ServiceApi(control),
             StackApi(stacks, control.store),

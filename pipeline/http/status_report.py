@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.acme.state import CertificateState, certificate_states
 from pipeline.balancer import planes
-from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Target, TargetHealth
-from pipeline.base.errors import BalancerFault
 from pipeline.base.home import Home
-from pipeline.base.lock import holder
 from pipeline.config.accessory import Accessory
 from pipeline.http.accessory_report import AccessoryReport
+from pipeline.http.damage import INTERRUPTED, blocked_balancer, damage_of
 from pipeline.http.host_report import HostReport
 from pipeline.http.job_report import job_responses
+from pipeline.http.pipeline_targets import PipelineTargets
 from pipeline.http.responses.deployment import AlarmResponse, DeploymentResponse, ServiceProgressResponse
 from pipeline.http.responses.job import JobResponse
 from pipeline.http.responses.run import LastRunResponse, UnfinishedRunResponse
@@ -39,32 +37,7 @@ if TYPE_CHECKING:
 # The command waits two seconds for a status. The daemon is connected to the hosts already.
 _HOST_SILENCE = timedelta(seconds=1)
 # Of a longer queue, the first runs and the last one are shown.
-_INTERRUPTED = "a run or a deployment was interrupted"
 _MAX_SHOWN = 10
-
-
-@dataclass(frozen=True)
-class _Targets:
-    """The targets of a pipeline, or the problem that keeps them from being read."""
-
-    found: Sequence[TargetHealth]
-    problem: str = ""
-
-    @classmethod
-    def of(cls, balancer: Balancer, pipeline: str) -> _Targets:
-        declared = balancer.declaration(pipeline)
-        own = [(pipeline, group) for group in declared.target_groups] if declared else []
-        prefix = f"{pipeline}."
-        # The service of a stack has its targets in groups of others.
-        shared = [] if declared else balancer.registry().groups_with(prefix)
-        if stopped := balancer.stopped():
-            # It would not respond, and each request would wait for seconds.
-            return cls((), f"HAProxy is stopped (pid {', '.join(map(str, stopped))})")
-        try:
-            found = [health for group in (*own, *shared) for health in balancer.target_health(*group)]
-            return cls(found if declared else [health for health in found if health.target.id.startswith(prefix)])
-        except BalancerFault as fault:
-            return cls((), fault.message)
 
 
 class StatusReport:
@@ -88,8 +61,8 @@ class StatusReport:
         self._invalid = invalid
         self._balancer = planes.open_balancer(home.balancer)
         self._status = PipelineStatus.of(home, store, pipeline)
-        self._broken, self._blocked = _broken(self._balancer, self._status), _blocked(self._balancer)
-        self._targets = _Targets.of(self._balancer, pipeline)
+        self._broken, self._blocked = damage_of(self._balancer, self._status), blocked_balancer(self._balancer)
+        self._targets = PipelineTargets.of(self._balancer, pipeline)
         self._active = store.releases.active(pipeline)
         started = store.accessories.all(pipeline)
         is_deployed = self._targets.found or self._active or started
@@ -206,30 +179,12 @@ class StatusReport:
             yield (f"cannot read the targets: {self._targets.problem}",)
 
 
-def _broken(balancer: Balancer, status: PipelineStatus) -> list[str]:
-    """Return one line per damage of a crash."""
-    found = [_INTERRUPTED] if status.interrupted else []
-    if not balancer.registry().is_empty and balancer.pid() is None:
-        found.append("the balancer is not running")
-    elif stopped := balancer.stopped():
-        found.append(f"the balancer is stopped by a signal (pid {', '.join(map(str, stopped))}): nothing is served")
-    return found
-
-
 def _remedy(text: str, status: PipelineStatus) -> str:
     """Return what a user does about a damage without the daemon."""
     phases = {found.phase for found in status.progress}
-    if text != _INTERRUPTED or not phases or ShiftPhase.UNDO in phases:
+    if text != INTERRUPTED or not phases or ShiftPhase.UNDO in phases:
         return "run `pipeline recover`"
     return "`pipeline run` of the same commit continues the deployment, and `pipeline recover` undoes it"
-
-
-def _blocked(balancer: Balancer) -> list[str]:
-    """Return one line if a process that is stopped keeps all others from changing the balancer."""
-    found = holder(balancer.directory / "lock")
-    if found is None or not found.stopped:
-        return []
-    return [f"{found.purpose} (pid {found.pid}) holds the balancer and {found.state}: {found.remedy}"]
 
 
 def _describe_release(pipeline: str, active: Release | None) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from pipeline.base.clock import Clock
 from pipeline.daemon.control import Control
+from pipeline.http.now_report import NowReports
+from pipeline.http.traffic_report import TrafficReports
 
 if TYPE_CHECKING:
     from pipeline.stacks.stacks import Stacks
@@ -23,10 +25,19 @@ class WebReports:
     `stacks` is None for a daemon without stacks.
     """
 
-    def __init__(self, control: Control, clock: Clock, stacks: Callable[[], Stacks] | None = None) -> None:
+    def __init__(
+        self,
+        control: Control,
+        clock: Clock,
+        traffic: TrafficReports,
+        now: NowReports,
+        stacks: Callable[[], Stacks] | None = None,
+    ) -> None:
         self.control = control
         self.store = control.store
         self.clock = clock
+        self.traffic = traffic
+        self.now = now
         self.stacks = stacks
         self._lock = threading.Lock()
         self._kept: dict[str, object] = {}

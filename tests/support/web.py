@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
+from pipeline.balancer.planes import open_balancer
+from pipeline.balancer.telemetry.traffic_follower import TrafficFollower
 from pipeline.base.clock import SYSTEM, Clock
 from pipeline.base.home import Home
 from pipeline.base.signal import Signal
@@ -27,7 +29,9 @@ from pipeline.daemon.control import Control
 from pipeline.daemon.scheduler import Scheduler
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.supervisor import PipelineSupervisor
+from pipeline.http.now_report import NowReports
 from pipeline.http.serving import http_server, public_socket
+from pipeline.http.traffic_report import TrafficReports
 from pipeline.store.store import Store
 from pipeline.store.web_sessions import Role
 from pipeline.web.app import WebApp
@@ -169,7 +173,9 @@ def web_server(
         prepare(home, store)
         supervisors = dict(_supervisors(folder, home, store, pipelines or {"shop": PIPELINE}, clock))
         changed, control = Signal(), Control(supervisors, store)
-        reports = WebReports(control, clock)
+        balancer = open_balancer(home.balancer)
+        traffic = TrafficReports(balancer, TrafficFollower(balancer.access_log, clock), store.deployments.between)
+        reports = WebReports(control, clock, traffic, NowReports(home, store, balancer))
         used = settings or WebSettings()
         listener = public_socket(address)
         app = WebApp(reports, used, address, [changed.subscribe], catalogue).app()
