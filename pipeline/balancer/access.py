@@ -51,14 +51,18 @@ class AccessEntry:
 class AccessRecord:
     """A finished request, with the fields that metrics and rates need.
 
-    `load_balancer` and `target_group` are names from the functions below. `target` is an address and a port. `action`
-    is None if no rule was evaluated. `target_time` is the seconds from sending the request to the target until the
-    response headers arrived. `connect_errors` counts failed connections to targets. `sticky_miss` is True if the group
-    is sticky and the client sent no valid cookie. `error` is an ELB-style code. A field that does not apply is None.
+    `load_balancer` and `target_group` are names from the functions below. `listener` is the port. `rule` is the
+    priority of the rule that applied, 0 for the default action and -1 for none. `target` is an address and a port.
+    `action` is None if no rule was evaluated. `target_time` is the seconds from sending the request to the target until
+    the response headers arrived. `connect_errors` counts failed connections to targets. `sticky_miss` is True if the
+    group is sticky and the client sent no valid cookie. `error` is an ELB-style code. A field that does not apply is
+    None.
     """
 
     ended: datetime
     load_balancer: str
+    listener: int
+    rule: int
     target_group: str | None
     target: str | None
     action: ActionName | None

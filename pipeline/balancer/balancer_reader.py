@@ -74,6 +74,20 @@ class BalancerReader:
             time.sleep(_READ_PAUSE)
         return group_health(registry, owner, group, known)
 
+    def all_target_health(self) -> dict[tuple[str, str], tuple[TargetHealth, ...]]:
+        """Return what `target_health` returns, for every target group by owner and name, of one moment.
+
+        Asks the data plane once, however many groups there are.
+        """
+        for _ in range(_MAX_READS):
+            registry = self.registry()
+            known = self._plane.observe().targets if registry.target_groups else {}
+            facts = {group: known.get(group_id(*group)) for group in registry.groups()}
+            if not any(found and _is_mid_change(registry, *group, found) for group, found in facts.items()):
+                break
+            time.sleep(_READ_PAUSE)
+        return {group: group_health(registry, *group, found) for group, found in facts.items()}
+
     def held_requests(self, owner: str, group: str) -> int:
         """Return the number of requests that wait until a group that is scaled to zero has a target."""
         return self._plane.held(group_id(owner, group))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -28,7 +28,8 @@ from pipeline.cli import (
 from pipeline.cli.session import json_option
 
 if TYPE_CHECKING:
-    from pipeline.balancer.overview import Overview
+    from pipeline.engine.cluster import ClusterSpec
+    from pipeline.http.balancer_report import BalancerReport
 
 _WATCH_INTERVAL = 1.0
 # The window of the first rates, which have no earlier overview to start from.
@@ -45,12 +46,12 @@ def command(context: click.Context, watching: bool, as_json: bool) -> None:
     Needs no pipeline.yaml.
     """
     if context.invoked_subcommand is None:
-        take = _overviews()
+        make = _reports()
         if watching:
             with suppress(KeyboardInterrupt):
-                _watch(take, as_json=as_json)
+                _watch(make, as_json=as_json)
         else:
-            _show(take(), as_json=as_json)
+            _show(make(), as_json=as_json)
 
 
 command.add_command(balancer_log.command)
@@ -63,53 +64,51 @@ command.add_command(balancer_import_classic.command)
 command.add_command(balancer_serve.command)
 
 
-def _overviews() -> Callable[[], Overview]:
-    """Return a function that takes an overview. Its rates cover the time since the previous one."""
+def _reports() -> Callable[[], BalancerReport]:
+    """Return a function that makes a report. Its rates cover the time since the previous one."""
     from pipeline.balancer.overview import Overview
     from pipeline.balancer.planes import open_balancer
+    from pipeline.balancer.telemetry.traffic import Traffic
+    from pipeline.http.balancer_report import BalancerReport
 
     balancer = open_balancer(Home.locate().balancer)
     last: Stamp | None = None
 
-    def take() -> Overview:
+    def make() -> BalancerReport:
         nonlocal last
         now = SYSTEM.now()
         window, last = now.since(last) if last else _FIRST_WINDOW, now
-        return Overview.from_balancer(balancer, now.wall - window, now.wall)
+        traffic = Traffic.since(now.wall - window, now.wall, balancer.access_log().newest_first())
+        return BalancerReport(Overview.from_balancer(balancer, traffic), now, _clusters())
 
-    return take
+    return make
 
 
-def _show(overview: Overview, *, as_json: bool) -> None:
+def _show(report: BalancerReport, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({**overview.as_data(), "hosts": _hosts(overview)}))
+        click.echo(json.dumps(report.response().as_data()))
         return
     from pipeline.cli.balancer_tree import draw
     from pipeline.cli.console import show
 
-    show(draw(overview, _hosts(overview)))
+    show(draw(report.overview, report.hosts()))
 
 
-def _hosts(overview: Overview) -> dict[str, str]:
-    """Return the host of each target whose pipeline has several, by the target's id. Asks no engine."""
+def _clusters() -> Mapping[str, ClusterSpec]:
+    """Return the clusters of the pipelines with several hosts. Asks no engine."""
     from pipeline.store.clusters import clusters_in
 
     try:
-        clusters = clusters_in(Home.locate().database)
+        return clusters_in(Home.locate().database)
     except StoreFault:
         # The balancer needs no database.
         return {}
-    if not clusters:
-        return {}
-    targets = [health.target for group in overview.targets.values() for health in group]
-    places = ((each.id, clusters.get(each.id.partition(".")[0]), each.address) for each in targets)
-    return {name: host for name, cluster, address in places if cluster and (host := cluster.host_at(address))}
 
 
-def _watch(take: Callable[[], Overview], *, as_json: bool) -> None:
+def _watch(make: Callable[[], BalancerReport], *, as_json: bool) -> None:
     if as_json or not sys.stdout.isatty():
         while True:
-            _show(take(), as_json=as_json)
+            _show(make(), as_json=as_json)
             time.sleep(_WATCH_INTERVAL)
     from rich.live import Live
 
@@ -118,6 +117,6 @@ def _watch(take: Callable[[], Overview], *, as_json: bool) -> None:
 
     with Live(console=literal_console(), refresh_per_second=4, vertical_overflow="crop") as live:
         while True:
-            overview = take()
-            live.update(draw(overview, _hosts(overview)))
+            report = make()
+            live.update(draw(report.overview, report.hosts()))
             time.sleep(_WATCH_INTERVAL)

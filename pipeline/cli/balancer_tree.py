@@ -12,8 +12,8 @@ from rich.tree import Tree
 from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.model import TargetHealth
 from pipeline.balancer.overview import Overview, RuleRow, rule_rows
+from pipeline.balancer.rule_text import format_action, format_conditions
 from pipeline.balancer.telemetry.traffic import address_of
-from pipeline.cli.balancer_format import format_action, format_condition
 from pipeline.cli.target_styles import TARGET_STYLES
 
 _NO_HOSTS: Mapping[str, str] = MappingProxyType({})
@@ -105,8 +105,7 @@ class _Forest:
 
 
 def _rule(row: RuleRow) -> str:
-    conditions = ", ".join(map(format_condition, row.conditions))
-    return f"{conditions or 'all others'} → {format_action(row.owner, row.action)}"
+    return f"{format_conditions(row.conditions)} → {format_action(row.owner, row.action)}"
 
 
 def _text(*parts: str | tuple[str, str]) -> Text:

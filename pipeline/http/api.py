@@ -18,9 +18,11 @@ from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import ConfigError, ExitCode, PenstockError
 from pipeline.daemon.control import Control
 from pipeline.http.accessory_api import AccessoryApi
+from pipeline.http.balancer_api import BalancerApi
 from pipeline.http.endpoint import Endpoint, json_response
 from pipeline.http.event_api import EventApi
 from pipeline.http.job_api import JobApi
+from pipeline.http.live_balancer import LiveBalancer
 from pipeline.http.log_api import LogApi
 from pipeline.http.log_file import log_response
 from pipeline.http.metrics import CONTENT_TYPE, DaemonMetrics
@@ -67,6 +69,7 @@ class ControlApi:
         metrics: DaemonMetrics | None = None,
         traffic: TrafficReports | None = None,
         now: NowReports | None = None,
+        balancer: LiveBalancer | None = None,
     ) -> None:
         self._control = control
         self._store = control.store
@@ -74,6 +77,7 @@ class ControlApi:
         self._found_metrics = metrics
         groups = (
             AccessoryApi(control),
+            BalancerApi(balancer),
             EventApi(control, clock or SystemClock()),
             JobApi(control),
             LogApi(control),

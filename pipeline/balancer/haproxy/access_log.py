@@ -122,6 +122,8 @@ def record_from_line(line: AccessLogLine) -> AccessRecord:
     return AccessRecord(
         ended=datetime_from_milliseconds(line.ended),
         load_balancer=outcome.load_balancer,
+        listener=line.port,
+        rule=outcome.rule,
         target_group=outcome.target_group,
         target=outcome.target,
         action=outcome.action,

@@ -94,7 +94,7 @@ def _parsed(raw: bytes) -> ForwardedRequest | None:
     return ForwardedRequest(
         arrived=line.created,
         ended=line.ended,
-        listener=int(line.fields["listener"].split(".")[2]),
+        listener=line.port,
         group=outcome.target_group,
         target=target_of(server) if server else None,
         status=outcome.elb_status,

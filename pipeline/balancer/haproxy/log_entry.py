@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pipeline.balancer.access import AccessEntry
-from pipeline.balancer.haproxy.index import DEFAULT
 from pipeline.balancer.haproxy.log_line import AccessLogLine, datetime_from_milliseconds
-from pipeline.balancer.haproxy.log_outcome import RequestOutcome, was_refused
+from pipeline.balancer.haproxy.log_outcome import RequestOutcome
 
-# ELB writes this for an unknown duration, and for the rule if none was evaluated.
+# ELB writes this for an unknown duration.
 _UNKNOWN = -1
 
 
@@ -36,7 +35,7 @@ def entry_from_line(line: AccessLogLine) -> AccessEntry:
         target_group_arn=outcome.target_group,
         trace_id=line.text("trace"),
         domain_name=line.text("server_name"),
-        matched_rule_priority=_priority(line, outcome),
+        matched_rule_priority=outcome.rule,
         request_creation_time=datetime_from_milliseconds(line.created),
         actions_executed=outcome.action,
         redirect_url=line.text("location") if outcome.action == "redirect" else None,
@@ -83,19 +82,7 @@ def _url(line: AccessLogLine, uri: str) -> str:
     else:
         return uri
     has_port = host.rpartition(":")[2].isdigit() and not host.endswith("]")
-    return f"{scheme}://{host}{path}" if has_port else f"{scheme}://{host}:{_port(line)}{path}"
-
-
-def _port(line: AccessLogLine) -> str:
-    return line.fields["listener"].split(".")[2]
-
-
-def _priority(line: AccessLogLine, outcome: RequestOutcome) -> int:
-    """Return the rule's priority, 0 for the default action. A listener without rules evaluates none and logs none."""
-    if was_refused(line) or outcome.action is None:
-        return _UNKNOWN
-    rule = line.numbers["rule"]
-    return 0 if rule in (-1, DEFAULT) else rule
+    return f"{scheme}://{host}{path}" if has_port else f"{scheme}://{host}:{line.port}{path}"
 
 
 def _seconds(milliseconds: int) -> float:

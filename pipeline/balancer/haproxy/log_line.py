@@ -72,6 +72,11 @@ class AccessLogLine:
         return _BYTES.sub(_decoded, value) if name in _ENCODED else value
 
     @property
+    def port(self) -> int:
+        """The port of the listener."""
+        return int(self.fields["listener"].rpartition(".")[2])
+
+    @property
     def created(self) -> int:
         """The arrival of the request's first byte, in milliseconds since 1970."""
         numbers = self.numbers

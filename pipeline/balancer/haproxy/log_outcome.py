@@ -12,11 +12,14 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from pipeline.balancer.access import ActionName, load_balancer_name, target_group_name
+from pipeline.balancer.haproxy.index import DEFAULT
 from pipeline.balancer.haproxy.log_line import AccessLogLine
 from pipeline.balancer.haproxy.naming import HOLDING_SERVER, group_of, is_holding
 
 # ELB's code for a client that closed the connection before the response. HAProxy has none.
 CLIENT_CLOSED = 460
+# As in ELB's log.
+_NO_RULE = -1
 _CONNECT_FAILURES = frozenset({"SC", "sC"})
 _OWN_RESPONSE = re.compile(r"listener\.\d+\.\d+")
 _DENIAL_REASONS = {
@@ -47,7 +50,10 @@ _REASONS = {
 
 
 class RequestOutcome(NamedTuple):
-    """The way a request took and its end. `target` is an address and a port, or `held`: see the activator."""
+    """The way a request took and its end. `target` is an address and a port, or `held`: see the activator.
+
+    `rule` is the priority of the rule that applied, 0 for the default action and -1 if none was evaluated.
+    """
 
     load_balancer: str
     target_group: str | None
@@ -56,6 +62,7 @@ class RequestOutcome(NamedTuple):
     elb_status: int | None
     target_status: int | None
     error_reason: str | None
+    rule: int
 
     @classmethod
     def from_line(cls, line: AccessLogLine) -> RequestOutcome:
@@ -74,7 +81,13 @@ class RequestOutcome(NamedTuple):
             elb_status=status,
             target_status=target_status,
             error_reason=_error_reason(line, action, status, target_status),
+            rule=_NO_RULE if action is None else _priority(line.numbers["rule"]),
         )
+
+
+def _priority(rule: int) -> int:
+    """Return the priority, 0 for the default action. A listener without rules evaluates none and logs none."""
+    return 0 if rule in (-1, DEFAULT) else rule
 
 
 def _target(line: AccessLogLine) -> str | None:

@@ -48,7 +48,7 @@ def _request(line: AccessLogLine, group: str) -> LoggedRequest | None:
         host=host,
         user_agent=agent if agent and agent.isascii() and agent.isprintable() else None,
         client=line.fields["client"].rpartition(":")[0],
-        listener=int(line.fields["listener"].split(".")[2]),
+        listener=line.port,
         is_secure=line.text("tls_version") is not None,
     )
 

@@ -1,4 +1,4 @@
-"""The requests that each target got in a window of time."""
+"""The requests that each target and each rule got in a window of time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from pipeline.balancer.access import AccessRecord, LogRecord
 from pipeline.balancer.model import TargetHealth
@@ -14,13 +15,26 @@ from pipeline.balancer.model import TargetHealth
 Key = tuple[str, str]
 
 
+class RuleUse(NamedTuple):
+    """A rule and the target group that it forwarded to. All are as records have them. None: it responded itself."""
+
+    load_balancer: str
+    listener: int
+    rule: int
+    target_group: str | None
+
+
 @dataclass(frozen=True)
 class Traffic:
-    """Requests by target group and target, and those that ended in 5XX, from the target or the load balancer."""
+    """Requests by target group and target, and those that ended in 5XX, from the target or the load balancer.
+
+    `rules` has the requests by rule, those without a target included.
+    """
 
     seconds: float
     requests: Counter[Key] = field(default_factory=Counter)
     errors: Counter[Key] = field(default_factory=Counter)
+    rules: Counter[RuleUse] = field(default_factory=Counter)
 
     @classmethod
     def since(cls, begin: datetime, now: datetime, newest_first: Iterable[LogRecord]) -> Traffic:
@@ -31,18 +45,26 @@ class Traffic:
                 break
             # A later time is older: the wall clock was set back since.
             if isinstance(record, AccessRecord) and record.ended <= now:
-                traffic._add(record)
+                traffic.add(record)
         return traffic
 
     def rate(self, group: str, target: str) -> float:
         """Return requests per second."""
         return self.requests[group, target] / self.seconds
 
-    def _add(self, record: AccessRecord) -> None:
+    def rule_rate(self, load_balancer: str, listener: int, rule: int, target_groups: Iterable[str | None]) -> float:
+        """Return the requests per second of a rule that it forwarded to these groups, or that it answered itself."""
+        uses = (RuleUse(load_balancer, listener, rule, group) for group in target_groups)
+        return sum(self.rules[use] for use in uses) / self.seconds
+
+    def add(self, record: AccessRecord) -> None:
+        """Count a request."""
+        self.rules[RuleUse(record.load_balancer, record.listener, record.rule, record.target_group)] += 1
         if record.target_group and record.target:
             key = (record.target_group, record.target)
             self.requests[key] += 1
-            self.errors[key] += (record.elb_status or 0) >= 500
+            if (record.elb_status or 0) >= 500:
+                self.errors[key] += 1
 
 
 def address_of(health: TargetHealth) -> str:

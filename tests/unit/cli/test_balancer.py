@@ -28,14 +28,16 @@ from pipeline.balancer.nodes import NodeHealth
 from pipeline.balancer.overview import Overview
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_file import RegistryFile
+from pipeline.balancer.rule_text import format_action, format_condition
 from pipeline.balancer.telemetry.traffic import Traffic
+from pipeline.base.clock import Stamp
 from pipeline.base.errors import ConfigError
 from pipeline.cli import balancer_explain
-from pipeline.cli.balancer_format import format_action, format_condition
 from pipeline.cli.balancer_tree import draw
 from pipeline.cli.console import literal_console, show, table
 from pipeline.engine.cluster import ClusterHost, ClusterSpec
 from pipeline.engine.host import HostSpec
+from pipeline.http.balancer_report import BalancerReport
 from pipeline.store.records import DeploymentState
 from pipeline.store.store import Store
 from tests.support.access_log import raw
@@ -150,6 +152,11 @@ def overview() -> Overview:
     )
 
 
+def as_data(found: Overview) -> dict[str, Any]:
+    """Return what `--json` prints of an overview."""
+    return BalancerReport(found, Stamp.from_wall(datetime(2026, 11, 24, tzinfo=UTC))).response().as_data()
+
+
 def test_tree(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The tree has all rules of a listener in order with weights, and each target once with state and traffic.
 
@@ -239,7 +246,7 @@ def test_hosts_are_those_of_the_database(balancer: Path) -> None:
 
 def test_overview_as_data() -> None:
     """`--json` prints the same overview as data."""
-    data = json.loads(json.dumps(overview().as_data()))
+    data = json.loads(json.dumps(as_data(overview())))
     assert [(b["owner"], b["name"]) for b in data["load_balancers"]] == [("shop", "edge"), ("billing", "edge")]
     rules = data["load_balancers"][0]["listeners"][0]["rules"]
     assert [(rule["priority"], rule["owner"]) for rule in rules] == [
@@ -248,9 +255,9 @@ def test_overview_as_data() -> None:
         (20, "shop"),
         ("default", "shop"),
     ]
-    assert rules[-1]["target_groups"] == [
-        {"target_group": "shop.web", "share": 75.0},
-        {"target_group": "shop.canary", "share": 25.0},
+    assert [(each["target_group"], each["share"]) for each in rules[-1]["target_groups"]] == [
+        ("shop.web", 75.0),
+        ("shop.canary", 25.0),
     ]
     web = data["target_groups"]["shop.web"][0]
     assert (web["state"], web["in_flight"], web["requests_per_second"], web["errors_5xx"]) == ("healthy", 3, 12.5, 2)
@@ -264,7 +271,7 @@ def test_a_group_that_is_scaled_to_zero(capsys: pytest.CaptureFixture[str]) -> N
     assert "scaled to zero: 2 requests wait for a first target" in printed
     assert printed.count("scaled to zero") == 1
     assert "no targets" in printed
-    assert found.as_data()["held"] == {"shop.canary": 2, "shop.web": 0}
+    assert as_data(found)["held"] == {"shop.canary": 2, "shop.web": 0}
 
 
 NETWORK: dict[str, Any] = {
@@ -334,7 +341,7 @@ def test_tree_of_zones(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_zones_as_data() -> None:
     """`--json` has the nodes of each load balancer and the zone of each target, and no nodes without zones."""
-    data = json.loads(json.dumps(zoned_overview().as_data()))
+    data = json.loads(json.dumps(as_data(zoned_overview())))
     assert data["load_balancers"][0]["zones"] == [
         {"zone": "zone-a", "address": "127.0.0.2", "healthy": True, "reason": ""},
         {
@@ -345,17 +352,17 @@ def test_zones_as_data() -> None:
         },
     ]
     assert data["target_groups"]["shop.db"][0]["target"]["zone"] == "zone-a"
-    assert [one["zones"] for one in overview().as_data()["load_balancers"]] == [[], []]
+    assert [one["zones"] for one in as_data(overview())["load_balancers"]] == [[], []]
 
 
 def test_network_overview_as_data() -> None:
     """`--json` names the type, and tells nothing of requests where there are none."""
-    data = json.loads(json.dumps(network_overview().as_data()))
+    data = json.loads(json.dumps(as_data(network_overview())))
     (balancer,) = data["load_balancers"]
     assert (balancer["type"], balancer["listeners"][0]["protocol"]) == ("network", "TCP")
     (target,) = data["target_groups"]["shop.db"]
     assert target["in_flight"] == 3
-    assert "requests_per_second" not in target
+    assert target["requests_per_second"] is None
 
 
 @pytest.mark.parametrize(("more", "expected"), [((), "nothing is declared\n"), (("--json",), None)])
@@ -504,8 +511,8 @@ def test_explain_as_data(
             ["http://x:99999"],
             "error: http://x:99999 is not a valid URL\nhint: http://shop.example.com:8080/path?key=value\n",
         ),
-        (["http://x:8080", "-H", "x"], "error: -H x: must have the form 'Name: value'\n"),
-        (["http://x:8080", "--source", "me"], "error: --source me: must be an IP address such as 192.0.2.7\n"),
+        (["http://x:8080", "-H", "x"], "error: header x: must have the form 'Name: value'\n"),
+        (["http://x:8080", "--source", "me"], "error: source me: must be an IP address such as 192.0.2.7\n"),
     ],
 )
 def test_explain_mistakes(arguments: list[str], expected: str, balancer: Path) -> None:

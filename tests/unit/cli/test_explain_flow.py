@@ -11,9 +11,11 @@ import pytest
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.data_plane import CheckFact
+from pipeline.balancer.flow_explanation import explain_flow
 from pipeline.balancer.model import Declaration, Target
 from pipeline.base.errors import ConfigError
-from pipeline.cli.balancer_explain_flow import explain_flow, flow_data, show_flow
+from pipeline.cli.flow_view import show_flow
+from pipeline.http.explanation_report import explanation_response
 from pipeline.testing.fakes.data_plane import FakePlane
 
 _CROSS_ZONE = "load_balancing.cross_zone.enabled"
@@ -137,7 +139,7 @@ def test_the_explanation_as_data(lab: Lab) -> None:
     """The data has the same, with numbers."""
     lab.declare()
     lab.targets("db-1")
-    data = flow_data(explain_flow(lab.balancer, "tcp", "localhost", 5432))
+    data = explanation_response(explain_flow(lab.balancer, "tcp", "localhost", 5432)).as_data()
     (node,) = data.pop("nodes")
     assert data == {
         "port": 5432,

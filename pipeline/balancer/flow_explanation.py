@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING, Any
 
-import click
-
+from pipeline.balancer.balancer_reader import BalancerReader
+from pipeline.balancer.effective import EffectiveListener, EffectiveNetworkListener, effective_listeners
+from pipeline.balancer.flow_shares import TargetShare, flow_shares
+from pipeline.balancer.plane_choice import PlaneChoice
+from pipeline.balancer.rule_text import format_listener
 from pipeline.base.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pipeline.balancer.balancer import Balancer
-    from pipeline.balancer.effective import EffectiveListener, EffectiveNetworkListener
-    from pipeline.balancer.flow_shares import TargetShare
-    from pipeline.balancer.plane_choice import PlaneChoice
 
 SCHEMES = ("tcp", "tls", "udp")
 # A listener of these protocols accepts connections to a URL of the scheme.
@@ -36,11 +32,8 @@ class FlowExplanation:
     sticky: frozenset[str]
 
 
-def explain_flow(balancer: Balancer, scheme: str, host: str, port: int) -> FlowExplanation:
+def explain_flow(balancer: BalancerReader, scheme: str, host: str, port: int) -> FlowExplanation:
     """Return what happens to a new connection to an address and port. Raises `ConfigError` without a listener there."""
-    from pipeline.balancer.effective import effective_listeners
-    from pipeline.balancer.flow_shares import flow_shares
-
     registry = balancer.registry()
     listener, zones = _listener(effective_listeners(registry), scheme, host, port)
     groups = {
@@ -56,9 +49,6 @@ def _listener(
     listeners: Sequence[EffectiveListener], scheme: str, host: str, port: int
 ) -> tuple[EffectiveNetworkListener, Sequence[str | None]]:
     """Return the listener that accepts the connection, and the zones of the nodes that the host may mean."""
-    from pipeline.balancer.effective import EffectiveNetworkListener
-    from pipeline.cli.balancer_format import format_listener
-
     network = [one for one in listeners if isinstance(one, EffectiveNetworkListener)]
     found = [(one, _nodes(one, host)) for one in network if one.port == port]
     fitting = [(one, zones) for one, zones in found if zones and one.listener.protocol in _PROTOCOLS[scheme]]
@@ -90,61 +80,3 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
         return ip_address(host)
     except ValueError:
         return None
-
-
-def show_flow(found: FlowExplanation) -> None:
-    """Print the listener, and a table of the targets with their shares."""
-    from pipeline.cli.balancer_format import format_listener
-    from pipeline.cli.console import show, table
-
-    click.echo(f"{format_listener(found.listener)}, {found.choice}")
-    nodes = found.listener.balancer.zones or {}
-    for zone in found.zones:
-        if zone:
-            click.echo(f"node {zone}: {nodes[zone].address}")
-    for name in sorted(found.sticky):
-        click.echo(f"target group {name} keeps each client address with one target, so shares are those of addresses")
-    rows = [_row(found, share) for share in found.shares]
-    headings = [*(["node"] if nodes else []), "target group", "target", "zone", "state", "connections"]
-    if rows:
-        show(table(rows, *headings))
-    else:
-        click.echo("no targets are registered, so connections are refused")
-
-
-def _row(found: FlowExplanation, share: TargetShare) -> tuple[str, ...]:
-    node = (str(share.zone),) if found.listener.balancer.zones else ()
-    target = share.health.target
-    state = f"{share.health.state}, its group fails open" if share.fails_open else str(share.health.state)
-    where = f"{target.id} {target.address}:{target.port}"
-    return (*node, f"{share.group} ({share.weight:g} %)", where, target.zone or "-", state, f"{share.share:.4g} %")
-
-
-def flow_data(found: FlowExplanation) -> dict[str, Any]:
-    """Return the explanation for JSON."""
-    return {
-        "port": found.listener.port,
-        "protocol": found.listener.listener.protocol,
-        "load_balancer": {"name": found.listener.name, "owner": found.listener.owner},
-        "plane": found.choice.plane.lower(),
-        "nodes": [_node_data(found, zone) for zone in found.zones],
-    }
-
-
-def _node_data(found: FlowExplanation, zone: str | None) -> Mapping[str, Any]:
-    return {
-        "zone": zone,
-        "targets": [
-            {
-                "target_group": share.group,
-                "weight": round(share.weight, 4),
-                "sticky": share.group in found.sticky,
-                "fails_open": share.fails_open,
-                "target": share.health.target.model_dump(mode="json"),
-                "state": share.health.state,
-                "share": round(share.share, 4),
-            }
-            for share in found.shares
-            if share.zone == zone
-        ],
-    }

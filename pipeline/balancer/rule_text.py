@@ -1,12 +1,14 @@
-"""Listeners, conditions and actions as one line of text each."""
+"""Listeners, conditions and actions as one line of text each, and the shares of a forward. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from pipeline.balancer.access import target_group_name
 from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.matching import accepted_values
 from pipeline.balancer.model import Action, Condition, Redirect
 from pipeline.balancer.model.application.condition import HttpHeader
-from pipeline.balancer.overview import shares
 from pipeline.base.quantity import format_duration
 
 _KINDS = {
@@ -19,9 +21,21 @@ _KINDS = {
 }
 
 
+def shares(owner: str, action: Action) -> list[tuple[str, float]]:
+    """Return the target groups of `owner` that an action forwards to, each with its percentage of the requests."""
+    groups = action.groups()
+    whole = sum(group.weight for group in groups)
+    return [(target_group_name(owner, group.target_group), round(100 * group.weight / whole, 1)) for group in groups]
+
+
 def format_listener(shared: EffectiveListener) -> str:
     """Return the listener's URLs, its load balancer and its owner."""
     return f"{', '.join(shared.balancer.urls(shared.listener))}, load balancer {shared.name} of {shared.owner}"
+
+
+def format_conditions(conditions: Sequence[Condition]) -> str:
+    """Return all conditions of a rule, or `all others` for a default action."""
+    return ", ".join(map(format_condition, conditions)) or "all others"
 
 
 def format_condition(condition: Condition) -> str:

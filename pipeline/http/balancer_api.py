@@ -1,0 +1,56 @@
+"""The control API's endpoints for the load balancers."""
+
+from __future__ import annotations
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pipeline.balancer.explanation import Question
+from pipeline.http.endpoint import Endpoint, json_response
+from pipeline.http.live_balancer import LiveBalancer
+from pipeline.http.responses.balancer import BalancerResponse
+from pipeline.http.responses.explanation import ExplanationResponse
+
+
+class BalancerApi:
+    """Endpoints that show the load balancers of a machine. Without a balancer, they respond with 404."""
+
+    def __init__(self, balancer: LiveBalancer | None) -> None:
+        self._found = balancer
+        self.endpoints = (
+            Endpoint(
+                "GET",
+                "/v1/balancer",
+                "The load balancers, as `pipeline balancer --json` prints them. `pipeline`: only what concerns it.",
+                self._report,
+                gives=BalancerResponse,
+            ),
+            Endpoint(
+                "GET",
+                "/v1/balancer/explain",
+                "Where a request goes, as `pipeline balancer explain --json` prints it. `url`, `method`, `header`, "
+                "several times if needed, and `source` describe the request.",
+                self._explain,
+                gives=ExplanationResponse,
+            ),
+        )
+
+    async def _report(self, request: Request) -> Response:
+        pipeline = request.query_params.get("pipeline", "")
+        return json_response(await run_in_threadpool(self._balancer().report, pipeline))
+
+    async def _explain(self, request: Request) -> Response:
+        query = request.query_params
+        if not query.get("url"):
+            raise HTTPException(400, "url: is required, such as http://shop.example.com:8080/path")
+        question = Question(
+            query["url"], query.get("method", "GET"), query.getlist("header"), query.get("source", "127.0.0.1")
+        )
+        return json_response(await run_in_threadpool(self._balancer().explanation, question))
+
+    def _balancer(self) -> LiveBalancer:
+        if self._found is None:
+            raise HTTPException(404, "this server has no balancer")
+        return self._found
