@@ -83,6 +83,7 @@ def _config(daemon: Daemon, settings: WebSettings, address: str) -> uvicorn.Conf
     from pipeline.balancer.planes import open_balancer
     from pipeline.base.clock import SYSTEM
     from pipeline.daemon.control import Control
+    from pipeline.http.live_balancer import LiveBalancer
     from pipeline.http.now_report import NowReports
     from pipeline.http.traffic_report import TrafficReports
     from pipeline.web.app import WebApp
@@ -92,5 +93,6 @@ def _config(daemon: Daemon, settings: WebSettings, address: str) -> uvicorn.Conf
     balancer, control = open_balancer(daemon.home.balancer), Control(daemon.supervisors, daemon.store)
     traffic = TrafficReports(balancer, daemon.traffic, daemon.store.deployments.between)
     now = NowReports(daemon.home, daemon.store, balancer)
-    reports = WebReports(control, SYSTEM, traffic, now, daemon.stacks.stacks)
+    live = LiveBalancer(balancer, daemon.store.clusters.all, daemon.container_exits.all)
+    reports = WebReports(control, SYSTEM, traffic, now, daemon.stacks.stacks, live)
     return web_config(WebApp(reports, settings, address, [daemon.targets_changed.subscribe]).app(), settings)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from typing import Any, Self
 
 from pipeline.balancer.access import load_balancer_name, target_group_name
 from pipeline.balancer.effective import EffectiveListener
@@ -13,6 +14,7 @@ from pipeline.balancer.overview import Overview, RuleRow, rule_rows
 from pipeline.balancer.rule_text import format_action, format_conditions
 from pipeline.balancer.telemetry.traffic import address_of
 from pipeline.base.clock import Stamp
+from pipeline.base.identity_cache import IdentityCache
 from pipeline.base.quantity import format_duration
 from pipeline.daemon.container_exits import ContainerExit
 from pipeline.engine.cluster import ClusterSpec
@@ -91,37 +93,31 @@ class BalancerReport:
             address=effective.address,
             urls=effective.balancer.urls(effective.listener),
             **(choice.as_data() if choice else none),
-            rules=[self._rule(effective, row) for row in rule_rows(effective)],
+            rules=[self._rule(effective, rule) for rule in _described(effective)],
         )
 
-    def _rule(self, effective: EffectiveListener, row: RuleRow) -> RuleResponse:
-        alternates = dict(_alternates(row.owner, row.action))
-        groups = [name for name, _ in row.shares()]
+    def _rule(self, effective: EffectiveListener, rule: _DescribedRule) -> RuleResponse:
+        groups = [name for name, _, _ in rule.shares]
         return RuleResponse(
-            priority=row.priority or "default",
-            owner=row.owner,
-            conditions=[c.model_dump(mode="json", exclude_none=True) for c in row.conditions],
-            action=row.action.model_dump(mode="json", exclude_none=True),
-            matches=format_conditions(row.conditions),
-            effect=format_action(row.owner, row.action),
+            **rule.constant,
             target_groups=[
                 ShareResponse(
                     target_group=name,
                     share=share,
-                    alternate_of=alternates.get(name),
-                    requests_per_second=self._rate(effective, row, name),
+                    alternate_of=alternate_of,
+                    requests_per_second=self._rate(effective, rule, name),
                 )
-                for name, share in row.shares()
+                for name, share, alternate_of in rule.shares
             ],
-            requests_per_second=self._rate(effective, row, None, *groups),
+            requests_per_second=self._rate(effective, rule, None, *groups),
         )
 
-    def _rate(self, effective: EffectiveListener, row: RuleRow, *groups: str | None) -> float | None:
+    def _rate(self, effective: EffectiveListener, rule: _DescribedRule, *groups: str | None) -> float | None:
         """Return the requests per second of a rule that went to these groups. None: to no target."""
         if effective.balancer.type != "application":
             return None
         name = load_balancer_name(effective.owner, effective.name)
-        return round(self.overview.traffic.rule_rate(name, effective.port, row.priority or 0, groups), 3)
+        return round(self.overview.traffic.rule_rate(name, effective.port, rule.priority, groups), 3)
 
     def _target(self, group: str, health: TargetHealth) -> TargetHealthResponse:
         traffic, address = self.overview.traffic, address_of(health)
@@ -147,6 +143,39 @@ class BalancerReport:
         return DrainResponse(
             since=health.since.wall, delay=delay.total_seconds(), left=round(min(left, delay).total_seconds(), 1)
         )
+
+
+@dataclass(frozen=True)
+class _DescribedRule:
+    """What a report says of a rule whatever its traffic. `shares`: groups, percentages, and whose alternates they are.
+
+    `priority` is that of the access log.
+    """
+
+    priority: int
+    constant: Mapping[str, Any]
+    shares: Sequence[tuple[str, float, str | None]]
+
+    @classmethod
+    def from_row(cls, row: RuleRow) -> Self:
+        """Describe a rule."""
+        alternates = dict(_alternates(row.owner, row.action))
+        constant = {
+            "priority": row.priority or "default",
+            "owner": row.owner,
+            "conditions": [c.model_dump(mode="json", exclude_none=True) for c in row.conditions],
+            "action": row.action.model_dump(mode="json", exclude_none=True),
+            "matches": format_conditions(row.conditions),
+            "effect": format_action(row.owner, row.action),
+        }
+        shares = [(name, share, alternates.get(name)) for name, share in row.shares()]
+        return cls(row.priority or 0, constant, shares)
+
+
+# A listener may have a thousand rules, and reports are made each second.
+_described = IdentityCache[EffectiveListener, tuple[_DescribedRule, ...]](
+    lambda effective: tuple(map(_DescribedRule.from_row, rule_rows(effective)))
+)
 
 
 def _exit(container: str, found: ContainerExit) -> ContainerExitResponse:

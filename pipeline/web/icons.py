@@ -18,7 +18,17 @@ _SHAPES = {
 }
 _KINDS = {
     "good": ("healthy", "succeeded", "active", "enabled", "granted", "ok", "complete", "running container"),
-    "bad": ("unhealthy", "failed", "rollback_failed", "rejected", "timed_out", "lost", "broken"),
+    "bad": (
+        "unhealthy",
+        "failed",
+        "rollback_failed",
+        "rejected",
+        "timed_out",
+        "lost",
+        "broken",
+        "exited",
+        "unhealthy.draining",
+    ),
     "warning": ("rolled_back", "interrupted", "repairing", "alarm", "suspended", "disabled"),
     "busy": ("running", "initial", "starting", "deploying", "in_progress"),
     "waiting": ("queued", "waiting", "approval", "paused", "held"),

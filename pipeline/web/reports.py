@@ -13,6 +13,7 @@ from pipeline.http.now_report import NowReports
 from pipeline.http.traffic_report import TrafficReports
 
 if TYPE_CHECKING:
+    from pipeline.http.live_balancer import LiveBalancer
     from pipeline.stacks.stacks import Stacks
 
 T = TypeVar("T")
@@ -22,7 +23,7 @@ _MAX_AGE = 0.5
 class WebReports:
     """The objects from which views and actions make the models of the API. Safe to use from any thread.
 
-    `stacks` is None for a daemon without stacks.
+    `stacks` is None for a daemon without stacks, and `balancer` for a server without load balancers.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class WebReports:
         traffic: TrafficReports,
         now: NowReports,
         stacks: Callable[[], Stacks] | None = None,
+        balancer: LiveBalancer | None = None,
     ) -> None:
         self.control = control
         self.store = control.store
@@ -39,6 +41,7 @@ class WebReports:
         self.traffic = traffic
         self.now = now
         self.stacks = stacks
+        self.balancer = balancer
         self._lock = threading.Lock()
         self._kept: dict[str, object] = {}
         self._shared: dict[str, _Shared] = {}

@@ -20,15 +20,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
+from pipeline.balancer.balancer_reader import BalancerReader
 from pipeline.balancer.planes import open_balancer
 from pipeline.balancer.telemetry.traffic_follower import TrafficFollower
 from pipeline.base.clock import SYSTEM, Clock
 from pipeline.base.home import Home
 from pipeline.base.signal import Signal
+from pipeline.daemon.container_exits import ContainerExits
 from pipeline.daemon.control import Control
 from pipeline.daemon.scheduler import Scheduler
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.supervisor import PipelineSupervisor
+from pipeline.http.live_balancer import LiveBalancer
 from pipeline.http.now_report import NowReports
 from pipeline.http.serving import http_server, public_socket
 from pipeline.http.traffic_report import TrafficReports
@@ -135,7 +138,10 @@ def _events(answer: http.client.HTTPResponse) -> Iterator[str]:
 
 @dataclass
 class WebServer:
-    """A served web interface. `changed` is what the daemon sends for a replica or a target."""
+    """A served web interface. `changed` is what the daemon sends for a replica or a target.
+
+    `exits` are those that the engine has reported.
+    """
 
     home: Home
     store: Store
@@ -143,6 +149,7 @@ class WebServer:
     reports: WebReports
     port: int
     changed: Signal
+    exits: ContainerExits
 
     def browser(self, role: Role = Role.OPERATE, name: str = "ann") -> Browser:
         """Return a browser that is logged in."""
@@ -163,24 +170,28 @@ def web_server(
     catalogue: Catalogue | None = None,
     prepare: Callable[[Home, Store], None] = lambda _, __: None,
     address: str = "127.0.0.1:0",
+    balancer: BalancerReader | None = None,
 ) -> Iterator[WebServer]:
     """Serve the pipelines, each the text of a pipeline.yaml by its name, from repositories in `folder`.
 
-    `prepare` fills the home and its store before anything is served.
+    `prepare` fills the home and its store before anything is served. `balancer` is by default that of the home.
     """
     home = Home.locate({"PENSTOCK_HOME": str(folder / "home")})
     with Store(home.database) as store:
         prepare(home, store)
         supervisors = dict(_supervisors(folder, home, store, pipelines or {"shop": PIPELINE}, clock))
-        changed, control = Signal(), Control(supervisors, store)
-        balancer = open_balancer(home.balancer)
-        traffic = TrafficReports(balancer, TrafficFollower(balancer.access_log, clock), store.deployments.between)
-        reports = WebReports(control, clock, traffic, NowReports(home, store, balancer))
+        changed, control, exits = Signal(), Control(supervisors, store), ContainerExits(clock)
+        used_balancer = balancer or open_balancer(home.balancer)
+        traffic = TrafficReports(
+            used_balancer, TrafficFollower(used_balancer.access_log, clock), store.deployments.between
+        )
+        live = LiveBalancer(used_balancer, store.clusters.all, exits.all, clock)
+        reports = WebReports(control, clock, traffic, NowReports(home, store, used_balancer), balancer=live)
         used = settings or WebSettings()
         listener = public_socket(address)
         app = WebApp(reports, used, address, [changed.subscribe], catalogue).app()
         with http_server(lambda: web_config(app, used), listener):
-            yield WebServer(home, store, control, reports, listener.getsockname()[1], changed)
+            yield WebServer(home, store, control, reports, listener.getsockname()[1], changed, exits)
 
 
 def _supervisors(

@@ -2,115 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pipeline.balancer.alternate import Alternate, with_alternates
-from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.data_plane import CheckFact
 from pipeline.balancer.explanation import Question
-from pipeline.balancer.model import Declaration, Target
+from pipeline.balancer.model import Declaration
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import ConfigError
 from pipeline.daemon.container_exits import ContainerExit
 from pipeline.engine.cluster import ClusterHost, ClusterSpec
 from pipeline.engine.host import HostSpec
-from pipeline.http.live_balancer import LiveBalancer
-from pipeline.http.responses.balancer import BalancerResponse, RuleResponse, TargetHealthResponse
-from pipeline.testing.fakes.data_plane import FakePlane
-from tests.support.access_log import record
-
-EDGE = {
-    "target_groups": {"web": {"port": 80, "deregistration_delay": "1m"}, "api": {"port": 80}},
-    "load_balancers": {
-        "edge": {
-            "listeners": [
-                {
-                    "port": 8080,
-                    "rules": [
-                        {
-                            "priority": 10,
-                            "conditions": [{"path_pattern": ["/api/*"]}],
-                            "action": {"forward": "api"},
-                        },
-                        {
-                            "priority": 20,
-                            "conditions": [{"path_pattern": ["/up"]}],
-                            "action": {"fixed_response": {"status_code": 204}},
-                        },
-                    ],
-                    "default_action": {"forward": "web"},
-                }
-            ]
-        }
-    },
-}
-GUEST = {
-    "target_groups": {"ads": {"port": 80}},
-    "load_balancers": {
-        "edge": {
-            "listeners": [
-                {
-                    "port": 8080,
-                    "rules": [
-                        {
-                            "priority": 5,
-                            "conditions": [{"host_header": ["ads.example.com"]}],
-                            "action": {"forward": "ads"},
-                        }
-                    ],
-                }
-            ]
-        }
-    },
-}
-
-
-class World:
-    """A balancer in memory, with two owners and what the daemon knows of their targets."""
-
-    def __init__(self, directory: Path) -> None:
-        self.plane = FakePlane()
-        self.balancer = Balancer(directory / "balancer", self.plane)
-        self.exits: dict[str, ContainerExit] = {}
-        self.clusters: dict[str, ClusterSpec] = {}
-        self.live = LiveBalancer(self.balancer, lambda: self.clusters, lambda: self.exits)
-        self.declare(EDGE)
-
-    def declare(self, declared: dict[str, Any], owner: str = "shop") -> None:
-        self.balancer.apply(owner, Declaration.model_validate(declared))
-
-    def targets(self, *names: str, group: str = "web") -> None:
-        """Register healthy targets."""
-        for number, name in enumerate(names, start=1):
-            self.plane.answer_checks(name, CheckFact("passed", passes=1))
-            self.balancer.register("shop", group, Target(id=name, address=f"10.1.0.{number}", port=8080))
-        self.plane.run_checks()
-        self.balancer.wait_healthy("shop", group, timedelta(seconds=5))
-
-    def requests(self, count: int, **more: str) -> None:
-        """Let requests have ended just now."""
-        now = SYSTEM.now().wall
-        self.plane.records += [replace(record(more), ended=now) for _ in range(count)]
-
-    def rules(self) -> list[RuleResponse]:
-        return list(self.live.report().load_balancers[0].listeners[0].rules)
-
-    def target(self, name: str, report: BalancerResponse | None = None) -> TargetHealthResponse:
-        found = (report or self.live.report()).target_groups
-        return next(one for group in found.values() for one in group if one.target.id == name)
+from tests.support.balancer_world import EDGE, GUEST, BalancerWorld
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> BalancerWorld:
+    return BalancerWorld(tmp_path)
 
 
-def test_rates_of_rules_and_targets(world: World) -> None:
+def test_rates_of_rules_and_targets(world: BalancerWorld) -> None:
     """Each request counts for its rule, for the way to its group, and for its target."""
     world.targets("web-1", "web-2")
     world.requests(20, rule="50001", backend="shop.web", target="10.1.0.1:8080")
@@ -127,7 +40,7 @@ def test_rates_of_rules_and_targets(world: World) -> None:
     ]
 
 
-def test_a_drain_tells_what_is_left(world: World) -> None:
+def test_a_drain_tells_what_is_left(world: BalancerWorld) -> None:
     """Its delay is that of the group. What is left never exceeds it, and ends at nothing."""
     world.targets("web-1", "web-2")
     assert world.target("web-1").draining is None
@@ -140,7 +53,7 @@ def test_a_drain_tells_what_is_left(world: World) -> None:
     assert found.draining.since == found.since
 
 
-def test_the_exit_of_a_container(world: World) -> None:
+def test_the_exit_of_a_container(world: BalancerWorld) -> None:
     """Is told of its target while it is down, and for a while in the list of exits."""
     world.targets("web-1")
     at = SYSTEM.now()
@@ -156,7 +69,7 @@ def test_the_exit_of_a_container(world: World) -> None:
     assert [one.is_down for one in report.exits] == [False]
 
 
-def test_a_deployment_that_moves_its_traffic(world: World) -> None:
+def test_a_deployment_that_moves_its_traffic(world: BalancerWorld) -> None:
     """The share of the alternate group is that of the step, and it is known as such."""
     world.declare(with_alternates(Declaration.model_validate(EDGE), {"web": Alternate(12.5)}).model_dump())
     *_, default = world.rules()
@@ -167,7 +80,7 @@ def test_a_deployment_that_moves_its_traffic(world: World) -> None:
     assert default.effect == "forwards to shop.web (87.5 %), shop.web-next (12.5 %)"
 
 
-def test_the_part_of_a_pipeline(world: World) -> None:
+def test_the_part_of_a_pipeline(world: BalancerWorld) -> None:
     """Has its rules in the listeners of others, its groups, and nothing else."""
     world.declare(GUEST, "ads")
     world.targets("web-1")
@@ -185,7 +98,7 @@ def test_the_part_of_a_pipeline(world: World) -> None:
     assert world.live.report("other").load_balancers == []
 
 
-def test_hosts_of_targets(world: World) -> None:
+def test_hosts_of_targets(world: BalancerWorld) -> None:
     """A target is on the host with its address, in pipelines with several hosts."""
     world.targets("shop.web.r1.1", "shop.web.r1.2")
     assert world.live.report().hosts == {}
@@ -194,7 +107,7 @@ def test_hosts_of_targets(world: World) -> None:
     assert world.live.report("ads").hosts == {}
 
 
-def test_all_groups_are_observed_at_once(world: World) -> None:
+def test_all_groups_are_observed_at_once(world: BalancerWorld) -> None:
     """The number of groups does not matter, and the health is that of each group."""
     world.targets("web-1")
     world.targets("api-1", group="api")
@@ -208,7 +121,7 @@ def test_all_groups_are_observed_at_once(world: World) -> None:
     assert [one.state for one in found["shop", "api"]] == ["unhealthy"]
 
 
-def test_the_explanation_of_a_request(world: World) -> None:
+def test_the_explanation_of_a_request(world: BalancerWorld) -> None:
     """The endpoint gives what the command prints."""
     found = world.live.explanation(Question("http://x:8080/up")).as_data()
     assert found["priority"] == 20
@@ -218,7 +131,7 @@ def test_the_explanation_of_a_request(world: World) -> None:
     ]
 
 
-def test_expressions_that_would_stop_the_daemon(world: World) -> None:
+def test_expressions_that_would_stop_the_daemon(world: BalancerWorld) -> None:
     """Are not evaluated there. Those whose work is small are."""
     rules = [
         {
@@ -253,7 +166,7 @@ def test_expressions_that_would_stop_the_daemon(world: World) -> None:
         (Question("tcp://x:8080"), "no network load balancer accepts TCP at x:8080"),
     ],
 )
-def test_invalid_questions(world: World, question: Question, message: str) -> None:
+def test_invalid_questions(world: BalancerWorld, question: Question, message: str) -> None:
     """The error names the part that is invalid."""
     with pytest.raises(ConfigError) as refused:
         world.live.explanation(question)

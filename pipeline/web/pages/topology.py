@@ -1,0 +1,154 @@
+"""The page Topology: the load balancers with their rules, target groups and targets, and the way of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from markupsafe import Markup
+
+from pipeline.balancer.explanation import Question
+from pipeline.base.errors import ConfigError
+from pipeline.base.whole_number import whole_number
+from pipeline.http.live_balancer import LiveBalancer
+from pipeline.http.responses.balancer import (
+    BalancerResponse,
+    LoadBalancerResponse,
+    ShareResponse,
+    TargetHealthResponse,
+)
+from pipeline.web.page import Page, PageMissing, Parts, ViewContext
+from pipeline.web.topology import words
+from pipeline.web.topology.picture import MAX_TARGETS, Picture
+from pipeline.web.topology.shown_rules import page_count, page_of, shown_rules
+from pipeline.web.topology.target_boxes import MAX_BOXES, mark_patterns
+from pipeline.web.topology.way import Way
+
+_MAX_EXITS = 5
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What is known of the request in the box: its way, or why there is none."""
+
+    way: Way | None = None
+    problem: ConfigError | None = None
+
+
+@dataclass(frozen=True)
+class _ListedGroup:
+    """A target group of the list: all of its targets, or those with problems of very many."""
+
+    name: str
+    targets: Sequence[TargetHealthResponse]
+    listed: Sequence[TargetHealthResponse]
+    held: int | None
+
+    @classmethod
+    def of(cls, report: BalancerResponse, name: str) -> _ListedGroup:
+        targets = report.target_groups.get(name, ())
+        bad = [target for target in targets if words.state_of(target) != "healthy"]
+        listed = targets if len(targets) <= MAX_TARGETS else bad[:MAX_BOXES]
+        return cls(name, targets, listed, report.held.get(name))
+
+    @property
+    def counts(self) -> str:
+        """The number of targets in each state."""
+        return words.counts_text(self.targets)
+
+
+def _view(context: ViewContext) -> Parts:
+    report, answer = _balancer(context).report(), _answer(context)
+    parts: dict[str, Markup] = {
+        # Replaces the elements of the load balancers when there are others. Each is sent again then: see `set_of`.
+        "balancers": context.part("topology/balancers.html", count=len(report.load_balancers), set=_set_of(report)),
+        "marks": context.part("topology/marks.html", marks=mark_patterns()),
+        "news": context.part(
+            "topology/news.html",
+            counts=words.counts_text([one for found in report.target_groups.values() for one in found]),
+            exits=list(report.exits)[-_MAX_EXITS:],
+        ),
+        "answer": context.part("topology/answer.html", way=answer.way, problem=answer.problem),
+    }
+    for number, balancer in enumerate(report.load_balancers):
+        parts[f"balancer-{number}"] = _part(context, report, answer.way, number, balancer)
+    used = {share.target_group for each in report.load_balancers for share in _shares(each)}
+    unused = [_ListedGroup.of(report, name) for name in report.target_groups if name not in used]
+    parts["unused"] = context.part("topology/unused.html", groups=unused, hosts=report.hosts, words=words)
+    return parts
+
+
+def _part(
+    context: ViewContext, report: BalancerResponse, way: Way | None, number: int, balancer: LoadBalancerResponse
+) -> Markup:
+    pages = page_count(balancer)
+    asked = whole_number(context.arguments.get("rules", ""), pages)
+    page = asked or page_of(balancer, way)
+    rules = shown_rules(balancer, page)
+    names = dict.fromkeys(share.target_group for each in rules for rule in each.rules for share in rule.target_groups)
+    return context.part(
+        "topology/balancer.html",
+        set=_set_of(report),
+        number=number,
+        balancer=balancer,
+        picture=Picture(number, balancer, report, rules, way).draw(),
+        rules=rules,
+        groups=[_ListedGroup.of(report, name) for name in names],
+        hosts=report.hosts,
+        way=way,
+        page=page,
+        pages=pages,
+        links={**context.arguments, "rules": ""},
+        words=words,
+    )
+
+
+def _balancer(context: ViewContext) -> LiveBalancer:
+    if context.reports.balancer is None:
+        raise PageMissing("this server has no balancer")
+    return context.reports.balancer
+
+
+def _answer(context: ViewContext) -> _Answer:
+    given = context.arguments
+    if not given.get("url"):
+        return _Answer()
+    lines = given.get("headers", "").splitlines()
+    question = Question(
+        given["url"].strip(),
+        given.get("method", "").strip() or "GET",
+        [line for line in lines if line.strip()],
+        given.get("source", "").strip() or "127.0.0.1",
+    )
+    try:
+        return _Answer(Way.from_explanation(_balancer(context).explanation(question)))
+    except ConfigError as problem:
+        return _Answer(problem=problem)
+
+
+def _set_of(report: BalancerResponse) -> str:
+    """Return a text that changes when there are other load balancers than before."""
+    names = "\n".join(f"{each.owner}/{each.name}" for each in report.load_balancers)
+    return blake2b(names.encode(), digest_size=6).hexdigest()
+
+
+def _shares(balancer: LoadBalancerResponse) -> Iterator[ShareResponse]:
+    for listener in balancer.listeners:
+        for rule in listener.rules:
+            yield from rule.target_groups
+
+
+PAGES = (
+    Page(
+        "/topology",
+        "topology",
+        "Topology",
+        "topology/page.html",
+        _view,
+        label="Topology",
+        rank=20,
+        query=("url", "method", "headers", "source", "rules"),
+        styles=("topology.css",),
+    ),
+)
