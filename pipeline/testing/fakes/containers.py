@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from pipeline.base.errors import EngineFault, NetworkVanished, PortTaken, StageFailed
-from pipeline.engine.container import Container, ContainerHealth, ContainerSpec
+from pipeline.engine.container import SIGKILL_CODE, Container, ContainerHealth, ContainerSpec
 from pipeline.engine.interfaces import CpuTime
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_APP, ROLE_RELEASE, ROLE_TEST
 from pipeline.testing.fakes.faults import Faults
@@ -19,11 +19,13 @@ from pipeline.testing.fakes.images import FakeImages
 from pipeline.testing.fakes.networks import FakeNetworks
 from pipeline.testing.fakes.program import Program
 
-_KILLED = 137
 # The ids of several engines differ.
 _IDS = count(1)
 # An engine's list shows seconds for young processes only.
 _SECONDS_SHOWN = 60
+
+ProcessListener = Callable[[ContainerSpec, int | None], object]
+"""Hears of a process of a container that begins, with None, or that has ended, with its exit code."""
 
 
 @dataclass
@@ -58,6 +60,8 @@ class _Process:
 class FakeContainers:
     """The containers of a fake engine. `program` returns the program of each container.
 
+    `on_change` hears of each process that begins, with None, and of each that ends, with its exit code.
+
     Beyond the interface, a test ends processes, prints lines, and removes containers behind the engine's back.
     """
 
@@ -73,6 +77,7 @@ class FakeContainers:
         home: str,
         program: Callable[[ContainerSpec], Program],
         now: Callable[[], datetime],
+        on_change: ProcessListener = lambda _, __: None,
     ) -> None:
         self._faults = faults
         self._images = images
@@ -80,6 +85,7 @@ class FakeContainers:
         self._home = home
         self._program = program
         self._now = now
+        self._on_change = on_change
         self._changed = threading.Condition()
         self._containers: dict[str, _Process] = {}
 
@@ -121,7 +127,7 @@ class FakeContainers:
             made = _Process(f"{next(_IDS):064x}", spec, self._images.known(spec.image), program, self._now(), address)
             made.networks = {each: self._networks.identity(each) for each in (spec.network, *spec.options.networks)}
             self._containers[made.id] = made
-            made.begin(self._now())
+            self._begin(made)
             self._end_by_program(made)
             return made.id
 
@@ -142,7 +148,7 @@ class FakeContainers:
                 for network, number in found.networks.items():
                     if self._networks.identity(network) != number:
                         raise NetworkVanished(f"{container} cannot be started: network {number} not found")
-                found.begin(self._now())
+                self._begin(found)
                 self._end_by_program(found)
 
     def set_restart_policy(self, container: str, policy: str) -> None:
@@ -157,14 +163,14 @@ class FakeContainers:
             found = self._get(container)
             if found and self._shown(found).is_running:
                 code = found.program.on_sigterm
-                self._end(found, _KILLED if code is None else code, by_hand=True)
+                self._end(found, SIGKILL_CODE if code is None else code, by_hand=True)
 
     def kill(self, container: str, signal: str = "SIGKILL") -> None:
         """Send a signal. One that the program ignores has no effect."""
         with self._faults.call("containers.kill"), self._changed:
             found = self._get(container)
             if found and self._shown(found).is_running:
-                code = _KILLED if signal == "SIGKILL" else found.program.on_sigterm
+                code = SIGKILL_CODE if signal == "SIGKILL" else found.program.on_sigterm
                 if code is not None:
                     self._end(found, code, by_hand=True)
 
@@ -291,6 +297,8 @@ class FakeContainers:
         with self._changed:
             if found := self._get(container):
                 del self._containers[found.id]
+                if found.state == "running":
+                    self._on_change(found.spec, SIGKILL_CODE)
                 self._changed.notify_all()
 
     def lose_all(self) -> None:
@@ -298,7 +306,8 @@ class FakeContainers:
         with self._changed:
             for found in self._containers.values():
                 if found.state == "running":
-                    found.state, found.exit_code, found.finished_at = "exited", _KILLED, self._now()
+                    found.state, found.exit_code, found.finished_at = "exited", SIGKILL_CODE, self._now()
+                    self._on_change(found.spec, SIGKILL_CODE)
             self._changed.notify_all()
 
     def boot(self) -> None:
@@ -307,7 +316,7 @@ class FakeContainers:
             for found in self._containers.values():
                 keeps_stopped = found.stopped_by_hand and found.policy != "always"
                 if found.state == "exited" and not keeps_stopped and found.is_restarted_after(found.exit_code):
-                    found.begin(self._now())
+                    self._begin(found)
 
     def running(self) -> frozenset[str]:
         """Return the names of the containers that run, without a call of the engine."""
@@ -325,6 +334,10 @@ class FakeContainers:
             running = (c.spec for c in self._containers.values() if c.state == "running")
             return any(network in (spec.network, *spec.options.networks) for spec in running)
 
+    def _begin(self, container: _Process) -> None:
+        container.begin(self._now())
+        self._on_change(container.spec, None)
+
     def _end_by_program(self, container: _Process) -> None:
         if container.program.exit_code is not None:
             self._end(container, container.program.exit_code)
@@ -332,8 +345,9 @@ class FakeContainers:
     def _end(self, container: _Process, code: int, *, oom_killed: bool = False, by_hand: bool = False) -> None:
         container.stopped_by_hand, container.finished_at = by_hand, self._now()
         container.state, container.exit_code, container.oom_killed = "exited", code, oom_killed
+        self._on_change(container.spec, code)
         if not by_hand and container.is_restarted_after(code):
-            container.begin(self._now())
+            self._begin(container)
             container.restarts += 1
         self._changed.notify_all()
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from ipaddress import IPv4Network
 from typing import Self
 
 from pipeline.base.errors import EngineFault
 from pipeline.engine.container import ContainerSpec
 from pipeline.engine.interfaces import EngineDescription
 from pipeline.testing.fakes.builder import FakeBuilder
-from pipeline.testing.fakes.containers import FakeContainers
+from pipeline.testing.fakes.containers import FakeContainers, ProcessListener
 from pipeline.testing.fakes.faults import Faults
 from pipeline.testing.fakes.images import FakeImages
-from pipeline.testing.fakes.networks import FakeNetworks
+from pipeline.testing.fakes.networks import SUBNETS, FakeNetworks
 from pipeline.testing.fakes.program import Program
 
 
@@ -35,7 +36,7 @@ class FakeEngine:
 
     `program` returns the program of each container; by default one that runs until stopped. `faults` makes calls
     fail, hang or lose their response. They are named `containers.start`, `builder.build` and so on. `now` returns the
-    time.
+    time. Networks have their addresses from `subnets`. `on_change` hears of each process: see `FakeContainers`.
     """
 
     platform = "linux/amd64"
@@ -50,13 +51,17 @@ class FakeEngine:
         *,
         program: Callable[[ContainerSpec], Program] = lambda _: Program(),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        subnets: IPv4Network = SUBNETS,
+        on_change: ProcessListener = lambda _, __: None,
     ) -> None:
         self._now = now
         self.faults = Faults()
         self.images = FakeImages(self.faults, home=home, in_use=self._uses)
         self.builder = FakeBuilder(self.images, self.faults)
-        self.networks = FakeNetworks(self.faults, home=home, attached=self._attached)
-        self.containers = FakeContainers(self.faults, self.images, self.networks, home=home, program=program, now=now)
+        self.networks = FakeNetworks(self.faults, home=home, attached=self._attached, subnets=subnets)
+        self.containers = FakeContainers(
+            self.faults, self.images, self.networks, home=home, program=program, now=now, on_change=on_change
+        )
 
     def answers(self) -> bool:
         """Return False between `kill_daemon` and `start_daemon`."""

@@ -11,15 +11,23 @@ from pipeline.base.errors import EngineFault
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
 from pipeline.testing.fakes.faults import Faults
 
+SUBNETS = IPv4Network("10.99.0.0/16")
+
 
 class FakeNetworks:
-    """The networks of a fake engine. `attached` returns whether a running container is in one."""
+    """The networks of a fake engine, each a part of `subnets` with 256 addresses.
 
-    def __init__(self, faults: Faults, *, home: str, attached: Callable[[str], bool]) -> None:
+    `attached` returns whether a running container is in one.
+    """
+
+    def __init__(
+        self, faults: Faults, *, home: str, attached: Callable[[str], bool], subnets: IPv4Network = SUBNETS
+    ) -> None:
         self._faults = faults
         self._home = home
         self._attached = attached
         self._lock = threading.Lock()
+        self._first = subnets.network_address
         self._subnets: dict[str, IPv4Network] = {}
         self._free: dict[str, Iterator[IPv4Address]] = {}
         self._private: dict[str, Mapping[str, str]] = {}
@@ -100,7 +108,7 @@ class FakeNetworks:
 
     def _create(self, name: str) -> IPv4Network:
         if name not in self._subnets:
-            self._subnets[name] = IPv4Network((f"10.99.{len(self._free)}.0", 24))
+            self._subnets[name] = IPv4Network((self._first + 256 * len(self._free), 24))
             self._free[name] = self._subnets[name].hosts()
             self._made[name] = next(self._identities)
             # The engine takes the first address itself.
