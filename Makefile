@@ -1,5 +1,5 @@
 # Every target installs what it needs, once: a virtual environment, Docker, a base image for the sample application.
-.PHONY: help demo lab hosts test full coverage lint bench setup clean
+.PHONY: help demo lab hosts test full browser coverage lint bench setup clean
 .DEFAULT_GOAL := help
 
 BASE = PENSTOCK_BASE_IMAGE="$$(cat .setup/base-image 2>/dev/null)"
@@ -22,23 +22,32 @@ hosts: setup ## Deploy to three machines, examples/three-hosts (ARGS=swarm makes
 export FULL
 PYTEST = $(BASE) .venv/bin/python -m $(MEASURE) pytest -n 4 --dist worksteal
 WHICH = $(if $(FULL),, and not long)
+# Each worker has a browser and a daemon. A file's tests share them.
+BROWSER = $(BASE) .venv/bin/python -m $(MEASURE) pytest -n 2 --dist loadfile tests/browser
 REPORTS = --durations=15 --junit-xml=.setup/junit
 
 # Tests that measure time run first and alone. pytest exits with 5 if no test is selected.
-# If Docker, nftables or Pebble cannot be set up, the tests that need it are skipped; in CI that is an error.
+# If Docker, nftables, Pebble or Chromium cannot be set up, the tests that need it are skipped; in CI that is an error.
 test: ## Run the tests (ARGS="-k name" selects some)
 	@setup/venv.sh
 	@setup/nftables.sh || test -z "$$CI"
 	@setup/pebble.sh || test -z "$$CI"
 	@setup/ssh.sh || test -z "$$CI"
+	@setup/browser.sh || test -z "$$CI"
 	@$(DOCKER) || test -z "$$CI"
 	@setup/servers_image.sh || test -z "$$CI"
 	@$(BASE) .venv/bin/python -m pytest -m timing --ignore=tests/docker $(REPORTS)-timing.xml $(ARGS) || test $$? = 5
-	@$(PYTEST) -m "not timing$(WHICH)" --ignore=tests/docker $(REPORTS)-fast.xml $(ARGS) || test $$? = 5
+	@$(PYTEST) -m "not timing$(WHICH)" --ignore=tests/docker --ignore=tests/browser $(REPORTS)-fast.xml $(ARGS) || test $$? = 5
+	@$(BROWSER) -m "not timing$(WHICH)" $(REPORTS)-browser.xml $(ARGS) || test $$? = 5
 	@$(PYTEST) -m "not timing$(WHICH)" tests/docker $(REPORTS)-docker.xml $(ARGS) || test $$? = 5
 
 full: ## Run all tests, also the long ones, with all generated cases
 	@$(MAKE) --no-print-directory test FULL=1 ARGS='$(ARGS)'
+
+browser: setup ## Play every scenario of the web interface in Chromium (ARGS="-k drain" selects some)
+	@setup/browser.sh
+	@$(BROWSER) -m "not timing" $(ARGS) || test $$? = 5
+	@$(BASE) .venv/bin/python -m pytest tests/browser -m timing $(ARGS) || test $$? = 5
 
 coverage: ## Run the tests and measure the line coverage
 	@rm -rf .coverage
