@@ -1,0 +1,102 @@
+"""Pictures of pages, which are committed and follow the pages.
+
+A picture is a PNG that has the structure of its page in it, as text. It is outdated if the page has another structure
+now, or if it looks different from afar. Numbers, names and times that differ from run to run are replaced first.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page
+
+MAX_BYTES = 150_000
+# Of 255, the mean over all points of the picture, seen as small as a stamp. Other fonts make less of a difference.
+MAX_DIFFERENCE = 8.0
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_KEYWORD = b"structure\0\0"
+# Replaces what differs from run to run: ids of containers and commits, times, ports, rates and durations.
+_SETTLE = r"""() => {
+    const known = new Map();
+    const name = text => {
+        if (!known.has(text)) known.set(text, (0x5e11a7 + known.size * 0x1f3d5).toString(16).slice(-text.length));
+        return known.get(text);
+    };
+    const settle = text => text
+        .replace(/\b(?=[0-9a-f]*\d)[0-9a-f]{6,40}\b/g, name)
+        .replace(/\d{1,4}[-/]\d{1,2}[-/]\d{1,4},? (at )?\d{1,2}:\d{2}(:\d{2})?/g, "01/12/2026, 09:41:00")
+        .replace(/\b\d{1,2}:\d{2}(:\d{2})?(\.\d)?\b/g, "09:41:00")
+        .replace(/\b127\.\d+\.\d+\.\d+\b/g, "10.0.0.7")
+        .replace(/:\d{4,5}\b/g, ":8000")
+        .replace(/\b\d+(\.\d+)? ?(ms|min|s|h|%|\/s|kB|MB|B)(?![\w/])/g, "12 $2")
+        .replace(/\b\d+(\.\d+)? (requests?|connections?|in flight)/g, "12 $2");
+    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walk.nextNode()) {
+        const text = walk.currentNode.nodeValue;
+        if (settle(text) !== text) walk.currentNode.nodeValue = settle(text);
+    }
+}"""
+# Draws both pictures as stamps, and compares their points.
+_COMPARE = """async ([one, other]) => {
+    const points = async data => {
+        const image = new Image();
+        image.src = "data:image/png;base64," + data;
+        await image.decode();
+        const canvas = document.createElement("canvas");
+        [canvas.width, canvas.height] = [64, 48];
+        const context = canvas.getContext("2d");
+        context.imageSmoothingQuality = "high";
+        context.drawImage(image, 0, 0, 64, 48);
+        return context.getImageData(0, 0, 64, 48).data;
+    };
+    const [a, b] = [await points(one), await points(other)];
+    return a.reduce((sum, value, index) => sum + Math.abs(value - b[index]), 0) / a.length;
+}"""
+
+
+def take(page: Page, part: Locator) -> bytes:
+    """Return a picture of a part of a page, with its structure. The page cannot be used afterwards."""
+    # What comes later would undo the replacements.
+    page.context.set_offline(True)
+    page.emulate_media(reduced_motion="reduce")
+    page.evaluate(_SETTLE)
+    return with_structure(part.screenshot(animations="disabled", caret="hide"), part.aria_snapshot())
+
+
+def difference(page: Page, one: bytes, other: bytes) -> float:
+    """Return how different two pictures look from afar, 0 if they are the same. `page` is one without a policy."""
+    found: float = page.evaluate(_COMPARE, [base64.b64encode(each).decode() for each in (one, other)])
+    return found
+
+
+def with_structure(picture: bytes, structure: str) -> bytes:
+    """Return a PNG with a structure in it."""
+    chunks = [chunk for chunk in _chunks(picture) if not chunk[1].startswith(_KEYWORD)]
+    chunks.insert(1, (b"zTXt", _KEYWORD + zlib.compress(structure.encode(), 9)))
+    return _SIGNATURE + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+
+
+def structure_of(picture: bytes) -> str:
+    """Return the structure in a PNG, empty if there is none."""
+    found = next((data for kind, data in _chunks(picture) if kind == b"zTXt" and data.startswith(_KEYWORD)), None)
+    return zlib.decompress(found.removeprefix(_KEYWORD)).decode() if found else ""
+
+
+def stored(path: Path) -> bytes:
+    """Return a committed picture, empty if there is none."""
+    return path.read_bytes() if path.exists() else b""
+
+
+def _chunks(picture: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the kind and the data of each chunk of a PNG."""
+    place = len(_SIGNATURE)
+    while place < len(picture):
+        (length,) = struct.unpack_from(">I", picture, place)
+        yield picture[place + 4 : place + 8], picture[place + 8 : place + 8 + length]
+        place += 12 + length

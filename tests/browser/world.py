@@ -1,0 +1,290 @@
+"""A home with a pipeline, its repository and its daemon with the web interface, which need no Docker.
+
+HAProxy, the daemon and the deployments are real. Only the engine is in memory: see `loopback_engine.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from pipeline.balancer.flows.plane import FlowPlane
+from pipeline.balancer.haproxy.plane import HAProxyPlane
+from pipeline.balancer.model import TargetHealth
+from pipeline.balancer.planes import open_balancer
+from pipeline.base.home import Home
+from pipeline.events import Event
+from pipeline.store.records import Run, RunState
+from pipeline.store.store import Store
+from pipeline.testing.load.load import Load
+from pipeline.testing.load.profile import LoadProfile
+from tests.support.ports import WORKER, free_ports
+from tests.support.waiting import DEADLINE, until
+
+NAME = "shop"
+PIPELINE = """\
+name: shop
+source: {{branch: main}}
+build:
+  test: {{command: [{tests}], reports: /tmp/junit.xml}}
+deploy:
+  deploy_timeout: 20s
+  stop_grace: 1s
+  environment: {{VERSION: "{version}"}}
+  {extra}
+  services:
+    web:
+      target_group: web
+      replicas: {replicas}
+      environment: {{TARGET_PORT: "{web}", TARGET_HEALTH: "{health}"}}
+      strategy: {strategy}
+    api:
+      target_group: api
+      replicas: 2
+      environment: {{TARGET_PORT: "{api}"}}
+    queue:
+      target_group: queue
+      replicas: 2
+      environment: {{TARGET_PORT: "{queue}"}}
+    worker: {{command: [work], replicas: 1, health_check: {{uptime: 200ms}}}}
+    nightly: {{command: [clean], schedule: "0 3 * * *"}}
+accessories:
+  db: {{image: "postgres:16", volumes: ["shop-db:/data"], health_check: {{uptime: 200ms}}}}
+balancer:
+  target_groups:
+    web:
+      port: {web}
+      health_check: {{path: /healthz, interval: 200ms}}
+      deregistration_delay: {delay}
+    api:
+      port: {api}
+      health_check: {{path: /healthz, interval: 200ms}}
+      deregistration_delay: {delay}
+    queue:
+      protocol: TCP
+      port: {queue}
+      health_check: {{interval: 1s}}
+      deregistration_delay: {delay}
+  load_balancers:
+    edge:
+      scheme: internal
+      listeners:
+        - port: {port}
+          rules:
+            - {{priority: 10, conditions: [{{path_pattern: ["/api/*"]}}], action: {{forward: api}}}}
+            - priority: 20
+              conditions: [{{host_header: ["old.example.com"]}}]
+              action: {{fixed_response: {{status_code: 410}}}}
+          default_action: {{forward: web}}
+    wire:
+      type: network
+      scheme: internal
+      zones: {{zone-a: {zone_a}, zone-b: {zone_b}}}
+      listeners: [{{protocol: TCP, port: {wire}, default_action: {{forward: queue}}}}]
+"""
+DEFAULTS = {
+    "tests": "check",
+    "version": "1",
+    "replicas": 3,
+    "health": 200,
+    "strategy": "rolling",
+    "delay": "2s",
+    "extra": "retain: 10",
+}
+
+
+@dataclass
+class World:
+    """One home. `start` the daemon before anything else, and `remove` it at the end."""
+
+    folder: Path
+    home: Home = field(init=False)
+    settings: dict[str, object] = field(default_factory=lambda: dict(DEFAULTS))
+    _daemon: subprocess.Popen[bytes] | None = None
+    _commands: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.home = Home.locate({"PENSTOCK_HOME": str(self.folder / "home")})
+        self.repository = self.folder / NAME
+        self.repository.mkdir(parents=True)
+        self._log = self.folder / "serve.log"
+        self.port, self.web_port, wire, *targets = free_ports(6)
+        # Each worker of pytest has addresses of its own, and each port is used once on this machine.
+        self._subnets = f"127.{64 + WORKER % 64}.0.0/16"
+        zones = {"zone_a": f"127.{128 + WORKER % 64}.0.2", "zone_b": f"127.{128 + WORKER % 64}.0.3"}
+        self.settings |= {
+            "port": self.port,
+            "wire": wire,
+            **dict(zip(("web", "api", "queue"), targets, strict=True)),
+            **zones,
+        }
+        (self.repository / "Dockerfile").write_text("FROM scratch\n")
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.commit("Open the shop")
+
+    # The repository
+
+    def git(self, *arguments: str) -> str:
+        """Run a git command in the repository and return its output."""
+        identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+        return subprocess.run(
+            ["git", *identity, *arguments], cwd=self.repository, check=True, capture_output=True, text=True
+        ).stdout
+
+    def commit(self, subject: str, **settings: object) -> str:
+        """Commit a new version with these settings of `PIPELINE`, and return the commit's id."""
+        self.settings |= settings
+        (self.repository / "pipeline.yaml").write_text(PIPELINE.format(**self.settings))
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "-m", subject)
+        return self.git("rev-parse", "HEAD").strip()
+
+    # The daemon
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of commands."""
+        return {**os.environ, "PENSTOCK_HOME": str(self.home.root), "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+
+    @property
+    def url(self) -> str:
+        """The address of the web interface."""
+        return f"http://127.0.0.1:{self.web_port}"
+
+    @property
+    def pid(self) -> int:
+        """The process of the daemon."""
+        assert self._daemon is not None
+        return self._daemon.pid
+
+    def start(self) -> None:
+        """Start the daemon. Returns once it listens."""
+        arguments = ("--web", f"127.0.0.1:{self.web_port}")
+        with self._log.open("ab") as output:
+            self._daemon = subprocess.Popen(
+                [sys.executable, "-m", "tests.browser.world_process", self._subnets, *arguments],
+                cwd=self.repository,
+                env={**self.environment, "PYTHONPATH": str(Path(__file__).parents[2])},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self._await_start(1)
+
+    def restart(self) -> None:
+        """Restart the daemon. Its containers stay. Returns once the new one listens."""
+        starts = self._starts()
+        os.kill(self.pid, signal.SIGUSR1)
+        self._await_start(starts + 1)
+
+    def _starts(self) -> int:
+        return len(re.findall(f"^serving {NAME} from", self.log(), re.MULTILINE))
+
+    def _await_start(self, count: int) -> None:
+        assert self._daemon is not None
+        until(lambda: self._starts() >= count or self._daemon.poll() is not None, "the start of the daemon")
+        assert self._daemon.poll() is None, self.log()
+
+    def log(self) -> str:
+        """Return what the daemon has printed."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    def remove(self) -> None:
+        """Stop the daemon and HAProxy."""
+        for command in self._commands:
+            if command.poll() is None:
+                command.kill()
+                command.communicate()
+        if self._daemon is not None and self._daemon.poll() is None:
+            self._daemon.send_signal(signal.SIGTERM)
+            try:
+                self._daemon.wait(DEADLINE)
+            except subprocess.TimeoutExpired:
+                self._daemon.kill()
+                self._daemon.wait()
+        FlowPlane(self.home.balancer, HAProxyPlane(self.home.balancer)).stop()
+
+    # Commands, requests, and what is in the home
+
+    def pipeline(self, *arguments: str, code: int = 0) -> str:
+        """Run a command that the daemon answers, and return its output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline.cli.main", *arguments],
+            cwd=self.repository, env=self.environment, capture_output=True, text=True, timeout=DEADLINE, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, f"{arguments}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def login(self, user: str, role: str = "operate") -> str:
+        """Return a link with which a user logs in once."""
+        printed = self.pipeline("web", "login", "--user", user, "--role", role)
+        found = re.search(r"https?://\S+", printed)
+        assert found, printed
+        return found[0]
+
+    def load(self, rate: float = 50, path: str = "/", **more: Any) -> Load:
+        """Start a steady load."""
+        return Load.start(LoadProfile(f"http://127.0.0.1:{self.port}{path}", rate, **more))
+
+    def get(self, path: str, host: str = "shop.example.com") -> int:
+        """Send a request to the load balancer and return the status."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
+        connection.request("GET", path, headers={"Host": host})
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    def kill_target(self, name: str, code: int = 137) -> None:
+        """End the process of a target from inside."""
+        target = next(health.target for health in self.targets() if health.target.id == name)
+        connection = HTTPConnection(str(target.address), target.port, timeout=DEADLINE)
+        connection.request("GET", f"/exit?code={code}")
+        connection.getresponse().read()
+        connection.close()
+
+    def targets(self, group: str = "web") -> tuple[TargetHealth, ...]:
+        """Return the health of the targets of a group."""
+        return open_balancer(self.home.balancer).target_health(NAME, group)
+
+    def store(self) -> Store:
+        """Open the database."""
+        return Store(self.home.database)
+
+    def events(self, kind: str) -> list[Event]:
+        """Return the events of one kind, oldest first."""
+        with self.store() as store:
+            return [event for event in store.events.latest(NAME, limit=10_000) if event.kind == kind]
+
+    def await_event(self, kind: str, count: int = 1) -> Event:
+        """Wait for `count` events of a kind, and return the latest."""
+        return until(lambda: len(found := self.events(kind)) >= count and found[-1], f"event {kind}", interval=0.05)
+
+    def last_run(self) -> Run:
+        """Return the newest run."""
+        with self.store() as store:
+            return store.runs.latest(NAME, limit=1)[0]
+
+    def await_run(self, number: int, state: RunState = RunState.SUCCEEDED) -> Run:
+        """Wait until a run has this state, and return it."""
+
+        def reached() -> Run | None:
+            with self.store() as store:
+                run = store.runs.get(NAME, number)
+            if run and run.state.over:
+                assert run.state is state, f"run {number}: {run.state}, {run.reason}\n{self.log()}"
+            return run if run and run.state is state else None
+
+        return until(reached, f"run {number} {state}", interval=0.05)
+
+    def active(self) -> int:
+        """Return the number of the active release."""
+        with self.store() as store:
+            release = store.releases.active(NAME)
+        assert release is not None
+        return release.number
