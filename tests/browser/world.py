@@ -26,7 +26,7 @@ from pipeline.store.store import Store
 from pipeline.testing.load.load import Load
 from pipeline.testing.load.profile import LoadProfile
 from tests.support.ports import WORKER, free_ports
-from tests.support.waiting import DEADLINE, until
+from tests.support.waiting import DEADLINE, listens, until
 
 NAME = "shop"
 PIPELINE = """\
@@ -177,10 +177,15 @@ class World:
             )
         self._await_start(1)
 
-    def restart(self) -> None:
-        """Restart the daemon. Its containers stay. Returns once the new one listens."""
-        starts = self._starts()
+    def pause(self) -> None:
+        """Stop the daemon. Its containers stay."""
         os.kill(self.pid, signal.SIGUSR1)
+        until(lambda: not listens(self.web_port), "the end of the daemon")
+
+    def resume(self) -> None:
+        """Start another daemon after `pause`. Returns once it listens."""
+        starts = self._starts()
+        os.kill(self.pid, signal.SIGUSR2)
         self._await_start(starts + 1)
 
     def _starts(self) -> int:
@@ -223,7 +228,7 @@ class World:
 
     def login(self, user: str, role: str = "operate") -> str:
         """Return a link with which a user logs in once."""
-        printed = self.pipeline("web", "login", "--user", user, "--role", role)
+        printed = self.pipeline("web", "login", "--name", user, "--role", role)
         found = re.search(r"https?://\S+", printed)
         assert found, printed
         return found[0]

@@ -1,6 +1,6 @@
 """`pipeline serve` with an engine in memory: `python -m tests.browser.world_process SUBNETS [serve's arguments]`.
 
-SIGUSR1 restarts the daemon in this process. The containers stay, as they do when a daemon is restarted.
+SIGUSR1 stops the daemon, and SIGUSR2 starts another one in this process. The containers stay, as those of an engine do.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from ipaddress import IPv4Network
 
 from pipeline.base.home import Home
@@ -22,17 +23,22 @@ def main(subnets: str, *arguments: str) -> None:
     # Imported after the engine is installed.
     from pipeline.cli.serve import command
 
-    restarting = True
+    paused, resumed = threading.Event(), threading.Event()
 
-    def restart(_: int, __: object) -> None:
-        nonlocal restarting
-        restarting = True
+    def stop(_: int, __: object) -> None:
+        paused.set()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    signal.signal(signal.SIGUSR1, restart)
-    while restarting:
-        restarting = False
+    signal.signal(signal.SIGUSR1, stop)
+    signal.signal(signal.SIGUSR2, lambda *_: resumed.set())
+    while True:
         command.main(arguments, standalone_mode=False)
+        if not paused.is_set():
+            return
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        resumed.wait()
+        paused.clear()
+        resumed.clear()
 
 
 if __name__ == "__main__":
