@@ -68,7 +68,7 @@ def test_first_paint_is_small(name: str, visit: Visit) -> None:
     """What a browser without anything in its cache gets for a page is at most 120 kB."""
     visitor = visit()
     answers: list[Response] = []
-    visitor.context.on("response", answers.append)
+    visitor.context.on("response", lambda answer: answers.append(answer))
     page = visitor.open(PAGES[name])
     page.wait_for_load_state("load")
     sizes = {

@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, SOON
 
 PROGRAM = "chromium"
 MISSING = "no Chromium on this machine (setup/browser.sh)"
+# In milliseconds, of one step.
+_TIMEOUT = SOON * 1000
 # What a browser writes while the daemon is down, and when a form is refused on purpose.
 _NETWORK = "Failed to load resource"
 
@@ -54,7 +56,7 @@ class Visitor:
         self.url = url
         self.errors: list[str] = []
         self.context: BrowserContext = browser.new_context(base_url=url, locale="en-GB", timezone_id="UTC", **options)
-        self.context.set_default_timeout(DEADLINE * 1000)
+        self.context.set_default_timeout(_TIMEOUT)
         self.context.on("request", self._check_origin)
         self.context.on("console", self._check_message)
         self.context.on("weberror", lambda error: self.errors.append(f"script: {error.error}"))
