@@ -57,6 +57,7 @@ NAMES = (
     "first_request",
     "canary",
     "mirror",
+    "web_pages",
 )
 PLOT = ROOT / ".setup/bench.html"
 

@@ -45,6 +45,7 @@ deploy:
       replicas: {replicas}
       environment: {{TARGET_PORT: "{web}", TARGET_HEALTH: "{health}"}}
       strategy: {strategy}
+      {web_extra}
     api:
       target_group: api
       replicas: 2
@@ -97,6 +98,7 @@ DEFAULTS = {
     "strategy": "rolling",
     "delay": "2s",
     "extra": "retain: 10",
+    "web_extra": "memory: 256MiB",
 }
 
 
