@@ -19,7 +19,7 @@ MISSING = "no Chromium on this machine (setup/browser.sh)"
 # In milliseconds, of one step.
 _TIMEOUT = SOON * 1000
 # What a browser writes while the daemon is down, and when a form is refused on purpose.
-_NETWORK = "Failed to load resource"
+_NETWORK = ("Failed to load resource", "htmx: htmx:sse:error")
 
 
 def require_browser() -> None:
