@@ -55,9 +55,8 @@ def measure(extent: Extent) -> Results:
         "The web interface",
         f"`pipeline serve --web` while a canary waits in its bake time, with alarms and {RATE} requests a second. The "
         f"CPU time is that of the daemon with {PAGES} open pages, less that without, in {rounds} rounds of "
-        f"{seconds:g} s each. A first paint is that of Chromium on loopback without a cache: the bytes are those of the page with its "
-        "style sheets and scripts, and the time is the median of "
-        f"{paints}.",
+        f"{seconds:g} s each. A first paint is that of Chromium on loopback without a cache. The bytes are those of "
+        f"the page with its style sheets and scripts, and the time is the median of {paints}.",
         ("what", "result", "limit"),
         [(figure.name, figure.printed, f"{figure.limit:g}") for figure in figures],
         figures,
