@@ -49,7 +49,9 @@ class Login:
         return response
 
     def needed(self, request: Request) -> Response:
-        """Return the answer to a request without a session."""
+        """Return the answer to a request without a session. A script loads the page again, which then says so."""
+        if "hx-request" in request.headers:
+            return Response(status_code=401, headers={"HX-Refresh": "true"})
         return self._page(request, "", code=401)
 
     def _page(self, request: Request, link: str, *, refused: bool = False, code: int = 200) -> Response:

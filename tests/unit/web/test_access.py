@@ -60,6 +60,12 @@ def test_nothing_is_done_without_a_session(path: str, shop: WebServer) -> None:
     assert Browser(shop.port).post(path, {"csrf": "x"}).status == 401
 
 
+def test_a_script_without_a_session_loads_the_page_again(shop: WebServer) -> None:
+    """It does not put the page for the login into the middle of another page."""
+    answer = Browser(shop.port).send("POST", "/logout", HX_Request="true")
+    assert (answer.status, answer.headers["hx-refresh"], answer.body) == (401, "true", b"")
+
+
 @pytest.mark.parametrize("path", ACTIONS)
 def test_nothing_is_done_without_the_token_of_the_session(path: str, shop: WebServer) -> None:
     """A form without the token, or with that of another session, is refused."""
