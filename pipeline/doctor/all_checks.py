@@ -13,6 +13,7 @@ from pipeline.doctor.home_folder import home_checks
 from pipeline.doctor.hosts import host_checks
 from pipeline.doctor.machine import machine_checks
 from pipeline.doctor.swarm import swarm_checks
+from pipeline.doctor.web import web_checks
 
 SUBJECTS: Sequence[Callable[[DoctorContext], Iterable[Check]]] = (
     machine_checks,
@@ -20,6 +21,7 @@ SUBJECTS: Sequence[Callable[[DoctorContext], Iterable[Check]]] = (
     engine_checks,
     balancer_checks,
     daemon_checks,
+    web_checks,
     host_checks,
     swarm_checks,
 )
