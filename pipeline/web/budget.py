@@ -20,10 +20,10 @@ class CpuBudget:
         self._earn()
         self._left -= seconds
 
-    def delay(self) -> float:
-        """Return the seconds until something is left."""
+    def delay(self, reserve: float = 0.0) -> float:
+        """Return the seconds until `reserve` is left."""
         self._earn()
-        return max(0.0, -self._left / self._share)
+        return max(0.0, (reserve - self._left) / self._share)
 
     def _earn(self) -> None:
         now = self._clock.monotonic()

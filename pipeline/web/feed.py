@@ -4,8 +4,8 @@ What holds:
 
 - A view is rendered when the store has changed, a replica or a target has, and at least at its interval. Two renderings
   are a tenth of a second apart.
-- Open pages take about a fortieth of a core on average, however many there are and whatever a view costs: see
-  `CpuBudget`. After a quiet second there is enough left to show a change at once.
+- Open pages take about a fiftieth of a core on average, however many there are and whatever a view costs: see
+  `CpuBudget`. After some quiet seconds there is enough left to show a change at once.
 - Nothing is rendered while nobody watches.
 """
 
@@ -34,7 +34,8 @@ _MIN_PAUSE = 0.1
 _MAX_INTERVAL = 5.0
 _INTERVAL_PER_COST = 50
 _MAX_DELAY = 2.0
-_SHARE, _BURST = 0.025, 0.25
+# Seconds of processor time: see `CpuBudget`. What is rendered without a change leaves a reserve for the next change.
+_SHARE, _BURST, _RESERVE = 0.02, 0.3, 0.15
 _logger = structlog.get_logger(__name__)
 
 
@@ -127,10 +128,18 @@ class Feed:
                 view.update(parts)
             self._budget.spend(cost + self._spent_in_loop())
             await asyncio.sleep(_MIN_PAUSE)
+            await self._wait(woken, _interval(key.page.interval, cost))
+
+    async def _wait(self, woken: asyncio.Event, interval: float) -> None:
+        """Wait for a change, or else for `interval` seconds, or longer while only the reserve for changes is left."""
+        loop = asyncio.get_running_loop()
+        end, left = loop.time() + max(interval, _MAX_INTERVAL), interval
+        while left > 0 and not woken.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), _interval(key.page.interval, cost))
+                await asyncio.wait_for(woken.wait(), left)
             self._budget.spend(self._spent_in_loop())
-            await asyncio.sleep(min(self._budget.delay(), _MAX_DELAY))
+            left = min(self._budget.delay(_RESERVE), end - loop.time())
+        await asyncio.sleep(min(self._budget.delay(), _MAX_DELAY))
 
     def _timed_render(self, key: ViewKey) -> tuple[Mapping[str, Markup] | None, float]:
         started = time.thread_time()

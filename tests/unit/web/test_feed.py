@@ -255,6 +255,7 @@ def test_the_budget_earns_and_waits() -> None:
     assert round(budget.delay(), 6) == 2
     clock.advance(timedelta(seconds=1.5))
     assert round(budget.delay(), 6) == 0.5
+    assert round(budget.delay(reserve=0.02), 6) == 1.5
     clock.advance(timedelta(hours=1))
     budget.spend(0.1)
     assert budget.delay() == 0
