@@ -69,6 +69,10 @@ class Frame:
         html = self._render(request, template, user, title=title, **nothing, **values)
         return html_response(request, html, code)
 
+    def forward(self, request: Request) -> Response:
+        """Return a page that loads itself again at once."""
+        return HTMLResponse(self.templates.render("continue.html", path=str(request.url.path)), 401)
+
     def message(self, message: WebMessage, code: int = 200) -> Response:
         """Return the element with a message, for a script that puts it into an open page."""
         return HTMLResponse(self.templates.render("message.html", message=message), code)

@@ -49,9 +49,15 @@ class Login:
         return response
 
     def needed(self, request: Request) -> Response:
-        """Return the answer to a request without a session. A script loads the page again, which then says so."""
+        """Return the answer to a request without a session.
+
+        A script loads the page again, which then says so. A browser that follows a link of another site, such as a
+        chat, sends no cookie. So the page loads itself, as a link of this site.
+        """
         if "hx-request" in request.headers:
             return Response(status_code=401, headers={"HX-Refresh": "true"})
+        if request.method == "GET" and request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            return self._frame.forward(request)
         return self._page(request, "", code=401)
 
     def _page(self, request: Request, link: str, *, refused: bool = False, code: int = 200) -> Response:

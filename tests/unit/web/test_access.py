@@ -8,10 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from starlette.routing import Route
 
 from pipeline.store.web_sessions import Role
 from pipeline.testing.fakes.clock import FakeClock
+from pipeline.web.app import WebApp
 from pipeline.web.catalogue import Catalogue
+from pipeline.web.settings import WebSettings
 from tests.support.web import Browser, WebServer, web_server
 from tests.unit.web.sample import ACTION, Effects
 
@@ -52,6 +55,28 @@ def test_nothing_is_shown_without_a_session(path: str, shop: WebServer) -> None:
     answer = Browser(shop.port).get(path)
     assert answer.status in ((401, 404) if path.startswith("/static") else (401,))
     assert "shop" not in answer.text
+
+
+def test_a_link_of_another_site_is_followed(shop: WebServer) -> None:
+    """Its request comes without the cookie, so the page loads itself. Without a session, that leads to the login."""
+    answer = Browser(shop.port).get("/", Sec_Fetch_Site="cross-site")
+    assert (answer.status, "http-equiv" in answer.text, "shop" in answer.text) == (401, True, False)
+    answer = Browser(shop.port).get("/", Sec_Fetch_Site="same-origin")
+    assert (answer.status, "http-equiv" in answer.text) == (401, False)
+
+
+def test_no_route_is_open_without_a_session(shop: WebServer) -> None:
+    """Only the login, and the files of the package, are for everybody."""
+    routes = WebApp(shop.reports, WebSettings(), "127.0.0.1:1").app().routes
+    asked = {
+        (method, filled(route.path))
+        for route in routes
+        if isinstance(route, Route) and route.path not in ("/login", "/static/{name}")
+        for method in route.methods or ()
+    }
+    assert len(asked) > 6
+    for method, path in sorted(asked):
+        assert Browser(shop.port).send(method, path).status == 401, (method, path)
 
 
 @pytest.mark.parametrize("path", ACTIONS)
