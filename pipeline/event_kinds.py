@@ -39,7 +39,12 @@ class EventKind(StrEnum):
     RUN_SUPERSEDED = "run.superseded", "A queued run was replaced by a newer one.", *_RUN
     RUN_CANCELLED = "run.cancelled", "A queued run was cancelled.", *_RUN
     RUN_STARTED = "run.started", "A run began. `by` is the user who requested it.", "trigger", "by"
-    RUN_WAITING = "run.waiting", "A run waits before a stage.", "stage"
+    RUN_WAITING = (
+        "run.waiting",
+        "A run waits before a stage, for an approval or as `waits_for` says.",
+        "stage",
+        "waits_for",
+    )
     RUN_APPROVED = "run.approved", "A run was approved.", "by", "comment"
     RUN_REJECTED = "run.rejected", "A run was rejected. It fails.", "by", "comment"
     RUN_INTERRUPTED = "run.interrupted", "A run lost its process."
@@ -71,6 +76,11 @@ class EventKind(StrEnum):
     SERVICE_READY = "service.ready", "A service beside the tests is ready.", "service", "seconds"
     TEST_STARTED = "test.started", "The tests began."
     TEST_FINISHED = "test.finished", "The tests passed."
+    TEST_REPORTED = (
+        "test.reported",
+        "The reports of the tests were read. `names` are the failed tests, one a line, at most 100.",
+        *("tests", "failed", "skipped", "names"),
+    )
     TEST_SKIPPED = "test.skipped", "There are no tests; the image is deployed untested."
     TEST_RETRY = "test.retry", "The tests are retried.", "attempt", "cause", "reason"
     ARTIFACT_KEPT = "artifact.kept", "A path of the test container was kept.", "path", "files", "size"

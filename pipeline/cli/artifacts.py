@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from pipeline.base.errors import ConfigError, SystemFault
+from pipeline.base.printable import escape_line
 from pipeline.base.whole_number import LARGEST
 from pipeline.cli.output import table
 from pipeline.cli.session import Session, json_option, pipeline_options, session
@@ -26,18 +27,20 @@ def command(run: int | None, file: Path, parameters: tuple[str, ...], target: Pa
     """
     with session(file, parameters) as opened:
         number = _number(opened, run)
+    from pipeline.http.run_artifacts import RunArtifacts
+
     folder = opened.home.run_artifacts(opened.name, number)
-    files = {path.relative_to(folder): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = RunArtifacts(opened.home, opened.name, number).all()
     if not files:
         raise ConfigError(f"run {number} has no artifacts", hint="select files with build.test.artifacts")
     if target is not None:
         _copy(folder, target)
     if as_json:
-        click.echo(json.dumps([{"run": number, "path": str(path), "size": size} for path, size in files.items()]))
+        click.echo(json.dumps([each.as_data() for each in files]))
     elif target is not None:
         click.echo(f"copied {len(files)} files of run {number} to {target}")
     else:
-        table([(str(number), str(size), str(path)) for path, size in files.items()], "run", "bytes", "path")
+        table([(str(number), str(each.size), escape_line(each.path)) for each in files], "run", "bytes", "path")
 
 
 def _number(opened: Session, run: int | None) -> int:

@@ -51,6 +51,7 @@ GROUPS = {
         "now": "Print what all pipelines are doing.",
         "status": "Show the active release, current runs and the queue.",
         "history": "List the latest runs.",
+        "timeline": "Show what a run did when, container by container.",
         "releases": "List the releases.",
         "events": "List events.",
         "logs": "Print the output of a run's stages.",

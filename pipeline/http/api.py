@@ -24,7 +24,6 @@ from pipeline.http.event_api import EventApi
 from pipeline.http.job_api import JobApi
 from pipeline.http.live_balancer import LiveBalancer
 from pipeline.http.log_api import LogApi
-from pipeline.http.log_file import log_response
 from pipeline.http.metrics import CONTENT_TYPE, DaemonMetrics
 from pipeline.http.now_api import NowApi
 from pipeline.http.now_report import NowReports
@@ -45,6 +44,7 @@ from pipeline.http.responses.deployment import DeploymentAnswerResponse
 from pipeline.http.responses.release import ReleaseResponse
 from pipeline.http.responses.run import RunResponse
 from pipeline.http.responses.status import ReportResponse
+from pipeline.http.run_api import RunApi
 from pipeline.http.service_api import ServiceApi
 from pipeline.http.stack_api import StackApi
 from pipeline.http.status_report import StatusReport
@@ -83,6 +83,7 @@ class ControlApi:
             LogApi(control),
             NowApi(control, now),
             ReleaseApi(control),
+            RunApi(control),
             ServiceApi(control),
             StackApi(stacks, control.store),
             TrafficApi(traffic),
@@ -92,7 +93,6 @@ class ControlApi:
 
     def _views(self) -> Sequence[Endpoint]:
         pipeline = "/v1/pipelines/{pipeline}"
-        run = f"{pipeline}/runs/{{number}}"
         return (
             Endpoint("GET", "/v1", "The daemon: its version and pipelines.", self._daemon, gives=DaemonResponse),
             Endpoint(
@@ -117,8 +117,6 @@ class ControlApi:
                 gives=RunResponse,
                 many=True,
             ),
-            Endpoint("GET", run, "One run with its stages.", self._run, gives=RunResponse),
-            Endpoint("GET", f"{run}/log", "A run's log from a byte offset.", self._log),
             Endpoint("GET", "/metrics", "Metrics of runs and load balancers, for Prometheus.", self._metrics),
             Endpoint("GET", "/openapi.json", "This OpenAPI description.", self._describe),
         )
@@ -220,16 +218,6 @@ class ControlApi:
             lambda: [self._run_response(run).as_data() for run in self._store.runs.latest(name, min(limit, 1000))]
         )
         return JSONResponse(runs)
-
-    async def _run(self, request: Request) -> Response:
-        run = await run_in_threadpool(self._control.run, *run_in_path(request))
-        return await self._respond_with_run(run)
-
-    async def _log(self, request: Request) -> Response:
-        pipeline, number = run_in_path(request)
-        await run_in_threadpool(self._control.run, pipeline, number)
-        path = self._control.home_of(pipeline).run_log(pipeline, number)
-        return await log_response(path, number_in_query(request, "from", 0))
 
     # Commands
 

@@ -13,16 +13,17 @@ _MAX_BYTES = 2**20
 
 async def log_response(path: Path, start: int) -> Response:
     """Return at most 1 MiB of a log of JSON lines. The header X-Next-Offset has the offset of what follows."""
-    content = await run_in_threadpool(_read, path, start)
+    content = await run_in_threadpool(log_part, path, start)
     headers = {"X-Next-Offset": str(start + len(content))}
     return PlainTextResponse(content, headers=headers, media_type="application/jsonl")
 
 
-def _read(path: Path, start: int) -> bytes:
+def log_part(path: Path, start: int, limit: int = _MAX_BYTES) -> bytes:
+    """Return `limit` bytes of a log at most, from the offset `start` on. Empty if there is no more."""
     try:
         with path.open("rb") as file:
             # A file system refuses offsets that are larger than its largest file.
             file.seek(min(start, os.fstat(file.fileno()).st_size))
-            return file.read(_MAX_BYTES)
+            return file.read(limit)
     except FileNotFoundError:
         return b""

@@ -23,7 +23,9 @@ def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """Return an OpenAPI 3.1 document."""
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
-        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
+        # A parameter that may have slashes is written `{path:path}` for the router.
+        path = re.sub(r"{(\w+):path}", r"{\1}", endpoint.path)
+        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, path)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Penstock", "version": __version__},
@@ -32,7 +34,7 @@ def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     }
 
 
-def _operation(endpoint: Endpoint) -> dict[str, Any]:
+def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
     success: dict[str, Any] = {"description": HTTPStatus(endpoint.code).phrase}
     if endpoint.gives is not None:
         schema = _reference(endpoint.gives)
@@ -43,7 +45,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         "summary": endpoint.summary,
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": _TYPES.get(name, "string")}}
-            for name in re.findall(r"{(\w+)}", endpoint.path)
+            for name in re.findall(r"{(\w+)}", path)
         ]
         + (endpoint.query.parameters() if endpoint.query else []),
         "responses": {str(endpoint.code): success, "default": failure},

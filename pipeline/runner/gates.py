@@ -42,7 +42,7 @@ def pass_gates(context: StageContext, run: Run, stage: str) -> None:
         ways = ways_to_end(context.store, run.pipeline) if admission.waits_for.startswith("run ") else ""
         text = f"run {run.number} waits for {admission.waits_for}{f'; {ways}' if ways else ''}"
         if text != last_reported:
-            context.events.emit(EventKind.RUN_WAITING, text, stage=stage)
+            context.events.emit(EventKind.RUN_WAITING, text, stage=stage, waits_for=admission.waits_for)
             last_reported = text
         context.clock.wait(context.cancelled, _POLL_INTERVAL)
 
@@ -93,7 +93,7 @@ def _await_approval(context: StageContext, run: Run, approval: Approval) -> None
         if not reported:
             until = format_duration(approval.timeout)
             text = f"run {run.number} waits up to {until} for approval: pipeline approve {run.number}"
-            context.events.emit(EventKind.RUN_WAITING, text, stage="deploy")
+            context.events.emit(EventKind.RUN_WAITING, text, stage="deploy", waits_for="approval")
             reported = True
         # Counted from when the run was queued, so a restart of the daemon does not extend it.
         if context.clock.since(run.queued or run.started or Stamp.from_wall(run.started_at)) > approval.timeout:

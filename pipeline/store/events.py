@@ -76,6 +76,13 @@ class EventLog:
         )
         return [_event_from_row(row) for row in reversed(rows)]
 
+    def latest_of(self, pipeline: str, kind: str, run: int) -> Event | None:
+        """Return the latest event of a kind of a run, or None."""
+        row = self._db.row(
+            "SELECT * FROM events WHERE pipeline=? AND run=? AND kind=? ORDER BY id DESC LIMIT 1", pipeline, run, kind
+        )
+        return _event_from_row(row) if row else None
+
     def after(
         self, pipeline: str | None, last: int, limit: int = 1000, *, run: int | None = None
     ) -> list[tuple[int, Event]]:

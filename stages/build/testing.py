@@ -22,6 +22,8 @@ from stages.build.verdict import check_tests
 from stages.build.written_files import WrittenFiles
 
 _WARNINGS = 20
+# Failed tests in the message of an event, and in its fields.
+_SHOWN, _NAMES = 5, 100
 
 
 class ImageTests:
@@ -97,11 +99,24 @@ class ImageTests:
             if report is None or not (report.tests or report.failed or report.unread):
                 self._warn(f"the tests wrote no report at {path}{brought}")
                 return None
+        self._emit_report(report)
         for reason in report.unread[:_WARNINGS]:
             self._warn(f"test report: {reason}")
         if (more := len(report.unread) - _WARNINGS) and more > 0:
             self._warn(f"test report: {_count(more, 'more file')} not read")
         return report
+
+    def _emit_report(self, report: TestReport) -> None:
+        shown, more = report.failed[:_SHOWN], len(report.failed) - _SHOWN
+        names = f": {', '.join(shown)}{f' and {more} more' if more > 0 else ''}" if shown else ""
+        self._context.events.emit(
+            EventKind.TEST_REPORTED,
+            f"the report has {report}{names}",
+            tests=report.tests,
+            failed=len(report.failed),
+            skipped=report.skipped,
+            names="\n".join(report.failed[:_NAMES]),
+        )
 
     def _warn(self, text: str) -> None:
         self._context.events.emit(EventKind.BUILD_WARNING, text)

@@ -56,6 +56,8 @@ def test_a_report_that_contradicts_the_exit_code(project: Project) -> None:
     message = "the tests exited with 0, but their report names 1 failed test: rounds"
     assert run(project, script, code=1, reports="/tmp/junit.xml").startswith(f"error: {message}\n")
     run(project, script, reports="/tmp/junit.xml", trust="exit_code")
+    counts = {"tests": 2, "failed": 1, "skipped": 0, "names": "rounds"}
+    assert events(project, "test.reported") == [("the report has 2 tests, 1 failed: rounds", counts)] * 2
     assert summary(project, 2).endswith(f", tests passed: 2 tests, 1 failed; warning: {message}")
     assert warnings(project) == [message]
     run(project, f"echo '{GOOD}' > /tmp/junit.xml; exit 3", reports="/tmp/junit.xml", trust="report")

@@ -72,6 +72,26 @@ class RunResponse(Body):
         return cls.model_validate({**vars(run), "options": run.options.to_json(), "stages": shown})
 
 
+class TestsResponse(Body):
+    """The result of a run's tests, from their reports."""
+
+    tests: int = Field(description="The number of tests.")
+    failed: int = Field(description="The number of failed ones, and of failures outside of the tests.")
+    skipped: int = Field(description="The number of skipped ones.")
+    failures: list[str] = Field(description="The names of the failed ones, at most 100.")
+
+
+class RunDetailResponse(RunResponse):
+    """A run with its stages and the result of its tests."""
+
+    tests: TestsResponse | None = Field(description="The result of the tests; null if they wrote no report.")
+
+    @classmethod
+    def of(cls, run: records.Run, stages: Iterable[records.StageRecord], tests: TestsResponse | None) -> Self:
+        """Return a run of the store, and the result of its tests."""
+        return cls(**vars(RunResponse.from_run(run, stages)), tests=tests)
+
+
 class HistoryResponse(RunResponse):
     """A run of the history, with the strategy of its deployment."""
 

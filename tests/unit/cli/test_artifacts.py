@@ -46,7 +46,8 @@ def test_they_are_listed() -> None:
         ["1", "7", "tmp/core"],
         ["1", "12", "tmp/reports/junit.xml"],
     ]
-    assert json.loads(output_of("1", "--json"))[0] == {"run": 1, "path": "tmp/core", "size": 7}
+    url = "/v1/pipelines/shop/runs/1/artifacts/tmp/core"
+    assert json.loads(output_of("1", "--json"))[0] == {"run": 1, "path": "tmp/core", "size": 7, "url": url}
 
 
 def test_they_are_copied(tmp_path: Path) -> None:
@@ -70,3 +71,12 @@ def test_where_nothing_can_be_copied_to(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SystemFault, match="cannot copy to"):
         output_of("1", "--copy-to", str(tmp_path / "file"))
+
+
+def test_a_hostile_name_cannot_forge_a_line(home: Home) -> None:
+    """Control characters are escaped in the table, and kept in the JSON."""
+    (home.run_artifacts("shop", 1) / "a\n1  0  passed\x1b[2J").touch()
+    (home.run_artifacts("shop", 1) / "\udcff").touch()
+    assert len(output_of("1").splitlines()) == 5
+    assert "a\\n1  0  passed\\x1b[2J" in output_of("1")
+    assert "a\n1  0  passed\x1b[2J" in [each["path"] for each in json.loads(output_of("1", "--json"))]
