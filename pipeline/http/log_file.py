@@ -27,3 +27,11 @@ def log_part(path: Path, start: int, limit: int = _MAX_BYTES) -> bytes:
             return file.read(limit)
     except FileNotFoundError:
         return b""
+
+
+def log_size(path: Path) -> int:
+    """Return the length of a log in bytes, 0 if there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -81,6 +81,5 @@ class RunApi:
     async def _log(self, request: Request) -> Response:
         pipeline, number = run_in_path(request)
         start = number_in_query(request, "from", 0)
-
         await run_in_threadpool(self._control.run, pipeline, number)
         return await log_response(self._control.home_of(pipeline).run_log(pipeline, number), start)

@@ -11,13 +11,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from pipeline.base.errors import ConfigError, PenstockError
 from pipeline.web.action import Action, ActionRequest, Done
 from pipeline.web.assets import Asset, Assets
 from pipeline.web.catalogue import Catalogue
+from pipeline.web.download import Download
 from pipeline.web.feed import Feed, Source, ViewKey
 from pipeline.web.form import check_origin, read_form
 from pipeline.web.frame import Frame
@@ -70,6 +71,7 @@ class WebApp:
         actions = [
             Route(action.path, self._sent(self._acting(action)), methods=["POST"]) for action in self._catalogue.actions
         ]
+        downloads = [Route(each.path, self._seen(self._downloading(each))) for each in self._catalogue.downloads]
         pages = [Route(page.path, self._seen(self._showing(page))) for page in self._catalogue.pages]
         return Starlette(
             routes=[
@@ -80,6 +82,7 @@ class WebApp:
                 Route("/theme", self._sent(self._choose_theme), methods=["POST"]),
                 Route("/live/{page}", self._seen(self._follow)),
                 *actions,
+                *downloads,
                 *pages,
                 Route("/{path:path}", self._seen(self._miss)),
             ],
@@ -203,6 +206,14 @@ class WebApp:
         return response
 
     # Everything else
+
+    def _downloading(self, download: Download) -> UserHandler:
+        async def send(request: Request, _: User) -> Response:
+            arguments = {**request.path_params, "raw": request.scope["raw_path"].decode("latin-1")}
+            file = await run_in_threadpool(download.open, self._reports, arguments)
+            return StreamingResponse(file.chunks, headers=dict(file.headers), media_type=file.media_type)
+
+        return send
 
     async def _send_asset(self, request: Request) -> Response:
         asset: Asset | None = self._assets.by_url.get(request.url.path)

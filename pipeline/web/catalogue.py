@@ -11,15 +11,17 @@ from jinja2 import BaseLoader, PackageLoader
 
 from pipeline.web import pages
 from pipeline.web.action import Action
+from pipeline.web.download import Download
 from pipeline.web.page import Page
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The pages and the actions of the web interface."""
+    """The pages, the actions and the downloads of the web interface."""
 
     pages: Sequence[Page]
     actions: Sequence[Action]
+    downloads: Sequence[Download] = ()
     loader: BaseLoader = field(default_factory=lambda: PackageLoader("pipeline.web"))
     """Finds the templates of the pages."""
 
@@ -30,6 +32,7 @@ class Catalogue:
         return cls(
             [page for module in modules for page in getattr(module, "PAGES", ())],
             [action for module in modules for action in getattr(module, "ACTIONS", ())],
+            [download for module in modules for download in getattr(module, "DOWNLOADS", ())],
         )
 
     @property

@@ -26,6 +26,7 @@ class Templates:
             auto_reload=False,
         )
         self._environment.globals.update(asset=assets.url, icon=icon, moment=moment, since=since)
+        self._environment.filters["zip"] = zip
 
     def render(self, template: str, **values: object) -> Markup:
         """Return the HTML of a template. Raises an error of jinja2 for a mistake in it."""

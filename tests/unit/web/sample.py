@@ -37,7 +37,7 @@ class Effects:
         )
         actions = (Action("/samples/{sample}/press", self._press, back="/samples/{sample}"),)
         loader = ChoiceLoader([DictLoader(_TEMPLATES), PackageLoader("pipeline.web")])
-        return Catalogue(pages, actions, loader)
+        return Catalogue(pages, actions, loader=loader)
 
     def _view(self, context: ViewContext) -> Parts:
         self.viewed += 1

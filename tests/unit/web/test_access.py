@@ -45,11 +45,12 @@ def filled(path: str) -> str:
 
 CATALOGUE = Catalogue.load()
 PAGES = sorted({filled(page.path) for page in CATALOGUE.pages})
+DOWNLOADS = sorted({filled(download.path) for download in CATALOGUE.downloads})
 STREAMS = sorted(f"/live/{page.name}" for page in CATALOGUE.pages)
 ACTIONS = sorted({filled(action.path) for action in CATALOGUE.actions} | {"/logout", "/theme"})
 
 
-@pytest.mark.parametrize("path", [*PAGES, *STREAMS, "/nothing", "/static/../../etc/passwd"])
+@pytest.mark.parametrize("path", [*PAGES, *DOWNLOADS, *STREAMS, "/nothing", "/static/../../etc/passwd"])
 def test_nothing_is_shown_without_a_session(path: str, shop: WebServer) -> None:
     """Every page and stream, also of what does not exist, says only that a link is needed."""
     answer = Browser(shop.port).get(path)

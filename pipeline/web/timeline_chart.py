@@ -1,0 +1,213 @@
+"""The timeline of a run as bars: each a picture beside its name, all of one chart on one scale.
+
+A phase has a height and a form of its own, so it is known without its colour. A picture has a text that says the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from markupsafe import Markup
+
+from pipeline.http.responses.timeline import (
+    HealthyPoint,
+    Lane,
+    LanePhase,
+    SharePoint,
+    TargetPhase,
+    TimelineResponse,
+    TimelineService,
+)
+from pipeline.web.svg import svg
+
+_WIDTH, _HEIGHT = 1000.0, 16.0
+# A shorter phase would not be seen.
+_LEAST = 2.0
+# The upper edge of a phase at its start and at its end, from 0 at the top.
+_EDGES = {
+    TargetPhase.STARTING: (12.0, 12.0),
+    TargetPhase.INITIAL: (7.0, 7.0),
+    TargetPhase.HEALTHY: (0.0, 0.0),
+    TargetPhase.UNHEALTHY: (4.0, 4.0),
+    TargetPhase.DRAINING: (0.0, 12.0),
+    TargetPhase.STOPPING: (12.0, 12.0),
+    TargetPhase.STOPPED: (15.0, 15.0),
+    TargetPhase.FAILED: (9.0, 3.0),
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The time that a chart shows, from its left edge to its right edge."""
+
+    start: datetime
+    end: datetime
+
+    def x(self, at: datetime) -> float:
+        """Return the place of a time, to a tenth."""
+        whole = (self.end - self.start).total_seconds() or 1.0
+        return round(min(1.0, max(0.0, (at - self.start).total_seconds() / whole)) * _WIDTH, 1)
+
+    @property
+    def seconds(self) -> float:
+        """The time between the edges."""
+        return max(0.0, (self.end - self.start).total_seconds())
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One row of a chart. `state` is that of now, `text` says what the picture shows."""
+
+    name: str
+    state: str
+    text: str
+    picture: Markup
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ServiceChart:
+    """The charts of one service. `healthy` and `share` are None if nothing is known."""
+
+    service: TimelineService
+    bars: Sequence[Bar]
+    healthy: Bar | None
+    share: Bar | None
+
+
+def stage_bars(timeline: TimelineResponse, now: datetime) -> list[Bar]:
+    """Return a bar for each stage and each step."""
+    scale = Scale(timeline.started_at, timeline.finished_at or now)
+    bars: list[Bar] = []
+    for stage in timeline.stages:
+        bars.append(_span(stage.name.capitalize(), stage.state, stage.started_at, stage.finished_at, scale))
+        steps = [step for step in timeline.steps if step.stage == stage.name]
+        bars += [_span(step.name, "", step.started_at, step.finished_at, scale) for step in steps]
+    return bars
+
+
+def service_charts(timeline: TimelineResponse, now: datetime) -> list[ServiceChart]:
+    """Return the charts of all services, on the scale of the deployment."""
+    scale = _deployment(timeline, now)
+    return [
+        ServiceChart(
+            service,
+            [_lane(lane, scale) for lane in service.lanes],
+            _healthy(service.healthy, scale) if service.healthy else None,
+            _shares(service.shares, scale) if service.shares else None,
+        )
+        for service in timeline.services
+    ]
+
+
+def deployment_scale(timeline: TimelineResponse, now: datetime) -> Scale:
+    """Return the time of the deployment, which all services share."""
+    return _deployment(timeline, now)
+
+
+def legend() -> list[tuple[str, Markup]]:
+    """Return each phase with its form."""
+    return [(str(phase), _sample(phase)) for phase in TargetPhase]
+
+
+def _sample(phase: TargetPhase) -> Markup:
+    above, below = _EDGES[phase]
+    shape = svg("polygon", points=f"0,{_HEIGHT:g} 0,{above:g} 32,{below:g} 32,{_HEIGHT:g}", class_=f"phase {phase}")
+    return svg("svg", shape, viewBox="0 0 32 16", width=32, height=16, class_="sample", aria_hidden="true")
+
+
+def _deployment(timeline: TimelineResponse, now: datetime) -> Scale:
+    starts = [phase.started_at for each in timeline.services for lane in each.lanes for phase in lane.phases]
+    stage = next((each for each in timeline.stages if each.name == "deploy"), None)
+    start = stage.started_at if stage else min(starts, default=timeline.started_at)
+    return Scale(start, (stage and stage.finished_at) or timeline.finished_at or now)
+
+
+def _span(name: str, state: str, start: datetime, end: datetime | None, scale: Scale) -> Bar:
+    text = _lasted(start, end, scale)
+    left = scale.x(start)
+    width = max(_LEAST, scale.x(end or scale.end) - left)
+    height = _HEIGHT if state else _HEIGHT / 2
+    rect = svg("rect", x=left, y=_HEIGHT - height, width=width, height=height, class_=f"span {state or 'step'}")
+    return Bar(name, state, text, _picture(f"{name}: {text}", rect), text)
+
+
+def _lane(lane: Lane, scale: Scale) -> Bar:
+    last = lane.phases[-1]
+    state = str(last.phase) if last.finished_at is None else "gone"
+    text = ", ".join(f"{phase.phase} {_lasted(phase.started_at, phase.finished_at, scale)}" for phase in lane.phases)
+    shapes = [_phase(phase, scale) for phase in lane.phases]
+    note = f"release {lane.release}" if lane.release else ""
+    return Bar(lane.target, state, text, _picture(f"{lane.target}: {text}", *shapes), note)
+
+
+def _phase(phase: LanePhase, scale: Scale) -> Markup:
+    left = scale.x(phase.started_at)
+    right = max(left + _LEAST, scale.x(phase.finished_at or scale.end))
+    above, below = _EDGES[phase.phase]
+    points = f"{left:g},{_HEIGHT:g} {left:g},{above:g} {right:g},{below:g} {right:g},{_HEIGHT:g}"
+    return svg("polygon", points=points, class_=f"phase {phase.phase}")
+
+
+def _healthy(points: Sequence[HealthyPoint], scale: Scale) -> Bar:
+    top = max(1, *(point.healthy for point in points))
+    line = _steps([(point.at, point.healthy / top) for point in points], scale)
+    floor = _steps([(point.at, point.floor / top) for point in points], scale)
+    least = min(point.healthy for point in points)
+    text = f"{points[-1].healthy} healthy, between {least} and {top}; the rollout keeps at least {points[-1].floor}"
+    shapes = (svg("polyline", points=line, class_="healthy-line"), svg("polyline", points=floor, class_="floor-line"))
+    note = f"{points[-1].healthy} now, floor {points[-1].floor}"
+    return Bar("healthy targets", "", text, _picture(text, *shapes), note)
+
+
+def _shares(points: Sequence[SharePoint], scale: Scale) -> Bar:
+    line = _steps([(point.at, point.share / 100) for point in points], scale)
+    text = ", ".join(f"{point.share:g} %" for point in points)
+    text = f"share of the new release: {text}"
+    picture = _picture(text, svg("polyline", points=line, class_="share-line"))
+    return Bar("share of the requests", "", text, picture, f"{points[-1].share:g} % now")
+
+
+def _steps(points: Iterable[tuple[datetime, float]], scale: Scale) -> str:
+    """Return the corners of a line that keeps each height, from 0 to 1, until the next one."""
+    corners: list[tuple[float, float]] = []
+    for at, height in points:
+        y = round(1 + (_HEIGHT - 2) * (1 - height), 1)
+        if corners:
+            corners.append((scale.x(at), corners[-1][1]))
+        corners.append((scale.x(at), y))
+    corners.append((_WIDTH, corners[-1][1]))
+    return " ".join(f"{x:g},{y:g}" for x, y in corners)
+
+
+def _picture(text: str, *shapes: Markup) -> Markup:
+    return svg(
+        "svg",
+        *shapes,
+        viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}",
+        preserveAspectRatio="none",
+        class_="bar",
+        role="img",
+        aria_label=text,
+    )
+
+
+def _lasted(start: datetime, end: datetime | None, scale: Scale) -> str:
+    if end is None and scale.end <= start:
+        return "0 s"
+    seconds = max(0.0, ((end or scale.end) - start).total_seconds())
+    return duration(seconds) if end is not None else f"for {duration(seconds)}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people say it: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 7 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
