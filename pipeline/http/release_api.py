@@ -12,6 +12,7 @@ from pipeline.daemon.control import Control
 from pipeline.http.endpoint import Endpoint, json_response
 from pipeline.http.plan_report import rollback_plan, run_plan
 from pipeline.http.release_difference import release_difference
+from pipeline.http.release_report import release_responses
 from pipeline.http.responses.plan import PlanResponse, RollbackPlanResponse
 from pipeline.http.responses.release import DetailedReleaseResponse
 from pipeline.http.responses.release_difference import ReleaseDifferenceResponse
@@ -59,8 +60,8 @@ class ReleaseApi:
 
     async def _releases(self, request: Request) -> Response:
         context = self._context(request)
-        found = await run_in_threadpool(context.store.releases.all, context.pipeline)
-        return JSONResponse([DetailedReleaseResponse.from_release(each).as_data() for each in found])
+        found = await run_in_threadpool(release_responses, context.store, context.pipeline)
+        return JSONResponse([each.as_data() for each in found])
 
     async def _compare(self, request: Request) -> Response:
         context, (before, after) = self._context(request), _releases_in_path(request)

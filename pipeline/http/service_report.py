@@ -39,13 +39,14 @@ class ServiceReport:
             ServiceResponse(
                 name=name,
                 image=spec.images[name].name if name in spec.images else active.image_tag,
-                target_group=spec.services[name].target_group,
+                target_group=settings.target_group,
                 wanted=store.services.wanted(active.pipeline, name),
-                healthy=sum(map(_is_healthy, found.get(name, ()))),
+                healthy=sum(_is_healthy(each, settings.target_group) for each in found.get(name, ())),
                 is_scaled=name in scaled,
                 replicas=sorted(found.get(name, ()), key=lambda replica: replica.name),
             )
-            for name in spec.replicated
+            for name, settings in spec.services.items()
+            if not settings.is_job
         ]
 
     def _replica(self, container: Container) -> ReplicaResponse:
@@ -85,8 +86,8 @@ class ServiceReport:
         return found
 
 
-def _is_healthy(replica: ReplicaResponse) -> bool:
-    if replica.target is not None:
+def _is_healthy(replica: ReplicaResponse, group: str | None) -> bool:
+    if group is not None:
         return replica.target == TargetState.HEALTHY
     return replica.state == "running" and replica.health in (None, ContainerHealth.HEALTHY)
 

@@ -111,8 +111,12 @@ class StatusReport:
 
     def data(self) -> dict[str, Any]:
         """Return the report for programs, as `--json` prints it."""
+        return self.response().as_data()
+
+    def response(self) -> StatusResponse:
+        """Return the report as a model."""
         status, active = self._status, self._active
-        found = StatusResponse(
+        return StatusResponse(
             pipeline=self._pipeline,
             release=active.number if active else None,
             sha=active.sha if active else None,
@@ -135,7 +139,6 @@ class StatusReport:
             hosts=self._hosts.responses(),
             services=self.services,
         )
-        return found.as_data()
 
     def _lines(self) -> Iterator[Text]:
         status = self._status

@@ -14,8 +14,6 @@ from urllib.parse import quote
 
 from pipeline.base.home import Home
 from pipeline.base.sockets import private_socket
-from pipeline.config.load import load
-from pipeline.config.release import ReleaseSpec
 from pipeline.daemon.control import Control
 from pipeline.daemon.scheduler import Scheduler
 from pipeline.daemon.served_file import ServedFile
@@ -24,10 +22,10 @@ from pipeline.http.api import ControlApi
 from pipeline.http.client import Client
 from pipeline.http.serving import control_config, http_server
 from pipeline.runner.context import PipelineContext
-from pipeline.store.records import DeploymentState
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
 from tests.support.repository import Work
+from tests.support.stored_release import add_release
 
 PIPELINE = """\
 name: shop
@@ -80,22 +78,7 @@ class ApiDaemon:
 
         `done` are arguments of `Deployments.finish`.
         """
-        self.file.write_text(text)
-        image_id = f"sha256:{image}"
-        spec = ReleaseSpec.of(load(self.file), image_id=image_id, image_tag=f"shop:{image}", sha=sha, subject=subject)
-        active = self.store.releases.active("shop")
-        made = self.store.releases.create(
-            "shop",
-            1,
-            sha=sha,
-            subject=subject,
-            image_id=image_id,
-            image_tag=spec.image_tag,
-            spec=spec.model_dump_json(),
-        )
-        row = self.store.deployments.begin("shop", 1, active.number if active else None, made.number)
-        self.store.deployments.finish(row, DeploymentState.SUCCEEDED, **done)
-        return made.number
+        return add_release(self.store, self.work.path, text, sha, subject, image, **done)
 
     def events(self, prefix: str) -> list[tuple[str, dict[str, Any]]]:
         """Return the stored events of some kinds, with their fields."""
