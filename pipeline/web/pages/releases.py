@@ -49,7 +49,11 @@ def _compare(context: ViewContext) -> Parts:
     pipeline = _pipeline(context)
     before, after = (_number(context, name) for name in ("before", "after"))
     found = release_difference(served_context(context.reports, pipeline), before, after)
-    return {"difference": context.part("releases/difference_part.html", pipeline=pipeline, found=found, shown=_shown)}
+    images: dict[tuple[str | None, str | None], list[str]] = {}
+    for each in found.images:
+        images.setdefault((each.before, each.after), []).append(each.service)
+    part = context.part("releases/difference_part.html", pipeline=pipeline, found=found, images=images, shown=_shown)
+    return {"difference": part}
 
 
 def _shown(value: object) -> str:

@@ -29,7 +29,6 @@ _PIPELINE = "/pipelines/{pipeline}"
 _SERVICES = f"{_PIPELINE}/services"
 _SERVICE, _ACCESSORY = f"{_SERVICES}/{{service}}", f"{_PIPELINE}/accessories/{{accessory}}"
 _JOB, _NODE = f"{_PIPELINE}/jobs/{{job}}", f"{_PIPELINE}/nodes/{{node}}"
-_TAIL = 200
 _RUNS = 10
 T = TypeVar("T")
 
@@ -76,7 +75,9 @@ def _accessory(context: ViewContext) -> Parts:
     settings = reports.control.accessories(pipeline).get(name)
     lines = log_part(
         context,
-        lambda: [(each.at, "", each.text) for each in accessory_tail(served_context(reports, pipeline), name, _TAIL)],
+        lambda most: [
+            (each.at, "", each.text) for each in accessory_tail(served_context(reports, pipeline), name, most)
+        ],
     )
     return {
         "accessory": context.part(
@@ -129,9 +130,9 @@ def _app_log(context: ViewContext, pipeline: str, service: str) -> Markup:
     served = served_context(context.reports, pipeline)
     return log_part(
         context,
-        lambda: [
+        lambda most: [
             (each.at, each.replica.partition(".")[2], each.text)
-            for each in log_tail(served, Wanted(service=service), _TAIL).lines
+            for each in log_tail(served, Wanted(service=service), most).lines
         ],
     )
 
