@@ -29,7 +29,7 @@ _KINDS = {
         "exited",
         "unhealthy.draining",
     ),
-    "warning": ("rolled_back", "interrupted", "repairing", "alarm", "suspended", "disabled"),
+    "warning": ("degraded", "rolled_back", "interrupted", "repairing", "alarm", "suspended", "disabled"),
     "busy": ("running", "initial", "starting", "deploying", "in_progress"),
     "waiting": ("queued", "waiting", "approval", "paused", "held"),
     "leaving": ("draining", "stopping", "leaving"),

@@ -1,19 +1,35 @@
-"""The page Now: what each pipeline is doing."""
+"""The pages Now and Radiator: a sentence for each pipeline, what is being done, and what waits for a user."""
 
 from __future__ import annotations
 
-from pipeline.http.status_report import StatusReport
+from pipeline.http.responses.now import NowResponse
 from pipeline.web.page import Page, Parts, ViewContext
-from pipeline.web.reports import WebReports
+
+_RADIATOR_EVENTS = 6
 
 
-def _view(context: ViewContext) -> Parts:
-    lines = {name: _report(context.reports, name).text().lines for name in context.reports.control.supervisors}
-    return {"pipelines": context.part("now/pipelines.html", pipelines=lines)}
+def _found(context: ViewContext) -> NowResponse:
+    reports = context.reports
+    return reports.shared("now", lambda: reports.now.now(list(reports.control.supervisors)))
 
 
-def _report(reports: WebReports, name: str) -> StatusReport:
-    return reports.shared(f"status of {name}", lambda: StatusReport.served(reports.control, name))
+def _now(context: ViewContext) -> Parts:
+    found = _found(context)
+    return {
+        "questions": context.part("now/questions.html", pipelines=found.pipelines),
+        "pipelines": context.part("now/pipelines.html", pipelines=found.pipelines),
+        "events": context.part("events/latest.html", events=found.events),
+    }
 
 
-PAGES = (Page("/", "now", "Now", "now/page.html", _view, label="Now", rank=10),)
+def _radiator(context: ViewContext) -> Parts:
+    found = _found(context)
+    return {
+        "wall": context.part("now/wall.html", pipelines=found.pipelines, events=found.events[:_RADIATOR_EVENTS]),
+    }
+
+
+PAGES = (
+    Page("/", "now", "Now", "now/page.html", _now, label="Now", rank=10),
+    Page("/radiator", "radiator", "Radiator", "now/radiator.html", _radiator, styles=("radiator.css",)),
+)
