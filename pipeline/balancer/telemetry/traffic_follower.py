@@ -13,7 +13,7 @@ from pipeline.balancer.telemetry.traffic_history import TrafficChoice, TrafficHi
 from pipeline.base.clock import Clock
 
 MAX_SECONDS = 3600
-# Of the log, at the first look. It takes about a third of a second.
+# Of the log, at the first look. It takes about half a second.
 MAX_BYTES = 16 * 2**20
 # Seconds without a look after which the history is dropped.
 _IDLE = 60.0

@@ -20,7 +20,7 @@ def test_now_shows_each_pipeline(server: WebServer) -> None:
     """The first HTML of the page has the state of the pipelines."""
     page = server.browser().get("/")
     assert page.status == 200
-    assert "shop" in page.part("pipelines")
+    assert "no active release" in page.part("pipelines")
 
 
 def test_a_change_is_sent_to_an_open_page(server: WebServer) -> None:
