@@ -214,8 +214,8 @@ class AccessLog(Protocol):
     def rewind(self, to: datetime, max_bytes: int | None = None) -> bool:
         """Make the next of these calls start after the latest record that ended before a time.
 
-        If there is none, it starts with the oldest record that is kept, or of the last `max_bytes`. Return whether
-        there is one, so that no later record is missing.
+        If there is none, it starts with the oldest record that is kept, or of the last `max_bytes`. Return False if
+        records after that time may be missing.
         """
 
 

@@ -160,13 +160,15 @@ def test_all_groups(log: Log) -> None:
     assert list(log.log.forwarded(None)) == []
 
 
-@pytest.mark.parametrize(("since", "size", "first", "is_found"), [(2, 9, 2, True), (0, 9, 1, False), (1, 1, 3, False)])
-def test_rewind_that_is_bounded(log: Log, since: int, size: int, first: int, *, is_found: bool) -> None:
-    """It goes back as far as it may, and says whether an earlier request was found."""
+@pytest.mark.parametrize(
+    ("since", "size", "first", "is_complete"), [(2, 9, 2, True), (0, 9, 1, True), (1, 1, 3, False)]
+)
+def test_rewind_that_is_bounded(log: Log, since: int, size: int, first: int, *, is_complete: bool) -> None:
+    """It goes back as far as it may, and says whether later requests may be missing."""
     for second in (1, 2, 3):
         log.end(second, HOME)
     to = datetime.fromtimestamp((BEGAN + 546) / 1000 + since, UTC)
-    assert log.log.rewind(to, size * log.size) == is_found
+    assert log.log.rewind(to, size * log.size) == is_complete
     assert [second for second, _ in log.read()] == [*range(first, 4)]
 
 

@@ -92,7 +92,7 @@ class HAProxyAccessLog:
         self._file.skip()
 
     def rewind(self, to: datetime, max_bytes: int | None = None) -> bool:
-        """Make the next call start after the latest record that ended before a time. Return whether there is one."""
+        """Make the next call start after the latest record that ended before a time. False if some may be missing."""
         milliseconds = to.timestamp() * 1000
 
         def is_earlier(line: bytes) -> bool:

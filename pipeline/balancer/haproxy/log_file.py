@@ -66,14 +66,21 @@ class LogFile:
     def rewind(self, is_earlier: Callable[[bytes], bool], max_bytes: int | None = None) -> bool:
         """Make the next `appended` start after the last line for which `is_earlier`, or with the oldest that is kept.
 
-        Reads only as far back as needed, and at most about `max_bytes`. Return whether such a line was found.
+        Reads only as far back as needed, and at most about `max_bytes`. Return False if lines after it may be missing,
+        because no such line was found in a log that was rotated, or in the last `max_bytes`.
         """
         while True:
             self._rotation, reach = self._current_rotation(), _Reach(is_earlier, max_bytes)
             self._seek_back(reach)
             # A rotation takes lines away while they are read.
             if self._current_rotation() == self._rotation:
-                return reach.is_found
+                return reach.is_found or (not reach.is_over and self._rotation is None and self._has_first_line())
+
+    def _has_first_line(self) -> bool:
+        """Return whether the log was never emptied."""
+        with suppress(FileNotFoundError), self._path.open("rb") as file:
+            return data_start(file) == 0
+        return True
 
     def _seek_back(self, is_earlier: Callable[[bytes], bool]) -> None:
         self._offset, self._last, self._starts_rotated = 0, b"", False
@@ -193,13 +200,13 @@ class _Reach:
     def __init__(self, is_earlier: Callable[[bytes], bool], max_bytes: int | None) -> None:
         self._is_earlier = is_earlier
         self._left = sys.maxsize if max_bytes is None else max_bytes
-        self.is_found = False
+        self.is_found = self.is_over = False
 
     def __call__(self, line: bytes) -> bool:
-        """Return whether to read on after this line."""
+        """Return whether to stop at this line."""
         self._left -= len(line)
-        self.is_found = self._is_earlier(line)
-        return self.is_found or self._left < 0
+        self.is_found, self.is_over = self._is_earlier(line), self._left < 0
+        return self.is_found or self.is_over
 
 
 def _backwards(file: BinaryIO, end: int | None = None) -> Iterator[list[bytes]]:

@@ -102,7 +102,7 @@ class _FollowedLog:
 
     @property
     def since(self) -> int:
-        """The first second of which no request is missing. Of a log without requests, none is known."""
+        """The first second of which no request is missing. Of an emptied log without requests, none is known."""
         return sys.maxsize if self._since is None else self._since
 
     def read(self, end: int) -> None:

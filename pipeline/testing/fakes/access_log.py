@@ -72,12 +72,12 @@ class FakeAccessLog:
         milliseconds = to.timestamp() * 1000
         self._read = _after_last([record.ended < to for record in self.records])
         self._read_requests = _after_last([request.ended < milliseconds for request in self.requests])
-        is_found = bool(self._read or self._read_requests)
-        if max_bytes is not None:
-            is_found = is_found and len(self.requests) - self._read_requests < max_bytes
-            self._read_requests = max(self._read_requests, len(self.requests) - max_bytes)
-            self._read = max(self._read, len(self.records) - max_bytes)
-        return is_found
+        if max_bytes is None:
+            return True
+        is_complete = len(self.requests) - self._read_requests <= max_bytes
+        self._read_requests = max(self._read_requests, len(self.requests) - max_bytes)
+        self._read = max(self._read, len(self.records) - max_bytes)
+        return is_complete
 
 
 def _after_last(is_earlier: Sequence[bool]) -> int:

@@ -310,6 +310,18 @@ def test_rewind_is_bounded(tmp_path: Path, max_bytes: int | None, first: int, *,
     assert list(log.appended()) == lines(*range(first, 10))
 
 
+def test_rewind_of_a_log_that_was_emptied(tmp_path: Path) -> None:
+    """Before its first line, a log has lost lines if it was ever emptied, and none otherwise."""
+    path = tmp_path / "access.log"
+    assert LogFile(path).rewind(lambda _: False)
+    write(path, 1, 2)
+    assert LogFile(path).rewind(lambda _: False)
+    empty(path)
+    write(path, 3)
+    assert not LogFile(path).rewind(lambda _: False)
+    assert LogFile(path).rewind(lambda line: line == b"line 1\n")
+
+
 def test_only_whole_lines_are_kept(tmp_path: Path) -> None:
     """A second file that cannot have all of the log begins with a whole line."""
     path = tmp_path / "access.log"

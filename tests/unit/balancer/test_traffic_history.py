@@ -99,6 +99,11 @@ def test_buckets(milliseconds: int) -> None:
     assert bucket_of(found) == bucket_of(milliseconds) < bucket_of(found + 1)
 
 
+def line(second: int) -> bytes:
+    """Return the line of a request that ended in a second after 1970."""
+    return raw(accepted_seconds=str(second), handshake="0", idle="0", total="0")
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock(wall=datetime.fromtimestamp(1000.5, UTC))
@@ -129,22 +134,25 @@ def test_a_longer_window(clock: FakeClock) -> None:
     assert (totals, len(opened)) == ([1, 2, 1], 2)
 
 
-def test_since(clock: FakeClock) -> None:
-    """Nothing is told of the time before the log begins, and nothing at all of an empty one."""
-    log = FakeAccessLog([], [])
-    found = follower(log, clock)
-    window = found.window(20, 5, ALL)
+def test_since(clock: FakeClock, tmp_path: Path) -> None:
+    """Nothing is told of the time before a log that was rotated begins. A young log has no requests before."""
+    path = tmp_path / "access.log"
+    path.write_bytes(line(998))
+    window = TrafficFollower(lambda: HAProxyAccessLog(path), clock).window(4, 1, ALL)
+    assert [step.requests for step in window.steps] == [0, 0, 1, 0]
+    path.with_name("access.log.1").write_bytes(b"")
+    found = TrafficFollower(lambda: HAProxyAccessLog(path), clock)
+    window = found.window(4, 1, ALL)
+    assert (window.since.timestamp(), [step.requests for step in window.steps]) == (999, [0])
+    path.write_bytes(b"")
+    window = TrafficFollower(lambda: HAProxyAccessLog(path), clock).window(4, 1, ALL)
     assert (window.since, window.steps) == (window.end, [])
-    log.requests.append(ended(998))
-    clock.advance(timedelta(seconds=1))
-    window = found.window(20, 5, ALL)
-    assert (window.since.timestamp(), [step.requests for step in window.steps]) == (999, [0, 0])
 
 
 def test_the_first_look_is_bounded(clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a long log, only the end is read, and the window begins where that is complete."""
     path = tmp_path / "access.log"
-    lines = [raw(accepted_seconds=str(second), handshake="0", idle="0", total="0") for second in range(900, 1000)]
+    lines = [line(second) for second in range(900, 1000)]
     path.write_bytes(b"".join(lines))
     monkeypatch.setattr(traffic_follower, "MAX_BYTES", 10 * len(lines[-1]))
     window = TrafficFollower(lambda: HAProxyAccessLog(path), clock).window(100, 1, ALL)
@@ -164,7 +172,7 @@ def test_it_is_dropped_when_idle(clock: FakeClock) -> None:
     clock.advance(timedelta(seconds=1))
     found.drop_if_idle()
     assert not found.is_following
-    assert [step.requests for step in found.window(MAX_SECONDS, 3600, ALL).steps]
+    assert sum(step.requests for step in found.window(MAX_SECONDS, 3600, ALL).steps) == 1
 
 
 def test_a_clock_that_was_set_back(clock: FakeClock) -> None:

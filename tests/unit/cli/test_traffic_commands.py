@@ -82,8 +82,9 @@ def test_traffic(log: Path) -> None:
     assert deployment.endswith("deployment of release 2 of shop, run 7: running")
 
 
-def test_traffic_of_an_empty_log(log: Path) -> None:
-    """Without requests there is no table."""
+def test_traffic_of_a_log_that_was_emptied(log: Path) -> None:
+    """Without a time of which all requests are known, there is no table."""
+    log.with_name("access.log.1").touch()
     assert run(balancer_traffic.command) == "the access log has no requests yet\n"
 
 
