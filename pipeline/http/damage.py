@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pipeline.balancer.balancer import Balancer
 from pipeline.base.lock import holder
 from pipeline.runner.status import PipelineStatus
@@ -11,12 +13,21 @@ INTERRUPTED = "a run or a deployment was interrupted"
 
 def damage_of(balancer: Balancer, status: PipelineStatus) -> list[str]:
     """Return one line per damage of a crash."""
-    found = [INTERRUPTED] if status.interrupted else []
-    if not balancer.registry().is_empty and balancer.pid() is None:
-        found.append("the balancer is not running")
-    elif stopped := balancer.stopped():
-        found.append(f"the balancer is stopped by a signal (pid {', '.join(map(str, stopped))}): nothing is served")
-    return found
+    return [*interruption(status), *balancer_damage(balancer, balancer.stopped())]
+
+
+def interruption(status: PipelineStatus) -> list[str]:
+    """Return one line if a process died, and its work is not recovered yet."""
+    return [INTERRUPTED] if status.interrupted else []
+
+
+def balancer_damage(balancer: Balancer, stopped: Sequence[int]) -> list[str]:
+    """Return one line if the balancer does not run, or if a signal has `stopped` these processes of it."""
+    if balancer.pid() is None and not balancer.registry().is_empty:
+        return ["the balancer is not running"]
+    if stopped:
+        return [f"the balancer is stopped by a signal (pid {', '.join(map(str, stopped))}): nothing is served"]
+    return []
 
 
 def blocked_balancer(balancer: Balancer) -> list[str]:

@@ -5,14 +5,14 @@ It asks no engine, so that pages can be refreshed every second.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetState
 from pipeline.base.home import Home
 from pipeline.config.release import balanced_services
-from pipeline.http.damage import blocked_balancer, damage_of
+from pipeline.http.damage import balancer_damage, blocked_balancer, interruption
 from pipeline.http.pipeline_targets import PipelineTargets
 from pipeline.http.responses.event import EventResponse
 from pipeline.http.responses.now import ActivityResponse, Answer, NowResponse, PipelineNowResponse, QuestionResponse
@@ -38,20 +38,24 @@ class NowReports:
     def now(self, pipelines: Iterable[str]) -> NowResponse:
         """Return the state of these pipelines, in their order, and the latest events of the home."""
         events = self._store.events.older(EventFilter(), None, _EVENTS)
+        # Once for all pipelines, since it may look at every process of the machine.
+        stopped = self._balancer.stopped()
+        damage = [*balancer_damage(self._balancer, stopped), *blocked_balancer(self._balancer)]
         return NowResponse(
-            pipelines=[self._pipeline(name) for name in pipelines],
+            pipelines=[self._pipeline(name, stopped, damage) for name in pipelines],
             events=[EventResponse.from_event(number, event) for number, event in events],
         )
 
-    def _pipeline(self, name: str) -> PipelineNowResponse:
-        status, targets = PipelineStatus.of(self._home, self._store, name), PipelineTargets.of(self._balancer, name)
+    def _pipeline(self, name: str, stopped: Sequence[int], damage: Sequence[str]) -> PipelineNowResponse:
+        status = PipelineStatus.of(self._home, self._store, name)
+        targets = PipelineTargets.of(self._balancer, name, stopped)
         active = self._store.releases.active(name)
         staying = [health for health in targets.found if health.state is not TargetState.DRAINING]
         healthy = sum(health.state is TargetState.HEALTHY for health in staying)
         wanted = max(len(staying), self._wanted(active)) if active else len(staying)
         problems = [
-            *damage_of(self._balancer, status),
-            *blocked_balancer(self._balancer),
+            *interruption(status),
+            *damage,
             *([targets.problem] if targets.problem else []),
             *status.drift,
         ]

@@ -19,14 +19,18 @@ class PipelineTargets:
     problem: str = ""
 
     @classmethod
-    def of(cls, balancer: Balancer, pipeline: str) -> Self:
-        """Read the health of the targets. Changes nothing."""
+    def of(cls, balancer: Balancer, pipeline: str, stopped: Sequence[int] | None = None) -> Self:
+        """Read the health of the targets. Changes nothing.
+
+        `stopped` are the processes that a signal has stopped, if the caller knows.
+        """
         declared = balancer.declaration(pipeline)
         own = [(pipeline, group) for group in declared.target_groups] if declared else []
         prefix = f"{pipeline}."
         # The service of a stack has its targets in groups of others.
         shared = [] if declared else balancer.registry().groups_with(prefix)
-        if stopped := balancer.stopped():
+        stopped = balancer.stopped() if stopped is None else stopped
+        if stopped:
             # It would not respond, and each request would wait for seconds.
             return cls((), f"HAProxy is stopped (pid {', '.join(map(str, stopped))})")
         try:
