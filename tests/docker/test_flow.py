@@ -252,16 +252,26 @@ def test_rolling_back_by_hand(service: Project) -> None:
     for version in "234":
         service.commit(version)
         service.pipeline("run")
+    before = sorted(container.name for container in service.containers())
+    planned = json.loads(service.pipeline("rollback", "--plan", "--json").out)
+    steps = planned["deploy"]
+    assert planned["release"] == 3
+    assert sorted(step.removeprefix("drain ") for step in steps if step.startswith("drain ")) == before
+    assert steps[-1] == "healthy targets: the rollout keeps at least 2; containers: at most 3"
+    assert sorted(container.name for container in service.containers()) == before
     with service.load() as load:
         service.pipeline("rollback")
         assert "sample-app 3" in get(service)
         service.pipeline("rollback", "4")
         assert "sample-app 4" in get(service)
         assert load.stop().failed == 0
-    result = service.pipeline("rollback", "1", code=2)
-    assert result.err.startswith(
-        "error: the image of release 1 is gone\nhint: deploy.retain keeps the latest, and `pipeline down` none;"
-    )
+    compared = json.loads(service.pipeline("releases", "compare", "2", "--json").out)
+    assert [len(compared[side]) for side in ("added", "removed", "images", "configuration")] == [2, 0, 1, 0]
+    for options in ((), ("--plan",)):
+        result = service.pipeline("rollback", "1", *options, code=2)
+        assert result.err.startswith(
+            "error: the image of release 1 is gone\nhint: deploy.retain keeps the latest, and `pipeline down` none;"
+        )
     service.assert_serving(release=4)
     with service.store() as store:
         assert [r.state for r in store.releases.all("shop")] == [

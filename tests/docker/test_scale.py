@@ -26,6 +26,8 @@ def test_scale_and_restart_lose_nothing(service: Project) -> None:
     assert {line["replica"] for line in lines} == before | after
     assert [line["at"] for line in lines] == sorted(line["at"] for line in lines)
     assert service.pipeline("logs", "--app", "--release", "2").out == ""
+    last = service.pipeline("logs", "--app", "--json", "--tail", "3").out.splitlines()
+    assert list(map(json.loads, last)) == lines[-3:]
 
     service.commit("2")
     service.pipeline("run")
