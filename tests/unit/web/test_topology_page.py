@@ -67,7 +67,7 @@ def test_a_killed_target_is_told_at_once(served: Served) -> None:
 def test_a_drain_is_listed_with_what_is_left(served: Served) -> None:
     """Of its deregistration delay."""
     served.world.balancer.deregister("shop", "web", WEB[0])
-    assert re.search(r"draining shop\.web\.r1\.1, .* (60|59) s of 60 s left", served.part("balancer-0"))
+    assert re.search(r"draining shop\.web\.r1\.1, .* \d+ s of 60 s left", served.part("balancer-0"))
 
 
 def test_the_way_of_a_request(served: Served) -> None:
