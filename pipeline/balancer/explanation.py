@@ -51,7 +51,9 @@ class Question:
                 return split
         except ValueError:
             pass
-        raise ConfigError(f"{self.url} is not a valid URL", hint="http://shop.example.com:8080/path?key=value")
+        raise ConfigError(
+            f"{self.url or 'an empty text'} is not a valid URL", hint="http://shop.example.com:8080/path?key=value"
+        )
 
     @property
     def port(self) -> int:

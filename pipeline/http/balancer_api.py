@@ -10,6 +10,7 @@ from starlette.responses import Response
 from pipeline.balancer.explanation import Question
 from pipeline.http.endpoint import Endpoint, json_response
 from pipeline.http.live_balancer import LiveBalancer
+from pipeline.http.queries import BalancerQuery, ExplainQuery, read_query
 from pipeline.http.responses.balancer import BalancerResponse
 from pipeline.http.responses.explanation import ExplanationResponse
 
@@ -23,31 +24,28 @@ class BalancerApi:
             Endpoint(
                 "GET",
                 "/v1/balancer",
-                "The load balancers, as `pipeline balancer --json` prints them. `pipeline`: only what concerns it.",
+                "The load balancers, as `pipeline balancer --json` prints them.",
                 self._report,
                 gives=BalancerResponse,
+                query=BalancerQuery,
             ),
             Endpoint(
                 "GET",
                 "/v1/balancer/explain",
-                "Where a request goes, as `pipeline balancer explain --json` prints it. `url`, `method`, `header`, "
-                "several times if needed, and `source` describe the request.",
+                "Where a request goes, as `pipeline balancer explain --json` prints it.",
                 self._explain,
                 gives=ExplanationResponse,
+                query=ExplainQuery,
             ),
         )
 
     async def _report(self, request: Request) -> Response:
-        pipeline = request.query_params.get("pipeline", "")
-        return json_response(await run_in_threadpool(self._balancer().report, pipeline))
+        query = read_query(request, BalancerQuery)
+        return json_response(await run_in_threadpool(self._balancer().report, query.pipeline or ""))
 
     async def _explain(self, request: Request) -> Response:
-        query = request.query_params
-        if not query.get("url"):
-            raise HTTPException(400, "url: is required, such as http://shop.example.com:8080/path")
-        question = Question(
-            query["url"], query.get("method", "GET"), query.getlist("header"), query.get("source", "127.0.0.1")
-        )
+        query = read_query(request, ExplainQuery)
+        question = Question(query.url, query.method, query.header, query.source)
         return json_response(await run_in_threadpool(self._balancer().explanation, question))
 
     def _balancer(self) -> LiveBalancer:

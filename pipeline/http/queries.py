@@ -124,6 +124,25 @@ class AccessLogQuery(Query):
         )
 
 
+class BalancerQuery(Query):
+    """Which load balancers to show."""
+
+    pipeline: str | None = Field(
+        None, description="A pipeline's name: its rules, its target groups and those with its targets. Default: all."
+    )
+
+
+class ExplainQuery(Query):
+    """A request, or a connection to a network load balancer, whose way is explained."""
+
+    url: str = Field(
+        description="Its URL, such as `http://shop.example.com:8080/path`. For a connection `tcp://192.0.2.7:5432`."
+    )
+    method: str = Field("GET", description="Its method.")
+    header: tuple[str, ...] = Field((), description="A header, such as `X-Release: next`.")
+    source: str = Field("127.0.0.1", description="The address of its client.")
+
+
 def _known_kind(text: str) -> str:
     kinds_named([text])
     return text

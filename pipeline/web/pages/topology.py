@@ -59,7 +59,7 @@ class _ListedGroup:
 
 
 def _view(context: ViewContext) -> Parts:
-    report, answer = _balancer(context).report(), _answer(context)
+    report, answer = context.reports.shared("balancer", _balancer(context).report), _answer(context)
     parts: dict[str, Markup] = {
         # Replaces the elements of the load balancers when there are others. Each is sent again then: see `set_of`.
         "balancers": context.part("topology/balancers.html", count=len(report.load_balancers), set=_set_of(report)),

@@ -106,8 +106,9 @@ def test_the_way_of_a_request(get: Get) -> None:
 @pytest.mark.parametrize(
     ("query", "code", "error"),
     [
-        ("", 400, "url: is required, such as http://shop.example.com:8080/path"),
-        ("?url=", 400, "url: is required, such as http://shop.example.com:8080/path"),
+        ("", 400, "url: Field required"),
+        ("?url=", 409, "an empty text is not a valid URL"),
+        ("?uri=x", 400, "unknown parameter 'uri'; did you mean url?"),
         ("?url=x", 409, "x is not a valid URL"),
         ("?url=http://x:8080&source=me", 409, "source me: must be an IP address such as 192.0.2.7"),
         ("?url=http://x:8080&header=x", 409, "header x: must have the form 'Name: value'"),
@@ -121,10 +122,15 @@ def test_mistakes(get: Get, query: str, code: int, error: str) -> None:
 
 
 def test_the_description(get: Get) -> None:
-    """OpenAPI has the models of both endpoints."""
+    """OpenAPI has the models of both endpoints, and the parameters of their queries."""
     paths = get("/openapi.json")[1]["paths"]
     models = {
         path: paths[path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
         for path in ("/v1/balancer", "/v1/balancer/explain")
     }
     assert models == {"/v1/balancer": "BalancerResponse", "/v1/balancer/explain": "ExplanationResponse"}
+    parameters = {path: [each["name"] for each in paths[path]["get"]["parameters"]] for path in models}
+    assert parameters == {
+        "/v1/balancer": ["pipeline"],
+        "/v1/balancer/explain": ["url", "method", "header", "source"],
+    }
