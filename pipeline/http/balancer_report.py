@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from typing import Any, Self
 
-from pipeline.balancer.access import load_balancer_name, target_group_name
 from pipeline.balancer.effective import EffectiveListener
-from pipeline.balancer.model import Action, TargetHealth, TargetState
-from pipeline.balancer.overview import Overview, RuleRow, rule_rows
-from pipeline.balancer.rule_text import format_action, format_conditions
+from pipeline.balancer.model import TargetHealth, TargetState
+from pipeline.balancer.overview import Overview
 from pipeline.balancer.telemetry.traffic import address_of
 from pipeline.base.clock import Stamp
-from pipeline.base.identity_cache import IdentityCache
 from pipeline.base.quantity import format_duration
 from pipeline.daemon.container_exits import ContainerExit
 from pipeline.engine.cluster import ClusterSpec
@@ -26,10 +22,10 @@ from pipeline.http.responses.balancer import (
     LoadBalancerResponse,
     NodeHealthResponse,
     RuleResponse,
-    ShareResponse,
     TargetHealthResponse,
     TargetResponse,
 )
+from pipeline.http.rule_report import rule_responses
 
 
 @dataclass(frozen=True)
@@ -93,31 +89,8 @@ class BalancerReport:
             address=effective.address,
             urls=effective.balancer.urls(effective.listener),
             **(choice.as_data() if choice else none),
-            rules=[self._rule(effective, rule) for rule in _described(effective)],
+            rules=rule_responses(effective, self.overview.traffic),
         )
-
-    def _rule(self, effective: EffectiveListener, rule: _DescribedRule) -> RuleResponse:
-        groups = [name for name, _, _ in rule.shares]
-        return RuleResponse(
-            **rule.constant,
-            target_groups=[
-                ShareResponse(
-                    target_group=name,
-                    share=share,
-                    alternate_of=alternate_of,
-                    requests_per_second=self._rate(effective, rule, name),
-                )
-                for name, share, alternate_of in rule.shares
-            ],
-            requests_per_second=self._rate(effective, rule, None, *groups),
-        )
-
-    def _rate(self, effective: EffectiveListener, rule: _DescribedRule, *groups: str | None) -> float | None:
-        """Return the requests per second of a rule that went to these groups. None: to no target."""
-        if effective.balancer.type != "application":
-            return None
-        name = load_balancer_name(effective.owner, effective.name)
-        return round(self.overview.traffic.rule_rate(name, effective.port, rule.priority, groups), 3)
 
     def _target(self, group: str, health: TargetHealth) -> TargetHealthResponse:
         traffic, address = self.overview.traffic, address_of(health)
@@ -145,50 +118,10 @@ class BalancerReport:
         )
 
 
-@dataclass(frozen=True)
-class _DescribedRule:
-    """What a report says of a rule whatever its traffic. `shares`: groups, percentages, and whose alternates they are.
-
-    `priority` is that of the access log.
-    """
-
-    priority: int
-    constant: Mapping[str, Any]
-    shares: Sequence[tuple[str, float, str | None]]
-
-    @classmethod
-    def from_row(cls, row: RuleRow) -> Self:
-        """Describe a rule."""
-        alternates = dict(_alternates(row.owner, row.action))
-        constant = {
-            "priority": row.priority or "default",
-            "owner": row.owner,
-            "conditions": [c.model_dump(mode="json", exclude_none=True) for c in row.conditions],
-            "action": row.action.model_dump(mode="json", exclude_none=True),
-            "matches": format_conditions(row.conditions),
-            "effect": format_action(row.owner, row.action),
-        }
-        shares = [(name, share, alternates.get(name)) for name, share in row.shares()]
-        return cls(row.priority or 0, constant, shares)
-
-
-# A listener may have a thousand rules, and reports are made each second.
-_described = IdentityCache[EffectiveListener, tuple[_DescribedRule, ...]](
-    lambda effective: tuple(map(_DescribedRule.from_row, rule_rows(effective)))
-)
-
-
 def _exit(container: str, found: ContainerExit) -> ContainerExitResponse:
     return ContainerExitResponse(
         container=container, exit_code=found.exit_code, at=found.at.wall, is_down=found.is_down
     )
-
-
-def _alternates(owner: str, action: Action) -> Iterator[tuple[str, str]]:
-    """Yield each alternate group of an action with the group whose requests it shares."""
-    for group in action.forward.target_groups if action.forward else ():
-        if group.alternate:
-            yield target_group_name(owner, group.alternate.target_group), target_group_name(owner, group.target_group)
 
 
 def of_pipeline(report: BalancerResponse, pipeline: str) -> BalancerResponse:
