@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +11,18 @@ from playwright.sync_api import Browser, StorageState
 from tests.browser.visits import Visit
 from tests.browser.world import World
 from tests.support.browser import Visitor, chromium
+
+LINES = 25
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the latest lines of the daemon to the report of a failed test."""
+    report = yield
+    shop = getattr(item, "funcargs", {}).get("shop")
+    if report.failed and isinstance(shop, World):
+        report.sections.append(("the daemon", "\n".join(shop.log().splitlines()[-LINES:])))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +48,13 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def cookies() -> dict[tuple[str, str], StorageState]:
     """The cookies of those who have logged in, by name and role."""
     return {}
+
+
+@pytest.fixture(autouse=True)
+def settled(shop: World) -> Iterator[None]:
+    """After a test, nothing is in progress, and the next commit has the settings of a new shop."""
+    yield
+    shop.settle()
 
 
 @pytest.fixture

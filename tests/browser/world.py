@@ -219,13 +219,14 @@ class World:
 
     # Commands, requests, and what is in the home
 
-    def pipeline(self, *arguments: str, code: int = 0) -> str:
-        """Run a command that the daemon answers, and return its output."""
+    def pipeline(self, *arguments: str, code: int | None = 0) -> str:
+        """Run a command that the daemon answers, and return its output. Any exit code will do if `code` is None."""
         done = subprocess.run(
             [sys.executable, "-m", "pipeline.cli.main", *arguments],
             cwd=self.repository, env=self.environment, capture_output=True, text=True, timeout=DEADLINE, check=False,
         )  # fmt: skip
-        assert done.returncode == code, f"{arguments}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        told = f"{arguments}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert code is None or done.returncode == code, told
         return done.stdout
 
     def login(self, user: str, role: str = "operate") -> str:
@@ -288,6 +289,15 @@ class World:
             return run if run and run.state is state else None
 
         return until(reached, f"run {number} {state}", interval=0.05)
+
+    def settle(self) -> None:
+        """Cancel what runs, and begin again with the settings that a new shop has."""
+        with self.store() as store:
+            while unfinished := store.queue.unfinished(NAME):
+                for run in unfinished:
+                    self.pipeline("cancel", str(run.number), code=None)
+                until(lambda: len(store.queue.unfinished(NAME)) < len(unfinished), "the end of runs", interval=0.05)
+        self.settings |= DEFAULTS
 
     def active(self) -> int:
         """Return the number of the active release."""

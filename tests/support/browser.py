@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.support.waiting import DEADLINE, SOON
 
@@ -20,6 +20,8 @@ MISSING = "no Chromium on this machine (setup/browser.sh)"
 _TIMEOUT = SOON * 1000
 # What a browser writes while the daemon is down, and when a form is refused on purpose.
 _NETWORK = ("Failed to load resource", "htmx: htmx:sse:error")
+
+expect.set_options(timeout=_TIMEOUT)
 
 
 def require_browser() -> None:
