@@ -26,6 +26,13 @@ from tests.unit.web.page_check import Elements, check_page
 # Each closes another place in which a text may stand: an element, an attribute, a comment, a text area, a title.
 BREAKOUT = "--></title></textarea></style>'\"><script>mark()</script><img src=x onerror=mark()>"
 SHA = "a" * 40
+# Fields of events that only Penstock fills.
+TIMES = {"expires", "retry_at", "scheduled_for", "since", "until"}
+NUMBERS = {
+    *("attempt", "bake_time", "before", "code", "connections", "count", "cpu", "exit_code", "floor", "healthy"),
+    *("job_run", "max", "min", "needed", "release", "replicas", "requests", "response_time", "seconds", "sent"),
+    *("failed", "serving", "share", "size", "skipped", "starting", "step", "tests"),
+}
 _MAX_PAGES = 150
 # The texts that a page must show, so that this test cannot pass by showing nothing.
 SHOWN = {
@@ -64,12 +71,16 @@ def fill(home: Home, store: Store) -> None:
         log.line("source", hostile("log"))
     text = hostile("event")
     for kind in EventKind:
-        store.events.record(Event(kind, text, "shop", run.number, {name: hostile(name) for name in kind.fields}))
+        store.events.record(Event(kind, text, "shop", run.number, {name: _value(name) for name in kind.fields}))
     store.events.record(Event("kind<b>", text, "shop", None, {}))
     _add_release(home, store, run.number)
     store.transitions.disable("shop", "deploy", hostile("transition"))
     request = {"uri": f"/{hostile('path')}".replace(" ", "%20"), "user_agent": hostile("agent")}
     home.balancer.joinpath("access.log").write_bytes(raw(request))
+
+
+def _value(field: str) -> str | int:
+    return "2026-01-02T03:04:05+00:00" if field in TIMES else 1 if field in NUMBERS else hostile(field)
 
 
 def _add_release(home: Home, store: Store, run: int) -> None:
@@ -93,6 +104,7 @@ def linked_pages(browser: Browser) -> Iterator[tuple[str, str]]:
     while left and len(seen) < _MAX_PAGES:
         path = left.pop(0)
         page = browser.get(path)
+        assert page.status == 200, f"{path}: {page.status}"
         if not page.headers.get("content-type", "").startswith("text/html"):
             continue
         yield path, page.text
