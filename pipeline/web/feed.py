@@ -35,7 +35,7 @@ _MAX_INTERVAL = 5.0
 _INTERVAL_PER_COST = 50
 _MAX_DELAY = 2.0
 # Seconds of processor time: see `CpuBudget`. What is rendered without a change leaves a reserve for the next change.
-_SHARE, _BURST, _RESERVE = 0.02, 0.3, 0.15
+_SHARE, _BURST, _RESERVE = 0.02, 0.2, 0.1
 _logger = structlog.get_logger(__name__)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from tests.unit.web.page_check import Elements, check_page
 # Each closes another place in which a text may stand: an element, an attribute, a comment, a text area, a title.
 BREAKOUT = "--></title></textarea></style>'\"><script>mark()</script><img src=x onerror=mark()>"
 SHA = "a" * 40
+PART = re.compile(r'^<hx-partial hx-target="#([^"]+)"[^>]*>(.*?)</hx-partial>$', re.MULTILINE | re.DOTALL)
 # Fields of events that only Penstock fills.
 TIMES = {"expires", "retry_at", "scheduled_for", "since", "until"}
 NUMBERS = {
@@ -128,18 +130,20 @@ def test_hostile_texts_are_text_on_every_page(server: WebServer) -> None:
             assert {field for field in fields if f"{field}-text" not in everything} == set(), page
 
 
-def test_hostile_texts_are_text_in_every_stream(server: WebServer) -> None:
-    """The first event of each live page is escaped in the same way."""
-    browser = server.browser()
-    streams = {
-        attributes["hx-sse:connect"]
-        for _, text in linked_pages(browser)
-        for _, attributes in Elements(text).found
-        if "hx-sse:connect" in attributes
-    }
-    assert streams
-    for stream in streams:
-        url = urlsplit(stream)
-        query = "&".join(part for part in url.query.split("&") if not part.startswith("digest="))
-        with browser.follow(f"{url.path}?{query}") as events:
-            check_page(next(events).replace("<hx-partial ", "<div ").replace("</hx-partial>", "</div>"))
+def test_every_stream_has_the_parts_of_its_page(server: WebServer) -> None:
+    """The first event of a live page is escaped, too. Each part is an element with an id that the page has."""
+    browser, followed = server.browser(), 0
+    for path, text in linked_pages(browser):
+        found = Elements(text).found
+        ids = [attributes["id"] for _, attributes in found if "id" in attributes]
+        assert len(ids) == len(set(ids)), path
+        for stream in [attributes["hx-sse:connect"] for _, attributes in found if "hx-sse:connect" in attributes]:
+            url, followed = urlsplit(stream), followed + 1
+            query = "&".join(part for part in url.query.split("&") if not part.startswith("digest="))
+            with browser.follow(f"{url.path}?{query}") as events:
+                parts = PART.findall(next(events))
+            check_page("".join(content for _, content in parts))
+            for name, content in parts:
+                assert Elements(content).found[0][1].get("id") == name, f"{path}: {name}"
+                assert name in ids, f"{path}: {name}"
+    assert followed
