@@ -25,7 +25,6 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-_LOOPBACK_NAMES = frozenset({"localhost"})
 _logger = structlog.get_logger(__name__)
 
 
@@ -96,7 +95,7 @@ def _host(text: str) -> str:
 
 
 def _is_loopback(host: str) -> bool:
-    if host in _LOOPBACK_NAMES:
+    if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
         found = ip_address(host)

@@ -209,7 +209,7 @@ def test_only_the_host_of_the_server_is_answered(server: WebServer) -> None:
         answer = browser.get("/", Host=host)
         assert answer.status == 421, host
         assert "Samples" not in answer.text
-    for host in ("localhost", "localhost:9001", "127.0.0.1", "[::1]:9001", "LOCALHOST:1"):
+    for host in ("localhost", "localhost:9001", "127.0.0.1", "[::1]:9001", "LOCALHOST:1", "penstock.localhost:9001"):
         assert browser.get("/", Host=host).status == 200, host
 
 
