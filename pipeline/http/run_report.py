@@ -8,6 +8,7 @@ from pipeline.event_kinds import EventKind
 from pipeline.events import Event
 from pipeline.http.responses.run import RunDetailResponse, TestsResponse
 from pipeline.http.responses.timeline import TimelineResponse
+from pipeline.http.timeline.fields import number, text
 from pipeline.http.timeline.timeline import timeline_of
 from pipeline.store.records import Run
 from pipeline.store.store import Store
@@ -36,5 +37,5 @@ def _events(store: Store, run: Run) -> Iterator[tuple[int, Event]]:
 
 
 def _tests(report: Event) -> TestsResponse:
-    counts = {key: int(report.fields.get(key) or 0) for key in ("tests", "failed", "skipped")}
-    return TestsResponse(**counts, failures=str(report.fields.get("names") or "").splitlines())
+    counts = {key: number(report, key) for key in ("tests", "failed", "skipped")}
+    return TestsResponse(**counts, failures=text(report, "names").splitlines())

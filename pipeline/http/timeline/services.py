@@ -9,6 +9,7 @@ from pipeline.event_kinds import EventKind
 from pipeline.events import Event
 from pipeline.http.responses.timeline import SharePoint, TimelineAlarm, TimelineService
 from pipeline.http.timeline import lanes
+from pipeline.http.timeline.fields import decimal, number, optional_number, text
 from pipeline.http.timeline.healthy_line import healthy_line
 from pipeline.http.timeline.lanes import Lanes
 
@@ -29,34 +30,33 @@ class _Service:
 
     def begin(self, event: Event, *, was_interrupted: bool) -> None:
         """Take the start of a rollout."""
-        self.release, self.replicas = _number(event, "release"), _number(event, "replicas")
-        self.floors.append((event.at, _number(event, "floor")))
-        self.lanes.begin(event.at, _targets(str(event.fields.get("targets", ""))), was_interrupted=was_interrupted)
+        self.release, self.replicas = number(event, "release"), number(event, "replicas")
+        self.floors.append((event.at, number(event, "floor")))
+        self.lanes.begin(event.at, _targets(text(event, "targets")), was_interrupted=was_interrupted)
 
     def share(self, event: Event) -> None:
         """Take a change of the share of the requests."""
         if event.kind in _WITHOUT_REQUESTS:
             share, step = 0.0, None
         elif event.kind == EventKind.SHIFT_STEP:
-            share, step = float(event.fields.get("share") or 0), _number(event, "step")
+            share, step = decimal(event, "share"), number(event, "step")
         else:
             share, step = _ALL, None
-        bake_time = float(event.fields.get("bake_time") or 0)
+        bake_time = decimal(event, "bake_time")
         if self.shares and self.shares[-1].share == share and not bake_time:
             return
         self.shares.append(SharePoint(at=event.at, share=share, step=step, bake_time=bake_time))
 
     def alarm(self, event: Event) -> None:
         """Take the numbers of a condition."""
-        condition, state = _number(event, "condition"), str(event.fields.get("state", ""))
+        condition, state = number(event, "condition"), text(event, "state")
         before = self.alarms.get(condition)
-        needed = event.fields.get("needed")
         self.alarms[condition] = TimelineAlarm(
             condition=condition,
-            release=_number(event, "release"),
+            release=number(event, "release"),
             state=state,
             text=event.message.partition(f"{state}, ")[2] or event.message,
-            needed=None if needed is None else int(needed),
+            needed=optional_number(event, "needed"),
             since=before.since if before and before.state == state else event.at,
             evaluated_at=event.at,
         )
@@ -93,8 +93,8 @@ class Services:
             service = self._service(event)
             service.begin(event, was_interrupted=service.name in self._was_interrupted)
             self._was_interrupted.discard(service.name)
-        elif kind in lanes.KINDS and (target := str(event.fields.get("target") or "")):
-            self._service(event).lanes.on_event(event, target, _number(event, "release"))
+        elif kind in lanes.KINDS and (target := text(event, "target")):
+            self._service(event).lanes.on_event(event, target, number(event, "release"))
         elif kind in _SHARES:
             self._service(event).share(event)
         elif kind == EventKind.ALARM_EVALUATED:
@@ -105,7 +105,7 @@ class Services:
 
     def _service(self, event: Event) -> _Service:
         # An event of a previous version does not name the service of a target.
-        name = str(event.fields.get("service") or next(iter(self._services), DEFAULT_SERVICE))
+        name = text(event, "service") or next(iter(self._services), DEFAULT_SERVICE)
         return self._services.setdefault(name, _Service(name, self._began_at))
 
     def responses(self) -> list[TimelineService]:
@@ -113,12 +113,7 @@ class Services:
         return [service.response() for service in self._services.values()]
 
 
-def _targets(text: str) -> dict[str, int]:
+def _targets(listed: str) -> dict[str, int]:
     """Return the targets of `TARGET=RELEASE TARGET=RELEASE`."""
-    pairs = (each.rpartition("=") for each in text.split())
+    pairs = (each.rpartition("=") for each in listed.split())
     return {name: int(release) for name, _, release in pairs if name and release.isdecimal()}
-
-
-def _number(event: Event, key: str) -> int:
-    value = event.fields.get(key)
-    return int(value) if isinstance(value, int | float) else 0

@@ -8,6 +8,7 @@ from datetime import datetime
 from pipeline.event_kinds import EventKind
 from pipeline.events import Event
 from pipeline.http.responses.timeline import TimelineStep
+from pipeline.http.timeline.fields import text
 
 _STARTS = {
     EventKind.BUILD_STARTED: "build",
@@ -47,7 +48,7 @@ class Steps:
         """Take an event."""
         kind = event.kind
         if kind == EventKind.STAGE_STARTED:
-            self._stage = str(event.fields.get("stage", ""))
+            self._stage = text(event, "stage")
         elif kind == EventKind.RUN_STARTED:
             # The stages of an earlier attempt are not shown either.
             self._steps.clear()
@@ -74,4 +75,4 @@ class Steps:
 def _name(name: str, event: Event) -> str:
     if name != "hook":
         return name
-    return f"{event.fields.get('hook', 'hook')} of {event.fields.get('service', '')}".removesuffix(" of ")
+    return f"{text(event, 'hook') or name} of {text(event, 'service')}".removesuffix(" of ")

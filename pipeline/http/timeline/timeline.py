@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pipeline.event_kinds import EventKind
 from pipeline.events import Event
 from pipeline.http.responses.timeline import TimelineMark, TimelineResponse, TimelineStage
+from pipeline.http.timeline.fields import optional_text
 from pipeline.http.timeline.services import Services
 from pipeline.http.timeline.steps import Steps
 from pipeline.http.timeline.waits import Waits
@@ -42,10 +43,8 @@ def timeline_of(run: Run, stages: Sequence[StageRecord], events: Iterable[tuple[
         for part in (services, steps, waits):
             part.on_event(event)
         if event.kind in _MARKS:
-            by = event.fields.get("by")
-            marks.append(
-                TimelineMark(at=event.at, kind=event.kind, text=event.message, by=None if by is None else str(by))
-            )
+            by = optional_text(event, "by")
+            marks.append(TimelineMark(at=event.at, kind=event.kind, text=event.message, by=by))
         last = number
     return TimelineResponse(
         pipeline=run.pipeline,

@@ -8,6 +8,7 @@ from datetime import datetime
 from pipeline.event_kinds import EventKind
 from pipeline.events import Event
 from pipeline.http.responses.timeline import TimelineWait
+from pipeline.http.timeline.fields import optional_text
 
 _ENDS_ALL = (EventKind.RUN_FINISHED, EventKind.RUN_INTERRUPTED, EventKind.RUN_CANCELLED, EventKind.RUN_SUPERSEDED)
 _DECISIONS = (EventKind.RUN_APPROVED, EventKind.RUN_REJECTED)
@@ -31,19 +32,19 @@ class Waits:
 
     def on_event(self, event: Event) -> None:
         """Take an event."""
-        service = _text(event, "service")
+        service = optional_text(event, "service")
         if event.kind == EventKind.RUN_WAITING:
             self._end(event.at, None, "approval", "stage")
             what = "approval" if event.fields.get("waits_for") == "approval" else "stage"
             self._waits.append(_Wait(what, event.message, None, event.at))
         elif event.kind in _DECISIONS or event.kind == EventKind.STAGE_STARTED:
-            self._end(event.at, _text(event, "by"), "approval", "stage")
+            self._end(event.at, optional_text(event, "by"), "approval", "stage")
         elif event.kind == EventKind.DEPLOYMENT_WAITING:
             self._waits.append(_Wait("promote", event.message, service, event.at))
         elif event.kind == EventKind.DEPLOYMENT_CONTINUED:
-            self._end(event.at, _text(event, "by"), "promote", service=service)
+            self._end(event.at, optional_text(event, "by"), "promote", service=service)
         elif event.kind == EventKind.DEPLOYMENT_FAILED:
-            self._end(event.at, _text(event, "by"), "promote")
+            self._end(event.at, optional_text(event, "by"), "promote")
         elif event.kind in _ENDS_ALL:
             self._end(event.at, None, "approval", "stage", "promote")
 
@@ -55,8 +56,3 @@ class Waits:
     def responses(self) -> list[TimelineWait]:
         """Return the waits in the order of their starts."""
         return [TimelineWait.model_validate(wait) for wait in self._waits]
-
-
-def _text(event: Event, key: str) -> str | None:
-    value = event.fields.get(key)
-    return None if value is None else str(value)
