@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from markupsafe import Markup
 
@@ -23,6 +23,8 @@ from pipeline.http.responses.timeline import (
 from pipeline.web.svg import svg
 
 _WIDTH, _HEIGHT = 1000.0, 16.0
+# By which the bars of a run in progress grow, the largest first.
+_STEPS = tuple(timedelta(seconds=seconds) for seconds in (3600, 600, 60, 20, 5, 1))
 # A shorter phase would not be seen.
 _LEAST = 2.0
 # The upper edge of a phase at its start and at its end, from 0 at the top.
@@ -75,6 +77,16 @@ class ServiceChart:
     bars: Sequence[Bar]
     healthy: Bar | None
     share: Bar | None
+
+
+def drawn_until(started_at: datetime, now: datetime) -> datetime:
+    """Return the time at which the bars of a run end that goes on: now, or a little earlier.
+
+    A bar that grew at each look would be sent to all open pages each time. So it grows by a hundredth at most.
+    """
+    elapsed = now - started_at
+    step = next((step for step in _STEPS if step * 100 <= elapsed), _STEPS[-1])
+    return max(started_at, datetime.fromtimestamp(now.timestamp() // step.total_seconds() * step.total_seconds(), UTC))
 
 
 def stage_bars(timeline: TimelineResponse, now: datetime) -> list[Bar]:
@@ -195,8 +207,6 @@ def _picture(text: str, *shapes: Markup) -> Markup:
 
 
 def _lasted(start: datetime, end: datetime | None, scale: Scale) -> str:
-    if end is None and scale.end <= start:
-        return "0 s"
     seconds = max(0.0, ((end or scale.end) - start).total_seconds())
     return duration(seconds) if end is not None else f"for {duration(seconds)}"
 

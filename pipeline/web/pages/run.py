@@ -16,7 +16,7 @@ from pipeline.store.records import Run, RunKind, RunState
 from pipeline.web.download import Download, OpenFile
 from pipeline.web.page import Page, PageMissing, Parts, ViewContext
 from pipeline.web.reports import WebReports
-from pipeline.web.timeline_chart import deployment_scale, duration, legend, service_charts, stage_bars
+from pipeline.web.timeline_chart import deployment_scale, drawn_until, duration, legend, service_charts, stage_bars
 
 _RUN = "/pipelines/{pipeline}/runs/{number}"
 # Of the log: what the page shows of its end.
@@ -29,7 +29,7 @@ def _view(context: ViewContext) -> Parts:
     run = _found(context.reports, context.arguments)
     store, home = context.reports.store, context.reports.control.home_of(run.pipeline)
     timeline, detail = run_timeline(store, run), run_detail(store, run)
-    now = context.reports.clock.now().wall
+    now = drawn_until(run.started_at, context.reports.clock.now().wall)
     open_deployment = store.deployments.open(run.pipeline)
     lines, is_whole = _log_tail(home, run)
     return {
