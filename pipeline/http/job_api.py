@@ -14,11 +14,10 @@ from pipeline.daemon.service_control import ServiceControl
 from pipeline.http.endpoint import Endpoint, json_response
 from pipeline.http.job_report import job_responses, job_runs
 from pipeline.http.log_file import log_response
-from pipeline.http.parameters import number_in_query, read_body
+from pipeline.http.parameters import read_body
+from pipeline.http.queries import JobRunsQuery, OffsetQuery, read_query
 from pipeline.http.requests import Act
 from pipeline.http.responses.job import JobResponse, JobRunResponse
-
-_MAX_RUNS = 1000
 
 
 class JobApi:
@@ -43,12 +42,13 @@ class JobApi:
             Endpoint(
                 "GET",
                 runs,
-                "The latest `?limit=` runs of all jobs, or of `?job=`, newest first.",
+                "The latest runs of jobs, newest first.",
                 self._runs,
                 gives=JobRunResponse,
                 many=True,
+                query=JobRunsQuery,
             ),
-            Endpoint("GET", f"{runs}/{{number}}/log", "The output of a run `?from=` a byte offset.", self._log),
+            Endpoint("GET", f"{runs}/{{number}}/log", "The output of a run.", self._log, query=OffsetQuery),
             Endpoint("POST", f"{job}/run", "Run a job now.", self._run, Act, JobRunResponse, 201),
             Endpoint("POST", f"{job}/cancel", "Cancel the run of a job.", self._cancel, Act, JobRunResponse, 202),
         )
@@ -59,9 +59,8 @@ class JobApi:
         return JSONResponse([each.as_data() for each in found])
 
     async def _runs(self, request: Request) -> Response:
-        name, job = self._pipeline(request), request.query_params.get("job") or None
-        limit = min(number_in_query(request, "limit", 20), _MAX_RUNS)
-        found = await run_in_threadpool(job_runs, self._control.store, name, job, limit)
+        name, query = self._pipeline(request), read_query(request, JobRunsQuery)
+        found = await run_in_threadpool(job_runs, self._control.store, name, query.job, query.limit)
         return JSONResponse([each.as_data() for each in found])
 
     async def _log(self, request: Request) -> Response:
@@ -73,7 +72,7 @@ class JobApi:
         if run is None:
             raise ConfigError(f"no job of {name} has a run {number}", hint="`pipeline job history` lists the runs")
         path = self._control.home_of(name).job_log(name, run.container)
-        return await log_response(path, number_in_query(request, "from", 0))
+        return await log_response(path, read_query(request, OffsetQuery).offset)
 
     async def _run(self, request: Request) -> Response:
         by = (await read_body(request, Act)).by

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -20,12 +19,10 @@ from pipeline.http.app_log import AppFollower, Wanted, read_tail
 from pipeline.http.endpoint import Endpoint, json_response
 from pipeline.http.line_stream import Poll, stream_lines
 from pipeline.http.logged_app import line_response, logged_app
-from pipeline.http.parameters import number_in_query
+from pipeline.http.queries import LogQuery, TailQuery, read_query
 from pipeline.http.responses.log import AccessoryLogLineResponse, LogLineResponse, LogResponse
 from pipeline.runner.context import PipelineContext
 from pipeline.store.replica_logs import stamp_of
-
-_DEFAULT_TAIL, _MAX_TAIL = 200, 10_000
 
 
 class LogApi:
@@ -39,52 +36,55 @@ class LogApi:
             Endpoint(
                 "GET",
                 f"{pipeline}/logs",
-                "The last `?tail=` lines of all replicas and jobs, of `?service=`, `?release=`, since `?since=10m`, "
-                "with the text `?contains=`.",
+                "The last lines of all replicas and jobs, also of replicas that were removed.",
                 self._tail,
                 gives=LogResponse,
+                query=LogQuery,
             ),
             Endpoint(
                 "GET",
                 f"{pipeline}/logs/stream",
-                "Stream these lines, also of replicas that are started later. It begins with `?tail=` lines of each.",
+                "Stream the lines of all replicas and jobs, first the last ones of each, then those to come.",
                 self._follow,
                 gives=LogLineResponse,
                 follows=True,
+                query=LogQuery,
             ),
             Endpoint(
                 "GET",
                 accessory,
-                "The last `?tail=` lines of an accessory.",
+                "The last lines of an accessory.",
                 self._accessory_tail,
                 gives=AccessoryLogLineResponse,
                 many=True,
+                query=TailQuery,
             ),
             Endpoint(
                 "GET",
                 f"{accessory}/stream",
-                "Stream the lines of an accessory until its container stops, from the last `?tail=` on.",
+                "Stream the lines of an accessory until its container stops.",
                 self._follow_accessory,
                 gives=AccessoryLogLineResponse,
                 follows=True,
+                query=TailQuery,
             ),
         )
 
     async def _tail(self, request: Request) -> Response:
-        context, wanted, tail = self._context(request), _wanted(request), _lines_in_query(request)
-        return json_response(await run_in_threadpool(log_tail, context, wanted, tail))
+        context, query = self._context(request), read_query(request, LogQuery)
+        return json_response(await run_in_threadpool(log_tail, context, _wanted(query), query.tail))
 
     async def _follow(self, request: Request) -> Response:
-        context, wanted, tail = self._context(request), _wanted(request), _lines_in_query(request)
-        return stream_lines(follow_log(context, wanted, tail))
+        context, query = self._context(request), read_query(request, LogQuery)
+        return stream_lines(follow_log(context, _wanted(query), query.tail))
 
     async def _accessory_tail(self, request: Request) -> Response:
-        context, name, tail = self._context(request), request.path_params["name"], _lines_in_query(request)
+        context, name, tail = self._context(request), request.path_params["name"], read_query(request, TailQuery).tail
         found = await run_in_threadpool(accessory_tail, context, name, tail)
         return JSONResponse([line.as_data() for line in found])
 
     async def _follow_accessory(self, request: Request) -> Response:
-        context, name, tail = self._context(request), request.path_params["name"], _lines_in_query(request)
+        context, name, tail = self._context(request), request.path_params["name"], read_query(request, TailQuery).tail
         # An accessory without a container is an error of the request.
         await run_in_threadpool(_check_accessory, context, name)
         return stream_lines(follow_accessory(context, name, tail))
@@ -132,27 +132,12 @@ def _check_accessory(context: PipelineContext, name: str) -> None:
         latest_container(console.containers(context.pipeline), name)
 
 
-def _wanted(request: Request) -> Wanted:
-    query = request.query_params
-    contains = query.get("contains", "").encode()
-    return Wanted(
-        query.get("service") or None,
-        number_in_query(request, "release", 0) or None,
-        _since(query["since"]) if query.get("since") else b"",
-        (lambda text: contains in text) if contains else None,
-    )
+def _wanted(query: LogQuery) -> Wanted:
+    contains = query.contains.encode() if query.contains else b""
+    since = _since(query.since) if query.since else b""
+    return Wanted(query.service, query.release, since, (lambda text: contains in text) if contains else None)
 
 
 def _since(text: str) -> bytes:
     """Return the time that was a duration ago, as a line has it."""
-    try:
-        return stamp_of(max(0, time.time_ns() - int(parse_duration(text).total_seconds() * 1e9)))
-    except (ValueError, OverflowError) as error:
-        raise HTTPException(400, f"since: {error}") from None
-
-
-def _lines_in_query(request: Request) -> int:
-    tail = number_in_query(request, "tail", _DEFAULT_TAIL)
-    if tail > _MAX_TAIL:
-        raise HTTPException(400, f"tail: must be at most {_MAX_TAIL}, got {tail}")
-    return tail
+    return stamp_of(max(0, time.time_ns() - int(parse_duration(text).total_seconds() * 1e9)))

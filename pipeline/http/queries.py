@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from pipeline.balancer.log_filter import LogFilter, parse_method, parse_path, parse_seconds, parse_statuses
 from pipeline.balancer.telemetry.traffic_follower import MAX_SECONDS
+from pipeline.base.quantity import parse_duration
 from pipeline.base.suggestion import did_you_mean
 from pipeline.base.whole_number import LARGEST, whole_number
 from pipeline.event_severity import Severity, kinds_named
@@ -22,6 +24,11 @@ class Query(BaseModel):
     """The query of a request. Unknown parameters are rejected. A tuple is a parameter that may be repeated."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def fields(cls) -> dict[str, FieldInfo]:
+        """Return the parameters by their names in the query."""
+        return {field.alias or name: field for name, field in cls.model_fields.items()}
 
     @classmethod
     def parameters(cls) -> list[dict[str, Any]]:
@@ -48,9 +55,9 @@ def read_query(request: Request, form: type[Q]) -> Q:
     given: dict[str, Any] = {}
     for name in dict.fromkeys(request.query_params):
         values = request.query_params.getlist(name)
-        field = form.model_fields.get(name)
+        field = form.fields().get(name)
         if field is None:
-            raise HTTPException(400, f"unknown parameter {name[:40]!r}; {did_you_mean(name, form.model_fields)}")
+            raise HTTPException(400, f"unknown parameter {name[:40]!r}; {did_you_mean(name, form.fields())}")
         is_repeatable = get_origin(field.annotation) is tuple
         if len(values) > 1 and not is_repeatable:
             raise HTTPException(400, f"{name}: must be given once")
@@ -181,3 +188,65 @@ class EventPageQuery(EventFilterQuery):
     run: int | None = Field(None, ge=1, le=LARGEST, description="A run's number. Requires a pipeline.")
     before: int | None = Field(None, ge=1, le=LARGEST, description="List events with smaller ids than this one.")
     limit: int = Field(100, ge=1, le=1000, description="The most events.")
+
+
+class PlanQuery(Query):
+    """The commit of a run that is planned."""
+
+    commit: str | None = Field(None, max_length=1000, description="A branch, tag or commit. Default: the usual branch.")
+
+
+class RollbackPlanQuery(Query):
+    """The release of a rollback that is planned."""
+
+    release: int | None = Field(
+        None, ge=1, le=LARGEST, description="The release. Default: the one before the active one."
+    )
+
+
+class TailQuery(Query):
+    """How many lines of a log to read."""
+
+    tail: int = Field(200, ge=0, le=10_000, description="The last lines that exist, at most so many.")
+
+
+class LogQuery(TailQuery):
+    """Which lines of the replicas and jobs to read."""
+
+    service: str | None = Field(None, description="A service or a job. Default: all.")
+    release: int | None = Field(None, ge=1, le=LARGEST, description="A release. Default: all.")
+    since: Annotated[str | None, _checked(parse_duration)] = Field(
+        None, description="Lines of this last time only, such as `10m`."
+    )
+    contains: str | None = Field(None, max_length=1000, description="Lines with this text only.")
+
+
+class JobRunsQuery(Query):
+    """Which runs of jobs to list."""
+
+    job: str | None = Field(None, description="A job. Default: all.")
+    limit: int = Field(20, ge=1, le=1000, description="The most runs.")
+
+
+class OffsetQuery(Query):
+    """Where to begin in a log."""
+
+    offset: int = Field(0, ge=0, alias="from", description="Byte offset of the first line.")
+
+
+class StackQuery(Query):
+    """Whose stack is meant."""
+
+    owner: str = Field("aws", description="The owner of the stack.")
+
+
+class StackListQuery(StackQuery):
+    """Which stacks to list."""
+
+    deleted: bool = Field(False, description="Also list stacks that were deleted.")
+
+
+class StackEventsQuery(StackQuery):
+    """Which events of a stack to list."""
+
+    limit: int = Field(100, ge=1, le=1000, description="The most events, the latest ones.")

@@ -11,6 +11,7 @@ from pipeline.base.whole_number import whole_number
 from pipeline.daemon.control import Control
 from pipeline.http.endpoint import Endpoint, json_response
 from pipeline.http.plan_report import rollback_plan, run_plan
+from pipeline.http.queries import PlanQuery, RollbackPlanQuery, read_query
 from pipeline.http.release_difference import release_difference
 from pipeline.http.release_report import release_responses
 from pipeline.http.responses.plan import PlanResponse, RollbackPlanResponse
@@ -45,16 +46,18 @@ class ReleaseApi:
             Endpoint(
                 "GET",
                 plan,
-                "The steps of a run of `?commit=`, by default of the usual branch, as `pipeline plan --json`.",
+                "The steps of a run, as `pipeline plan --json` prints them.",
                 self._plan,
                 gives=PlanResponse,
+                query=PlanQuery,
             ),
             Endpoint(
                 "GET",
                 f"{plan}/rollback",
-                "The steps of a rollback to `?release=`, by default to the release before the active one.",
+                "The steps of a rollback, as `pipeline rollback --plan --json` prints them.",
                 self._plan_rollback,
                 gives=RollbackPlanResponse,
+                query=RollbackPlanQuery,
             ),
         )
 
@@ -68,14 +71,11 @@ class ReleaseApi:
         return json_response(await run_in_threadpool(release_difference, context, before, after))
 
     async def _plan(self, request: Request) -> Response:
-        commit = request.query_params.get("commit") or None
+        commit = read_query(request, PlanQuery).commit
         return json_response(await run_in_threadpool(run_plan, self._context(request), commit))
 
     async def _plan_rollback(self, request: Request) -> Response:
-        text = request.query_params.get("release")
-        release = whole_number(text) if text else None
-        if text and not release:
-            raise HTTPException(400, f"release: must be the number of a release, got {text[:40]!r}")
+        release = read_query(request, RollbackPlanQuery).release
         return json_response(await run_in_threadpool(rollback_plan, self._context(request), release))
 
     def _context(self, request: Request) -> PipelineContext:

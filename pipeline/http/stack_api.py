@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from pipeline.http.endpoint import Endpoint, json_response
-from pipeline.http.parameters import number_in_query, read_body
+from pipeline.http.parameters import read_body
+from pipeline.http.queries import StackEventsQuery, StackListQuery, StackQuery, read_query
 from pipeline.http.responses.stack import DescribedStackResponse, StackEventResponse, StackResourceResponse
 from pipeline.http.stack_endpoints import (
     CreateStack,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from pipeline.http.stack_report import StackReport
     from pipeline.stacks.stacks import Stacks
 
-_MAX_EVENTS = 1000
 _MAX_TEMPLATE_BODY = 4 * 2**20
 
 
@@ -42,12 +42,13 @@ class StackApi:
             Endpoint(
                 "GET",
                 "/v1/stacks",
-                "The stacks of `?owner=`, newest first. With `?deleted=1`, also those that were deleted.",
+                "The stacks of an owner, newest first.",
                 self._list,
                 gives=DescribedStackResponse,
                 many=True,
+                query=StackListQuery,
             ),
-            Endpoint("GET", stack, "A stack.", self._show, gives=DescribedStackResponse),
+            Endpoint("GET", stack, "A stack.", self._show, gives=DescribedStackResponse, query=StackQuery),
             Endpoint(
                 "GET",
                 f"{stack}/resources",
@@ -55,14 +56,16 @@ class StackApi:
                 self._resources,
                 gives=StackResourceResponse,
                 many=True,
+                query=StackQuery,
             ),
             Endpoint(
                 "GET",
                 f"{stack}/events",
-                "The latest `?limit=` events of a stack, oldest first.",
+                "The latest events of a stack, oldest first.",
                 self._events,
                 gives=StackEventResponse,
                 many=True,
+                query=StackEventsQuery,
             ),
             Endpoint("POST", "/v1/stacks", "Begin to create a stack.", self._create, CreateStack, gives, 202),
             Endpoint("POST", f"{stack}/update", "Begin to update a stack.", self._update, UpdateStack, gives, 202),
@@ -71,27 +74,29 @@ class StackApi:
         )
 
     async def _list(self, request: Request) -> Response:
-        report, with_deleted = self._report(request), request.query_params.get("deleted") == "1"
-        found = await run_in_threadpool(report.all, with_deleted=with_deleted)
+        query = read_query(request, StackListQuery)
+        found = await run_in_threadpool(self._report(query).all, with_deleted=query.deleted)
         return JSONResponse([each.as_data() for each in found])
 
     async def _show(self, request: Request) -> Response:
-        return json_response(await run_in_threadpool(self._report(request).stack, _name(request)))
+        report = self._report(read_query(request, StackQuery))
+        return json_response(await run_in_threadpool(report.stack, _name(request)))
 
     async def _resources(self, request: Request) -> Response:
-        found = await run_in_threadpool(self._report(request).resources, _name(request))
+        report = self._report(read_query(request, StackQuery))
+        found = await run_in_threadpool(report.resources, _name(request))
         return JSONResponse([each.as_data() for each in found])
 
     async def _events(self, request: Request) -> Response:
-        limit = min(max(1, number_in_query(request, "limit", 100)), _MAX_EVENTS)
-        found = await run_in_threadpool(self._report(request).events, _name(request), limit=limit)
+        query = read_query(request, StackEventsQuery)
+        found = await run_in_threadpool(self._report(query).events, _name(request), limit=query.limit)
         return JSONResponse([each.as_data() for each in found])
 
-    def _report(self, request: Request) -> StackReport:
+    def _report(self, query: StackQuery) -> StackReport:
         # Imported at the first request: most daemons have no stacks.
-        from pipeline.http.stack_report import OWNER, StackReport
+        from pipeline.http.stack_report import StackReport
 
-        return StackReport(self._store, request.query_params.get("owner") or OWNER)
+        return StackReport(self._store, query.owner)
 
     async def _create(self, request: Request) -> Response:
         body = await read_body(request, CreateStack, _MAX_TEMPLATE_BODY)

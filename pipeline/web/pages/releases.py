@@ -91,7 +91,9 @@ def _roll_back(request: ActionRequest) -> Done:
     if not whole_number(release):
         raise PageMissing(f"{pipeline} has no release {release[:40]}")
     run = request.reports.control.submit(pipeline, asked)
-    return Done(f"run {run.number} rolls {pipeline} back to release {release}", go_to=f"/pipelines/{pipeline}/releases")
+    return Done(
+        f"run {run.number} rolls {pipeline} back to release {release}", go_to=f"/pipelines/{pipeline}/runs/{run.number}"
+    )
 
 
 PAGES = (

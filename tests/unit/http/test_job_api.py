@@ -89,7 +89,7 @@ def test_the_output_is_read_from_an_offset(daemon: ApiDaemon) -> None:
         ("POST", "jobs/nightl/cancel", "shop has no job nightl"),
         ("POST", "jobs/nightly/cancel", "nightly does not run"),
         ("GET", "job-runs?job=x", "shop has no job x"),
-        ("GET", "job-runs?limit=x", "limit: must be a number, got 'x'"),
+        ("GET", "job-runs?limit=x", "limit: Input should be a valid integer, unable to parse string as an integer"),
         ("GET", "job-runs/7/log", "no job of shop has a run 7"),
         ("GET", "job-runs/x/log", "no job of shop has a run x"),
     ],

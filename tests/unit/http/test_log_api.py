@@ -96,10 +96,11 @@ def test_hosts_that_do_not_answer_are_named(daemon: ApiDaemon, console: FakeCons
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("logs?tail=x", "tail: must be a number, got 'x'"),
-        ("logs?tail=10001", "tail: must be at most 10000, got 10001"),
+        ("logs?tail=x", "tail: Input should be a valid integer, unable to parse string as an integer"),
+        ("logs?tail=10001", "tail: Input should be less than or equal to 10000"),
         ("logs?since=5", "since: '5' is not a valid duration; write 500ms, 30s, 2m or 1h"),
-        ("logs/stream?release=-1", "release: must be a number, got '-1'"),
+        ("logs/stream?release=-1", "release: Input should be greater than or equal to 1"),
+        ("logs?servic=web", "unknown parameter 'servic'; did you mean service?"),
         ("accessories/bd/logs", "accessory bd has no container"),
         ("accessories/bd/logs/stream", "accessory bd has no container"),
     ],
