@@ -36,7 +36,7 @@ def _view(context: ViewContext) -> Parts:
 PAGES = (
     Page(
         "/access-log",
-        "access-log",
+        "access_log",
         "Access log",
         "access_log/page.html",
         _view,
@@ -47,7 +47,7 @@ PAGES = (
     ),
     Page(
         "/access-log/older",
-        "access-log-older",
+        "access_log_older",
         "Older entries of the access log",
         "access_log/page.html",
         _view,

@@ -29,7 +29,8 @@ def _view(context: ViewContext) -> Parts:
         return {"filters": form, "events": context.part("filter_mistake.html", part="events", mistake=str(mistake))}
     older = address("/events/older", filters, before=found.next) if found.next else None
     latest = address("/events", filters) if "before" in context.arguments else None
-    events = context.part("events/table.html", events=found.events, older=older, latest=latest)
+    managed = choices["pipelines"]
+    events = context.part("events/table.html", events=found.events, older=older, latest=latest, managed=managed)
     return {"filters": form, "events": events}
 
 
@@ -49,7 +50,7 @@ PAGES = (
     Page("/events", "events", "Events", "events/page.html", _view, label="Events", rank=80, query=_FILTERS),
     Page(
         "/events/older",
-        "events-older",
+        "events_older",
         "Older events",
         "events/page.html",
         _view,

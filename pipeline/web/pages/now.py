@@ -18,7 +18,7 @@ def _now(context: ViewContext) -> Parts:
     return {
         "questions": context.part("now/questions.html", pipelines=found.pipelines),
         "pipelines": context.part("now/pipelines.html", pipelines=found.pipelines),
-        "events": context.part("events/latest.html", events=found.events),
+        "events": context.part("events/latest.html", events=found.events, managed=context.reports.control.supervisors),
     }
 
 
