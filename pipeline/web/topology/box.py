@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from pipeline.web.svg import svg
 
-_MAX_WIDTH = 12.0
+_MAX_WIDTH, _LIT_WIDTH = 12.0, 2.5
 
 
 @dataclass(frozen=True)
@@ -67,4 +67,5 @@ def line(
     middle = (x + to_x) / 2
     way = f"M{x:g} {y:g}C{middle:g} {y:g} {middle:g} {to_y:g} {to_x:g} {to_y:g}"
     idle = "idle" if rate == 0 else ""
-    return svg("path", d=way, stroke_width=line_width(rate), class_=f"way {idle} {light(is_lit)}".strip())
+    width = max(line_width(rate), _LIT_WIDTH) if is_lit else line_width(rate)
+    return svg("path", d=way, stroke_width=width, class_=f"way {idle} {light(is_lit)}".strip())

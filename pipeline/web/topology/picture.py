@@ -204,11 +204,13 @@ class Picture:
 
 
 def _label(rule: RuleResponse, share: ShareResponse) -> str:
-    """Return the text on the line from a rule to a group: its share if it is not the only one, and its rate."""
-    parts = [f"{share.share:g} %"] if len(rule.target_groups) > 1 else []
-    if share.requests_per_second is not None:
-        parts.append(rate_text(share.requests_per_second))
-    return " ".join(parts)
+    """Return the text on the line from a rule to one of its groups: its share and its rate.
+
+    With one group, both lines of the rule have the rate that is in its box.
+    """
+    if len(rule.target_groups) == 1:
+        return ""
+    return f"{share.share:g} % {rate_text(share.requests_per_second)}".rstrip()
 
 
 def _folded(box: Box, text: str) -> Markup:

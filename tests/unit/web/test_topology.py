@@ -119,7 +119,10 @@ def test_the_weights_of_a_deployment(world: BalancerWorld) -> None:
     labels = [
         (each.get("class"), each.text) for each in Drawn(world).root.iter("text") if "label" in each.get("class", "")
     ]
-    assert labels == [("label", "0/s"), ("label", "87.5 % 0/s"), ("label moving", "12.5 % 0/s")]
+    assert labels == [
+        ("label", "87.5 % 0/s"),
+        ("label moving", "12.5 % 0/s"),
+    ]
 
 
 def test_the_way_of_a_request_is_lit(world: BalancerWorld) -> None:
