@@ -34,11 +34,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A shop whose first release is active."""
+    """A shop whose second release is active, and a stack."""
     world = World(tmp_path_factory.mktemp("world"))
     try:
         world.start()
         world.await_run(1)
+        world.create_stack()
+        world.commit("Open longer", version="1.1")
+        world.await_run(2)
         yield world
     finally:
         world.remove()

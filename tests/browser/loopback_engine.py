@@ -41,11 +41,13 @@ class LoopbackConsole(FakeConsole):
         super().__init__(engine)
         self._containers = engine.containers
 
-    def log(self, container: str, since: bytes = b"", *, follow: bool = False) -> LoopbackLog | None:
+    def log(
+        self, container: str, since: bytes = b"", *, follow: bool = False, tail: int | None = None
+    ) -> LoopbackLog | None:
         """Return the output of a container, as of now."""
         if not self._containers.has(container):
             return None
-        return LoopbackLog(self._containers.logs(container, 10_000), since)
+        return LoopbackLog(self._containers.logs(container, tail or 10_000), since)
 
 
 class LoopbackLog:

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
@@ -28,12 +29,16 @@ from pipeline.testing.load.profile import LoadProfile
 from tests.support.ports import WORKER, free_ports
 from tests.support.waiting import DEADLINE, listens, until
 
-NAME = "shop"
+NAME, STACK = "shop", "names"
+TEMPLATE = """\
+Resources:
+  Greeting: {Type: AWS::SSM::Parameter, Properties: {Name: /shop/greeting, Type: String, Value: hello}}
+"""
 PIPELINE = """\
 name: shop
 source: {{branch: main}}
 build:
-  test: {{command: [{tests}], reports: /tmp/junit.xml}}
+  test: {{command: [{tests}], reports: /tmp/junit.xml, artifacts: [/tmp/junit.xml]}}
 deploy:
   deploy_timeout: 20s
   stop_grace: 1s
@@ -242,19 +247,16 @@ class World:
 
     def get(self, path: str, host: str = "shop.example.com") -> int:
         """Send a request to the load balancer and return the status."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
-        connection.request("GET", path, headers={"Host": host})
-        status = connection.getresponse().status
-        connection.close()
-        return status
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)) as connection:
+            connection.request("GET", path, headers={"Host": host})
+            return connection.getresponse().status
 
     def kill_target(self, name: str, code: int = 137) -> None:
         """End the process of a target from inside."""
         target = next(health.target for health in self.targets() if health.target.id == name)
-        connection = HTTPConnection(str(target.address), target.port, timeout=DEADLINE)
-        connection.request("GET", f"/exit?code={code}")
-        connection.getresponse().read()
-        connection.close()
+        with closing(HTTPConnection(str(target.address), target.port, timeout=DEADLINE)) as connection:
+            connection.request("GET", f"/exit?code={code}")
+            connection.getresponse().read()
 
     def targets(self, group: str = "web") -> tuple[TargetHealth, ...]:
         """Return the health of the targets of a group."""
@@ -268,6 +270,11 @@ class World:
         """Return the events of one kind, oldest first."""
         with self.store() as store:
             return [event for event in store.events.latest(NAME, limit=10_000) if event.kind == kind]
+
+    def acts(self, user: str) -> list[str]:
+        """Return the kinds of the events that name a user, oldest first."""
+        with self.store() as store:
+            return [event.kind for event in store.events.latest(NAME, limit=10_000) if event.fields.get("by") == user]
 
     def await_event(self, kind: str, count: int = 1) -> Event:
         """Wait for `count` events of a kind, and return the latest."""
@@ -289,6 +296,12 @@ class World:
             return run if run and run.state is state else None
 
         return until(reached, f"run {number} {state}", interval=0.05)
+
+    def create_stack(self) -> None:
+        """Create a stack."""
+        template = self.folder / "names.yaml"
+        template.write_text(TEMPLATE)
+        self.pipeline("stack", "create", STACK, "--template", str(template))
 
     def settle(self) -> None:
         """Cancel what runs, and begin again with the settings that a new shop has."""
