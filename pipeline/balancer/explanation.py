@@ -103,7 +103,7 @@ class Explanation:
 def explain(balancer: BalancerReader, question: Question, max_cost: float | None = None) -> Explanation:
     """Return what happens to a request. Raises `ConfigError` without a listener for it.
 
-    `max_cost`: also if the regular expressions of the rules may take longer. See `evaluation_cost`. A process that has
+    `max_cost`: also if it may take longer to evaluate the rules, in seconds. See `evaluation_cost`. A process that has
     other work needs it: `re` holds the interpreter's lock.
     """
     registry = balancer.registry()
@@ -111,7 +111,7 @@ def explain(balancer: BalancerReader, question: Question, max_cost: float | None
     rules = [owned.rule for owned in shared.rules]
     if max_cost is not None and evaluation_cost(rules, request) > max_cost:
         raise ConfigError(
-            f"the regular expressions of the rules on port {shared.port} take too long for this request",
+            f"the rules on port {shared.port} take too long to evaluate for this request",
             hint="`pipeline balancer explain` evaluates them outside of the daemon",
         )
     taken, misses = match(rules, request)

@@ -16,7 +16,7 @@ from pipeline.http.explanation_report import answer, explanation_response
 from pipeline.http.responses.balancer import BalancerResponse
 from pipeline.http.responses.explanation import ExplanationResponse
 
-# About a second of work, during which the daemon does nothing else.
+# In seconds, during which the daemon does nothing else.
 _MAX_COST = 1.0
 
 

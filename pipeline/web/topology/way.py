@@ -8,6 +8,10 @@ from typing import Self
 
 from pipeline.http.responses.balancer import ListenerResponse, LoadBalancerResponse, RuleResponse, TargetHealthResponse
 from pipeline.http.responses.explanation import ExplanationResponse, FlowExplanationResponse, RequestExplanationResponse
+from pipeline.web.topology.words import cut
+
+# A reason repeats a part of the request, which may be very long.
+_MAX_REASON = 300
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Way:
             found.port,
             found.priority,
             {each.target_group: each.share for each in found.target_groups if each.share},
-            {miss.priority: miss.reason for miss in found.misses},
+            {miss.priority: cut(miss.reason, _MAX_REASON) for miss in found.misses},
         )
 
     @classmethod

@@ -146,8 +146,21 @@ def test_expressions_that_would_stop_the_daemon(world: BalancerWorld) -> None:
     assert world.live.explanation(Question("http://x:8080/aaaa")).as_data()["priority"] == "default"
     with pytest.raises(ConfigError) as refused:
         world.live.explanation(Question("http://x:8080/aaaaaaaaaaaaaaaaaaaa"))
-    assert refused.value.message == "the regular expressions of the rules on port 8080 take too long for this request"
+    assert refused.value.message == "the rules on port 8080 take too long to evaluate for this request"
     assert refused.value.hint == "`pipeline balancer explain` evaluates them outside of the daemon"
+
+
+def test_a_request_that_is_too_long_for_the_rules(world: BalancerWorld) -> None:
+    """Patterns with wildcards take time for each character. A usual request is evaluated, whatever their number."""
+    rules = [
+        {"priority": number, "conditions": [{"path_pattern": ["*a?b*c"]}], "action": {"forward": "api"}}
+        for number in range(1, 501)
+    ]
+    listener = {"port": 8080, "rules": rules, "default_action": {"forward": "web"}}
+    world.declare({**EDGE, "load_balancers": {"edge": {"listeners": [listener]}}})
+    assert world.live.explanation(Question("http://x:8080/" + "a" * 100)).as_data()["priority"] == "default"
+    with pytest.raises(ConfigError, match="take too long"):
+        world.live.explanation(Question("http://x:8080/" + "a" * 10_000))
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,13 @@ def test_what_is_typed_stays_text(served: Served, field: str) -> None:
     assert "\"'>" not in html
 
 
+def test_a_long_request_is_cut(served: Served) -> None:
+    """The page does not repeat it for each rule."""
+    path = f"/topology?url={quote('http://x:8080/' + 'a' * 5000)}"
+    assert "but the path is /aaa" in served.part("answer", path)
+    assert len(served.part("answer", path)) < 1000
+
+
 def test_pages_of_rules(served: Served) -> None:
     """Many rules have links to the next ones, which keep the request. A number that is too large means the first."""
     made = [
