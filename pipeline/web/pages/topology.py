@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
 from markupsafe import Markup
 
@@ -26,6 +25,9 @@ from pipeline.web.topology.target_boxes import MAX_BOXES, mark_patterns
 from pipeline.web.topology.way import Way
 
 _MAX_EXITS = 5
+# An open page has a place for each load balancer that may come. ELB's quota is 50.
+_PLACES = 100
+_EMPTY = Markup('<section id="{}" hidden></section>')
 
 
 @dataclass(frozen=True)
@@ -61,18 +63,20 @@ class _ListedGroup:
 def _view(context: ViewContext) -> Parts:
     report, answer = context.reports.shared("balancer", _balancer(context).report), _answer(context)
     parts: dict[str, Markup] = {
-        # Replaces the elements of the load balancers when there are others. Each is sent again then: see `set_of`.
-        "balancers": context.part("topology/balancers.html", count=len(report.load_balancers), set=_set_of(report)),
         "marks": context.part("topology/marks.html", marks=mark_patterns()),
         "news": context.part(
             "topology/news.html",
+            balancers=len(report.load_balancers),
+            shown=_PLACES,
             counts=words.counts_text([one for found in report.target_groups.values() for one in found]),
             exits=list(report.exits)[-_MAX_EXITS:],
         ),
         "answer": context.part("topology/answer.html", way=answer.way, problem=answer.problem),
     }
-    for number, balancer in enumerate(report.load_balancers):
-        parts[f"balancer-{number}"] = _part(context, report, answer.way, number, balancer)
+    for number in range(_PLACES):
+        there = report.load_balancers[number : number + 1]
+        name = f"balancer-{number}"
+        parts[name] = _part(context, report, answer.way, number, there[0]) if there else _EMPTY.format(name)
     used = {share.target_group for each in report.load_balancers for share in _shares(each)}
     unused = [_ListedGroup.of(report, name) for name in report.target_groups if name not in used]
     parts["unused"] = context.part("topology/unused.html", groups=unused, hosts=report.hosts, words=words)
@@ -89,7 +93,6 @@ def _part(
     names = dict.fromkeys(share.target_group for each in rules for rule in each.rules for share in rule.target_groups)
     return context.part(
         "topology/balancer.html",
-        set=_set_of(report),
         number=number,
         balancer=balancer,
         picture=Picture(number, balancer, report, rules, way).draw(),
@@ -125,12 +128,6 @@ def _answer(context: ViewContext) -> _Answer:
         return _Answer(Way.from_explanation(_balancer(context).explanation(question)))
     except ConfigError as problem:
         return _Answer(problem=problem)
-
-
-def _set_of(report: BalancerResponse) -> str:
-    """Return a text that changes when there are other load balancers than before."""
-    names = "\n".join(f"{each.owner}/{each.name}" for each in report.load_balancers)
-    return blake2b(names.encode(), digest_size=6).hexdigest()
 
 
 def _shares(balancer: LoadBalancerResponse) -> Iterator[ShareResponse]:
