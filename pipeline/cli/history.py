@@ -58,7 +58,9 @@ def command(file: Path, parameters: tuple[str, ...], count: int, as_json: bool) 
 
 
 def _notes(run: Run) -> Iterator[str]:
-    """Yield the reason of the state, the run that it waits for, and the number of attempts."""
+    """Yield the user, the reason of the state, the run that it waits for, and the number of attempts."""
+    if run.by:
+        yield f"by {run.by}"
     if run.waits_for:
         yield f"waits for {run.waits_for}"
     if run.reason != run.state:

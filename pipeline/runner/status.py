@@ -91,6 +91,8 @@ class PipelineStatus:
         """Describe the state of an unfinished run, as the predicate of a sentence."""
         if run.state is RunState.QUEUED:
             return "waits in the queue" if self.served else "waits in the queue, for `pipeline serve`"
+        if run.cancelled_by:
+            return f"is being cancelled by {run.cancelled_by}"
         if run.waits_for == "approval":
             return f"waits for approval: pipeline approve {run.number}, or pipeline reject {run.number}"
         if found := self.waits_of(run):

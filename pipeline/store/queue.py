@@ -20,7 +20,7 @@ from pipeline.store.order import Mode, next_run
 from pipeline.store.records import ApprovalDecision, Run, RunKind, RunOptions, RunState, Trigger
 from pipeline.store.refs import head, set_head
 from pipeline.store.rows import next_number, now, run_from_row
-from pipeline.store.run_actors import set_cancelled_by, set_requested_by
+from pipeline.store.run_actors import clear_cancelled_by, set_cancelled_by, set_requested_by
 from pipeline.store.run_times import QUEUE, RUN, begin_part, end_parts
 from pipeline.store.superseding import (
     entries,
@@ -228,6 +228,7 @@ class RunQueue:
                 "WHERE pipeline=? AND number=?",
                 (0 if counted else 1, now(), pipeline, number),
             )
+            clear_cancelled_by(db, pipeline, number)
             if mode == "superseded":
                 supersede_by_newer(db, pipeline, number)
             return stored_run(db, pipeline, number)

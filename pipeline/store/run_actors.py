@@ -18,3 +18,8 @@ def set_cancelled_by(db: sqlite3.Connection, pipeline: str, run: int, by: str) -
         "ON CONFLICT (pipeline, run) DO UPDATE SET cancelled_by=coalesce(cancelled_by, excluded.cancelled_by)",
         (by, pipeline, run),
     )
+
+
+def clear_cancelled_by(db: sqlite3.Connection, pipeline: str, run: int) -> None:
+    """Forget who cancelled a run that is queued again: the order came when it could not be stopped any more."""
+    db.execute("UPDATE run_actors SET cancelled_by=NULL WHERE pipeline=? AND run=?", (pipeline, run))

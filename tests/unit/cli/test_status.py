@@ -720,3 +720,12 @@ def test_history_names_the_strategy(store: Store) -> None:
     assert [row[column : column + 10].strip() for row in rows] == ["blue_green", ""]
     runs = json.loads(output_of(history.command, "--json"))
     assert [run["strategy"] for run in runs] == ["blue_green", None]
+
+
+def test_the_users_of_runs_are_named(store: Store) -> None:
+    """The history has who requested a run, and the status who cancels it."""
+    store.queue.put("shop", [RunRequest(Trigger.COMMAND, **COMMIT, by="anna")])
+    store.queue.claim("shop", "superseded")
+    store.queue.cancel("shop", 1, by="bob")
+    assert output_of(history.command).splitlines()[1].endswith("by anna")
+    assert "run 1 is being cancelled by bob" in output_of(status.command)

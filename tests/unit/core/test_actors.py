@@ -126,3 +126,12 @@ def test_a_rollback_that_a_user_requests(world: World) -> None:
     world.until_state(3, RunState.SUCCEEDED)
     assert told(world, "run.queued", 3).message == "rollback 3 queued by anna"
     assert told(world, "run.started", 3).message == "rollback 3 of shop (by anna)"
+
+
+def test_a_run_that_is_queued_again_is_not_cancelled(world: World) -> None:
+    """An order that could not stop it any more is refused, and has no effect later."""
+    world.store.queue.put(NAME, [RunRequest(Trigger.COMMAND, sha="a", by="anna")])
+    world.store.queue.claim(NAME, "superseded")
+    world.store.queue.cancel(NAME, 1, by="bob")
+    run = world.store.queue.requeue(NAME, 1, "superseded", counted=False)
+    assert (run.state, run.by, run.cancelled_by) == (RunState.QUEUED, "anna", None)
