@@ -37,6 +37,11 @@ class Control:
     def submit(self, name: str, request: RunRequest, *, strict: bool = False) -> Run:
         """Queue a run and return it. With `strict`, raise the `ConfigError` of a file that is invalid now."""
         supervisor = self._with_current_file(name)
+        if supervisor.served_file.is_service:
+            raise ConfigError(
+                f"{name} is the pipeline of a service that a stack has made",
+                hint="change it with `pipeline stack update` or `aws ecs update-service`",
+            )
         if strict:
             supervisor.served_file.check(request.options.parameters or {})
         (run,) = submit(supervisor.served_file.pipeline_context, [request])

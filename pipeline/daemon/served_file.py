@@ -22,10 +22,11 @@ class ServedFile:
     """One pipeline.yaml with its current context. The constructor raises `ConfigError` if the file is invalid.
 
     `error` is that of the file as it is now, or None if the context is made from it. `is_triggered`: its triggers start
-    runs.
+    runs. `is_service`: it stands for a service that a stack has made, which only the stack and its API change.
     """
 
     is_triggered = True
+    is_service = False
 
     def __init__(
         self,

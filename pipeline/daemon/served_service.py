@@ -25,6 +25,7 @@ class ServedService(ServedFile):
         self._kept = kept
         self._has_changed = False
         self.is_triggered = isinstance(service, StackPipeline)
+        self.is_service = not self.is_triggered
         file = service.file(home) if isinstance(service, StackPipeline) else kept.file
         super().__init__(file, home, store, listeners, clock=clock)
 

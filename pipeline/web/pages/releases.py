@@ -92,7 +92,8 @@ def _roll_back(request: ActionRequest) -> Done:
         raise PageMissing(f"{pipeline} has no release {release[:40]}")
     run = request.reports.control.submit(pipeline, asked)
     return Done(
-        f"run {run.number} rolls {pipeline} back to release {release}", go_to=f"/pipelines/{pipeline}/runs/{run.number}"
+        f"Run {run.number} rolls {pipeline} back to release {release}.",
+        go_to=f"/pipelines/{pipeline}/runs/{run.number}",
     )
 
 

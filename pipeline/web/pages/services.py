@@ -152,30 +152,31 @@ def _scale(request: ActionRequest) -> Done:
     if not count:
         raise ConfigError(f"replicas: must be a number from 1 to {MAX_REPLICAS}, got {text[:40]!r}")
     number = _submit(request, RunKind.SCALE, f"{service}={count}")
-    return Done(f"run {number} scales {service} to {count}")
+    return Done(f"Run {number} scales {service} to {count}.")
 
 
 def _restart(request: ActionRequest) -> Done:
     service = request.arguments["service"]
-    return Done(f"run {_submit(request, RunKind.RESTART, service)} replaces the replicas of {service}")
+    return Done(f"Run {_submit(request, RunKind.RESTART, service)} replaces the replicas of {service}.")
 
 
 def _suspend(request: ActionRequest) -> Done:
     (control, pipeline), service = _control(request), request.arguments["service"]
     is_changed = control.suspend_scaling(pipeline, service, by=request.user)
-    return Done(f"scaling of {service} is suspended{'' if is_changed else ' already'}")
+    return Done(f"Scaling of {service} is suspended{'' if is_changed else ' already'}.")
 
 
 def _resume(request: ActionRequest) -> Done:
     (control, pipeline), service = _control(request), request.arguments["service"]
     is_changed = control.resume_scaling(pipeline, service, by=request.user)
-    return Done(f"scaling of {service} is not suspended{' any more' if is_changed else ''}")
+    return Done(f"Scaling of {service} is not suspended{' any more' if is_changed else ''}.")
 
 
 def _act_on_accessory(action: AccessoryAction) -> Callable[[ActionRequest], Done]:
     def act(request: ActionRequest) -> Done:
         control, pipeline = _control(request)
-        return Done(control.act_on_accessory(pipeline, request.arguments["accessory"], action, by=request.user))
+        effect = control.act_on_accessory(pipeline, request.arguments["accessory"], action, by=request.user)
+        return Done(f"{effect[0].upper()}{effect[1:]}.")
 
     return act
 
@@ -183,25 +184,25 @@ def _act_on_accessory(action: AccessoryAction) -> Callable[[ActionRequest], Done
 def _run_job(request: ActionRequest) -> Done:
     (control, pipeline), job = _control(request), request.arguments["job"]
     run = control.run_job(pipeline, job, by=request.user)
-    return Done(f"run {run.number} of {job} has begun")
+    return Done(f"Run {run.number} of {job} has begun.")
 
 
 def _cancel_job(request: ActionRequest) -> Done:
     (control, pipeline), job = _control(request), request.arguments["job"]
     run = control.cancel_job(pipeline, job, by=request.user)
-    return Done(f"run {run.number} of {job} is being cancelled")
+    return Done(f"Run {run.number} of {job} is being cancelled.")
 
 
 def _drain_node(request: ActionRequest) -> Done:
     (control, pipeline), node = _control(request), request.arguments["node"]
     run = control.drain_node(pipeline, node, by=request.user)
-    return Done(f"run {run.number} drains {node}", go_to=f"/pipelines/{pipeline}/services")
+    return Done(f"Run {run.number} drains {node}.", go_to=f"/pipelines/{pipeline}/services")
 
 
 def _resume_node(request: ActionRequest) -> Done:
     (control, pipeline), node = _control(request), request.arguments["node"]
     is_changed = control.resume_node(pipeline, node, by=request.user)
-    return Done(f"{node} takes replicas{' again' if is_changed else ' already'}")
+    return Done(f"{node} takes replicas{' again' if is_changed else ' already'}.")
 
 
 _STYLES = ("services.css",)

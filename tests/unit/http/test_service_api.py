@@ -127,6 +127,16 @@ def test_hosts_are_drained_and_resumed_by_a_user(daemon: ApiDaemon, monkeypatch:
     assert daemon.events("host.") == [("host.resumed", {"host": "x", "by": "bob"})]
 
 
+def test_a_service_of_a_stack_is_changed_by_its_stack_only(daemon: ApiDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for commands: its record would say something else than what runs."""
+    monkeypatch.setattr(daemon.control.supervisor("shop").served_file, "is_service", True)
+    for kind in ("run", "rollback", "restart"):
+        with pytest.raises(ConfigError) as error:
+            daemon.post("runs", kind=kind, by="ann")
+        assert error.value.message == "shop is the pipeline of a service that a stack has made"
+    assert daemon.store.runs.latest("shop") == []
+
+
 @pytest.mark.parametrize(
     ("path", "body", "message"),
     [

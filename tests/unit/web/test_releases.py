@@ -89,7 +89,7 @@ def test_a_rollback_shows_its_plan_before(server: WebServer) -> None:
     assert server.store.runs.latest("shop") == [], "looking begins nothing"
     answer = browser.post(ROLLBACK)
     assert answer.status == 303
-    assert "run 1 rolls shop back to release 1" in browser.get(answer.headers["location"]).part("message")
+    assert "Run 1 rolls shop back to release 1" in browser.get(answer.headers["location"]).part("message")
     (run,) = server.store.runs.latest("shop")
     assert (run.kind, run.requested, run.by) == (RunKind.ROLLBACK, "1", "ann")
 
