@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from pipeline.engine.labels import ROLE_TEST
+from pipeline.http.client import Client
 from pipeline.store.records import Run, RunState, Trigger
 from tests.docker.project import Project, Projects, docker, until
 from tests.docker.serving import Serving, serving
@@ -30,7 +31,23 @@ def test_a_commit_is_run_as_it_comes(project: Project) -> None:
             assert served.await_run(2).sha == sha
             assert load.stop().failed == 0
         project.assert_serving(2)
+        _check_what_the_api_shows(project)
         assert served.stop() == 0
+
+
+def _check_what_the_api_shows(project: Project) -> None:
+    """The containers of the service with their targets and their last lines, and the plan of a rollback."""
+    client, place = Client(project.home.daemon_socket), f"/v1/pipelines/{project.name}"
+    present = {container.name for container in project.containers()}
+    (service,) = client.ask("GET", f"{place}/services")
+    assert {each["name"] for each in service["replicas"]} == present
+    assert {(each["state"], each["target"]) for each in service["replicas"]} == {("running", "healthy")}
+    assert (service["healthy"], service["wanted"]) == (2, 2)
+    found = client.ask("GET", f"{place}/logs?release=2&tail=1000")
+    assert ({line["replica"] for line in found["lines"]}, found["missing"]) == (present, {})
+    assert len(client.ask("GET", f"{place}/logs?tail=3")["lines"]) == 3
+    plan = client.ask("GET", f"{place}/plan/rollback")
+    assert (plan["release"], sum(step.startswith("drain ") for step in plan["deploy"])) == (1, 2)
 
 
 def test_a_daemon_that_is_started_again_takes_nothing_up_twice(project: Project) -> None:

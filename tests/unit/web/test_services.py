@@ -14,7 +14,6 @@ from pipeline.engine.container import ContainerSpec
 from pipeline.engine.host import HostSpec
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.open_cluster import OpenCluster
-from pipeline.http import status_report
 from pipeline.runner.engine_view import EngineView
 from pipeline.store.records import DeploymentState, RunKind
 from pipeline.store.web_sessions import Role
@@ -85,7 +84,7 @@ def server(
             accessories=[each for each in engine.containers.all("shop") if each.labels["penstock.role"] == "accessory"],
         )
 
-    monkeypatch.setattr(status_report.EngineView, "of", view)
+    monkeypatch.setattr(EngineView, "of", view)
     with web_server(tmp_path, pipelines={"shop": PIPELINE}) as found:
         add_release(found.store, tmp_path, PIPELINE, "a" * 40, wanted={"web": 2}, scaling={"web": policy})
         yield found
