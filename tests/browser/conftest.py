@@ -15,6 +15,11 @@ from tests.support.browser import Visitor, chromium
 LINES = 25
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--rewrite-pictures`."""
+    parser.addoption("--rewrite-pictures", action="store_true", help="make the pictures of README and docs again")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the latest lines of the daemon to the report of a failed test."""
@@ -54,10 +59,12 @@ def cookies() -> dict[tuple[str, str], StorageState]:
 
 
 @pytest.fixture(autouse=True)
-def settled(shop: World) -> Iterator[None]:
-    """After a test, nothing is in progress, and the next commit has the settings of a new shop."""
+def settled(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After a test, nothing is in progress in its shop, and the next commit has the settings of a new one."""
+    shop = request.getfixturevalue("shop") if "shop" in request.fixturenames else None
     yield
-    shop.settle()
+    if isinstance(shop, World):
+        shop.settle()
 
 
 @pytest.fixture

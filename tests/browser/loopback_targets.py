@@ -13,7 +13,7 @@ class LoopbackTargets:
     """Servers by name, which answer as the sample application does.
 
     `GET /exit?code=1` ends the process of a server: `on_exit` gets its name and the code. `GET /print?line=` prints a
-    line: `on_line`. `/status?code=503` has that status, and `/slow?ms=300` a late response.
+    line: `on_line`. `/status?code=503` has that status. `/hold` has a response after a `/release` at any server.
 
     Safe to use from any thread.
     """
@@ -24,6 +24,7 @@ class LoopbackTargets:
         self._servers: dict[str, asyncio.Server] = {}
         self._clients: dict[str, set[asyncio.StreamWriter]] = {}
         self._wanted: set[str] = set()
+        self._released = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="targets", daemon=True).start()
 
@@ -75,8 +76,11 @@ class LoopbackTargets:
         url = urlsplit(target)
         query = {key: values[-1] for key, values in parse_qs(url.query).items()}
         status = health if url.path == "/healthz" else int(query.get("code", 200)) if url.path == "/status" else 200
-        if url.path == "/slow":
-            await asyncio.sleep(float(query.get("ms", 300)) / 1000)
+        if url.path == "/hold":
+            await self._released.wait()
+        if url.path == "/release":
+            self._released.set()
+            self._released = asyncio.Event()
         if url.path == "/print":
             self._on_line(name, query.get("line", ""))
         content = body if url.path == "/echo" else f"{name}\n".encode()

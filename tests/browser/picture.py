@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Page
 
 MAX_BYTES = 150_000
 # Of 255, the mean over all points of the picture, seen as small as a stamp. Other fonts make less of a difference.
@@ -23,18 +23,22 @@ _KEYWORD = b"structure\0\0"
 _SETTLE = r"""() => {
     const known = new Map();
     const name = text => {
-        if (!known.has(text)) known.set(text, (0x5e11a7 + known.size * 0x1f3d5).toString(16).slice(-text.length));
-        return known.get(text);
+        if (!known.has(text)) known.set(text, (0x5e11a7 + known.size * 0x1f3d5).toString(16).repeat(11));
+        return known.get(text).slice(0, text.length);
     };
     const settle = text => text
-        .replace(/\b(?=[0-9a-f]*\d)[0-9a-f]{6,40}\b/g, name)
+        .replace(/\b(?=[0-9a-f]*\d)[0-9a-f]{6,64}\b/g, name)
         .replace(/\d{1,4}[-/]\d{1,2}[-/]\d{1,4},? (at )?\d{1,2}:\d{2}(:\d{2})?/g, "01/12/2026, 09:41:00")
-        .replace(/\b\d{1,2}:\d{2}(:\d{2})?(\.\d)?\b/g, "09:41:00")
+        .replace(/\b\d{1,2}:\d{2}(:\d{2})?(\.\d+)?\b/g, "09:41:00")
         .replace(/\b127\.\d+\.\d+\.\d+\b/g, "10.0.0.7")
         .replace(/:\d{4,5}\b/g, ":8000")
-        .replace(/\b\d+(\.\d+)? ?(ms|min|s|h|%|\/s|kB|MB|B)(?![\w/])/g, "12 $2")
-        .replace(/\b\d+(\.\d+)? (requests?|connections?|in flight)/g, "12 $2");
+        .replace(/\b\d+(\.\d+)? ?(ms|s|min|h|d)( \d+(\.\d+)? ?(ms|s|min|h|d))*(?![\w/])/g, "12 s")
+        .replace(/[\d.]+\/s\b/g, "12/s")
+        .replace(/\b[\d,]+ of [\d,]+ requests/g, "1 of 840 requests")
+        .replace(/\bevidence [\d.]+/g, "evidence 1")
+        .replace(/\b\d+ in flight/g, "2 in flight");
     const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    document.querySelectorAll("time").forEach(each => each.removeAttribute("datetime"));
     while (walk.nextNode()) {
         const text = walk.currentNode.nodeValue;
         if (settle(text) !== text) walk.currentNode.nodeValue = settle(text);
@@ -58,13 +62,22 @@ _COMPARE = """async ([one, other]) => {
 }"""
 
 
-def take(page: Page, part: Locator) -> bytes:
-    """Return a picture of a part of a page, with its structure. The page cannot be used afterwards."""
+def take(page: Page, *without: str) -> bytes:
+    """Return a picture of what a page shows, with its structure. The page cannot be used afterwards.
+
+    Elements that differ from run to run in more than their numbers are left out: `without` has their selectors.
+    """
     # What comes later would undo the replacements.
     page.context.set_offline(True)
     page.emulate_media(reduced_motion="reduce")
+    for selector in without:
+        page.locator(selector).evaluate_all("all => all.forEach(each => each.remove())")
     page.evaluate(_SETTLE)
-    return with_structure(part.screenshot(animations="disabled", caret="hide"), part.aria_snapshot())
+    body, size = page.locator("body"), page.viewport_size
+    assert size is not None
+    height = min(size["height"], page.evaluate("() => document.body.offsetHeight"))
+    clip = {"x": 0, "y": 0, "width": size["width"], "height": height}
+    return with_structure(page.screenshot(clip=clip, animations="disabled"), body.aria_snapshot())  # type: ignore[arg-type]
 
 
 def difference(page: Page, one: bytes, other: bytes) -> float:
@@ -75,8 +88,15 @@ def difference(page: Page, one: bytes, other: bytes) -> float:
 
 def with_structure(picture: bytes, structure: str) -> bytes:
     """Return a PNG with a structure in it."""
-    chunks = [chunk for chunk in _chunks(picture) if not chunk[1].startswith(_KEYWORD)]
-    chunks.insert(1, (b"zTXt", _KEYWORD + zlib.compress(structure.encode(), 9)))
+    found = [chunk for chunk in _chunks(picture) if not chunk[1].startswith(_KEYWORD)]
+    points = zlib.decompress(b"".join(data for kind, data in found if kind == b"IDAT"))
+    chunks = [
+        found[0],
+        (b"zTXt", _KEYWORD + zlib.compress(structure.encode(), 9)),
+        # Smaller than a browser makes it.
+        (b"IDAT", zlib.compress(points, 9)),
+        (b"IEND", b""),
+    ]
     return _SIGNATURE + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )

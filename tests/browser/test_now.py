@@ -18,8 +18,11 @@ def test_a_sentence_for_each_pipeline(shop: World, visit: Visit) -> None:
     page, before = visit().open("/"), shop.active()
     section = page.get_by_role("region", name="shop")
     expect(section).to_contain_text(re.compile(rf"release {before} serves, (\d+) of \1 healthy"))
-    shop.commit("Sell tea", version="tea")
-    expect(section).to_contain_text("in progress")
+    shop.commit("Sell tea", version="tea", strategy="{type: canary, percent: 20, bake_time: 1h}")
+    expect(section).to_contain_text("in step 1 of 2 of canary, with 20 % of the requests")
+    for step in ("20 %", "100 %"):
+        expect(section).to_contain_text(f"the bake time at {step}")
+        shop.pipeline("promote")
     expect(section).to_contain_text(re.compile(rf"release {before + 1} serves, (\d+) of \1 healthy"))
     expect(section).to_contain_text("Sell tea")
 
@@ -28,7 +31,8 @@ def test_what_waits_for_a_user_can_be_answered(shop: World, visit: Visit) -> Non
     """Now has what waits for the user, with the button. A screen reader is told when it comes."""
     page, number = visit("grace").open("/"), shop.last_run().number + 1
     shop.commit("Sell coffee", version="coffee", extra=APPROVAL)
-    expect(page.get_by_role("status").filter(has_text=f"run {number}").first).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Waiting for you: 1")).to_be_attached()
+    expect(page.locator("#questions")).to_contain_text(f"run {number}")
     page.get_by_role("button", name="Approve").click()
     shop.await_run(number)
     expect(page.get_by_role("button", name="Approve")).to_have_count(0)

@@ -18,7 +18,7 @@ def test_scale_by_click(shop: World, visit: Visit) -> None:
     page.get_by_role("button", name="Scale").click()
     until(lambda: len(shop.targets("api")) == 3, "three targets")
     expect(page.get_by_role("region", name="Replicas of api").get_by_role("rowheader")).to_have_count(3)
-    assert "scaling.set" in shop.acts("grace")
+    assert "run.queued" in shop.acts("grace")
 
 
 def test_replace_all_replicas_by_click(shop: World, visit: Visit) -> None:

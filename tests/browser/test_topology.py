@@ -13,9 +13,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from pipeline.balancer.model import TargetState
-from tests.browser.sight import Sight
 from tests.browser.visits import Visit
 from tests.browser.world import World
+from tests.support.sight import Sight
 from tests.support.waiting import until
 
 # In seconds, the median of some kills.
@@ -25,15 +25,18 @@ CANARY = "{type: canary, percent: 20, bake_time: 1h}"
 
 
 @contextmanager
-def slow_requests(shop: World, count: int) -> Iterator[None]:
-    """Keep some requests open while the block begins."""
-    clients = [threading.Thread(target=shop.get, args=("/slow?ms=4000",)) for _ in range(count)]
+def open_requests(shop: World, count: int) -> Iterator[None]:
+    """Keep some requests open until the block ends."""
+    clients = [threading.Thread(target=shop.get, args=("/hold",)) for _ in range(count)]
     for client in clients:
         client.start()
     until(lambda: sum(health.in_flight for health in shop.targets()) == count, "open requests")
-    yield
-    for client in clients:
-        client.join()
+    try:
+        yield
+    finally:
+        shop.get("/release")
+        for client in clients:
+            client.join()
 
 
 def width(page: Page, place: str) -> float:
@@ -78,8 +81,9 @@ def test_the_reason_of_an_unhealthy_target(shop: World, visit: Visit) -> None:
 def test_a_drain_moves_and_ends(shop: World, visit: Visit) -> None:
     """While a target drains, a bar shows what is left of its delay. It shrinks, and is gone with the target."""
     page = visit().open("/topology")
-    with slow_requests(shop, 6):
-        shop.commit("Sell tea", delay="20s")
+    run = shop.last_run().number + 1
+    with open_requests(shop, 6):
+        shop.commit("Sell tea", delay="60s")
         bar = page.locator("rect.drain-left")
         expect(bar.first).to_be_visible()
         expect(page.get_by_role("listitem").filter(has_text=" s left").first).to_contain_text("draining")
@@ -89,7 +93,7 @@ def test_a_drain_moves_and_ends(shop: World, visit: Visit) -> None:
         whole = width(page, "rect.drain-whole")
         assert 0 < before <= whole
         until(lambda: 0 < width(page, "rect.drain-left") < before, "a shorter bar")
-    shop.await_run(shop.last_run().number)
+    shop.await_run(run)
     expect(bar).to_have_count(0)
     expect(page.get_by_text(name)).to_have_count(0)
 
