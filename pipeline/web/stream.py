@@ -11,8 +11,8 @@ from starlette.types import Receive, Scope, Send
 from pipeline.http.connections import Connection
 from pipeline.web.feed import Feed, ViewKey
 
-# Seconds after which a comment is sent, so that proxies keep the connection, and the session is checked.
-_HEARTBEAT = 15.0
+HEARTBEAT = 15.0
+"""Seconds after which a comment is sent, so that proxies keep the connection, and the session is checked."""
 _OPEN = b": open\n\n"
 _HERE = b": still here\n\n"
 _RELOAD = b"event: reload\ndata: \n\n"
@@ -53,7 +53,7 @@ class ViewStream(Response):
     async def _wait_for_end(self, receive: Receive, page: _OpenPage) -> None:
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
-            while not (await asyncio.wait((gone,), timeout=_HEARTBEAT))[0]:
+            while not (await asyncio.wait((gone,), timeout=HEARTBEAT))[0]:
                 if not await self._is_allowed():
                     return
                 if page.is_idle:

@@ -260,12 +260,16 @@ def test_the_theme_is_kept(server: WebServer) -> None:
     assert 'data-theme="auto"' in browser.get("/").text
 
 
-def test_a_stream_ends_with_its_session(tmp_path: Path) -> None:
-    """A page that is open when its session ends is told nothing more."""
+def test_a_stream_ends_with_its_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that is open when its session ends gets nothing more, and cannot come back."""
+    monkeypatch.setattr("pipeline.web.stream.HEARTBEAT", 0.05)
     with web_server(tmp_path, catalogue=Effects().catalogue()) as server:
         browser = server.browser()
         live = browser.live("/samples/a")
-        server.store.web_sessions.end_all(None)
+        with browser.follow(live) as events:
+            server.store.web_sessions.end_all(None)
+            # The stream ends, which this awaits.
+            assert list(events) == []
         assert browser.get(live).status == 401
 
 

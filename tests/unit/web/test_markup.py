@@ -29,7 +29,7 @@ MARKERS = (
     "' onmouseover='mark()",
     "</title></textarea></style><svg onload=mark()>",
     "javascript:mark()",
-    "{{ 7 * 191 }}{% raw %}",
+    "{{ 7919 * 104729 }}{% raw %}",
     "<hx-partial hx-target='body'>mark</hx-partial>",
     "a\r\nevent: reload\r\n\r\ndata: mark",
 )
