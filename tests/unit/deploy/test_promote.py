@@ -169,6 +169,7 @@ def test_an_abort_in_a_bake_time_rolls_back(strategy: str, shops: Shops, store: 
     assert error.value.message == "aborted by ann: wrong prices; release 1 is active again"
     shop.assert_at_home("a")
     kinds = [event.kind for event in shop.events]
+    assert shop.events[kinds.index("deployment.failed")].fields == {"by": "ann"}
     if strategy != ROLLING:
         assert kinds.index("shift.returned") < kinds.index("rollback.started")
 

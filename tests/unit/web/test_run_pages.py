@@ -108,9 +108,9 @@ def test_nothing_from_outside_is_markup(server: WebServer) -> None:
 
 def test_the_failed_tests_and_the_artifacts(server: WebServer) -> None:
     """Both are left out of a run without them."""
-    page = server.browser().get(RUN).text
-    assert 'id="tests" hidden' in page
-    assert 'id="artifacts" hidden' in page
+    text = server.browser().get(RUN).text
+    assert 'id="tests" hidden' in text
+    assert 'id="artifacts" hidden' in text
     roll(server)
     folder = server.home.run_artifacts("shop", 1) / "out"
     folder.mkdir(parents=True)
