@@ -28,12 +28,13 @@ def print_app_log(
     as_json: bool,
     service: str | None,
     release: int | None,
+    replica: str | None,
     since: str | None,
     grep: str | None,
     tail: int | None,
 ) -> None:
     """Print the output of the replicas of a pipeline. Following ends with Ctrl-C."""
-    wanted = Wanted(service, release, _stamp(since) if since else b"", _pattern(grep) if grep else None)
+    wanted = Wanted(service, release, _stamp(since) if since else b"", _pattern(grep) if grep else None, replica)
     with app_of(file, parameters) as app:
         batches: Iterable[Sequence[Entry]] = (
             AppFollower(app, wanted, tail).batches()

@@ -37,6 +37,7 @@ from pipeline.store.run_log import LogLine, follow, read_log
 @click.option("--app", "of_app", is_flag=True, help="Print the output of the application's replicas instead.")
 @click.option("--service", metavar="NAME", help="With --app: print only this service.")
 @click.option("--release", type=click.IntRange(1, LARGEST), help="With --app: print only this release.")
+@click.option("--replica", metavar="NAME", help="With --app: print only this container.")
 @click.option("--since", metavar="DURATION", help="With --app: begin this long ago, such as 10m.")
 @click.option(
     "--tail",

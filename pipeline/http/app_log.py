@@ -88,10 +88,12 @@ class Wanted:
     release: int | None = None
     since: bytes = b""
     matches: Callable[[bytes], object] | None = None
+    replica: str | None = None
 
     def includes(self, replica: ReplicaName) -> bool:
         """Return whether the lines of a replica are wanted."""
-        return self.service in (None, replica.service) and self.release in (None, replica.release)
+        is_named = self.replica in (None, replica.name)
+        return is_named and self.service in (None, replica.service) and self.release in (None, replica.release)
 
     def entries(self, replica: ReplicaName, lines: Sequence[bytes] | Iterator[bytes]) -> Iterator[Entry]:
         """Yield those of a replica's lines that are wanted, in their order."""

@@ -135,7 +135,8 @@ def _check_accessory(context: PipelineContext, name: str) -> None:
 def _wanted(query: LogQuery) -> Wanted:
     contains = query.contains.encode() if query.contains else b""
     since = _since(query.since) if query.since else b""
-    return Wanted(query.service, query.release, since, (lambda text: contains in text) if contains else None)
+    matches = (lambda text: contains in text) if contains else None
+    return Wanted(query.service, query.release, since, matches, query.replica)
 
 
 def _since(text: str) -> bytes:

@@ -215,6 +215,7 @@ class LogQuery(TailQuery):
 
     service: str | None = Field(None, description="A service or a job. Default: all.")
     release: int | None = Field(None, ge=1, le=LARGEST, description="A release. Default: all.")
+    replica: str | None = Field(None, description="The name of a container. Default: all.")
     since: Annotated[str | None, _checked(parse_duration)] = Field(
         None, description="Lines of this last time only, such as `10m`."
     )

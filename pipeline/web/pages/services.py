@@ -15,6 +15,7 @@ from pipeline.http.accessory_api import backup_responses
 from pipeline.http.app_log import Wanted
 from pipeline.http.job_report import job_runs
 from pipeline.http.log_api import accessory_tail, log_tail
+from pipeline.http.responses.service import ServiceResponse
 from pipeline.http.responses.status import StatusResponse
 from pipeline.http.status_report import StatusReport
 from pipeline.store.queue import RunRequest
@@ -30,6 +31,8 @@ _SERVICES = f"{_PIPELINE}/services"
 _SERVICE, _ACCESSORY = f"{_SERVICES}/{{service}}", f"{_PIPELINE}/accessories/{{accessory}}"
 _JOB, _NODE = f"{_PIPELINE}/jobs/{{job}}", f"{_PIPELINE}/nodes/{{node}}"
 _RUNS = 10
+# The containers whose logs are read at once.
+_MAX_LOGGED = 30
 T = TypeVar("T")
 
 
@@ -62,10 +65,24 @@ def _service(context: ViewContext) -> Parts:
     scaling = next((each for each in status.scaling if each.service == name), None)
     return {
         "service": context.part(
-            "services/service_part.html", pipeline=pipeline, service=service, scaling=scaling, most=MAX_REPLICAS
+            "services/service_part.html",
+            pipeline=pipeline,
+            service=service,
+            scaling=scaling,
+            most=MAX_REPLICAS,
+            replica=context.arguments.get("replica") or None,
         ),
-        "log": _app_log(context, pipeline, name),
+        "log": _service_log(context, pipeline, service),
     }
+
+
+def _service_log(context: ViewContext, pipeline: str, service: ServiceResponse) -> Markup:
+    """Return the log of a service, or of one of its replicas. To read very many of them at once would take long."""
+    replica = context.arguments.get("replica") or None
+    if replica is None and len(service.replicas) > _MAX_LOGGED:
+        problem = f"choose one of its {len(service.replicas)} containers above"
+        return context.part("log.html", lines=(), problem=problem, most=0)
+    return _app_log(context, pipeline, service.name, replica)
 
 
 def _accessory(context: ViewContext) -> Parts:
@@ -126,13 +143,13 @@ def _named(found: Sequence[T], name: str, name_of: Callable[[T], str], text: str
     return each
 
 
-def _app_log(context: ViewContext, pipeline: str, service: str) -> Markup:
+def _app_log(context: ViewContext, pipeline: str, service: str, replica: str | None = None) -> Markup:
     served = served_context(context.reports, pipeline)
     return log_part(
         context,
         lambda most: [
             (each.at, each.replica.partition(".")[2], each.text)
-            for each in log_tail(served, Wanted(service=service), most).lines
+            for each in log_tail(served, Wanted(service=service, replica=replica), most).lines
         ],
     )
 
@@ -209,7 +226,15 @@ _STYLES = ("services.css",)
 PAGES = (
     Page("/services", "all-services", "Services", "services/index.html", _index, label="Services", rank=80),
     Page(_SERVICES, "services", "Services of {pipeline}", "services/overview.html", _overview),
-    Page(_SERVICE, "service", "Service {service} of {pipeline}", "services/service.html", _service, styles=_STYLES),
+    Page(
+        _SERVICE,
+        "service",
+        "Service {service} of {pipeline}",
+        "services/service.html",
+        _service,
+        query=("replica",),
+        styles=_STYLES,
+    ),
     Page(
         _ACCESSORY,
         "accessory",

@@ -205,11 +205,15 @@ def test_the_last_lines_that_match(app: App) -> None:
 def test_lines_as_json(app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """They have the keys of the control API. The command writes them without a model, for speed."""
     monkeypatch.setattr("pipeline.cli.app_log_output.app_of", lambda *_: nullcontext(app))
-    options = {"service": None, "release": None, "since": None, "grep": None}
+    options = {"service": None, "release": None, "replica": None, "since": None, "grep": None}
     print_app_log(Path(), (), following=False, as_json=True, tail=1, **options)
     (line,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert line == LogLineResponse.model_validate(line).as_data()
     assert (line["replica"], line["text"]) == ("shop.worker.r2.cccccc", "6")
+    options["replica"] = "shop.web.r2.bbbbbb"
+    print_app_log(Path(), (), following=False, as_json=True, tail=None, **options)
+    lines = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
+    assert [each["text"] for each in lines] == ["2", "4"]
 
 
 def test_output_that_is_too_old_is_not_read(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,6 +307,7 @@ def test_the_time_of_a_line_for_docker() -> None:
         (["--app", "7"], "--app excludes RUN, --step and --from, which are about the output of a run"),
         (["--since", "5m"], "--since requires --app"),
         (["--tail", "5"], "--tail requires --app"),
+        (["--replica", "a"], "--replica requires --app"),
         (["--app", "--since", "5"], "--since: '5' is not a valid duration; write 500ms, 30s, 2m or 1h"),
         (["--app", "--grep", "("], "--grep (: not a regular expression: missing ), unterminated subpattern"),
     ],

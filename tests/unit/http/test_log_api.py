@@ -81,6 +81,7 @@ def test_the_last_lines_of_all_replicas(daemon: ApiDaemon) -> None:
     assert texts(daemon.get("logs", tail=1)["lines"]) == ["key ***"]
     assert texts(daemon.get("logs", service="worker")["lines"]) == [HOSTILE]
     assert texts(daemon.get("logs", release=1)["lines"]) == ["0"]
+    assert texts(daemon.get("logs", replica="shop.web.r1.dddddd")["lines"]) == ["0"]
     assert texts(daemon.get("logs", contains="key")["lines"]) == ["key ***"]
     assert texts(daemon.get("logs", since="1s")["lines"]) == []
 

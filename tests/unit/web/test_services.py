@@ -132,6 +132,24 @@ def test_the_log_of_a_service_is_live_text(server: WebServer, console: FakeConso
             """A message that was on its way."""
 
 
+def test_the_log_of_one_replica(server: WebServer, console: FakeConsole) -> None:
+    """A link at each container leads to it. Of very many replicas, one has to be chosen."""
+    console.print("shop.web.r1.dddddd", stamped(6, "of another"))
+    browser = server.browser()
+    both = browser.get(WEB)
+    assert f'href="{WEB}?replica=shop.web.r1.dddddd#log"' in both.part("service")
+    assert "second" in both.part("log")
+    assert "of another" in both.part("log")
+    page = browser.get(f"{WEB}?replica=shop.web.r1.dddddd")
+    assert "The log is that of shop.web.r1.dddddd." in page.part("service")
+    assert "of another" in page.part("log")
+    assert "second" not in page.part("log")
+    for number in range(30):
+        console.print(f"shop.web.r1.{number:06}", stamped(7))
+    until(lambda: "choose one of its 32 containers" in browser.get(WEB).part("log"), "the list has all of them")
+    assert "of another" in browser.get(f"{WEB}?replica=shop.web.r1.dddddd").part("log")
+
+
 def test_logs_of_jobs_and_accessories(server: WebServer, console: FakeConsole) -> None:
     """Each on its page. An engine that does not answer is told in place of the log, and the page stays."""
     browser = server.browser()
