@@ -103,6 +103,9 @@ class HAProxyAccessLog:
 
 
 def _ended(raw: bytes) -> datetime | None:
+    """Return when the request or the connection of a line ended. None for any other line."""
+    if is_tls_line(raw):
+        return next((record.ended for record in LogReader().records([raw])), None)
     ended = ended_of(raw)
     return None if ended is None else datetime_from_milliseconds(ended)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.balancer.haproxy.access_log import LogReader
+from pipeline.balancer.haproxy.access_log import HAProxyAccessLog, LogReader
 from pipeline.balancer.haproxy.line_filter import line_filter
 from pipeline.balancer.log_filter import LogFilter, parse_method, parse_path, parse_seconds, parse_statuses
 from pipeline.balancer.log_match import passes
@@ -111,3 +112,15 @@ def test_mistakes(parse: object, text: str, message: str) -> None:
 def test_times(text: str, seconds: float) -> None:
     """Seconds are the default."""
     assert parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "written", [raw(), _TLS_CONNECTION.replace(" ", "\t").encode() + b"\n"], ids=["request", "TLS"]
+)
+def test_how_far_back_a_page_has_read(tmp_path: Path, written: bytes) -> None:
+    """A page says when the last entry that it has read ended, whether it passed or not."""
+    path = tmp_path / "access.log"
+    path.write_bytes(written + raw())
+    (found,) = LogReader().records([written])
+    page = HAProxyAccessLog(path).page(LogFilter(method="PUT"), 9)
+    assert (page.records, page.next, page.since) == ([], None, found.ended)
