@@ -120,10 +120,13 @@ def _doing(status: PipelineStatus, run: Run) -> str:
 
 
 def _answers(status: PipelineStatus, run: Run, *, is_moving: bool) -> list[Answer]:
-    if status.waits_of(run):
+    waits = [wait for wait in status.waits if wait.promoted_by is None] if status.waits_of(run) else []
+    if any(wait.is_pause for wait in waits):
         # Those of the question.
         return []
-    return ["promote", "abort"] if is_moving else ["cancel"]
+    if waits:
+        return ["promote", "abort"]
+    return ["abort"] if is_moving else ["cancel"]
 
 
 def _questions(status: PipelineStatus, failed: Run | None) -> Iterator[QuestionResponse]:

@@ -29,7 +29,7 @@ def marked(theme: str) -> object:
     return theme if theme == Theme.LIGHT else pytest.param(theme, marks=pytest.mark.long)
 
 
-@pytest.mark.parametrize("theme", map(marked, THEMES))
+@pytest.mark.parametrize("theme", [marked(theme) for theme in THEMES])
 @pytest.mark.parametrize("name", PAGES)
 def test_accessibility(name: str, theme: str, visit: Visit) -> None:
     """axe-core has no serious finding, in each theme."""

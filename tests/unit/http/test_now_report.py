@@ -21,6 +21,7 @@ from pipeline.cli import now
 from pipeline.events import Event
 from pipeline.http.now_report import NowReports
 from pipeline.http.responses.now import PipelineNowResponse
+from pipeline.runner.deployment_answer import promote
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import DeploymentState, RunState, Trigger
 from pipeline.store.store import Store
@@ -149,6 +150,19 @@ def test_a_deployment_that_waits(home: Home, store: Store, healths: list[TargetH
     assert question.text == "web waits: the pause in AfterInstall"
     assert shop(home, store).activities[0].answers == []
     assert wait.is_pause
+
+
+def test_a_bake_time(home: Home, store: Store, healths: list[TargetHealth]) -> None:
+    """A bake time ends by itself, so it is no question. It can be promoted until it was."""
+    store.queue.put("shop", [RunRequest(Trigger.COMMAND)])
+    store.queue.claim("shop", "superseded")
+    row = store.deployments.begin("shop", 1, None, 1)
+    store.deployment_answers.begin(row.id, "web", "step[0]", "the bake time at 20 %", FakeClock().now())
+    found = shop(home, store)
+    assert (found.questions, found.activities[0].answers) == ([], ["promote", "abort"])
+    assert found.activities[0].text == "run 1 waits in Deploy: web: the bake time at 20 %"
+    promote(store, "shop", "ann", None)
+    assert shop(home, store).activities[0].answers == ["cancel"]
 
 
 def test_other_questions(home: Home, store: Store, healths: list[TargetHealth]) -> None:
