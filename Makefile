@@ -48,6 +48,7 @@ browser: setup ## Play every scenario of the web interface in Chromium (ARGS="-k
 	@setup/browser.sh
 	@$(BROWSER) -m "not timing" $(ARGS) || test $$? = 5
 	@$(BASE) .venv/bin/python -m pytest tests/browser -m timing $(ARGS) || test $$? = 5
+	@$(BASE) .venv/bin/python -m pytest tests/docker/test_web_pages.py $(ARGS) || test $$? = 5
 
 coverage: ## Run the tests and measure the line coverage
 	@rm -rf .coverage

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, StorageState
 
 from bench.extent import Extent
 from bench.figure import Figure
+from bench.large_topology import COUNT, large_balancer, move_times
 from bench.open_pages import cookie_of, open_pages
 from bench.process import cpu
 from bench.results import Results
@@ -21,12 +22,12 @@ from tests.browser.world import World
 from tests.support.browser import Visitor, chromium
 
 PAGES, RATE = 100, 50
-_MAX_CPU, _MAX_BYTES, _MAX_PAINT = 3.0, 120.0, 150.0
+_MAX_CPU, _MAX_BYTES, _MAX_PAINT, _MAX_MOVE = 3.0, 120.0, 150.0, 200.0
 # A deployment that waits in its bake time, while requests come and alarms are evaluated.
 _CANARY = "{type: canary, percent: 20, bake_time: 1h}"
 _ALARMS = "rollback_on: {conditions: [{metric: http_5xx_ratio, worse_than_previous: true}]}"
 # What people leave open, with how many of the pages each has.
-_SHARES = {"/": 100}
+_SHARES = {"/": 40, "/topology": 30, "/pipelines/shop/runs/2": 20, "/radiator": 10}
 _PAINT = """() => new Promise(done => {
     const found = () => performance.getEntriesByName("first-contentful-paint")[0];
     const look = () => found() ? done(found().startTime) : requestAnimationFrame(look);
@@ -45,18 +46,22 @@ def measure(extent: Extent) -> Results:
         costs = [_cost(world, seconds) for _ in range(rounds)]
         with chromium() as browser:
             sizes, times = _first_paints(browser, world, paints)
-    print(f"costs {[round(cost, 2) for cost in costs]}, sizes {sizes}, times {times}", file=sys.stderr)
+            with large_balancer(world):
+                moves = move_times(browser, world)
+    print(f"costs {[round(cost, 2) for cost in costs]}, sizes {sizes}, times {times}, moves {moves}", file=sys.stderr)
     figures = [
         Figure(f"{PAGES} open pages, % of one core", max(0.0, statistics.median(costs)), _MAX_CPU),
         Figure("the largest first paint, kB", max(sizes.values()) / 1000, _MAX_BYTES),
         Figure("the slowest first paint, ms", max(times.values()), _MAX_PAINT),
+        Figure(f"a move among {COUNT:,} targets and {COUNT:,} rules, ms", statistics.median(moves), _MAX_MOVE),
     ]
     return Results.judged(
         "The web interface",
         f"`pipeline serve --web` while a canary waits in its bake time, with alarms and {RATE} requests a second. The "
         f"CPU time is that of the daemon with {PAGES} open pages, less that without, in {rounds} rounds of "
         f"{seconds:g} s each. A first paint is that of Chromium on loopback without a cache. The bytes are those of "
-        f"the page with its style sheets and scripts, and the time is the median of {paints}.",
+        f"the page with its style sheets and scripts, and the time is the median of {paints}. A "
+        f"move is a target that is deregistered among {COUNT:,}, until the open topology shows it.",
         ("what", "result", "limit"),
         [(figure.name, figure.printed, f"{figure.limit:g}") for figure in figures],
         figures,
