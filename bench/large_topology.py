@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from playwright.sync_api import Browser
 
@@ -30,7 +30,7 @@ def large_balancer(world: World) -> Iterator[None]:
         {"priority": number, "conditions": [{"path_pattern": [f"/{number}/*"]}], "action": {"forward": _GROUP}}
         for number in range(1, COUNT + 1)
     ]
-    check = {"path": "/", "interval": "5s", "healthy_threshold": 2}
+    check = {"path": "/", "interval": "30s", "timeout": "20s", "healthy_threshold": 2, "unhealthy_threshold": 5}
     listener = {"port": free_port(), "rules": rules, "default_action": {"forward": _GROUP}}
     declared = {
         "target_groups": {_GROUP: {"port": port, "health_check": check, "deregistration_delay": "1h"}},
@@ -58,6 +58,7 @@ def move_times(browser: Browser, world: World) -> list[float]:
         for number in range(_MOVES):
             # A burst of changes would be shown by a single rendering.
             page.wait_for_timeout(1500)
+            assert f"target-{number:04}" not in page.inner_text("main"), "a target is not healthy"
             sight = Sight(page, "main", f"target-{number:04}")
             balancer.deregister(_OWNER, _GROUP, f"target-{number:04}")
             begun = page.evaluate("() => Date.now() / 1000")
@@ -78,7 +79,8 @@ def _healthy(world: World) -> int:
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-    await writer.drain()
+    with suppress(OSError, asyncio.IncompleteReadError):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
     writer.close()

@@ -38,6 +38,7 @@ _SETTLE = r"""() => {
         .replace(/\bevidence [\d.]+/g, "evidence 1")
         .replace(/\b\d+ in flight/g, "2 in flight");
     const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    document.querySelectorAll("[aria-label]").forEach(each => { each.ariaLabel = settle(each.ariaLabel); });
     document.querySelectorAll("time").forEach(each => each.removeAttribute("datetime"));
     while (walk.nextNode()) {
         const text = walk.currentNode.nodeValue;

@@ -14,7 +14,6 @@ PAGES = addresses()
 THEMES = [str(theme) for theme in Theme if theme is not Theme.AUTO]
 # In bytes, as they come through the network.
 MAX_FIRST_PAINT = 120_000
-_PARTS = ("responseBodySize", "responseHeadersSize")
 NARROW = {"width": 360, "height": 740}
 # What has a name for a screen reader, and how wide the page is. A table may scroll within its own box.
 _WIDTHS = "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
@@ -22,6 +21,12 @@ _WIDE = """() => [...document.querySelectorAll("body *")].filter(each => {
     const box = each.getBoundingClientRect();
     return box.width && box.right > document.documentElement.clientWidth + 1;
 }).slice(0, 3).map(each => each.outerHTML.slice(0, 150))"""
+
+
+def size_of(answer: Response) -> int:
+    """Return the bytes of a response as they came."""
+    sizes = answer.request.sizes()
+    return sizes["responseBodySize"] + sizes["responseHeadersSize"]
 
 
 def marked(theme: str) -> object:
@@ -53,7 +58,7 @@ def test_small_screen_and_slow_line(name: str, visit: Visit) -> None:
     width, screen = page.evaluate(_WIDTHS)
     assert width <= screen, page.evaluate(_WIDE)
     loaded = (answer for answer in answers if "/live/" not in answer.url)
-    sizes = {each.url: sum(each.request.sizes()[part] for part in _PARTS) for each in loaded}
+    sizes = {each.url: size_of(each) for each in loaded}
     assert sum(sizes.values()) <= MAX_FIRST_PAINT, sizes
     assert page.locator("h1").count() == page.get_by_role("main").count() == 1
     assert page.title()

@@ -41,7 +41,8 @@ def open_requests(shop: World, count: int) -> Iterator[None]:
 
 def width(page: Page, place: str) -> float:
     """Return the width of a bar, 0 if there is none."""
-    return page.evaluate("place => Number(document.querySelector(place)?.getAttribute('width') ?? 0)", place)
+    found: float = page.evaluate("place => Number(document.querySelector(place)?.getAttribute('width') ?? 0)", place)
+    return found
 
 
 @pytest.mark.timing
@@ -143,10 +144,11 @@ def test_rates_follow_the_traffic(shop: World, visit: Visit) -> None:
     picture = page.get_by_role("region", name="Picture of load balancer edge")
 
     def widest() -> float:
-        return page.evaluate(
+        found: float = page.evaluate(
             "() => Math.max(...[...document.querySelectorAll('path.way')]"
             ".map(each => Number(each.getAttribute('stroke-width'))))"
         )
+        return found
 
     before = widest()
     with shop.load(60):

@@ -122,7 +122,9 @@ class World:
         self.repository = self.folder / NAME
         self.repository.mkdir(parents=True)
         self._log = self.folder / "serve.log"
-        self.port, self.web_port, wire, *targets = free_ports(6)
+        self.web_port, *targets = free_ports(6)
+        # Load balancers are listed by their ports.
+        self.port, wire = sorted((targets.pop(), targets.pop()))
         # Each worker of pytest has addresses of its own, and each port is used once on this machine.
         self._subnets = f"127.{64 + WORKER % 64}.0.0/16"
         zones = {"zone_a": f"127.{128 + WORKER % 64}.0.2", "zone_b": f"127.{128 + WORKER % 64}.0.3"}
