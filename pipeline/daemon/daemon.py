@@ -23,7 +23,7 @@ from pipeline.base.signal import Signal
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
 from pipeline.daemon.certificate_renewal import CertificateRenewal
 from pipeline.daemon.certificate_supervisor import CertificateSupervisor
-from pipeline.daemon.container_exits import ContainerExits
+from pipeline.daemon.container_exits import ContainerExits, is_stopped
 from pipeline.daemon.engine_watches import EngineWatches
 from pipeline.daemon.scheduler import Loop, Scheduler
 from pipeline.daemon.served_file import ServedFile
@@ -81,7 +81,7 @@ class Daemon:
         self._clock = clock or SystemClock()
         served_files = [ServedFile(file, home, store, listeners, parameters, self._clock) for file in files]
         self._scheduler = Scheduler(self._clock)
-        self.container_exits = ContainerExits(self._clock)
+        self.container_exits = ContainerExits(self._clock, partial(is_stopped, store.events))
         # One reader of the access log for all pipelines.
         self._loads = GroupLoads(open_balancer(home.balancer).access_log)
         # Another one, which reads only while a user looks.

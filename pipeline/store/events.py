@@ -18,6 +18,8 @@ from pipeline.store.rows import parse_time
 
 # The most events that are kept in memory while the disk is full. Then the oldest are dropped.
 _MAX_BUFFERED = 1000
+# A pipeline has fewer events in a minute.
+_LATEST = 2000
 
 
 class EventLog:
@@ -82,6 +84,18 @@ class EventLog:
             "SELECT * FROM events WHERE pipeline=? AND run=? AND kind=? ORDER BY id DESC LIMIT 1", pipeline, run, kind
         )
         return _event_from_row(row) if row else None
+
+    def is_of_target(self, pipeline: str, kind: str, target: str) -> bool:
+        """Return whether one of a pipeline's latest events is of a kind and about a target."""
+        row = self._db.row(
+            "SELECT 1 FROM (SELECT kind, fields FROM events WHERE pipeline=? ORDER BY id DESC LIMIT ?) "
+            "WHERE kind=? AND json_extract(fields, '$.target')=?",
+            pipeline,
+            _LATEST,
+            kind,
+            target,
+        )
+        return row is not None
 
     def after(
         self, pipeline: str | None, last: int, limit: int = 1000, *, run: int | None = None

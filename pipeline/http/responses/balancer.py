@@ -126,7 +126,8 @@ class BalancerResponse(Body):
         description="The requests that wait for a first target, by the groups that may be scaled to zero."
     )
     exits: Sequence[ContainerExitResponse] = Field(
-        description="The exits of the last minute and those of containers that are down, as the daemon knows them."
+        description="The exits of the last minute and those of containers that are down, as the daemon knows them. "
+        "Those that a deployment or a repair has stopped are left out."
     )
     hosts: Mapping[str, str] = Field(
         description="The host of each target whose pipeline has several, by the target's id."

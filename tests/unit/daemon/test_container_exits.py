@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
-from pipeline.daemon.container_exits import ContainerExits
+from pipeline.daemon.container_exits import ContainerExits, is_stopped
 from pipeline.engine.interfaces import ReplicaChange
+from pipeline.event_kinds import EventKind
+from pipeline.events import Events
+from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
 
 
@@ -49,3 +54,28 @@ def test_the_number_is_bounded() -> None:
     for number in range(1005):
         exits.on_change(ReplicaChange("shop", f"shop.web.r1.{number}", 1))
     assert list(exits.all())[::999] == ["shop.web.r1.5", "shop.web.r1.1004"]
+
+
+def test_a_container_that_was_stopped_on_purpose_is_no_news(tmp_path: Path) -> None:
+    """Its exit follows the event of a deployment or a repair. One that drains and crashes is news."""
+    with Store(tmp_path / "db") as store:
+        exits = ContainerExits(FakeClock(), partial(is_stopped, store.events))
+        events = Events("shop")
+        events.subscribe(store.events.record)
+        events.emit(EventKind.TARGET_DRAINING, "drains", target="shop.web.r1.1")
+        events.emit(EventKind.CONTAINER_STOPPING, "stops", target="shop.web.r1.2")
+        for name in ("shop.web.r1.1", "shop.web.r1.2"):
+            exits.on_change(ReplicaChange("shop", name, 0))
+        exits.on_change(ReplicaChange("ads", "shop.web.r1.2", 0))
+        assert list(exits.all()) == ["shop.web.r1.1", "shop.web.r1.2"]
+        exits.on_change(ReplicaChange("shop", "shop.web.r1.2", 0))
+        assert list(exits.all()) == ["shop.web.r1.1"]
+
+
+def test_an_exit_counts_as_news_if_the_database_cannot_tell(tmp_path: Path) -> None:
+    """A fault of the database hides no crash."""
+    store = Store(tmp_path / "db")
+    exits = ContainerExits(FakeClock(), partial(is_stopped, store.events))
+    store.close()
+    exits.on_change(ReplicaChange("shop", "shop.web.r1.1", 1))
+    assert list(exits.all()) == ["shop.web.r1.1"]
