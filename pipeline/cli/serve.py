@@ -211,25 +211,11 @@ def _serve_names(home: Home, stack: ExitStack, address: str) -> None:
 
 
 def _control_config(daemon: Daemon, token: str | None = None) -> uvicorn.Config:
-    from pipeline.balancer.planes import open_balancer
-    from pipeline.daemon.control import Control
     from pipeline.http.api import ControlApi
-    from pipeline.http.live_balancer import LiveBalancer
-    from pipeline.http.metrics import DaemonMetrics
-    from pipeline.http.now_report import NowReports
+    from pipeline.http.reports import Reports
     from pipeline.http.serving import control_config
-    from pipeline.http.traffic_report import TrafficReports
 
-    balancer = open_balancer(daemon.home.balancer)
-    metrics = DaemonMetrics(daemon.store, daemon.supervisors, balancer)
-    live = LiveBalancer(balancer, daemon.store.clusters.all, daemon.container_exits.all)
-    traffic = TrafficReports(balancer, daemon.traffic, daemon.store.deployments.between)
-    now = NowReports(daemon.home, daemon.store, balancer)
-    control = Control(daemon.supervisors, daemon.store)
-    api = ControlApi(
-        control, token, stacks=daemon.stacks.stacks, metrics=metrics, traffic=traffic, now=now, balancer=live
-    )
-    return control_config(api.app())
+    return control_config(ControlApi(Reports.of(daemon), token).app())
 
 
 def _public_config(daemon: Daemon) -> uvicorn.Config:

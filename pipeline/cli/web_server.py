@@ -80,19 +80,11 @@ def _check_certificate(certificate: Path, key: Path) -> None:
 
 def _config(daemon: Daemon, settings: WebSettings, address: str) -> uvicorn.Config:
     # Loaded at the first connection: a daemon without open pages needs no templates.
-    from pipeline.balancer.planes import open_balancer
     from pipeline.base.clock import SYSTEM
-    from pipeline.daemon.control import Control
-    from pipeline.http.live_balancer import LiveBalancer
-    from pipeline.http.now_report import NowReports
-    from pipeline.http.traffic_report import TrafficReports
+    from pipeline.http.reports import Reports
     from pipeline.web.app import WebApp
     from pipeline.web.reports import WebReports
     from pipeline.web.server import web_config
 
-    balancer, control = open_balancer(daemon.home.balancer), Control(daemon.supervisors, daemon.store)
-    traffic = TrafficReports(balancer, daemon.traffic, daemon.store.deployments.between)
-    now = NowReports(daemon.home, daemon.store, balancer)
-    live = LiveBalancer(balancer, daemon.store.clusters.all, daemon.container_exits.all)
-    reports = WebReports(control, SYSTEM, traffic, now, daemon.stacks.stacks, live)
+    reports = WebReports(Reports.of(daemon), SYSTEM)
     return web_config(WebApp(reports, settings, address, [daemon.targets_changed.subscribe]).app(), settings)

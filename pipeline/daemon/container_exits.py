@@ -53,9 +53,7 @@ class ContainerExits:
         """Take a change of a replica, or None if any may have changed."""
         # Asked before the lock is taken, since it reads the database.
         is_stopped = (
-            change is not None
-            and change.exit_code is not None
-            and self._is_stopped(change.pipeline, change.replica)
+            change is not None and change.exit_code is not None and self._is_stopped(change.pipeline, change.replica)
         )
         with self._lock:
             if change is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -14,22 +14,20 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from pipeline import __version__
-from pipeline.base.clock import Clock, SystemClock
+from pipeline.base.clock import SYSTEM, Clock
 from pipeline.base.errors import ConfigError, ExitCode, PenstockError
-from pipeline.daemon.control import Control
 from pipeline.http.accessory_api import AccessoryApi
 from pipeline.http.balancer_api import BalancerApi
 from pipeline.http.endpoint import Endpoint, json_response
 from pipeline.http.event_api import EventApi
 from pipeline.http.job_api import JobApi
-from pipeline.http.live_balancer import LiveBalancer
 from pipeline.http.log_api import LogApi
-from pipeline.http.metrics import CONTENT_TYPE, DaemonMetrics
+from pipeline.http.metrics import CONTENT_TYPE
 from pipeline.http.now_api import NowApi
-from pipeline.http.now_report import NowReports
 from pipeline.http.openapi import describe
 from pipeline.http.parameters import number_in_query, read_body, run_in_path, transition_in_path
 from pipeline.http.release_api import ReleaseApi
+from pipeline.http.reports import Reports
 from pipeline.http.requests import (
     ActOnRun,
     AnswerDeployment,
@@ -49,12 +47,8 @@ from pipeline.http.service_api import ServiceApi
 from pipeline.http.stack_api import StackApi
 from pipeline.http.status_report import StatusReport
 from pipeline.http.traffic_api import TrafficApi
-from pipeline.http.traffic_report import TrafficReports
 from pipeline.store import queue
 from pipeline.store.records import Run, RunOptions, Trigger
-
-if TYPE_CHECKING:
-    from pipeline.stacks.stacks import Stacks
 
 
 class ControlApi:
@@ -62,31 +56,26 @@ class ControlApi:
 
     def __init__(
         self,
-        control: Control,
+        reports: Reports,
         token: str | None = None,
-        clock: Clock | None = None,
-        stacks: Callable[[], Stacks] | None = None,
-        metrics: DaemonMetrics | None = None,
-        traffic: TrafficReports | None = None,
-        now: NowReports | None = None,
-        balancer: LiveBalancer | None = None,
+        clock: Clock = SYSTEM,
     ) -> None:
-        self._control = control
+        self._control = control = reports.control
         self._store = control.store
         self._token = token
-        self._found_metrics = metrics
+        self._found_metrics = reports.metrics
         groups = (
             AccessoryApi(control),
-            BalancerApi(balancer),
-            EventApi(control, clock or SystemClock()),
+            BalancerApi(reports.balancer),
+            EventApi(control, clock),
             JobApi(control),
             LogApi(control),
-            NowApi(control, now),
+            NowApi(control, reports.now),
             ReleaseApi(control),
             RunApi(control),
             ServiceApi(control),
-            StackApi(stacks, control.store),
-            TrafficApi(traffic),
+            StackApi(reports.stacks, control.store),
+            TrafficApi(reports.traffic),
         )
         grouped = (endpoint for group in groups for endpoint in group.endpoints)
         self.endpoints = (*self._views(), *self._actions(), *grouped)
@@ -197,8 +186,6 @@ class ControlApi:
         return JSONResponse(describe(self.endpoints))
 
     async def _metrics(self, _: Request) -> Response:
-        if self._found_metrics is None:
-            raise HTTPException(404)
         return PlainTextResponse(await run_in_threadpool(self._found_metrics.text), media_type=CONTENT_TYPE)
 
     async def _pipeline(self, request: Request) -> Response:

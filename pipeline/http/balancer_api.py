@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,10 +15,10 @@ from pipeline.http.responses.explanation import ExplanationResponse
 
 
 class BalancerApi:
-    """Endpoints that show the load balancers of a machine. Without a balancer, they respond with 404."""
+    """Endpoints that show the load balancers of a machine."""
 
-    def __init__(self, balancer: LiveBalancer | None) -> None:
-        self._found = balancer
+    def __init__(self, balancer: LiveBalancer) -> None:
+        self._balancer = balancer
         self.endpoints = (
             Endpoint(
                 "GET",
@@ -41,14 +40,9 @@ class BalancerApi:
 
     async def _report(self, request: Request) -> Response:
         query = read_query(request, BalancerQuery)
-        return json_response(await run_in_threadpool(self._balancer().report, query.pipeline or ""))
+        return json_response(await run_in_threadpool(self._balancer.report, query.pipeline or ""))
 
     async def _explain(self, request: Request) -> Response:
         query = read_query(request, ExplainQuery)
         question = Question(query.url, query.method, query.header, query.source)
-        return json_response(await run_in_threadpool(self._balancer().explanation, question))
-
-    def _balancer(self) -> LiveBalancer:
-        if self._found is None:
-            raise HTTPException(404, "this server has no balancer")
-        return self._found
+        return json_response(await run_in_threadpool(self._balancer.explanation, question))

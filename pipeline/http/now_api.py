@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,13 +15,11 @@ from pipeline.http.responses.now import NowResponse
 class NowApi:
     """An endpoint about the pipelines of a daemon. Without reports, it responds with 404."""
 
-    def __init__(self, control: Control, reports: NowReports | None) -> None:
+    def __init__(self, control: Control, reports: NowReports) -> None:
         self._control = control
         self._reports = reports
         summary = "What all pipelines are doing, as `pipeline now --json` prints it."
         self.endpoints = (Endpoint("GET", "/v1/now", summary, self._now, gives=NowResponse),)
 
     async def _now(self, _: Request) -> Response:
-        if self._reports is None:
-            raise HTTPException(404, "this server has no balancer")
         return json_response(await run_in_threadpool(self._reports.now, list(self._control.supervisors)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,10 +14,10 @@ from pipeline.http.traffic_report import TrafficReports
 
 
 class TrafficApi:
-    """Endpoints that read the access log. Without a balancer, they respond with 404."""
+    """Endpoints that read the access log."""
 
-    def __init__(self, reports: TrafficReports | None) -> None:
-        self._found = reports
+    def __init__(self, reports: TrafficReports) -> None:
+        self._reports = reports
         self.endpoints = (
             Endpoint(
                 "GET",
@@ -40,13 +39,8 @@ class TrafficApi:
 
     async def _traffic(self, request: Request) -> Response:
         query = read_query(request, TrafficQuery)
-        return json_response(await run_in_threadpool(self._reports().traffic, query))
+        return json_response(await run_in_threadpool(self._reports.traffic, query))
 
     async def _access_log(self, request: Request) -> Response:
         query = read_query(request, AccessLogQuery)
-        return json_response(await run_in_threadpool(self._reports().access_log, query))
-
-    def _reports(self) -> TrafficReports:
-        if self._found is None:
-            raise HTTPException(404, "this server has no balancer")
-        return self._found
+        return json_response(await run_in_threadpool(self._reports.access_log, query))

@@ -5,16 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar, cast
 
 from pipeline.base.clock import Clock
-from pipeline.daemon.control import Control
-from pipeline.http.now_report import NowReports
-from pipeline.http.traffic_report import TrafficReports
-
-if TYPE_CHECKING:
-    from pipeline.http.live_balancer import LiveBalancer
-    from pipeline.stacks.stacks import Stacks
+from pipeline.http.reports import Reports
 
 T = TypeVar("T")
 _MAX_AGE = 0.5
@@ -23,25 +17,17 @@ _MAX_AGE = 0.5
 class WebReports:
     """The objects from which views and actions make the models of the API. Safe to use from any thread.
 
-    `stacks` is None for a daemon without stacks, and `balancer` for a server without load balancers.
+    `stacks` is None for a daemon without stacks.
     """
 
-    def __init__(
-        self,
-        control: Control,
-        clock: Clock,
-        traffic: TrafficReports,
-        now: NowReports,
-        stacks: Callable[[], Stacks] | None = None,
-        balancer: LiveBalancer | None = None,
-    ) -> None:
-        self.control = control
-        self.store = control.store
+    def __init__(self, reports: Reports, clock: Clock) -> None:
+        self.control = reports.control
+        self.store = reports.control.store
         self.clock = clock
-        self.traffic = traffic
-        self.now = now
-        self.stacks = stacks
-        self.balancer = balancer
+        self.traffic = reports.traffic
+        self.now = reports.now
+        self.stacks = reports.stacks
+        self.balancer = reports.balancer
         self._lock = threading.Lock()
         self._kept: dict[str, object] = {}
         self._shared: dict[str, _Shared] = {}

@@ -7,8 +7,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from click.testing import CliRunner
@@ -92,7 +92,7 @@ def _meaning(node: Any, definitions: Mapping[str, Any]) -> Any:
 
 def _openapi() -> dict[str, Any]:
     """Return the response of the control API, without a daemon behind it."""
-    app = ControlApi(cast("Any", SimpleNamespace(store=None))).app()
+    app = ControlApi(MagicMock()).app()
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:

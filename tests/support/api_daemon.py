@@ -24,6 +24,7 @@ from pipeline.http.serving import control_config, http_server
 from pipeline.runner.context import PipelineContext
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
+from tests.support.reports import reports_of
 from tests.support.repository import Work
 from tests.support.stored_release import add_release
 
@@ -97,6 +98,6 @@ def api_daemon(root: Path, text: str = PIPELINE) -> Iterator[ApiDaemon]:
         clock = FakeClock()
         supervisor = PipelineSupervisor(ServedFile(file, home, store, ()), clock, Scheduler(clock))
         control = Control({"shop": supervisor}, store)
-        app = ControlApi(control).app()
+        app = ControlApi(reports_of(home, control)).app()
         with http_server(lambda: control_config(app), private_socket(home.daemon_socket)):
             yield ApiDaemon(home, store, Client(home.daemon_socket), work, control)

@@ -16,13 +16,11 @@ import http.client
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlencode
 
 from pipeline.balancer.balancer_reader import BalancerReader
-from pipeline.balancer.planes import open_balancer
-from pipeline.balancer.telemetry.traffic_follower import TrafficFollower
 from pipeline.base.clock import SYSTEM, Clock
 from pipeline.base.home import Home
 from pipeline.base.signal import Signal
@@ -32,9 +30,7 @@ from pipeline.daemon.scheduler import Scheduler
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.http.live_balancer import LiveBalancer
-from pipeline.http.now_report import NowReports
 from pipeline.http.serving import http_server, public_socket
-from pipeline.http.traffic_report import TrafficReports
 from pipeline.store.store import Store
 from pipeline.store.web_sessions import Role
 from pipeline.web.app import WebApp
@@ -43,6 +39,7 @@ from pipeline.web.reports import WebReports
 from pipeline.web.server import web_config
 from pipeline.web.sessions import new_login
 from pipeline.web.settings import WebSettings
+from tests.support.reports import reports_of
 from tests.support.repository import Work
 from tests.support.waiting import DEADLINE
 
@@ -181,12 +178,10 @@ def web_server(
         prepare(home, store)
         supervisors = dict(_supervisors(folder, home, store, pipelines or {"shop": PIPELINE}, clock))
         changed, control, exits = Signal(), Control(supervisors, store), ContainerExits(clock)
-        used_balancer = balancer or open_balancer(home.balancer)
-        traffic = TrafficReports(
-            used_balancer, TrafficFollower(used_balancer.access_log, clock), store.deployments.between
-        )
-        live = LiveBalancer(used_balancer, store.clusters.all, exits.all, clock)
-        reports = WebReports(control, clock, traffic, NowReports(home, store, used_balancer), balancer=live)
+        found = reports_of(home, control, clock, exits.all)
+        if balancer:
+            found = replace(found, balancer=LiveBalancer(balancer, store.clusters.all, exits.all, clock))
+        reports = WebReports(found, clock)
         used = settings or WebSettings()
         listener = public_socket(address)
         app = WebApp(reports, used, address, [changed.subscribe], catalogue).app()

@@ -10,14 +10,13 @@ from markupsafe import Markup
 from pipeline.balancer.explanation import Question
 from pipeline.base.errors import ConfigError
 from pipeline.base.whole_number import whole_number
-from pipeline.http.live_balancer import LiveBalancer
 from pipeline.http.responses.balancer import (
     BalancerResponse,
     LoadBalancerResponse,
     ShareResponse,
     TargetHealthResponse,
 )
-from pipeline.web.page import Page, PageMissing, Parts, ViewContext
+from pipeline.web.page import Page, Parts, ViewContext
 from pipeline.web.topology import words
 from pipeline.web.topology.picture import MAX_TARGETS, Picture
 from pipeline.web.topology.shown_rules import page_count, page_of, shown_rules
@@ -61,7 +60,7 @@ class _ListedGroup:
 
 
 def _view(context: ViewContext) -> Parts:
-    report, answer = context.reports.shared("balancer", _balancer(context).report), _answer(context)
+    report, answer = context.reports.shared("balancer", context.reports.balancer.report), _answer(context)
     parts: dict[str, Markup] = {
         "marks": context.part("topology/marks.html", marks=mark_patterns()),
         "news": context.part(
@@ -107,12 +106,6 @@ def _part(
     )
 
 
-def _balancer(context: ViewContext) -> LiveBalancer:
-    if context.reports.balancer is None:
-        raise PageMissing("this server has no balancer")
-    return context.reports.balancer
-
-
 def _answer(context: ViewContext) -> _Answer:
     given = context.arguments
     if not given.get("url"):
@@ -125,7 +118,7 @@ def _answer(context: ViewContext) -> _Answer:
         given.get("source", "").strip() or "127.0.0.1",
     )
     try:
-        return _Answer(Way.from_explanation(_balancer(context).explanation(question)))
+        return _Answer(Way.from_explanation(context.reports.balancer.explanation(question)))
     except ConfigError as problem:
         return _Answer(problem=problem)
 

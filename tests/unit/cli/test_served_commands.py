@@ -25,6 +25,7 @@ from pipeline.store.records import RunState, Trigger
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
 from tests.support.pipeline_yaml import MINIMAL
+from tests.support.reports import reports_of
 from tests.support.started_runs import begin_run
 
 FILE = Path("pipeline.yaml")
@@ -38,7 +39,7 @@ def supervisor(home: Home, store: Store) -> PipelineSupervisor:
 
 def serving(home: Home, store: Store, supervisor: PipelineSupervisor) -> AbstractContextManager[object]:
     """Serve the control API of a daemon without threads of its own."""
-    app = ControlApi(Control({"shop": supervisor}, store)).app()
+    app = ControlApi(reports_of(home, Control({"shop": supervisor}, store))).app()
     return http_server(lambda: control_config(app), private_socket(home.daemon_socket))
 
 

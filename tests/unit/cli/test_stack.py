@@ -31,6 +31,7 @@ from pipeline.stacks.offered import open_stacks
 from pipeline.stacks.records import Goal
 from pipeline.stacks.start import new_stack
 from pipeline.store.store import Store
+from tests.support.reports import reports_of
 
 HANDLE = "AWS::CloudFormation::WaitConditionHandle"
 WEB = f"""
@@ -67,7 +68,7 @@ def home(request: pytest.FixtureRequest, folder: Path) -> Iterator[Home]:
         return
     with Store(home.database) as store, work_lock(home.daemon_lock, "pipeline serve"):
         supervisor = StackSupervisor(home, store.stacks.has_unfinished)
-        api = ControlApi(Control({}, store), stacks=supervisor.stacks)
+        api = ControlApi(reports_of(home, Control({}, store), stacks=supervisor.stacks))
         with http_server(lambda: control_config(api.app()), private_socket(home.daemon_socket)):
             yield home
         supervisor.close()

@@ -31,6 +31,7 @@ from pipeline.store.records import ApprovalDecision, DeploymentState, Release, R
 from pipeline.store.run_log import RunLogFile
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
+from tests.support.reports import reports_of
 from tests.support.repository import Work
 from tests.support.waiting import DEADLINE, until
 
@@ -71,7 +72,7 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     with Store(home.database) as store:
         clock = FakeClock()
         supervisor = PipelineSupervisor(ServedFile(file, home, store, ()), clock, Scheduler(clock))
-        app = ControlApi(Control({"shop": supervisor}, store)).app()
+        app = ControlApi(reports_of(home, Control({"shop": supervisor}, store))).app()
         with http_server(lambda: control_config(app), private_socket(home.daemon_socket)):
             yield Daemon(home, store, Client(home.daemon_socket))
 

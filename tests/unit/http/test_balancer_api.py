@@ -17,6 +17,7 @@ import pytest
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.data_plane import CheckFact
 from pipeline.balancer.model import Declaration, Target
+from pipeline.base.home import Home
 from pipeline.base.sockets import private_socket
 from pipeline.daemon.control import Control
 from pipeline.http.api import ControlApi
@@ -24,6 +25,7 @@ from pipeline.http.live_balancer import LiveBalancer
 from pipeline.http.serving import control_config, http_server
 from pipeline.store.store import Store
 from pipeline.testing.fakes.data_plane import FakePlane
+from tests.support.reports import reports_of
 
 DECLARED = {
     "target_groups": {"web": {"port": 80}, "canary": {"port": 80}},
@@ -73,8 +75,9 @@ def get(tmp_path: Path) -> Iterator[Get]:
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read())
 
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path)})
     with Store(tmp_path / "penstock.db") as store:
-        app = ControlApi(Control({}, store), balancer=live).app()
+        app = ControlApi(reports_of(home, Control({}, store), balancer=live)).app()
         with http_server(lambda: control_config(app), private_socket(tmp_path / "socket")):
             yield ask
 

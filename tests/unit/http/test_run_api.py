@@ -26,6 +26,7 @@ from pipeline.http.serving import control_config, http_server
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
 from tests.support.pipeline_yaml import MINIMAL
+from tests.support.reports import reports_of
 from tests.support.started_runs import begin_run
 
 
@@ -62,7 +63,7 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     with Store(home.database) as store:
         clock = FakeClock()
         supervisor = PipelineSupervisor(ServedFile(file, home, store, ()), clock, Scheduler(clock))
-        app = ControlApi(Control({"shop": supervisor}, store)).app()
+        app = ControlApi(reports_of(home, Control({"shop": supervisor}, store))).app()
         begin_run(store, "shop")
         with http_server(lambda: control_config(app), private_socket(home.daemon_socket)):
             yield Daemon(home, store)

@@ -21,7 +21,6 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_file import RegistryFile
 from pipeline.balancer.telemetry.rendering import as_data
-from pipeline.balancer.telemetry.traffic_follower import TrafficFollower
 from pipeline.base.home import Home
 from pipeline.base.sockets import private_socket
 from pipeline.daemon.control import Control
@@ -31,12 +30,13 @@ from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.events import Event
 from pipeline.http.api import ControlApi
 from pipeline.http.serving import control_config, http_server
-from pipeline.http.traffic_report import TrafficReports, entry_response
+from pipeline.http.traffic_report import entry_response
 from pipeline.store.records import DeploymentState
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
 from tests.support.access_log import OWN, TLS, raw
 from tests.support.pipeline_yaml import MINIMAL
+from tests.support.reports import reports_of
 from tests.support.repository import Work
 from tests.support.waiting import DEADLINE
 
@@ -90,9 +90,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
             ServedFile(work.path / "pipeline.yaml", home, store, ()), clock, Scheduler(clock)
         )
         balancer = open_balancer(home.balancer)
-        follower = TrafficFollower(balancer.access_log, clock)
-        reports = TrafficReports(balancer, follower, store.deployments.between)
-        app = ControlApi(Control({"shop": supervisor}, store), traffic=reports).app()
+        app = ControlApi(reports_of(home, Control({"shop": supervisor}, store), clock)).app()
         with http_server(lambda: control_config(app), private_socket(home.daemon_socket)):
             yield Api(home, store, balancer.access_log().path)
 
