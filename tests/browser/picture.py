@@ -14,7 +14,10 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
+from tests.support.waiting import until
+
 MAX_BYTES = 150_000
+_STREAM = r"[hx-sse\:connect]"
 # Of 255, the mean over all points of the picture, seen as small as a stamp. Other fonts make less of a difference.
 MAX_DIFFERENCE = 8.0
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -68,17 +71,21 @@ def take(page: Page, *without: str) -> bytes:
 
     Elements that differ from run to run in more than their numbers are left out: `without` has their selectors.
     """
-    # What comes later would undo the replacements.
-    page.context.set_offline(True)
     page.emulate_media(reduced_motion="reduce")
-    for selector in without:
+    for selector in (_STREAM, *without):
         page.locator(selector).evaluate_all("all => all.forEach(each => each.remove())")
-    page.evaluate(_SETTLE)
-    body, size = page.locator("body"), page.viewport_size
+    return until(lambda: _taken(page), "a page that nothing changes any more")
+
+
+def _taken(page: Page) -> bytes:
+    """Return a picture with its structure, or nothing if a change came meanwhile that was under way before."""
+    size, body = page.viewport_size, page.locator("body")
     assert size is not None
+    page.evaluate(_SETTLE)
+    structure = body.aria_snapshot()
     height = min(size["height"], page.evaluate("() => document.body.offsetHeight"))
-    clip = {"x": 0, "y": 0, "width": size["width"], "height": height}
-    return with_structure(page.screenshot(clip=clip, animations="disabled"), body.aria_snapshot())  # type: ignore[arg-type]
+    picture = page.screenshot(clip={"x": 0, "y": 0, "width": size["width"], "height": height}, animations="disabled")
+    return with_structure(picture, structure) if body.aria_snapshot() == structure else b""
 
 
 def difference(page: Page, one: bytes, other: bytes) -> float:

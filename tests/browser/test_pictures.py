@@ -16,6 +16,7 @@ from tests.browser.world import World
 from tests.support.browser import Visitor
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.long
 FOLDER = ROOT / "docs" / "pictures"
 PAGES = {
     "now": "/",
