@@ -42,7 +42,10 @@ _SETTLE = r"""() => {
         .replace(/\b\d+ in flight/g, "2 in flight");
     const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     document.querySelectorAll("[aria-label]").forEach(each => { each.ariaLabel = settle(each.ariaLabel); });
-    document.querySelectorAll("time").forEach(each => { each.removeAttribute("datetime"); each.removeAttribute("data-since"); });
+    document.querySelectorAll("time").forEach(each => {
+        each.removeAttribute("datetime");
+        each.removeAttribute("data-since");
+    });
     while (walk.nextNode()) {
         const text = walk.currentNode.nodeValue;
         if (settle(text) !== text) walk.currentNode.nodeValue = settle(text);
