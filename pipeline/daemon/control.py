@@ -91,12 +91,14 @@ class Control:
 
         The first user who cancels it is stored and reported.
         """
-        supervisor, was_queued = self.supervisor(name), self.run(name, number).state is RunState.QUEUED
+        supervisor, before = self.supervisor(name), self.run(name, number)
         run = self.store.queue.cancel(name, number, by=by)
-        if was_queued and run.state is RunState.CANCELLED:
+        if before.state is RunState.QUEUED and run.state is RunState.CANCELLED:
             emit_run_state(supervisor.served_file.pipeline_context, run)
         if run.state is RunState.RUNNING:
             if not supervisor.queue_worker.cancel(number):
+                if before.cancelled_by is None:
+                    self.store.queue.withdraw_cancel(name, number)
                 raise ConfigError(f"run {number} is starting or ending", hint="run the command again")
         elif run.state is not RunState.CANCELLED:
             raise ConfigError(f"run {number} has already finished: {run.state}")

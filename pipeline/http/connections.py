@@ -120,6 +120,10 @@ class Connection(asyncio.Protocol):
         """
         self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
 
+    def abort(self) -> None:
+        """Close the connection at once, without what was not sent yet."""
+        self.transport.abort()
+
     async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the application answer a request. It receives a disconnect if the body is shorter than announced."""
         self.has_requested = True

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote, unquote_to_bytes
 
 from pipeline.base.errors import ConfigError
@@ -44,12 +45,8 @@ class OpenArtifact:
         }
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the content, `size` bytes at most, and close the file."""
-        left = self.size
-        with os.fdopen(self.descriptor, "rb") as file:
-            while left > 0 and (chunk := file.read(min(_CHUNK, left))):
-                left -= len(chunk)
-                yield chunk
+        """Return an iterator over the content, `size` bytes at most. The file is closed with it, also if unread."""
+        return _chunks(os.fdopen(self.descriptor, "rb"), self.size)
 
 
 class RunArtifacts:
@@ -100,15 +97,23 @@ class RunArtifacts:
         return OpenArtifact(parts[-1], found.st_size, descriptor)
 
     def _found(self) -> Iterator[tuple[Path, int]]:
-        for path in self._folder.rglob("*"):
-            # The run may be pruned meanwhile.
-            with suppress(OSError):
-                found = path.lstat()
-                if stat.S_ISREG(found.st_mode):
-                    yield path.relative_to(self._folder), found.st_size
+        # The run may be pruned meanwhile, so `rglob` may raise, too.
+        with suppress(OSError):
+            for path in self._folder.rglob("*"):
+                with suppress(OSError):
+                    found = path.lstat()
+                    if stat.S_ISREG(found.st_mode):
+                        yield path.relative_to(self._folder), found.st_size
 
     def _missing(self) -> ArtifactMissing:
         return ArtifactMissing(f"run {self._run} has no such artifact", hint="`pipeline artifacts` lists them")
+
+
+def _chunks(file: BinaryIO, left: int) -> Iterator[bytes]:
+    with file:
+        while left > 0 and (chunk := file.read(min(_CHUNK, left))):
+            left -= len(chunk)
+            yield chunk
 
 
 def _quoted(text: str, safe: str = "/") -> str:

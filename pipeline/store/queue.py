@@ -215,6 +215,11 @@ class RunQueue:
             )
             return stored_run(db, pipeline, number)
 
+    def withdraw_cancel(self, pipeline: str, number: int) -> None:
+        """Forget who cancels a run, because no worker can stop it now."""
+        with self._db.transaction() as db:
+            clear_cancelled_by(db, pipeline, number)
+
     def requeue(self, pipeline: str, number: int, mode: Mode, *, counted: bool = True) -> Run:
         """Queue a run again whose worker died or stopped. Only after a death the attempt is `counted`.
 

@@ -24,9 +24,11 @@ from pipeline.web.form import check_origin, read_form
 from pipeline.web.frame import Frame
 from pipeline.web.gate import Gate
 from pipeline.web.identity import Identities, User, new_secret
+from pipeline.web.local_path import local_path
 from pipeline.web.login import PATH, Login
 from pipeline.web.messages import Messages, WebMessage
 from pipeline.web.page import Page, PageMissing, Parts, ViewContext
+from pipeline.web.page_threads import PageThreads
 from pipeline.web.reports import WebReports
 from pipeline.web.sessions import Sessions
 from pipeline.web.settings import WebSettings
@@ -64,7 +66,8 @@ class WebApp:
         self._login = Login(self._frame, self._sessions, self._identities)
         self._messages = Messages()
         subscriptions: Sequence[Source] = (reports.sharing, reports.store.changes.subscribe, *sources)
-        self._feed = Feed(self._render, subscriptions, reports.clock, reports.forget_shared)
+        self._threads = PageThreads()
+        self._feed = Feed(self._render, subscriptions, reports.clock, reports.forget_shared, self._threads)
 
     def app(self) -> Starlette:
         """Return the application. Every route but those of the login and of `static` needs a user."""
@@ -130,7 +133,7 @@ class WebApp:
             def render() -> Response:
                 return self._frame.page(request, user, page, dict(key.arguments), self._parts(key), message)
 
-            return await run_in_threadpool(render)
+            return await self._threads.run(page, render)
 
         return show
 
@@ -201,7 +204,7 @@ class WebApp:
         return await self._login.end(user)
 
     async def _choose_theme(self, request: Request, _: User) -> Response:
-        response = RedirectResponse(_local_path(request.state.form.get("back", "")), 303)
+        response = RedirectResponse(local_path(request.state.form.get("back", "")), 303)
         Theme.named(request.state.form.get("theme", "")).keep(response)
         return response
 
@@ -257,9 +260,3 @@ def _arguments(request: Request, page: Page) -> Mapping[str, str]:
 def _filled(path: str, arguments: Mapping[str, str]) -> str:
     """Return a path with its arguments, which may contain anything."""
     return path.format_map({name: quote(value, safe="") for name, value in arguments.items()})
-
-
-def _local_path(text: str) -> str:
-    """Return a path of this server that a form names, or `/` for anything else."""
-    is_local = text.startswith("/") and not text.startswith("//") and "\\" not in text and text.isprintable()
-    return quote(text) if is_local else "/"

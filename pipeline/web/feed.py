@@ -16,14 +16,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from markupsafe import Markup
-from starlette.concurrency import run_in_threadpool
 
 from pipeline.base.clock import Clock
 from pipeline.web.budget import CpuBudget
 from pipeline.web.page import Page, Parts
+from pipeline.web.page_threads import PageThreads
 from pipeline.web.watched_view import WatchedView, Watcher
 
 Source = Callable[[Callable[[], None]], AbstractContextManager[None]]
@@ -57,7 +58,7 @@ class Feed:
     """The watched views of one server. Used in one event loop.
 
     `render` returns all parts of a view. It is called in threads and raises nothing that it can put into a part.
-    `changed` is called first for each change, in any thread.
+    `changed` is called first for each change, in any thread. `threads` are shared with first renderings.
     """
 
     def __init__(
@@ -66,8 +67,10 @@ class Feed:
         sources: Sequence[Source],
         clock: Clock,
         changed: Callable[[], None] = lambda: None,
+        threads: PageThreads | None = None,
     ) -> None:
         self._render = render
+        self._threads = threads or PageThreads()
         self._changed = changed
         self._sources = sources
         self._clock = clock
@@ -123,7 +126,7 @@ class Feed:
     async def _keep_rendered(self, key: ViewKey, view: WatchedView, woken: asyncio.Event) -> None:
         while True:
             woken.clear()
-            parts, cost = await run_in_threadpool(self._timed_render, key)
+            parts, cost = await self._threads.run(key.page, partial(self._timed_render, key))
             if parts is not None:
                 view.update(parts)
             self._budget.spend(cost + self._spent_in_loop())

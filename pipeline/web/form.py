@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from urllib.parse import parse_qsl, urlsplit
 
@@ -10,13 +11,30 @@ from starlette.requests import ClientDisconnect, Request
 
 _MAX_BODY = 64 * 1024
 _MAX_FIELDS = 200
+# In seconds. Without it, a client that sends nothing more would keep its connection.
+_TIMEOUT = 30.0
 TYPE = "application/x-www-form-urlencoded"
 
 
-async def read_form(request: Request) -> Mapping[str, str]:
-    """Return the fields of a form. Of a repeated field, the last one counts. Raises `HTTPException`."""
+async def read_form(request: Request, timeout: float = _TIMEOUT) -> Mapping[str, str]:
+    """Return the fields of a form. Of a repeated field, the last one counts. Raises `HTTPException`.
+
+    All of it has to arrive within `timeout` seconds.
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != TYPE:
         raise HTTPException(415, f"the body must be a form of the type {TYPE}")
+    try:
+        async with asyncio.timeout(timeout):
+            content = await _body(request)
+    except TimeoutError:
+        raise HTTPException(408, f"the form did not arrive within {timeout:g} s") from None
+    try:
+        return dict(parse_qsl(content.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS))
+    except ValueError:
+        raise HTTPException(400, "the body is not a form in UTF-8") from None
+
+
+async def _body(request: Request) -> bytes:
     content = b""
     try:
         async for chunk in request.stream():
@@ -25,10 +43,7 @@ async def read_form(request: Request) -> Mapping[str, str]:
                 raise HTTPException(413, f"the form is larger than {_MAX_BODY >> 10} KiB")
     except ClientDisconnect:
         raise HTTPException(400, "the body is shorter than its Content-Length") from None
-    try:
-        return dict(parse_qsl(content.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS))
-    except ValueError:
-        raise HTTPException(400, "the body is not a form in UTF-8") from None
+    return content
 
 
 def check_origin(request: Request, hosts: Collection[str]) -> None:
@@ -42,5 +57,8 @@ def check_origin(request: Request, hosts: Collection[str]) -> None:
 
 
 def _is_own(origin: str, request: Request, hosts: Collection[str]) -> bool:
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:  # brackets without an address in them
+        return False
     return parts.netloc == request.headers.get("host") or parts.hostname in hosts

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 
 from pipeline.web.assets import Assets
 from pipeline.web.identity import User
+from pipeline.web.local_path import local_path
 from pipeline.web.messages import WebMessage
 from pipeline.web.page import Page, Parts
 from pipeline.web.templates import Templates
@@ -71,7 +72,7 @@ class Frame:
 
     def forward(self, request: Request) -> Response:
         """Return a page that loads itself again at once."""
-        return HTMLResponse(self.templates.render("continue.html", path=str(request.url.path)), 401)
+        return HTMLResponse(self.templates.render("continue.html", path=local_path(request.scope["path"])), 401)
 
     def message(self, message: WebMessage, code: int = 200) -> Response:
         """Return the element with a message, for a script that puts it into an open page."""
@@ -85,7 +86,7 @@ class Frame:
                 can_operate=user.can_operate if user else False,
                 csrf_token=user.csrf_token if user else "",
                 navigation=self.pages if user else (),
-                path=request.url.path,
+                path=request.scope["path"],
                 theme=Theme.of(request),
                 themes=list(Theme),
                 **values,

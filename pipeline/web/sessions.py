@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from pipeline.base.clock import Clock
+from pipeline.base.errors import StoreFault
 from pipeline.store.store import Store
 from pipeline.store.web_sessions import Role, WebLogin, WebSession
 
@@ -31,8 +33,11 @@ def new_login(store: Store, user: str, role: Role, now: datetime) -> str:
 
 
 def is_valid(session: WebSession, now: datetime) -> bool:
-    """Return whether a session has not expired."""
-    return now - session.created_at < MAX_AGE and now - session.used_at < MAX_IDLE
+    """Return whether a session has not expired.
+
+    One from the future began while the clock was wrong, and would never expire.
+    """
+    return abs(now - session.created_at) < MAX_AGE and abs(now - session.used_at) < MAX_IDLE
 
 
 def digest(secret: str) -> str:
@@ -48,12 +53,14 @@ class Sessions:
         self._clock = clock
 
     def has_login(self, secret: str) -> bool:
-        """Return whether a link can still be used."""
-        found = self._stored.login(digest(secret))
-        return found is not None and found.expires_at > self._now()
+        """Return whether a link can still be used. Not one from the future, which began while the clock was wrong."""
+        found, now = self._stored.login(digest(secret)), self._now()
+        return found is not None and now < found.expires_at < now + 2 * LOGIN_LIFETIME
 
     def begin(self, login: str) -> str | None:
         """Use up a link. Return the secret of the new session, or None if the link cannot be used."""
+        if not self.has_login(login):
+            return None
         secret = secrets.token_urlsafe(32)
         return secret if self._stored.begin(digest(login), digest(secret), self._now()) else None
 
@@ -63,7 +70,9 @@ class Sessions:
         if found is None or not is_valid(found, now):
             return None
         if now - found.used_at >= _TOUCH_INTERVAL:
-            self._stored.touch(found.digest, now)
+            # A user has to see the pages of a home whose disk is full.
+            with suppress(StoreFault):
+                self._stored.touch(found.digest, now)
         return found
 
     def end(self, secret: str) -> None:

@@ -20,7 +20,8 @@ ANY_USER = "*"
 
 def _checked_url(text: str) -> str:
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+    rest = parts.path.strip("/") or parts.query or parts.fragment or parts.username
+    if parts.scheme not in ("http", "https") or not parts.hostname or rest or parts.port == 0:
         raise ValueError("must be http:// or https:// with a host and no path, such as https://ci.example.com")
     return text.rstrip("/")
 
@@ -87,12 +88,13 @@ class WebSettings(Model):
         return frozenset((*self.hosts, *([own] if own else [])))
 
     def is_proxy(self, address: str) -> bool:
-        """Return whether a peer is a proxy."""
+        """Return whether a peer is a proxy. A server at an address of IPv6 sees peers of IPv4 as `::ffff:10.1.0.3`."""
         try:
             found = ip_address(address)
         except ValueError:
             return False
-        return any(found in network for network in self.proxies)
+        mapped = getattr(found, "ipv4_mapped", None)
+        return any((mapped or found) in network for network in self.proxies)
 
 
 def read_settings(path: Path) -> WebSettings:

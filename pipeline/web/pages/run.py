@@ -20,7 +20,7 @@ from pipeline.web.timeline_chart import deployment_scale, drawn_until, duration,
 
 _RUN = "/pipelines/{pipeline}/runs/{number}"
 # Of the log: what the page shows of its end.
-_TAIL = 32 * 1024
+_TAIL, _MAX_TAIL = 32 * 1024, 2**21
 _LINES = 200
 _CHUNK = 2**20
 
@@ -78,12 +78,16 @@ def _is_retryable(run: Run) -> bool:
 
 def _log_tail(home: Home, run: Run) -> tuple[list[tuple[str, str, str]], bool]:
     """Return the last lines with their times and steps, and whether these are all."""
-    log = home.run_log(run.pipeline, run.number)
-    start = max(0, log_size(log) - _TAIL)
-    text = log_part(log, start, 2 * _TAIL).decode(errors="replace")
-    lines = text.split("\n")[1 if start else 0 :]
-    found = [line for each in lines if (line := _line(each))]
-    return found[-_LINES:], not start and len(found) <= _LINES
+    log, tail = home.run_log(run.pipeline, run.number), _TAIL
+    while True:
+        start = max(0, log_size(log) - tail)
+        text = log_part(log, start, tail + _TAIL).decode(errors="replace")
+        lines = text.split("\n")[1 if start else 0 :]
+        found = [line for each in lines if (line := _line(each))]
+        # One line may be longer than the tail.
+        if found or not start or tail >= _MAX_TAIL:
+            return found[-_LINES:], not start and len(found) <= _LINES
+        tail *= 4
 
 
 def _line(text: str) -> tuple[str, str, str] | None:

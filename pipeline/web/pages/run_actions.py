@@ -24,8 +24,14 @@ def _reject(request: ActionRequest) -> Done:
 
 def _decide(request: ActionRequest, *, granted: bool) -> Done:
     pipeline, number = _run(request)
-    request.reports.control.decide(pipeline, number, granted=granted, by=request.user, comment=_comment(request))
-    return Done(f"Run {number} is {'approved' if granted else 'rejected'}.")
+    comment = _comment(request)
+    run = request.reports.control.decide(pipeline, number, granted=granted, by=request.user, comment=comment)
+    counts = run.approval
+    assert counts is not None
+    word = "approved" if counts.granted else "rejected"
+    if (counts.granted, counts.by) != (granted, request.user):
+        raise ConfigError(f"run {number} was {word} by {counts.by} before")
+    return Done(f"Run {number} is {word}.")
 
 
 def _cancel(request: ActionRequest) -> Done:

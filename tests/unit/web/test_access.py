@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.routing import Route
 
 from pipeline.store.web_sessions import Role
 from pipeline.testing.fakes.clock import FakeClock
 from pipeline.web.app import WebApp
 from pipeline.web.catalogue import Catalogue
+from pipeline.web.form import TYPE, read_form
 from pipeline.web.settings import WebSettings
 from tests.support.web import Browser, WebServer, web_server
 from tests.unit.web.sample import ACTION, Effects
@@ -64,6 +68,15 @@ def test_a_link_of_another_site_is_followed(shop: WebServer) -> None:
     assert (answer.status, "http-equiv" in answer.text, "shop" in answer.text) == (401, True, False)
     answer = Browser(shop.port).get("/", Sec_Fetch_Site="same-origin")
     assert (answer.status, "http-equiv" in answer.text) == (401, False)
+
+
+def test_a_link_of_another_site_leads_only_here(shop: WebServer) -> None:
+    """A path that a browser could take for the name of another site is not linked."""
+    for path in ("//evil.example/", "/%5C%5Cevil.example", "//evil.example%2F.."):
+        page = Browser(shop.port).get(path, Sec_Fetch_Site="cross-site")
+        assert (page.status, 'href="/"' in page.text, "evil" in page.text) == (401, True, False), path
+    page = Browser(shop.port).get("/a%20b", Sec_Fetch_Site="cross-site")
+    assert 'href="/a%20b"' in page.text
 
 
 def test_no_route_is_open_without_a_session(shop: WebServer) -> None:
@@ -158,6 +171,7 @@ def test_a_script_gets_the_message_alone(server: WebServer) -> None:
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
         {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://[evil"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ],
@@ -294,3 +308,19 @@ def test_a_session_outlasts_the_daemon(tmp_path: Path) -> None:
     (tmp_path / "home").rename(tmp_path / "again" / "home")
     with web_server(tmp_path / "again", catalogue=Effects().catalogue()) as server:
         assert Browser(server.port, cookies).get("/").status == 200
+
+
+def test_a_client_that_sends_no_form() -> None:
+    """Does not keep its connection: what it announced has to arrive in time."""
+
+    async def nothing() -> dict[str, object]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def read() -> None:
+        scope = {"type": "http", "method": "POST", "headers": [(b"content-type", TYPE.encode())]}
+        with pytest.raises(HTTPException) as refused:
+            await read_form(Request(scope, nothing), timeout=0.01)
+        assert (refused.value.status_code, refused.value.detail) == (408, "the form did not arrive within 0.01 s")
+
+    asyncio.run(read())

@@ -6,21 +6,28 @@ import asyncio
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+from jinja2 import ChoiceLoader, DictLoader, PackageLoader
 from markupsafe import Markup
+from starlette.types import Message
 
 from pipeline.base.clock import SYSTEM
 from pipeline.base.signal import Signal
+from pipeline.store.web_sessions import WebSession
 from pipeline.testing.fakes.clock import FakeClock
 from pipeline.web.budget import CpuBudget
+from pipeline.web.catalogue import Catalogue
 from pipeline.web.feed import Feed, ViewKey
-from pipeline.web.page import Page
+from pipeline.web.page import Page, Parts, ViewContext
+from pipeline.web.stream import ViewStream
 from pipeline.web.watched_view import WatchedView, parts_digest
-from tests.support.waiting import DEADLINE, until
+from tests.support.waiting import DEADLINE, SOON, until
 from tests.support.web import web_server
 from tests.unit.web.sample import Effects
 
@@ -344,3 +351,88 @@ def test_an_old_proxy_gets_the_stream(tmp_path: Path) -> None:
             lines = [stream.readline() for _ in range(3)]
     assert lines[:2] == [b": open\n", b"\n"]
     assert lines[2].startswith(b"id: ")
+
+
+def test_a_head_of_a_stream_has_no_body(tmp_path: Path) -> None:
+    """A proxy would take it for the next response of its connection."""
+    with web_server(tmp_path) as server:
+        browser = server.browser()
+        live = browser.live("/")
+        cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+        rest = f"HTTP/1.1\r\nHost: localhost\r\nCookie: {cookies}\r\n"
+        with socket.create_connection(("127.0.0.1", server.port), timeout=SOON) as connection:
+            connection.sendall(f"HEAD {live} {rest}\r\nGET /login {rest}Connection: close\r\n\r\n".encode())
+            received = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, second = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert second.startswith(b"HTTP/1.1 200 ")
+
+
+class Unread:
+    """A connection whose client reads nothing."""
+
+    is_idle = False
+    is_aborted = False
+
+    def write_body(self, _: bytes, *, chunked: bool) -> None:
+        """Take what is never read."""
+
+    def abort(self) -> None:
+        """Note the end."""
+        self.is_aborted = True
+
+
+def test_a_page_that_never_reads_is_closed() -> None:
+    """Its view is not rendered any more."""
+    connection, sent = Unread(), list[Message]()
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def allowed() -> bool:
+        return True
+
+    async def run() -> None:
+        feed = Feed(lambda _: {}, [], FakeClock())
+        scope = {"method": "GET", "http_version": "1.1", "state": {"connection": connection}}
+        stream = ViewStream(feed, key(), "", allowed, heartbeat=0.01)
+        await asyncio.wait_for(stream(scope, receive, send), DEADLINE)
+
+    asyncio.run(run())
+    assert connection.is_aborted
+
+
+def test_a_page_that_waits_for_an_engine_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor a login, however often it is loaded meanwhile."""
+    released, arrived = threading.Event(), list[str]()
+
+    def wait(_: ViewContext) -> Parts:
+        assert released.wait(DEADLINE)
+        return {}
+
+    pages = (
+        Page("/", "list", "List", "list.html", lambda _: {}),
+        Page("/slow/{number}", "slow", "Slow", "list.html", wait),
+    )
+    loader = ChoiceLoader([DictLoader({"list.html": '{% extends "base.html" %}'}), PackageLoader("pipeline.web")])
+    with web_server(tmp_path, catalogue=Catalogue(pages, (), loader=loader)) as server, ThreadPoolExecutor(60) as pool:
+        browser, get = server.browser(), server.store.web_sessions.get
+
+        def noted(digest: str) -> WebSession | None:
+            found = get(digest)
+            arrived.append(digest)
+            return found
+
+        monkeypatch.setattr(server.store.web_sessions, "get", noted)
+        slow = [pool.submit(browser.get, f"/slow/{number}") for number in range(60)]
+        try:
+            until(lambda: len(arrived) == len(slow), "all users are known")
+            assert browser.get("/").status == 200
+            assert server.browser().get("/").status == 200
+        finally:
+            released.set()
+        assert {answer.result().status for answer in slow} == {200}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from pipeline.base.errors import StoreFault
 from pipeline.store.web_sessions import Role
 from pipeline.testing.fakes.clock import FakeClock
 from pipeline.web.sessions import new_login
@@ -117,3 +119,38 @@ def test_a_name_is_shown_as_text(server: WebServer) -> None:
     page = server.browser(name="<script>alert(1)</script>").get("/").text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;, role operate" in page
     assert "<script>alert" not in page
+
+
+def test_a_link_is_used_once_by_many(server: WebServer) -> None:
+    """Of browsers that press the button at the same time, one is logged in."""
+    secret = link(server)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: Browser(server.port).post("/login", {"link": secret}).status, range(8)))
+    assert sorted(answers) == [303] + [403] * 7
+
+
+def test_what_began_while_the_clock_was_wrong_expires(server: WebServer, clock: FakeClock) -> None:
+    """A session and a link from a far future are refused once the clock is right. A small step ends nothing."""
+    browser, secret = server.browser(), link(server)
+    clock.jump(timedelta(minutes=-9))
+    assert browser.get("/").status == 200
+    assert Browser(server.port).post("/login", {"link": secret}).status == 303
+    later = link(server)
+    clock.jump(timedelta(days=-400))
+    assert browser.get("/").status == 401
+    assert "used before" in Browser(server.port).get(f"/login?link={later}").text
+    assert Browser(server.port).post("/login", {"link": later}).status == 403
+
+
+def test_a_full_disk_ends_no_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its user has to see what is wrong, also if the time of the last use cannot be written."""
+
+    def full(*_: object) -> None:
+        raise StoreFault("database or disk is full")
+
+    clock = FakeClock()
+    with web_server(tmp_path, clock=clock, catalogue=Effects().catalogue()) as server:
+        browser = server.browser()
+        monkeypatch.setattr(server.store.web_sessions, "touch", full)
+        clock.advance(timedelta(hours=2))
+        assert browser.get("/").status == 200

@@ -77,8 +77,20 @@ def test_an_approval_that_another_user_has_given(server: WebServer) -> None:
     """The second click changes nothing and says so."""
     wait_for_approval(server)
     press(server.browser(name="bob"), "/pipelines/shop/runs/1/approve")
-    press(server.browser(name="ann"), "/pipelines/shop/runs/1/reject")
-    assert approval(server) == (True, "bob", "")
+    message = press(server.browser(name="ann"), "/pipelines/shop/runs/1/reject")
+    assert (message, approval(server)) == ("run 1 was approved by bob before", (True, "bob", ""))
+    assert press(server.browser(name="bob"), "/pipelines/shop/runs/1/approve") == "Run 1 is approved."
+
+
+def test_a_cancel_that_comes_too_late(server: WebServer) -> None:
+    """Of a run that no worker can stop now, nobody is said to have cancelled it."""
+    server.store.queue.put("shop", [RunRequest(Trigger.COMMAND, "main")])
+    assert server.store.queue.claim("shop", "queued") is not None
+    message = press(server.browser(), "/pipelines/shop/runs/1/cancel")
+    run = server.store.runs.get("shop", 1)
+    assert run is not None
+    assert message.startswith("run 1 is starting or ending")
+    assert run.cancelled_by is None
 
 
 def test_cancel_and_retry(server: WebServer) -> None:

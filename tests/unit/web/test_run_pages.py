@@ -289,3 +289,19 @@ def test_the_pages_are_small(server: WebServer) -> None:
     assert answer.status == 200
     assert len(answer.body) < 20_000
     assert answer.text.count("<polygon") >= 20 * 3 + 20 * 4
+
+
+def test_a_line_that_is_longer_than_the_end_of_the_log(server: WebServer) -> None:
+    """It is shown all the same."""
+    write_log(server, "first", "\u4e00" * 16_000)
+    log = server.browser().get(RUN).part("log")
+    assert "The last 1 lines." in log or "All lines." in log
+    assert "\u4e00" * 16_000 in log
+
+
+def test_a_run_that_ended_well_was_cancelled_by_nobody(server: WebServer) -> None:
+    """An order that came too late for it is not shown."""
+    server.store.queue.cancel("shop", 1, by="bob")
+    assert "<dt>Cancelled</dt><dd>by bob" in server.browser().get(RUN).part("run")
+    server.store.runs.finish("shop", 1, RunState.SUCCEEDED, "")
+    assert "<dt>Cancelled</dt>" not in server.browser().get(RUN).part("run")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
@@ -107,3 +109,20 @@ def test_every_address_needs_a_url(address: str, tmp_path: Path) -> None:
     home.web_settings.write_text("proxies: [10.0.0.5]")
     with pytest.raises(ConfigError, match="no address that a browser can open"):
         settings_for(home, address)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [("10.1.2.3", True), ("::ffff:10.1.2.3", True), ("::ffff:10.2.2.3", False), ("fd00::1", True), ("x", False)],
+)
+def test_a_proxy_is_known_by_its_address(address: str, expected: bool) -> None:
+    """Also at an address of IPv6 that carries one of IPv4, as a server at `[::]` sees its peers."""
+    networks = (ip_network("10.1.0.0/16"), ip_network("fd00::/8"))
+    assert WebSettings(proxies=networks).is_proxy(address) is expected
+
+
+@pytest.mark.parametrize("url", ["https://a.example/#x", "https://ann@a.example", "https://a.example:0", "https://a:b"])
+def test_a_url_is_one_of_a_server(url: str) -> None:
+    """A link of it would lead to another place."""
+    with pytest.raises(ValidationError, match="url"):
+        WebSettings(url=url)
