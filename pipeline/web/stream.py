@@ -33,14 +33,7 @@ class ViewStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(
-        self,
-        feed: Feed,
-        key: ViewKey,
-        digest: str,
-        is_allowed: Callable[[], Awaitable[bool]],
-        heartbeat: float = HEARTBEAT,
-    ) -> None:
+    def __init__(self, feed: Feed, key: ViewKey, digest: str, is_allowed: Callable[[], Awaitable[bool]]) -> None:
         super().__init__()
         # Without a length, the body is chunked.
         del self.headers["content-length"]
@@ -48,7 +41,6 @@ class ViewStream(Response):
         self._key = key
         self._digest = digest
         self._is_allowed = is_allowed
-        self._heartbeat = heartbeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream until the page is closed."""
@@ -66,7 +58,7 @@ class ViewStream(Response):
     async def _wait_for_end(self, receive: Receive, page: _OpenPage) -> None:
         gone, busy = asyncio.ensure_future(_disconnected(receive)), 0
         try:
-            while not (await asyncio.wait((gone,), timeout=self._heartbeat))[0]:
+            while not (await asyncio.wait((gone,), timeout=HEARTBEAT))[0]:
                 if not await self._is_allowed():
                     return
                 busy = 0 if page.is_idle else busy + 1

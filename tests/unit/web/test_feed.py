@@ -382,8 +382,9 @@ class Unread:
         self.is_aborted = True
 
 
-def test_a_page_that_never_reads_is_closed() -> None:
+def test_a_page_that_never_reads_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its view is not rendered any more."""
+    monkeypatch.setattr("pipeline.web.stream.HEARTBEAT", 0.01)
     connection, sent = Unread(), list[Message]()
 
     async def receive() -> Message:
@@ -399,7 +400,7 @@ def test_a_page_that_never_reads_is_closed() -> None:
     async def run() -> None:
         feed = Feed(lambda _: {}, [], FakeClock())
         scope = {"method": "GET", "http_version": "1.1", "state": {"connection": connection}}
-        stream = ViewStream(feed, key(), "", allowed, heartbeat=0.01)
+        stream = ViewStream(feed, key(), "", allowed)
         await asyncio.wait_for(stream(scope, receive, send), DEADLINE)
 
     asyncio.run(run())
