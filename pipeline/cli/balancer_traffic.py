@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.base.home import Home
+from pipeline.base.suggestion import not_declared
 from pipeline.cli.output import clock, table
 from pipeline.cli.session import json_option
 
@@ -44,8 +45,13 @@ def command(pipeline: str | None, group: str | None, seconds: int, step: int, as
     with Store(home.database) as store:
         reports = TrafficReports(balancer, TrafficFollower(balancer.access_log, SYSTEM), store.deployments.between)
         found = reports.traffic(TrafficQuery(pipeline=pipeline, group=group, seconds=seconds, step=step))
+    known = {*found.groups, *(f"{owner}.{name}" for owner, name in balancer.registry().groups())}
+    if group and group not in known:
+        raise not_declared(f"target group {group}", known, group)
     if as_json:
         click.echo(json.dumps(found.as_data()))
+    elif found.steps and not (log := balancer.access_log().path).exists():
+        click.echo(f"no access log yet; the first load balancer creates {log}", err=True)
     else:
         _show(found)
 

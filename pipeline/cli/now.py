@@ -32,6 +32,8 @@ def command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found.as_data()))
         return
+    if not found.pipelines:
+        click.echo("this home has no pipeline yet; `pipeline run` or `pipeline serve` adds one", err=True)
     for each in found.pipelines:
         for line in _lines(each):
             click.echo(line)

@@ -38,6 +38,8 @@ def command(first: int, second: int | None, file: Path, parameters: tuple[str, .
         active = opened.store.releases.active(opened.name)
         if second is None and active is None:
             raise ConfigError(f"{opened.name} has no active release", hint="name two releases")
+        if second is None and active and active.number == first:
+            raise ConfigError(f"release {first} is the active one", hint="name two releases")
         found = release_difference(context, first, second or (active.number if active else 0))
     click.echo(json.dumps(found.as_data()) if as_json else "\n".join(map(escape_line, _lines(found))))
 

@@ -74,6 +74,8 @@ def logout(user: str | None) -> None:
     with Store(Home.locate().database) as store:
         count = store.web_sessions.end_all(user)
     click.echo(f"ended {count} session{'' if count == 1 else 's'}")
+    if user is not None and not count:
+        click.echo(f"{user} is not logged in; `pipeline web sessions` lists the users", err=True)
 
 
 _COLUMNS = ("user", "role", "since", "last used")

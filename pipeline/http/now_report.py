@@ -50,7 +50,9 @@ class NowReports:
         status = PipelineStatus.of(self._home, self._store, name)
         targets = PipelineTargets.of(self._balancer, name, stopped)
         active = self._store.releases.active(name)
-        staying = [health for health in targets.found if health.state is not TargetState.DRAINING]
+        # A target that a deployment adds is missed by nobody.
+        passing = (TargetState.DRAINING, TargetState.INITIAL) if status.deployment else (TargetState.DRAINING,)
+        staying = [health for health in targets.found if health.state not in passing]
         healthy = sum(health.state is TargetState.HEALTHY for health in staying)
         wanted = max(len(staying), self._wanted(active)) if active else len(staying)
         problems = [
@@ -68,7 +70,7 @@ class NowReports:
             subject=active.subject if active else None,
             healthy=healthy,
             targets=wanted,
-            draining=len(targets.found) - len(staying),
+            draining=sum(health.state is TargetState.DRAINING for health in targets.found),
             in_flight=sum(health.in_flight or 0 for health in targets.found),
             activities=[*_activities(status)],
             questions=[*_questions(status, self._last_failure(name, status))],
@@ -109,6 +111,7 @@ def _activities(status: PipelineStatus) -> Iterator[ActivityResponse]:
             run=run.number,
             kind=str(run.kind),
             text="; ".join([f"{run.kind} {run.number} {_doing(status, run)}{_commit(run)}", *moving]),
+            is_waiting=run.state is RunState.QUEUED or run.waits_for is not None or status.waits_of(run) is not None,
             since=run.started_at,
             answers=_answers(status, run, is_moving=bool(moving)),
         )

@@ -6,6 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from pipeline.store.web_sessions import WebLogin
 from pipeline.web.form import read_form
 from pipeline.web.frame import Frame
 from pipeline.web.identity import Identities, User
@@ -28,15 +29,15 @@ class Login:
     async def show(self, request: Request) -> Response:
         """Show the button, or how to get a link."""
         secret = request.query_params.get("link", "")
-        usable = bool(secret) and await run_in_threadpool(self._sessions.has_login, secret)
-        return self._page(request, secret if usable else "", refused=bool(secret) and not usable)
+        found = await run_in_threadpool(self._sessions.find_login, secret) if secret else None
+        return self._page(request, secret if found else "", found, refused=bool(secret) and not found)
 
     async def begin(self, request: Request) -> Response:
         """Begin a session with a link."""
         form = await read_form(request)
         secret = await run_in_threadpool(self._sessions.begin, form.get("link", ""))
         if secret is None:
-            return self._page(request, "", refused=True, code=403)
+            return self._page(request, refused=True, code=403)
         response = RedirectResponse("/", 303)
         self._identities.begin(response, secret)
         return response
@@ -58,7 +59,16 @@ class Login:
             return Response(status_code=401, headers={"HX-Refresh": "true"})
         if request.method == "GET" and request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             return self._frame.forward(request)
-        return self._page(request, "", code=401)
+        return self._page(request, code=401)
 
-    def _page(self, request: Request, link: str, *, refused: bool = False, code: int = 200) -> Response:
-        return self._frame.plain(request, "login.html", None, code, title="Log in", link=link, refused=refused)
+    def _page(
+        self,
+        request: Request,
+        link: str = "",
+        login: WebLogin | None = None,
+        *,
+        refused: bool = False,
+        code: int = 200,
+    ) -> Response:
+        values = {"link": link, "login": login, "refused": refused}
+        return self._frame.plain(request, "login.html", None, code, title="Log in", **values)

@@ -57,6 +57,10 @@ class Sessions:
         found, now = self._stored.login(digest(secret)), self._now()
         return found is not None and now < found.expires_at < now + 2 * LOGIN_LIFETIME
 
+    def find_login(self, secret: str) -> WebLogin | None:
+        """Return what a link begins, without using it up. None if it cannot be used."""
+        return self._stored.login(digest(secret)) if self.has_login(secret) else None
+
     def begin(self, login: str) -> str | None:
         """Use up a link. Return the secret of the new session, or None if the link cannot be used."""
         if not self.has_login(login):

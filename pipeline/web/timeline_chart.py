@@ -60,13 +60,14 @@ class Scale:
 
 @dataclass(frozen=True)
 class Bar:
-    """One row of a chart. `state` is that of now, `text` says what the picture shows."""
+    """One row of a chart. `state` is that of now, `text` says what the picture shows. A step is a part of a stage."""
 
     name: str
     state: str
     text: str
     picture: Markup
     note: str = ""
+    is_step: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,13 @@ def stage_bars(timeline: TimelineResponse, now: datetime) -> list[Bar]:
 def service_charts(timeline: TimelineResponse, now: datetime) -> list[ServiceChart]:
     """Return the charts of all services, on the scale of the deployment."""
     scale = _deployment(timeline, now)
+    ending = "at the end" if timeline.finished_at else "now"
     return [
         ServiceChart(
             service,
             [_lane(lane, scale) for lane in service.lanes],
-            _healthy(service.healthy, scale) if service.healthy else None,
-            _shares(service.shares, scale) if service.shares else None,
+            _healthy(service.healthy, scale, ending) if service.healthy else None,
+            _shares(service.shares, scale, ending) if service.shares else None,
         )
         for service in timeline.services
     ]
@@ -143,7 +145,7 @@ def _span(name: str, state: str, start: datetime, end: datetime | None, scale: S
     width = max(_LEAST, scale.x(end or scale.end) - left)
     height = _HEIGHT if state else _HEIGHT / 2
     rect = svg("rect", x=left, y=_HEIGHT - height, width=width, height=height, class_=f"span {state or 'step'}")
-    return Bar(name, state, text, _picture(f"{name}: {text}", rect), text)
+    return Bar(name, state, text, _picture(f"{name}: {text}", rect), text, is_step=not state)
 
 
 def _lane(lane: Lane, scale: Scale) -> Bar:
@@ -163,23 +165,26 @@ def _phase(phase: LanePhase, scale: Scale) -> Markup:
     return svg("polygon", points=points, class_=f"phase {phase.phase}")
 
 
-def _healthy(points: Sequence[HealthyPoint], scale: Scale) -> Bar:
+def _healthy(points: Sequence[HealthyPoint], scale: Scale, ending: str) -> Bar:
     top = max(1, *(point.healthy for point in points))
     line = _steps([(point.at, point.healthy / top) for point in points], scale)
     floor = _steps([(point.at, point.floor / top) for point in points], scale)
-    least = min(point.healthy for point in points)
-    text = f"{points[-1].healthy} healthy, between {least} and {top}; the rollout keeps at least {points[-1].floor}"
+    first, last = points[0], points[-1]
+    # Before the floor was reached, the rollout could not keep it.
+    least = min(point.healthy for point in points if point.floor == last.floor)
+    started = f"{first.healthy} at the start, " if first.healthy < least else ""
+    text = f"{started}{last.healthy} {ending}, between {least} and {top}; the rollout keeps at least {last.floor}"
     shapes = (svg("polyline", points=line, class_="healthy-line"), svg("polyline", points=floor, class_="floor-line"))
-    note = f"{points[-1].healthy} now, floor {points[-1].floor}"
+    note = f"{last.healthy} {ending}, floor {last.floor}"
     return Bar("healthy targets", "", text, _picture(text, *shapes), note)
 
 
-def _shares(points: Sequence[SharePoint], scale: Scale) -> Bar:
+def _shares(points: Sequence[SharePoint], scale: Scale, ending: str) -> Bar:
     line = _steps([(point.at, point.share / 100) for point in points], scale)
     text = ", ".join(f"{point.share:g} %" for point in points)
     text = f"share of the new release: {text}"
     picture = _picture(text, svg("polyline", points=line, class_="share-line"))
-    return Bar("share of the requests", "", text, picture, f"{points[-1].share:g} % now")
+    return Bar("share of the requests", "", text, picture, f"{points[-1].share:g} % {ending}")
 
 
 def _steps(points: Iterable[tuple[datetime, float]], scale: Scale) -> str:

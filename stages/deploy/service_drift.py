@@ -80,7 +80,11 @@ class ServiceDrift:
                 if r not in serving
             ),
             *(f"targets are left in target group {group}" for group in rollout.left_groups()),
-            *(f"{r.name} is no target" for r in serving if r.target is None),
+            *(
+                f"{r.name} {'is not registered' if r.is_running else 'is not running'}"
+                for r in serving
+                if r.target is None
+            ),
             *(f"{name} has another address than its target" for name in replica_set.with_stale_address()),
             *(f"{name} has been unhealthy for more than {limit.total_seconds():g} s" for name in self._sick),
         ]

@@ -18,6 +18,7 @@ class ActivityResponse(Body):
     run: int = Field(description="The run's number.")
     kind: str = Field(description="The work of the run.")
     text: str = Field(description="What it does or waits for, in words.")
+    is_waiting: bool = Field(description="True if it waits: in the queue, for a user or for a bake time.")
     since: Timestamp = Field(description="Its start, or the time when it was queued.")
     answers: list[Answer] = Field(description="What a user can do about it.")
 
@@ -45,7 +46,9 @@ class PipelineNowResponse(Body):
     sha: str | None = Field(description="Its commit.")
     subject: str | None = Field(description="The first line of the commit's message.")
     healthy: int = Field(description="Healthy targets.")
-    targets: int = Field(description="Targets that there should be. During a deployment, all that are registered.")
+    targets: int = Field(
+        description="Targets that there should be. During a deployment, all that have passed their health checks."
+    )
     draining: int = Field(description="Targets that finish their requests.")
     in_flight: int = Field(description="Requests and connections in progress.")
     activities: list[ActivityResponse] = Field(description="Unfinished runs, oldest first.")

@@ -29,7 +29,15 @@ def _view(context: ViewContext) -> Parts:
     older = address("/access-log/older", filters, before=found.next) if found.next else None
     latest = address("/access-log", filters) if query.before else None
     rows = [(datetime.fromisoformat(entry.time), entry) for entry in found.entries]
-    entries = context.part("access_log/table.html", found=found, rows=rows, older=older, latest=latest, limit=_LIMIT)
+    entries = context.part(
+        "access_log/table.html",
+        found=found,
+        rows=rows,
+        older=older,
+        latest=latest,
+        limit=_LIMIT,
+        is_filtered=bool(filters),
+    )
     return {"filters": form, "entries": entries}
 
 

@@ -31,6 +31,9 @@ def _view(context: ViewContext) -> Parts:
     timeline, detail = run_timeline(store, run), run_detail(store, run)
     now = drawn_until(run.started_at, context.reports.clock.now().wall)
     open_deployment = store.deployments.open(run.pipeline)
+    if open_deployment and open_deployment.run != run.number:
+        open_deployment = None
+    open_waits = store.deployment_answers.waiting(run.pipeline) if open_deployment else []
     lines, is_whole = _log_tail(home, run)
     return {
         "run": context.part("run/head.html", run=detail, is_live=not run.state.over, took=_took(run)),
@@ -39,7 +42,8 @@ def _view(context: ViewContext) -> Parts:
             run=detail,
             is_retryable=_is_retryable(run),
             waits=[wait for wait in timeline.waits if wait.what == "promote" and wait.finished_at is None],
-            deployment=open_deployment if open_deployment and open_deployment.run == run.number else None,
+            is_baking=any(not wait.is_pause and wait.promoted_by is None for wait in open_waits),
+            deployment=open_deployment,
         ),
         "stages": context.part("run/stages.html", timeline=timeline, bars=stage_bars(timeline, now)),
         "containers": context.part(

@@ -64,7 +64,7 @@ def _view(context: ViewContext) -> Parts:
         return {
             "filters": _form(context, filters, []),
             "rates": context.part("filter_mistake.html", part="rates", mistake=text),
-            "traffic": context.part("traffic/table.html", steps=[], deployments=[]),
+            "traffic": context.part("traffic/table.html", steps=[], deployments=[], has_pipelines=False),
         }
     found = context.reports.traffic.traffic(query)
     # The step in progress would change every second.
@@ -72,7 +72,12 @@ def _view(context: ViewContext) -> Parts:
     return {
         "filters": _form(context, filters, found.groups),
         "rates": _rates(context, query, found, window),
-        "traffic": context.part("traffic/table.html", steps=steps, deployments=found.deployments),
+        "traffic": context.part(
+            "traffic/table.html",
+            steps=steps,
+            deployments=found.deployments,
+            has_pipelines=len({mark.pipeline for mark in found.deployments}) > 1,
+        ),
     }
 
 

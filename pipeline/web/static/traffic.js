@@ -36,6 +36,8 @@
     ctx.clip();
     ctx.strokeStyle = ctx.fillStyle = colour("--text");
     ctx.font = `${12 * devicePixelRatio}px sans-serif`;
+    // Labels that would cover one another are left out. The list below has all.
+    let taken = -Infinity;
     for (const mark of marks()) {
       const from = plot.valToPos(mark.from, "x", true);
       const to = Number.isNaN(mark.to) ? bbox.left + bbox.width : plot.valToPos(mark.to, "x", true);
@@ -49,7 +51,11 @@
       ctx.stroke();
       // Beside the line, on the side that has room.
       const room = bbox.left + bbox.width - from;
-      ctx.textAlign = ctx.measureText(mark.label).width + 4 < room ? "left" : "right";
+      const width = ctx.measureText(mark.label).width + 4;
+      ctx.textAlign = width < room ? "left" : "right";
+      const left = ctx.textAlign === "left" ? from : from - width;
+      if (left < taken) continue;
+      taken = left + width;
       ctx.fillText(mark.label, from + (ctx.textAlign === "left" ? 4 : -4), bbox.top + 12 * devicePixelRatio);
     }
     ctx.restore();

@@ -18,8 +18,9 @@ _MAX_REASON = 300
 class Way:
     """The listener and the rule of a request, with the share of each target group that may get it.
 
-    `misses`: why earlier rules do not match, by priority. `targets`: for a connection, the share of each target by the
-    names of its group and itself. None for a request, which any healthy target of the group may get.
+    `effect` is what the rule does, empty for a connection. `misses`: why earlier rules do not match, by priority.
+    `targets`: for a connection, the share of each target by the names of its group and itself. None for a request,
+    which any healthy target of the group may get.
     """
 
     owner: str
@@ -29,6 +30,7 @@ class Way:
     groups: Mapping[str, float]
     misses: Mapping[int, str] = field(default_factory=dict)
     targets: Mapping[tuple[str, str], float] | None = None
+    effect: str = ""
 
     @classmethod
     def from_explanation(cls, found: ExplanationResponse) -> Self:
@@ -44,6 +46,7 @@ class Way:
             found.priority,
             {each.target_group: each.share for each in found.target_groups if each.share},
             {miss.priority: cut(miss.reason, _MAX_REASON) for miss in found.misses},
+            effect=cut(found.effect, _MAX_REASON),
         )
 
     @classmethod

@@ -88,6 +88,21 @@ def test_traffic_of_a_log_that_was_emptied(log: Path) -> None:
     assert run(balancer_traffic.command) == "the access log has no requests yet\n"
 
 
+def test_traffic_of_a_home_without_a_log(log: Path) -> None:
+    """Says where the log will be, instead of a table of zeros."""
+    assert run(balancer_traffic.command) == f"no access log yet; the first load balancer creates {log}\n"
+
+
+def test_traffic_of_an_unknown_group(log: Path) -> None:
+    """Is refused. A group that is gone and had requests is not."""
+    log.write_bytes(raw(accepted_seconds=str(int(datetime.now(UTC).timestamp()) - 40), backend="shop.old"))
+    assert "BEGIN" in run(balancer_traffic.command, "--group", "shop.old")
+    with pytest.raises(ConfigError) as refused:
+        run(balancer_traffic.command, "--group", "shop.odl")
+    assert refused.value.message == "target group shop.odl is not declared"
+    assert refused.value.hint == "did you mean shop.old?; declared: shop.old"
+
+
 def test_filters_of_events(log: Path) -> None:
     """Events are chosen by kind and severity, and `--before` continues with older ones."""
     with Store(log.parent.parent / "penstock.db") as store:

@@ -50,7 +50,9 @@ def test_a_link_logs_in(home: Home, store: Store) -> None:
         assert "ann, role look" in browser.get("/").text
         assert [(s["user"], s["role"]) for s in json.loads(run("sessions", "--json"))] == [("ann", "look")]
         assert run("sessions").splitlines()[1].startswith("ann   look  ")
-        assert run("logout", "bob") == "ended 0 sessions\n"
+        assert run("logout", "bob") == (
+            "ended 0 sessions\nbob is not logged in; `pipeline web sessions` lists the users\n"
+        )
         assert run("logout", "ann") == "ended 1 session\n"
         assert browser.get("/").status == 401
 

@@ -114,6 +114,17 @@ def test_what_serves(
     assert (found.release, found.sha, found.subject) == (1, "a" * 40, "Carts")
 
 
+def test_a_rollout_degrades_nothing(home: Home, store: Store, healths: list[TargetHealth]) -> None:
+    """A container that it adds is not missed while its health checks run. An old one that fails is."""
+    activate(store)
+    healths += [health(f"shop.web-{at}", TargetState.HEALTHY) for at in range(2)]
+    healths.append(health("shop.web-2", TargetState.INITIAL))
+    store.deployments.begin("shop", 2, 1, 2)
+    assert (shop(home, store).sentence, shop(home, store).draining) == ("release 1 serves, 2 of 2 healthy", 0)
+    healths[0] = health("shop.web-0", TargetState.UNHEALTHY)
+    assert shop(home, store).sentence == "release 1 serves, 1 of 2 healthy"
+
+
 def test_a_release_without_targets(home: Home, store: Store, healths: list[TargetHealth]) -> None:
     """Workers have no health that the balancer knows."""
     activate(store, WORKERS, {"mail": 3})
@@ -130,6 +141,7 @@ def test_a_run_that_waits_for_approval(home: Home, store: Store, healths: list[T
     (question,) = found.questions
     assert (question.kind, question.run, question.answers) == ("approval", 1, ["approve", "reject"])
     assert question.text == "run 1 waits for approval (bbbbbbb Pay)"
+    assert all(each.is_waiting for each in found.activities)
     assert [(each.run, each.text, each.answers) for each in found.activities] == [
         (1, "run 1 waits for approval (bbbbbbb Pay)", ["cancel"]),
         (2, "run 2 waits in the queue", ["cancel"]),

@@ -79,6 +79,13 @@ def test_a_link_of_another_site_leads_only_here(shop: WebServer) -> None:
     assert 'href="/a%20b"' in page.text
 
 
+def test_an_error_leads_on(shop: WebServer) -> None:
+    """It says what it is, and where the pipelines are."""
+    page = shop.browser().get("/nothing").part("content")
+    assert "<h1>Not found</h1>" in page
+    assert '<a href="/">Now</a>' in page
+
+
 def test_no_route_is_open_without_a_session(shop: WebServer) -> None:
     """Only the login, and the files of the package, are for everybody."""
     routes = WebApp(shop.reports, WebSettings(), "127.0.0.1:1").app().routes

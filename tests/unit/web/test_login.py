@@ -48,6 +48,17 @@ def test_only_the_button_uses_a_link_up(server: WebServer) -> None:
     assert again.get("/").status == 401
 
 
+@pytest.mark.parametrize(("role", "may"), [(Role.LOOK, "without buttons"), (Role.OPERATE, "lets you use all buttons")])
+def test_a_link_says_whom_it_logs_in(role: Role, may: str, server: WebServer) -> None:
+    """With the role, before it is used. A wrong link says nothing about users."""
+    browser, secret = Browser(server.port), link(server, role)
+    page = browser.get(f"/login?link={secret}").part("content")
+    assert f"<strong>ann</strong> with the role <strong>{role}</strong>" in page
+    assert may in page
+    assert "Log in as ann" in page
+    assert "ann" not in browser.get(f"/login?link={secret[:-1]}").part("content")
+
+
 def test_a_link_expires(server: WebServer, clock: FakeClock) -> None:
     """After ten minutes it begins no session."""
     secret = link(server)

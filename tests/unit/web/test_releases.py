@@ -45,6 +45,14 @@ def test_releases_are_listed(server: WebServer) -> None:
         assert "<script>alert" not in page.text
 
 
+def test_each_release_leads_to_its_run_and_its_difference(server: WebServer) -> None:
+    """From the older one to the newer one. The active release is not compared with itself."""
+    part = server.browser(Role.LOOK).get("/pipelines/shop/releases").part("releases")
+    assert '<a href="/pipelines/shop/runs/1">run 1</a>' in part
+    assert 'href="/pipelines/shop/releases/compare?before=1&amp;after=2">Compare 1 with 2</a>' in part
+    assert part.count("releases/compare?") == 1
+
+
 def test_a_new_release_arrives_on_an_open_page(server: WebServer, tmp_path: Path) -> None:
     """Without a reload."""
     browser = server.browser()

@@ -80,7 +80,7 @@ def test_a_run_shows_its_containers_and_its_traffic(server: WebServer) -> None:
     assert re.search(r'aria-label="old: healthy [0-9.]+ s, draining for [0-9.]+ s"', containers)
     assert "2 wanted" not in containers
     assert "1 wanted" in containers
-    assert re.search(r"1 healthy, between 1 and 2; the rollout keeps at least 1\.", containers)
+    assert re.search(r"Healthy targets: 1 now, between 1 and 2; the rollout keeps at least 1\.", containers)
     assert "Share of the new release: 20 %." in containers
     assert "10 of 500" in containers
     assert ">490<" in containers
@@ -174,6 +174,8 @@ def test_a_line_that_is_being_written_is_left_out(server: WebServer) -> None:
 def test_the_answers_of_a_run_that_waits_for_approval(server: WebServer) -> None:
     """A user approves it, and everybody sees who."""
     server.store.queue.await_approval("shop", 1)
+    for path, part in ((RUN, "run"), ("/pipelines/shop/runs", "runs")):
+        assert "waits for approval</span>" in server.browser().get(path).part(part), path
     assert forms(server.browser()) == {"runs/1/approve", "runs/1/reject", "runs/1/cancel"}
     assert forms(server.browser(Role.LOOK)) == set()
     server.browser(name="bob").post(f"{RUN}/approve")
@@ -195,6 +197,16 @@ def test_the_answers_of_a_deployment(server: WebServer) -> None:
     abort = server.store.deployment_answers.aborted(row.id)
     assert abort is not None
     assert (abort.by, abort.comment) == ("bob", "slow")
+
+
+def test_only_a_wait_is_promoted(server: WebServer) -> None:
+    """A rollout without a bake time has nothing to promote."""
+    row = server.store.deployments.begin("shop", 1, 4, 5, "rolling")
+    assert forms(server.browser()) == {"deployment/abort", "runs/1/cancel"}
+    server.store.deployment_answers.begin(row.id, "web", "step[0]", "the bake time", server.reports.clock.now())
+    page = server.browser().get(RUN).part("answers")
+    assert "Promote: end the bake time" in page
+    assert forms(server.browser()) == {"deployment/promote", "deployment/abort", "runs/1/cancel"}
 
 
 def test_a_run_that_failed_is_retried(server: WebServer) -> None:

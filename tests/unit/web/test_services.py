@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -205,6 +206,9 @@ def test_an_accessory_is_started_and_stopped_by_a_user(server: WebServer) -> Non
     assert "The start of db has begun" in press(browser, f"{DB}/start")
     until(lambda: "Stop db</button>" in browser.get(DB).text, "it runs")
     assert "Make a backup</button>" in browser.get(DB).text
+    # Unlike a run that is in progress, it is as it should be.
+    for path in (DB, "/services", "/pipelines/shop/services"):
+        assert re.search(r'<span class="state good">.*? running</span>', browser.get(path).text), path
     assert "The stop of db has begun" in press(browser, f"{DB}/stop")
     until(lambda: "Start</button>" in browser.get(DB).text, "it is stopped")
     until(lambda: stored(server, "accessory.stopping"), "the events are stored")

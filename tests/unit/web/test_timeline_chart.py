@@ -68,7 +68,33 @@ def test_the_healthy_line_keeps_its_height_until_a_change() -> None:
     assert line == [(0, 8), (250, 8), (250, 1), (500, 1), (500, 8), (1000, 8)]
     assert {y for _, y in floor} == {8}
     assert points(chart.share.picture) == [[(375, 8), (1000, 8)]]
-    assert chart.healthy.note == "1 now, floor 1"
+    assert chart.healthy.note == "1 at the end, floor 1"
+    (running,) = service_charts(timeline(canary(), None), at(200))
+    assert running.healthy is not None
+    assert running.share is not None
+    assert (running.healthy.note, running.share.note) == ("1 now, floor 1", "50 % now")
+
+
+def test_a_first_rollout_starts_below_its_floor() -> None:
+    """What it keeps counts from the time when it was reached."""
+    script = EventScript()
+    script.add(20, K.ROLLOUT_STARTED, service="web", release=1, replicas=2, floor=2, healthy=0, targets="")
+    for second, name in ((30, "a"), (40, "b")):
+        script.target(second - 5, K.CONTAINER_STARTING, name, 1)
+        script.target(second, K.TARGET_HEALTHY, name, 1)
+    (chart,) = service_charts(timeline(script, 100), at(200))
+    assert chart.healthy is not None
+    expected = "0 at the start, 2 at the end, between 2 and 2; the rollout keeps at least 2"
+    assert chart.healthy.text == expected
+
+
+def test_a_step_is_part_of_a_stage() -> None:
+    """It has no state of its own, and is set off."""
+    script = canary()
+    script.add(21, K.RELEASE_COMMAND_STARTED, "running the release command")
+    stage, *steps = stage_bars(timeline(script, 100), at(200))
+    assert not stage.is_step
+    assert all(step.is_step for step in steps)
 
 
 def test_each_phase_has_a_form_of_its_own() -> None:

@@ -74,8 +74,8 @@ def test_the_way_of_a_request(served: Served) -> None:
     """Is in a sentence, with the reason of each rule that does not match."""
     path = f"/topology?url={quote('http://x:8080/up')}"
     assert served.part("answer", path) == (
-        "Port 8080 of load balancer edge of shop, rule 20: no target group gets it "
-        "Why the 1 earlier rule does not match Rule 10: path_pattern requires /api/*, but the path is /up"
+        "Port 8080 of load balancer edge of shop, rule 20: returns 204 "
+        "Why the earlier rule does not match Rule 10: path_pattern requires /api/*, but the path is /up"
     )
     text = served.part("balancer-0", path)
     assert "does not match: path_pattern requires /api/*, but the path is /up" in text

@@ -117,6 +117,33 @@ def test_the_access_log(server: WebServer) -> None:
     assert "hx-sse:connect" not in older.text
 
 
+def test_why_the_access_log_is_empty(server: WebServer) -> None:
+    """No entry matches, or there was no request yet. The reason of an error is with its request."""
+    browser = server.browser()
+    assert "No entry matches." in browser.get("/access-log?path=/none").part("entries")
+    rows = cells(browser.get("/access-log?status=503").part("entries"))
+    assert len(rows[0]) == 7
+    log_of(server.home).write_bytes(b"")
+    assert "No request yet." in browser.get("/access-log").part("entries")
+
+
+def test_deployments_of_several_pipelines_are_told_apart(server: WebServer) -> None:
+    """Their marks in the charts have the names of the pipelines."""
+    assert 'data-label="release 2"' in server.browser().get("/traffic").part("deployments")
+    server.store.deployments.begin("blog", 1, None, 1, "rolling")
+    part = server.browser().get("/traffic").part("deployments")
+    assert 'data-label="shop release 2"' in part
+    assert 'data-label="blog release 1"' in part
+
+
+def test_an_event_names_its_user_once(server: WebServer) -> None:
+    """Also if the message has the name."""
+    for message in ("approved by ann", "rejected by ann: too early", "scaled web"):
+        server.store.events.record(Event("run.approved", message, "shop", None, {"by": "ann"}))
+    rows = cells(server.browser().get("/events").part("events"))
+    assert [row[5] for row in rows[:3]] == ["scaled web by ann", "rejected by ann: too early", "approved by ann"]
+
+
 def test_new_entries_reach_an_open_page(server: WebServer) -> None:
     """The page follows the log while it is open."""
     browser = server.browser()
