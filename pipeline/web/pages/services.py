@@ -224,7 +224,7 @@ def _resume_node(request: ActionRequest) -> Done:
 
 _STYLES = ("services.css",)
 PAGES = (
-    Page("/services", "all-services", "Services", "services/index.html", _index, label="Services", rank=80),
+    Page("/services", "all-services", "Services", "services/index.html", _index, label="Services", rank=50),
     Page(_SERVICES, "services", "Services of {pipeline}", "services/overview.html", _overview),
     Page(
         _SERVICE,
