@@ -121,7 +121,9 @@ def test_lanes_of_a_deployment(shop: World, visit: Visit) -> None:
     expect(lanes.filter(has_text=old).first.get_by_role("img")).to_have_accessible_name(re.compile("draining .*stop"))
     expect(containers.get_by_role("listitem").filter(has_text="healthy targets").first).to_contain_text("floor 3")
     expect(
-        containers.get_by_text(re.compile(r"^Healthy targets: 3 at the end, between 3 and 4; .* keeps at least 3")).first
+        containers.get_by_text(
+            re.compile(r"^Healthy targets: 3 at the end, between 3 and 4; .* keeps at least 3")
+        ).first
     ).to_be_visible()
 
 
