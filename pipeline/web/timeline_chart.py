@@ -173,7 +173,8 @@ def _healthy(points: Sequence[HealthyPoint], scale: Scale, ending: str) -> Bar:
     # Before the floor was reached, the rollout could not keep it.
     least = min(point.healthy for point in points if point.floor == last.floor)
     started = f"{first.healthy} at the start, " if first.healthy < least else ""
-    text = f"{started}{last.healthy} {ending}, between {least} and {top}; the rollout keeps at least {last.floor}"
+    span = f", between {least} and {top}" if least < top else ""
+    text = f"{started}{last.healthy} {ending}{span}; the rollout keeps at least {last.floor}"
     shapes = (svg("polyline", points=line, class_="healthy-line"), svg("polyline", points=floor, class_="floor-line"))
     note = f"{last.healthy} {ending}, floor {last.floor}"
     return Bar("healthy targets", "", text, _picture(text, *shapes), note)

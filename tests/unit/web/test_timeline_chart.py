@@ -84,7 +84,7 @@ def test_a_first_rollout_starts_below_its_floor() -> None:
         script.target(second, K.TARGET_HEALTHY, name, 1)
     (chart,) = service_charts(timeline(script, 100), at(200))
     assert chart.healthy is not None
-    expected = "0 at the start, 2 at the end, between 2 and 2; the rollout keeps at least 2"
+    expected = "0 at the start, 2 at the end; the rollout keeps at least 2"
     assert chart.healthy.text == expected
 
 
