@@ -183,7 +183,7 @@ class ControlApi:
         return json_response(DaemonResponse(version=__version__, pipelines=list(files), files=files))
 
     async def _describe(self, _: Request) -> Response:
-        return JSONResponse(describe(self.endpoints))
+        return JSONResponse(await run_in_threadpool(describe, self.endpoints))
 
     async def _metrics(self, _: Request) -> Response:
         return PlainTextResponse(await run_in_threadpool(self._found_metrics.text), media_type=CONTENT_TYPE)

@@ -46,7 +46,10 @@ class OpenArtifact:
 
     def chunks(self) -> Iterator[bytes]:
         """Return an iterator over the content, `size` bytes at most. The file is closed with it, also if unread."""
-        return _chunks(os.fdopen(self.descriptor, "rb"), self.size)
+        chunks = _chunks(os.fdopen(self.descriptor, "rb"), self.size)
+        # An iterator that has not begun would leave the file open: the client may be gone before its first chunk.
+        next(chunks)
+        return chunks
 
 
 class RunArtifacts:
@@ -111,6 +114,7 @@ class RunArtifacts:
 
 def _chunks(file: BinaryIO, left: int) -> Iterator[bytes]:
     with file:
+        yield b""
         while left > 0 and (chunk := file.read(min(_CHUNK, left))):
             left -= len(chunk)
             yield chunk

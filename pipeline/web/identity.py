@@ -66,10 +66,10 @@ class Identities:
             return None
         names = request.headers.getlist(identity.header)
         # Two of them are a client's header that the proxy has left in its place.
-        if len(names) != 1 or not is_user_name(names[0]):
+        if len(names) != 1 or not is_user_name(name := _decoded(names[0])):
             return None
-        role = _role(names[0], identity.look, identity.operate)
-        return User(names[0], role, self._cookie(request, "form"), has_session=False) if role else None
+        role = _role(name, identity.look, identity.operate)
+        return User(name, role, self._cookie(request, "form"), has_session=False) if role else None
 
     def begin(self, response: Response, secret: str) -> None:
         """Let the browser keep the secret of a session."""
@@ -100,6 +100,14 @@ class Identities:
 def new_secret() -> str:
     """Return a secret for the forms of a user."""
     return secrets.token_urlsafe(32)
+
+
+def _decoded(header: str) -> str:
+    """Return a name as the proxy knows it: in UTF-8, which servers read as Latin-1."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
 
 
 def _role(name: str, look: tuple[str, ...], operate: tuple[str, ...]) -> Role | None:

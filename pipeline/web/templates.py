@@ -5,6 +5,7 @@ from __future__ import annotations
 from jinja2 import BaseLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.base.printable import escape_controls
 from pipeline.web.assets import Assets
 from pipeline.web.icons import icon
 from pipeline.web.times import moment, since
@@ -13,6 +14,8 @@ from pipeline.web.times import moment, since
 class Templates:
     """Renders templates. Every value is escaped unless it is `Markup`, and a missing one is an error.
 
+    Control characters are shown as escapes. Marks of writing direction could make a page say something else.
+
     Safe to use from any thread.
     """
 
@@ -20,6 +23,7 @@ class Templates:
         self._environment = Environment(
             loader=loader,
             autoescape=True,
+            finalize=_printable,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -31,3 +35,8 @@ class Templates:
     def render(self, template: str, **values: object) -> Markup:
         """Return the HTML of a template. Raises an error of jinja2 for a mistake in it."""
         return Markup(self._environment.get_template(template).render(values))  # noqa: S704  # every value was escaped
+
+
+def _printable(value: object) -> object:
+    # Forms send lines that end in both.
+    return escape_controls(value.replace("\r\n", "\n")) if type(value) is str else value

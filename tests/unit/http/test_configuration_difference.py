@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -112,3 +113,11 @@ def test_a_change_from_one_form_to_another_is_one_change() -> None:
         ("strategy", "changed", "rolling", {"canary": {"steps": [10]}})
     ]
     assert changes({"on": False}, {"on": 0}) == []
+
+
+def test_a_long_text_takes_no_long_time() -> None:
+    """It is read once, also if it could be a URL with a password in many ways."""
+    began = time.thread_time()
+    assert changes({}, {"value": "x://" + ":" * 30_000}) == [("value", "added", None, "x://" + ":" * 30_000)]
+    assert time.thread_time() - began < 1
+    assert changes({}, {"url": "db://ann:p:w@x@host/a"}) == [("url", "added", None, f"db://{HIDDEN}@host/a")]

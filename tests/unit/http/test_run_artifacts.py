@@ -122,3 +122,13 @@ def test_a_run_without_artifacts(home: Home) -> None:
     assert RunArtifacts(home, "shop", 7).all() == []
     with pytest.raises(ArtifactMissing):
         RunArtifacts(home, "shop", 7).open("srv/out/plain.txt")
+
+
+def test_a_file_that_nobody_reads_is_closed(home: Home) -> None:
+    """A client may be gone before the first chunk is read."""
+    file = artifacts(home).open("srv/out/plain.txt")
+    chunks = file.chunks()
+    os.fstat(file.descriptor)
+    del chunks
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(file.descriptor)

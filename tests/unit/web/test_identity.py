@@ -99,3 +99,14 @@ def test_a_star_means_every_user(tmp_path: Path) -> None:
         browser = Browser(server.port)
         assert "anyone, role look" in browser.get("/", **{"Remote-User": "anyone"}).text
         assert "ann, role operate" in browser.get("/", **{"Remote-User": "ann"}).text
+
+
+def test_a_name_is_read_as_utf_8(tmp_path: Path) -> None:
+    """As proxies send it and as web.yaml has it. Other bytes are read as Latin-1."""
+    header = IdentityHeader(header="X-Forwarded-User", operate=("zoë",))
+    settings = WebSettings(proxies=(ip_network("127.0.0.0/8"),), identity=header)
+    with web_server(tmp_path, settings=settings, catalogue=Effects().catalogue()) as server:
+        for sent in ("zoë".encode().decode("latin-1"), "zoë"):
+            browser = Named(server.port)
+            browser.user = sent
+            assert "zoë, role operate" in browser.get("/").text

@@ -135,3 +135,14 @@ def test_the_arguments_of_every_page_stay_text(page: Page, shop: WebServer) -> N
             answer = shop.browser(Role.OPERATE).get(f"{path}?{urlencode(dict.fromkeys(page.query, marker))}")
             assert answer.status in (200, 400, 404, 409), answer.text
             check_page(answer.text)
+
+
+def test_no_text_turns_a_page_around(tmp_path: Path) -> None:
+    """Marks of writing direction and control characters are shown as what they are, in templates and pictures."""
+    effects = Effects()
+    effects.text = "by \u202eann\x9b31m\x00\u2066"
+    with web_server(tmp_path, catalogue=effects.catalogue()) as server:
+        page = server.browser().get("/samples/a?word=%E2%80%AEx").text
+    assert "by \\u202eann\\x9b31m\\x00\\u2066" in page
+    assert "\u202e" not in page
+    assert svg("text", "a\u202eb <") == "<text>a\\u202eb &lt;</text>"
