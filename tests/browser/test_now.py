@@ -29,7 +29,7 @@ def test_what_waits_for_a_user_can_be_answered(shop: World, visit: Visit) -> Non
     """Now has what waits for the user, with the button. A screen reader is told when it comes."""
     page, number = visit("grace").open("/"), shop.last_run().number + 1
     shop.commit("Sell coffee", version="coffee", extra=APPROVAL)
-    expect(page.get_by_role("status").filter(has_text="Waiting for you: 1")).to_be_attached()
+    expect(page.get_by_role("status").filter(has_text=f"run {number} waits for approval")).to_be_attached()
     expect(page.locator("#questions")).to_contain_text(f"run {number}")
     page.get_by_role("button", name="Approve").click()
     shop.await_run(number)
