@@ -13,7 +13,8 @@ class LoopbackTargets:
     """Servers by name, which answer as the sample application does.
 
     `GET /exit?code=1` ends the process of a server: `on_exit` gets its name and the code. `GET /print?line=` prints a
-    line: `on_line`. `/status?code=503` has that status. `/hold` has a response after a `/release` at any server.
+    line: `on_line`. `/status?code=503` has that status. `/hold?key=1` has a response after a `/release?key=1` at any
+    server. Both may have a prefix, such as `/api/hold`.
 
     Safe to use from any thread.
     """
@@ -24,7 +25,7 @@ class LoopbackTargets:
         self._servers: dict[str, asyncio.Server] = {}
         self._clients: dict[str, set[asyncio.StreamWriter]] = {}
         self._wanted: set[str] = set()
-        self._released = asyncio.Event()
+        self._released: dict[str, asyncio.Event] = {}
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="targets", daemon=True).start()
 
@@ -76,11 +77,11 @@ class LoopbackTargets:
         url = urlsplit(target)
         query = {key: values[-1] for key, values in parse_qs(url.query).items()}
         status = health if url.path == "/healthz" else int(query.get("code", 200)) if url.path == "/status" else 200
-        if url.path == "/hold":
-            await self._released.wait()
-        if url.path == "/release":
-            self._released.set()
-            self._released = asyncio.Event()
+        key = query.get("key", "")
+        if url.path.endswith("/hold"):
+            await self._released.setdefault(key, asyncio.Event()).wait()
+        if url.path.endswith("/release"):
+            self._released.pop(key, asyncio.Event()).set()
         if url.path == "/print":
             self._on_line(name, query.get("line", ""))
         content = body if url.path == "/echo" else f"{name}\n".encode()

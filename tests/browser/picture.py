@@ -1,12 +1,14 @@
 """Pictures of pages, which are committed and follow the pages.
 
-A picture is a PNG that has the structure of its page in it, as text. It is outdated if the page has another structure
-now, or if it looks different from afar. Numbers, names and times that differ from run to run are replaced first.
+A picture is a PNG that shows a page as it is, and has the structure of the page in it, as text. It is outdated if the
+page has another structure now, or if it looks different from afar. Numbers, names and times that differ from run to run
+are masked in the structure only.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -22,35 +24,15 @@ _STREAM = r"[hx-sse\:connect]"
 MAX_DIFFERENCE = 8.0
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KEYWORD = b"structure\0\0"
-# Replaces what differs from run to run: ids of containers and commits, times, ports, rates and durations.
-_SETTLE = r"""() => {
-    const known = new Map();
-    const name = text => {
-        if (!known.has(text)) known.set(text, (0x5e11a7 + known.size * 0x1f3d5).toString(16).repeat(11));
-        return known.get(text).slice(0, text.length);
-    };
-    const settle = text => text
-        .replace(/\b(?=[0-9a-f]*\d)[0-9a-f]{6,64}\b/g, name)
-        .replace(/\d{1,4}[-/]\d{1,2}[-/]\d{1,4},? (at )?\d{1,2}:\d{2}(:\d{2})?/g, "01/12/2026, 09:41:00")
-        .replace(/\b\d{1,2}:\d{2}(:\d{2})?(\.\d+)?\b/g, "09:41:00")
-        .replace(/\b127\.\d+\.\d+\.\d+\b/g, "10.0.0.7")
-        .replace(/:\d{4,5}\b/g, ":8000")
-        .replace(/\b\d+(\.\d+)? ?(ms|s|min|h|d)( \d+(\.\d+)? ?(ms|s|min|h|d))*(?![\w/])/g, "12 s")
-        .replace(/[\d.]+\/s\b/g, "12/s")
-        .replace(/\b[\d,]+ of [\d,]+ requests/g, "1 of 840 requests")
-        .replace(/\bevidence [\d.]+/g, "evidence 1")
-        .replace(/\b\d+ in flight/g, "2 in flight");
-    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    document.querySelectorAll("[aria-label]").forEach(each => { each.ariaLabel = settle(each.ariaLabel); });
-    document.querySelectorAll("time").forEach(each => {
-        each.removeAttribute("datetime");
-        each.removeAttribute("data-since");
-    });
-    while (walk.nextNode()) {
-        const text = walk.currentNode.nodeValue;
-        if (settle(text) !== text) walk.currentNode.nodeValue = settle(text);
-    }
-}"""
+# What differs from run to run: ids of containers and commits, addresses, times, rates and durations.
+_DIFFERING = (
+    (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{6,64}\b"), "ID"),
+    (re.compile(r"\d[\d,.:/]*(?<=\d)"), "0"),
+    # A duration of a minute has one unit, and one of 61 seconds two.
+    (re.compile(r"\b0 ?(ms|s|min|h|d)( 0 ?(ms|s|min|h|d))*\b"), "0 s"),
+)
+# Down to the end of the page, without its footer.
+_HEIGHT = '() => document.querySelector("body > footer").offsetTop'
 # Draws both pictures as stamps, and compares their points.
 _COMPARE = """async ([one, other]) => {
     const points = async data => {
@@ -69,26 +51,39 @@ _COMPARE = """async ([one, other]) => {
 }"""
 
 
-def take(page: Page, *without: str) -> bytes:
+def take(page: Page, *changing: str) -> bytes:
     """Return a picture of what a page shows, with its structure. The page cannot be used afterwards.
 
-    Elements that differ from run to run in more than their numbers are left out: `without` has their selectors.
+    `changing` has selectors of elements that differ from run to run in more than their numbers. The picture shows them,
+    and the structure leaves them out.
     """
     page.emulate_media(reduced_motion="reduce")
-    for selector in (_STREAM, *without):
+    _remove(page, _STREAM)
+    picture = until(lambda: _taken(page), "a page that nothing changes any more")
+    _remove(page, *changing)
+    return with_structure(picture, masked(page.locator("body").aria_snapshot()))
+
+
+def masked(structure: str) -> str:
+    """Return a structure without what differs from run to run."""
+    for pattern, replacement in _DIFFERING:
+        structure = pattern.sub(replacement, structure)
+    return structure
+
+
+def _remove(page: Page, *selectors: str) -> None:
+    for selector in selectors:
         page.locator(selector).evaluate_all("all => all.forEach(each => each.remove())")
-    return until(lambda: _taken(page), "a page that nothing changes any more")
 
 
 def _taken(page: Page) -> bytes:
-    """Return a picture with its structure, or nothing if a change came meanwhile that was under way before."""
+    """Return a picture, or nothing if a change came meanwhile that was under way before."""
     size, body = page.viewport_size, page.locator("body")
     assert size is not None
-    page.evaluate(_SETTLE)
-    structure = body.aria_snapshot()
-    height = min(size["height"], page.evaluate("() => document.body.offsetHeight"))
+    structure = masked(body.aria_snapshot())
+    height = min(size["height"], page.evaluate(_HEIGHT))
     picture = page.screenshot(clip={"x": 0, "y": 0, "width": size["width"], "height": height}, animations="disabled")
-    return with_structure(picture, structure) if body.aria_snapshot() == structure else b""
+    return picture if masked(body.aria_snapshot()) == structure else b""
 
 
 def difference(page: Page, one: bytes, other: bytes) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
-from playwright.sync_api import Response
+from playwright.sync_api import Response, ViewportSize
 
 from pipeline.web.theme import Theme
 from tests.browser.addresses import addresses
@@ -11,10 +13,17 @@ from tests.browser.axe import findings
 from tests.browser.visits import Visit
 
 PAGES = addresses()
-THEMES = [str(theme) for theme in Theme if theme is not Theme.AUTO]
 # In bytes, as they come through the network.
 MAX_FIRST_PAINT = 120_000
-NARROW = {"width": 360, "height": 740}
+NARROW, WIDE = ViewportSize(width=360, height=740), ViewportSize(width=1280, height=720)
+SCREENS = [
+    pytest.param(str(Theme.LIGHT), NARROW, id="narrow"),
+    *(
+        pytest.param(str(theme), WIDE, id=str(theme), marks=pytest.mark.long)
+        for theme in Theme
+        if theme is not Theme.AUTO
+    ),
+]
 # What has a name for a screen reader, and how wide the page is. A table may scroll within its own box.
 _WIDTHS = "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
 _WIDE = """() => [...document.querySelectorAll("body *")].filter(each => {
@@ -29,23 +38,23 @@ def size_of(answer: Response) -> int:
     return sizes["responseBodySize"] + sizes["responseHeadersSize"]
 
 
-def marked(theme: str) -> object:
-    """Return a theme as a parameter. The contrast is highest, and mistakes are most, in the usual one."""
-    return theme if theme == Theme.LIGHT else pytest.param(theme, marks=pytest.mark.long)
+def with_long(values: Iterable[str], *short: str) -> list[object]:
+    """Return values as parameters, of which all but some are long."""
+    return [value if value in short else pytest.param(value, marks=pytest.mark.long) for value in values]
 
 
-@pytest.mark.parametrize("theme", [marked(theme) for theme in THEMES])
+@pytest.mark.parametrize(("theme", "screen"), SCREENS)
 @pytest.mark.parametrize("name", PAGES)
-def test_accessibility(name: str, theme: str, visit: Visit) -> None:
-    """axe-core has no serious finding, in each theme."""
-    visitor = visit()
+def test_accessibility(name: str, theme: str, screen: ViewportSize, visit: Visit) -> None:
+    """axe-core has no serious finding, in each theme, and on a small screen."""
+    visitor = visit(viewport=screen)
     visitor.context.add_cookies([{"name": "penstock-theme", "value": theme, "url": visitor.url}])
     page = visitor.open(PAGES[name])
     assert page.locator("html").get_attribute("data-theme") == theme
     assert findings(page) == []
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", with_long(PAGES, "now", "topology", "traffic"))
 def test_small_screen_and_slow_line(name: str, visit: Visit) -> None:
     """At 360 pixels a page is not wider than the screen. Its first paint takes at most 120 kB.
 
@@ -67,7 +76,7 @@ def test_small_screen_and_slow_line(name: str, visit: Visit) -> None:
     assert sorted(ids) == sorted(set(ids))
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", with_long(PAGES, "now", "topology", "traffic"))
 def test_without_javascript(name: str, visit: Visit) -> None:
     """Without JavaScript a page says the same, except for the pictures of charts."""
     page, plain = visit().open(PAGES[name]), visit(java_script_enabled=False).open(PAGES[name])
@@ -77,7 +86,7 @@ def test_without_javascript(name: str, visit: Visit) -> None:
     assert [text for text in plain.get_by_role("heading").all_inner_texts() if text] == headings != []
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", with_long(PAGES, "now", "run", "service"))
 def test_looking_changes_nothing(name: str, visit: Visit) -> None:
     """A user who may only look sees the page, and no button that begins an action."""
     page = visit("grace", "look").open(PAGES[name])

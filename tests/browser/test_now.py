@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from pipeline.store.records import RunState
@@ -13,6 +14,7 @@ from tests.browser.world import World
 APPROVAL = "approval: {timeout: 1h}"
 
 
+@pytest.mark.long
 def test_a_sentence_for_each_pipeline(shop: World, visit: Visit) -> None:
     """Now says which release serves and how many targets are healthy, and follows a deployment."""
     page, before = visit().open("/"), shop.active()
@@ -37,6 +39,7 @@ def test_what_waits_for_a_user_can_be_answered(shop: World, visit: Visit) -> Non
     assert "run.approved" in shop.acts("grace")
 
 
+@pytest.mark.long
 def test_an_answer_without_javascript(shop: World, visit: Visit) -> None:
     """Without JavaScript the button leads back to the page, with the effect in a message."""
     number = shop.last_run().number + 1
@@ -48,6 +51,7 @@ def test_an_answer_without_javascript(shop: World, visit: Visit) -> None:
     shop.await_run(number)
 
 
+@pytest.mark.long
 def test_a_failed_run_is_a_problem(shop: World, visit: Visit) -> None:
     """Now says that the last run failed, in words."""
     page, number = visit().open("/"), shop.last_run().number + 1
@@ -57,6 +61,7 @@ def test_a_failed_run_is_a_problem(shop: World, visit: Visit) -> None:
     expect(page.get_by_role("main")).to_contain_text("failed")
 
 
+@pytest.mark.long
 def test_the_radiator(shop: World, visit: Visit) -> None:
     """The radiator has the sentence and nothing to press, and follows as Now does."""
     page, before = visit("wall", "look").open("/radiator"), shop.active()
@@ -84,6 +89,7 @@ def test_traffic(shop: World, visit: Visit) -> None:
     expect(page.get_by_role("table").last).to_be_visible()
 
 
+@pytest.mark.long
 def test_the_access_log_is_filtered(shop: World, visit: Visit) -> None:
     """The filter by status shows these requests only, new ones too. What a client sends stays text."""
     page = visit().open("/access-log?status=418")

@@ -51,12 +51,14 @@ def other(browser: Browser, shop: World, visit: Visit) -> Iterator[Page]:
     server.server_close()
 
 
+@pytest.mark.long
 def test_a_link_needs_no_new_login(other: Page) -> None:
     """A link in a chat leads to the page, although its request comes without the cookie."""
     other.get_by_text("follow").click()
     expect(other.get_by_role("contentinfo")).to_contain_text("ada")
 
 
+@pytest.mark.long
 def test_no_frame_shows_a_page(other: Page) -> None:
     """A frame over a decoy stays empty, so no click can be stolen."""
     framed = other.frame("framed")
@@ -73,6 +75,7 @@ def test_no_form_has_an_effect(other: Page, shop: World) -> None:
     expect(other.get_by_role("contentinfo")).to_contain_text("ada")
 
 
+@pytest.mark.long
 def test_no_form_logs_a_user_in_as_another(other: Page, shop: World) -> None:
     """Else the user would act in the name of the attacker, whose link it is."""
     other.get_by_role("button", name="log in").click()
@@ -81,6 +84,7 @@ def test_no_form_logs_a_user_in_as_another(other: Page, shop: World) -> None:
     expect(other.get_by_role("contentinfo")).to_contain_text("ada")
 
 
+@pytest.mark.long
 def test_no_script_reads_a_page(other: Page) -> None:
     """A request of a script of another site is sent without the cookie, and its response is withheld."""
     expect(other).to_have_title("refused")

@@ -20,6 +20,7 @@ def two_releases(shop: World) -> tuple[int, int]:
     return before, shop.active()
 
 
+@pytest.mark.long
 def test_the_difference_of_two_releases(two_releases: tuple[int, int], visit: Visit) -> None:
     """Two chosen releases are compared: their commits, and the settings that differ. Text of commits stays text."""
     page = visit().open(LIST)
@@ -56,6 +57,7 @@ def test_a_rollback_by_click_loses_nothing(shop: World, two_releases: tuple[int,
     assert "run.queued" in shop.acts("margaret")
 
 
+@pytest.mark.long
 def test_the_list_follows_a_deployment(shop: World, visit: Visit) -> None:
     """An open list shows the new release as pending, then as active, without a reload."""
     page = visit().open(LIST)
@@ -65,6 +67,7 @@ def test_the_list_follows_a_deployment(shop: World, visit: Visit) -> None:
     assert row.get_by_role("rowheader").inner_text() == str(shop.active())
 
 
+@pytest.mark.long
 def test_a_rollback_without_javascript(shop: World, two_releases: tuple[int, int], visit: Visit) -> None:
     """The plan, the button and the message after it work without JavaScript."""
     page, before = visit(java_script_enabled=False).open(LIST), len(shop.events("run.queued"))

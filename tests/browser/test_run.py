@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from pipeline.store.records import RunState
@@ -51,6 +52,7 @@ def test_an_approval_is_seen_by_another_user(shop: World, visit: Visit) -> None:
     assert "run.approved" in shop.acts("ada")
 
 
+@pytest.mark.long
 def test_a_rejection_has_its_reason(shop: World, visit: Visit) -> None:
     """A rejected run fails with the reason that its user has given."""
     number = next_run(shop, "Sell tobacco", version="tobacco", extra=APPROVAL)
@@ -64,6 +66,7 @@ def test_a_rejection_has_its_reason(shop: World, visit: Visit) -> None:
     assert "run.rejected" in shop.acts("grace")
 
 
+@pytest.mark.long
 def test_cancel_by_click(shop: World, visit: Visit) -> None:
     """A run whose tests hang is cancelled by click, and its page says so."""
     number = next_run(shop, "Wait for ever", version="wait", tests="wait")
@@ -75,6 +78,7 @@ def test_cancel_by_click(shop: World, visit: Visit) -> None:
     assert "run.finished" in shop.acts("linus")
 
 
+@pytest.mark.long
 def test_failed_tests_and_a_retry(shop: World, visit: Visit) -> None:
     """A run names the tests that failed. Its report can be downloaded, and the run be repeated by click."""
     number = next_run(shop, "Break the cart", version="cart", tests="fail")
@@ -92,6 +96,7 @@ def test_failed_tests_and_a_retry(shop: World, visit: Visit) -> None:
     assert "run.queued" in shop.acts("grace")
 
 
+@pytest.mark.long
 def test_the_log_is_beside_the_run(shop: World, visit: Visit) -> None:
     """The log of a run has the output of its build and its tests, and can be downloaded as a whole."""
     number = next_run(shop, "Show the log", version="log", tests="fail")
@@ -105,6 +110,7 @@ def test_the_log_is_beside_the_run(shop: World, visit: Visit) -> None:
     assert any("1 of 3 tests failed" in json.loads(line)["text"] for line in lines)
 
 
+@pytest.mark.long
 def test_lanes_of_a_deployment(shop: World, visit: Visit) -> None:
     """Each container has a lane with its phases, over the line of healthy targets, which keeps its floor."""
     number = next_run(shop, "Sell tea twice", version="twice")
@@ -127,6 +133,7 @@ def test_lanes_of_a_deployment(shop: World, visit: Visit) -> None:
     ).to_be_visible()
 
 
+@pytest.mark.long
 def test_a_canary_is_promoted_by_click(shop: World, visit: Visit) -> None:
     """A canary shows its share and what its alarm still needs. The button promotes it, and the share moves."""
     number = next_run(shop, "Sell coffee", version="coffee", strategy=CANARY, web_extra=ALARMS)
@@ -142,6 +149,7 @@ def test_a_canary_is_promoted_by_click(shop: World, visit: Visit) -> None:
     assert "deployment.continued" in shop.acts("margaret")
 
 
+@pytest.mark.long
 def test_a_canary_is_aborted_by_click(shop: World, visit: Visit) -> None:
     """The button says what an abort does before. The previous release gets all requests again, and none is lost."""
     before = shop.active()
@@ -160,16 +168,20 @@ def test_a_canary_is_aborted_by_click(shop: World, visit: Visit) -> None:
     assert shop.acts("grace")
 
 
+@pytest.mark.long
 def test_a_run_is_started_by_click(shop: World, visit: Visit) -> None:
-    """The form of the runs starts one, the list gets it, and its event names the user."""
+    """The form of the runs starts one and leads to it. The list gets it, and its event names the user."""
     page, number = visit("linus").open("/pipelines/shop/runs"), shop.last_run().number + 1
     page.get_by_text("Start a run").click()
     page.get_by_label("Also if no file changed").check()
     page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Run {number} of shop")
+    page.goto("/pipelines/shop/runs")
     expect(page.get_by_role("cell", name=str(number), exact=True)).to_be_visible()
     assert "run.queued" in shop.acts("linus")
 
 
+@pytest.mark.long
 def test_the_list_of_runs_is_filtered(shop: World, visit: Visit) -> None:
     """The filter by state shows those runs only."""
     number = next_run(shop, "Break the till", version="till", tests="fail")
@@ -182,6 +194,7 @@ def test_the_list_of_runs_is_filtered(shop: World, visit: Visit) -> None:
     assert {state.strip() for state in states} == {"failed"}
 
 
+@pytest.mark.long
 def test_looking_gives_no_button(shop: World, visit: Visit) -> None:
     """Who may only look sees that a run waits, and no button. A request without the button's page is refused."""
     number = next_run(shop, "Sell secrets", version="secrets", extra=APPROVAL)

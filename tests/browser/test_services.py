@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.visits import Visit
@@ -11,6 +12,7 @@ from tests.support.waiting import until
 SERVICES = "/pipelines/shop/services"
 
 
+@pytest.mark.long
 def test_scale_by_click(shop: World, visit: Visit) -> None:
     """Another number of replicas is wanted by a button, and the table follows. The event names the user."""
     page = visit("grace").open(f"{SERVICES}/api")
@@ -21,6 +23,7 @@ def test_scale_by_click(shop: World, visit: Visit) -> None:
     assert "run.queued" in shop.acts("grace")
 
 
+@pytest.mark.long
 def test_replace_all_replicas_by_click(shop: World, visit: Visit) -> None:
     """A restart by click replaces each replica under load, and loses no request."""
     page, before = visit().open(f"{SERVICES}/web"), {health.target.id for health in shop.targets()}
@@ -42,6 +45,7 @@ def test_the_log_of_a_service(shop: World, visit: Visit) -> None:
     assert page.locator("main em").count() == 0
 
 
+@pytest.mark.long
 def test_a_job_by_click(shop: World, visit: Visit) -> None:
     """A job that is started by click shows its run, its log, and who started it."""
     page = visit("linus").open("/pipelines/shop/jobs/nightly")
@@ -51,6 +55,7 @@ def test_a_job_by_click(shop: World, visit: Visit) -> None:
     assert "job.started" in shop.acts("linus")
 
 
+@pytest.mark.long
 def test_stop_and_start_an_accessory(shop: World, visit: Visit) -> None:
     """An accessory is stopped and started by click, and its state follows."""
     page = visit().open("/pipelines/shop/accessories/db")
@@ -63,6 +68,7 @@ def test_stop_and_start_an_accessory(shop: World, visit: Visit) -> None:
     expect(state).to_contain_text("running")
 
 
+@pytest.mark.long
 def test_all_services(visit: Visit) -> None:
     """The overview counts the healthy replicas of each service, and leads to each service, accessory and job."""
     page = visit().open("/services")
@@ -73,6 +79,7 @@ def test_all_services(visit: Visit) -> None:
         expect(page.get_by_role("heading", level=1)).to_contain_text(name)
 
 
+@pytest.mark.long
 def test_stacks(visit: Visit) -> None:
     """A stack shows its state, its resources and its events."""
     page = visit().open("/stacks")

@@ -69,6 +69,7 @@ def test_a_killed_target_is_named(shop: World, visit: Visit) -> None:
     assert news.get_attribute("role") == "status"
 
 
+@pytest.mark.long
 def test_the_reason_of_an_unhealthy_target(shop: World, visit: Visit) -> None:
     """A target that fails its health check has a word, a shape, and the status that it answered with."""
     page = visit().open("/topology")
@@ -131,6 +132,7 @@ def test_the_way_of_a_request(visit: Visit) -> None:
     assert page.locator("g.target.lit, g.lit.target").count() == 3
 
 
+@pytest.mark.long
 def test_a_request_without_a_way(visit: Visit) -> None:
     """A URL that no listener takes gets the reason, and what could be asked instead."""
     page = visit().open("/topology?url=http://shop.example.com:1/")
@@ -138,6 +140,7 @@ def test_a_request_without_a_way(visit: Visit) -> None:
     assert page.locator("#answer .bad").count() == 1
 
 
+@pytest.mark.long
 def test_rates_follow_the_traffic(shop: World, visit: Visit) -> None:
     """The lines have the requests a second, also for a rule that gets none, and become wider with them."""
     page = visit().open("/topology")
@@ -157,6 +160,7 @@ def test_rates_follow_the_traffic(shop: World, visit: Visit) -> None:
     expect(picture).to_contain_text("0/s")
 
 
+@pytest.mark.long
 def test_zones_of_a_network_load_balancer(visit: Visit) -> None:
     """A network load balancer shows the node of each zone, with its state."""
     page = visit().open("/topology")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.visits import Visit
@@ -42,6 +43,7 @@ def test_a_link_works_once(browser: Browser, shop: World) -> None:
         second.close()
 
 
+@pytest.mark.long
 def test_without_a_session_there_is_nothing_but_the_login(browser: Browser, shop: World) -> None:
     """Every page leads to the login, with the command that gives a link."""
     visitor = Visitor(browser, shop.url)
@@ -53,6 +55,7 @@ def test_without_a_session_there_is_nothing_but_the_login(browser: Browser, shop
     visitor.close()
 
 
+@pytest.mark.long
 def test_log_out(browser: Browser, shop: World) -> None:
     """After the button, the cookie of the session is worth nothing."""
     visitor = Visitor(browser, shop.url)
@@ -68,6 +71,7 @@ def test_log_out(browser: Browser, shop: World) -> None:
     visitor.close()
 
 
+@pytest.mark.long
 def test_the_keyboard_skips_to_the_content(visit: Visit) -> None:
     """The first stop of the keyboard skips the navigation."""
     page = visit().open("/")
@@ -77,6 +81,7 @@ def test_the_keyboard_skips_to_the_content(visit: Visit) -> None:
     expect(page.locator("main")).to_be_focused()
 
 
+@pytest.mark.long
 def test_the_keyboard_goes_to_every_page(visit: Visit) -> None:
     """`g` and a number open the page with this place in the navigation."""
     page = visit().open("/")
@@ -99,6 +104,7 @@ def test_the_keyboard_shows_its_keys(visit: Visit) -> None:
     expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
 
 
+@pytest.mark.long
 def test_the_focus_is_seen(visit: Visit) -> None:
     """Every stop of the keyboard on a page has an outline, or another frame, that it has not without the focus."""
     page = visit().open("/")
@@ -109,6 +115,7 @@ def test_the_focus_is_seen(visit: Visit) -> None:
         page.keyboard.press("Tab")
 
 
+@pytest.mark.long
 def test_colours_without_javascript(visit: Visit) -> None:
     """The form of the colours works without JavaScript, and comes back to the same page."""
     page = visit(java_script_enabled=False).open("/")

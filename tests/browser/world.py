@@ -112,6 +112,10 @@ class World:
     """One home. `start` the daemon before anything else, and `remove` it at the end."""
 
     folder: Path
+    template: str = PIPELINE
+    """The pipeline.yaml of each commit, with names for the settings."""
+    others: tuple[Path, ...] = ()
+    """The files of further pipelines that the daemon serves."""
     home: Home = field(init=False)
     settings: dict[str, object] = field(default_factory=lambda: dict(DEFAULTS))
     _daemon: subprocess.Popen[bytes] | None = None
@@ -148,9 +152,9 @@ class World:
         ).stdout
 
     def commit(self, subject: str, **settings: object) -> str:
-        """Commit a new version with these settings of `PIPELINE`, and return the commit's id."""
+        """Commit a new version with these settings of its template, and return the commit's id."""
         self.settings |= settings
-        (self.repository / "pipeline.yaml").write_text(PIPELINE.format(**self.settings))
+        (self.repository / "pipeline.yaml").write_text(self.template.format(**self.settings))
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "-m", subject)
         return self.git("rev-parse", "HEAD").strip()
@@ -175,7 +179,7 @@ class World:
 
     def start(self) -> None:
         """Start the daemon. Returns once it listens."""
-        arguments = ("--web", f"127.0.0.1:{self.web_port}")
+        arguments = ("--web", f"127.0.0.1:{self.web_port}", "pipeline.yaml", *map(str, self.others))
         with self._log.open("ab") as output:
             self._daemon = subprocess.Popen(
                 [sys.executable, "-m", "tests.browser.world_process", self._subnets, *arguments],
