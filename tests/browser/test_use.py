@@ -6,7 +6,7 @@ import re
 from collections import Counter
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.visits import Visit
 from tests.browser.world import World
@@ -53,6 +53,20 @@ def test_without_a_session_there_is_nothing_but_the_login(browser: Browser, shop
     assert answer.status == 401
     expect(page.get_by_role("main")).to_contain_text("pipeline web login")
     visitor.close()
+
+
+def test_a_script_that_comes_late(visit: Visit) -> None:
+    """A page follows what happens, even if one of its scripts comes long after the first one."""
+    visitor, held, streams = visit(), list[Route](), list[str]()
+    visitor.context.route("**/hx-sse*", lambda route: held.append(route))
+    visitor.context.on("request", lambda request: streams.extend([request.url] if "/live/" in request.url else []))
+    page = visitor.context.new_page()
+    page.goto("/", wait_until="commit")
+    until(lambda: page.evaluate("() => 'htmx' in window") and held, "the first script")
+    # What the first script has put off is done now.
+    page.evaluate("() => new Promise(done => setTimeout(() => setTimeout(done)))")
+    held[0].continue_()
+    until(lambda: page.evaluate("0") or streams, "the stream")
 
 
 @pytest.mark.long
