@@ -49,12 +49,13 @@ class _Lane:
             if current.phase is phase:
                 return
             self.end(at)
-        self.phases.append(_Phase(phase, at))
+        # The wall clock may have been set back meanwhile. Phases do not overlap.
+        before = self.phases[-1].finished_at if self.phases else None
+        self.phases.append(_Phase(phase, max(at, before) if before else at))
 
     def end(self, at: datetime) -> None:
         """End the phase that goes on."""
         if (current := self.current) is not None:
-            # The wall clock may have been set back meanwhile.
             current.finished_at = max(at, current.started_at)
 
 

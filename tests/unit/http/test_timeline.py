@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.event_kinds import EventKind as K
@@ -248,6 +248,10 @@ _KINDS = (
 )
 
 
+@example(
+    [(0, K.ROLLOUT_STARTED, "a"), (1, K.CONTAINER_STARTING, "a"), (1, K.TARGET_UNHEALTHY, "b")]
+    + [(1, K.TARGET_UNHEALTHY, "c"), (0, K.ROLLOUT_STARTED, "a")]
+)
 @given(st.lists(st.tuples(st.integers(-5, 40), st.sampled_from(_KINDS), st.sampled_from("abc")), max_size=30))
 def test_whatever_happens(steps: list[tuple[int, K, str]]) -> None:
     """In any order of events, also of a clock that is set back: phases are in order, and no count is negative."""
