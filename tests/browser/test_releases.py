@@ -35,9 +35,8 @@ def test_the_difference_of_two_releases(two_releases: tuple[int, int], visit: Vi
 
 def roll_back(page: Page, release: int) -> None:
     """Follow the link to the plan of a rollback, and press its button."""
-    page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=str(release), exact=True)).get_by_role(
-        "link"
-    ).click()
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=str(release), exact=True))
+    row.get_by_role("link", name="Plan a rollback").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text(f"back to release {release}")
     page.get_by_role("main").get_by_role("button").click()
 

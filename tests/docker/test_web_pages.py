@@ -125,7 +125,7 @@ def test_a_rollback_by_click_loses_nothing(shop: Shop) -> None:
     page = shop.visit("grace").open("/pipelines/shop/releases")
     with shop.project.load() as load:
         row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="1", exact=True))
-        row.get_by_role("link").click()
+        row.get_by_role("link", name="Plan a rollback").click()
         page.get_by_role("main").get_by_role("button").click()
         shop.daemon.await_run(3)
         assert_lossless(load.stop())
