@@ -57,7 +57,9 @@ def test_without_a_session_there_is_nothing_but_the_login(browser: Browser, shop
 
 def test_a_script_that_comes_late(visit: Visit) -> None:
     """A page follows what happens, even if one of its scripts comes long after the first one."""
-    visitor, held, streams = visit(), list[Route](), list[str]()
+    visitor = visit()
+    held: list[Route] = []
+    streams: list[str] = []
     visitor.context.route("**/hx-sse*", lambda route: held.append(route))
     visitor.context.on("request", lambda request: streams.extend([request.url] if "/live/" in request.url else []))
     page = visitor.context.new_page()
