@@ -15,12 +15,14 @@ from typing import Any
 from pipeline.balancer.data_plane import CheckFact, DataPlane, PlaneConfig, TargetFact, WantedGroup, WantedTarget
 from pipeline.balancer.flows.plane import FlowPlane
 from pipeline.balancer.flows.process import flow_agent
+from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.haproxy.naming import MASTER_SOCKET
 from pipeline.balancer.haproxy.plane import HAProxyPlane
 from pipeline.balancer.haproxy.process import processes
 from pipeline.balancer.model import Declaration
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.wanted import plane_config
+from pipeline.base.errors import BalancerFault
 from pipeline.testing.fakes.data_plane import FakePlane
 from tests.support.backend import Backend
 from tests.support.namespace import Namespace
@@ -288,7 +290,15 @@ class HAProxyHarness(Harness):
         until(lambda: self.plane.stopped() == processes(self._directory), "HAProxy is stopped")
 
     def cut_off(self) -> None:
+        # A master that has just started makes its socket once more before it answers.
+        until(self._answers, "the master answers")
         (self._directory / MASTER_SOCKET).unlink()
+
+    def _answers(self) -> bool:
+        with suppress(BalancerFault):
+            Runtime(self._directory).ping()
+            return True
+        return False
 
     def close(self) -> None:
         for server in self._all:
