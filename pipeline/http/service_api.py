@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -32,55 +32,27 @@ class ServiceApi:
     def __init__(self, control: Control) -> None:
         self._control = control
         self._services = ServiceControl(control)
+        self.endpoints = (*self._views(), *self._actions())
+
+    def _views(self) -> Iterator[Endpoint]:
         pipeline = "/v1/pipelines/{pipeline}"
-        scaling, node = f"{pipeline}/scaling/{{service}}", f"{pipeline}/nodes/{{name}}"
-        self.endpoints = (
-            Endpoint(
-                "GET",
-                f"{pipeline}/services",
-                "The services of the active release with their containers.",
-                self._list,
-                gives=ServiceResponse,
-                many=True,
-            ),
-            Endpoint(
-                "GET",
-                f"{pipeline}/scaling",
-                "The services that are scaled automatically.",
-                self._scaling,
-                gives=ScalingResponse,
-                many=True,
-            ),
-            Endpoint(
-                "POST", f"{scaling}/suspend", "Suspend auto scaling of a service.", self._suspend, Act, EffectResponse
-            ),
-            Endpoint("POST", f"{scaling}/resume", "Resume it.", self._resume, Act, EffectResponse),
-            Endpoint(
-                "GET",
-                f"{pipeline}/nodes",
-                "The machines that may have replicas. Waits up to 10 s for one that does not answer.",
-                self._nodes,
-                gives=NodeResponse,
-                many=True,
-            ),
-            Endpoint(
-                "POST",
-                f"{node}/drain",
-                "Queue a run that moves the replicas of a host to others.",
-                self._drain,
-                Act,
-                RunResponse,
-                201,
-            ),
-            Endpoint(
-                "POST",
-                f"{node}/resume",
-                "Let a host take replicas again.",
-                self._resume_node,
-                Act,
-                EffectResponse,
-            ),
-        )
+        summary = "The services of the active release with their containers."
+        yield Endpoint("GET", f"{pipeline}/services", summary, self._list, gives=ServiceResponse, many=True)
+        summary = "The services that are scaled automatically."
+        yield Endpoint("GET", f"{pipeline}/scaling", summary, self._scaling, gives=ScalingResponse, many=True)
+        summary = "The machines that may have replicas. Waits up to 10 s for one that does not answer."
+        yield Endpoint("GET", f"{pipeline}/nodes", summary, self._nodes, gives=NodeResponse, many=True)
+
+    def _actions(self) -> Iterator[Endpoint]:
+        scaling = "/v1/pipelines/{pipeline}/scaling/{service}"
+        summary = "Suspend auto scaling of a service."
+        yield Endpoint("POST", f"{scaling}/suspend", summary, self._suspend, Act, EffectResponse)
+        yield Endpoint("POST", f"{scaling}/resume", "Resume it.", self._resume, Act, EffectResponse)
+        node = "/v1/pipelines/{pipeline}/nodes/{name}"
+        summary = "Queue a run that moves the replicas of a host to others."
+        yield Endpoint("POST", f"{node}/drain", summary, self._drain, Act, RunResponse, 201)
+        summary = "Let a host take replicas again."
+        yield Endpoint("POST", f"{node}/resume", summary, self._resume_node, Act, EffectResponse)
 
     async def _list(self, request: Request) -> Response:
         name = request.path_params["pipeline"]
