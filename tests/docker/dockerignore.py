@@ -115,9 +115,7 @@ def kept_by_docker(case: Case) -> frozenset[str] | None:
             (root / path).touch()
         (root / ".dockerignore").write_bytes(case.ignore.encode())
         (root / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
-        command = ["docker", "build", "--quiet", "--force-rm", folder]
-        environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
-        built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        built = _built(folder)
     if built.returncode != 0:
         if "pattern" not in built.stderr:
             raise RuntimeError(built.stderr)
@@ -127,6 +125,20 @@ def kept_by_docker(case: Case) -> frozenset[str] | None:
         return frozenset(_files(image)) - _OWN
     finally:
         docker("image", "rm", image)
+
+
+def _built(folder: str) -> subprocess.CompletedProcess[str]:
+    """Return the end of a build by Docker's own builder.
+
+    It takes the layers of an equal image, which another test may remove meanwhile.
+    """
+    command = ["docker", "build", "--quiet", "--force-rm", folder]
+    environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
+    for _ in range(5):
+        built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if "unable to find image" not in built.stderr:
+            break
+    return built
 
 
 def _files(image: str) -> list[str]:
