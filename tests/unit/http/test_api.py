@@ -33,15 +33,8 @@ from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
 from tests.support.reports import reports_of
 from tests.support.repository import Work
+from tests.support.shop_pipeline import PIPELINE
 from tests.support.waiting import DEADLINE, until
-
-PIPELINE = """\
-name: shop
-deploy: {target_group: web}
-balancer:
-  target_groups: {web: {port: 8080}}
-  load_balancers: {edge: {listeners: [{port: 8000, default_action: {forward: web}}]}}
-"""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ import pytest
 from pipeline.base.errors import ConfigError, EngineFault
 from pipeline.engine import hosts
 from pipeline.store.replica_logs import ReplicaLogs
-from tests.support.api_daemon import PIPELINE, ApiDaemon, api_daemon
+from tests.support.api_daemon import ApiDaemon, api_daemon
 from tests.support.logged_containers import FakeConsole, stamped
+from tests.support.shop_pipeline import PIPELINE
 
 SECRET = "seven-secret-words"
 HOSTILE = "\x1b[31m<script>\u2028"

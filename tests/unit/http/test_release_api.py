@@ -12,8 +12,9 @@ from pipeline.api import Wanted
 from pipeline.base.errors import ConfigError
 from pipeline.http.release_difference import release_difference
 from pipeline.runner.stages import load_source
-from tests.support.api_daemon import PIPELINE, ApiDaemon, api_daemon
+from tests.support.api_daemon import ApiDaemon, api_daemon
 from tests.support.fake_stages import FakeStages
+from tests.support.shop_pipeline import PIPELINE
 
 MARKER = "\x1b[31m<script>alert(1)</script>"
 

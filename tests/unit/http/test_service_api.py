@@ -22,8 +22,9 @@ from pipeline.http.service_report import ServiceReport
 from pipeline.store.records import DeploymentState
 from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.runtime import FakeRuntime
-from tests.support.api_daemon import PIPELINE, ApiDaemon, api_daemon
+from tests.support.api_daemon import ApiDaemon, api_daemon
 from tests.support.scaled_service import policy_text
+from tests.support.shop_pipeline import PIPELINE
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -21,7 +21,8 @@ from pipeline.store.run_log import RunLogFile
 from pipeline.store.store import Store
 from pipeline.web.catalogue import Catalogue
 from tests.support.access_log import raw
-from tests.support.web import PIPELINE, Browser, WebServer, web_server
+from tests.support.shop_pipeline import PIPELINE
+from tests.support.web import Browser, WebServer, web_server
 from tests.unit.web.page_check import Elements, check_page
 
 # Each closes another place in which a text may stand: an element, an attribute, a comment, a text area, a title.

@@ -11,8 +11,9 @@ import pytest
 from pipeline.store.records import RunKind
 from pipeline.store.web_sessions import Role
 from tests.support.fake_stages import FakeStages
+from tests.support.shop_pipeline import PIPELINE
 from tests.support.stored_release import add_release
-from tests.support.web import PIPELINE, WebServer, web_server
+from tests.support.web import WebServer, web_server
 
 HOSTILE = "<script>alert(1)</script>\" onload='x'"
 SHOWN = "&lt;script&gt;alert(1)&lt;/script&gt;&#34; onload=&#39;x&#39;"
