@@ -24,6 +24,9 @@ def long_call(engine: Engine, work: Callable[[Images], T], limit: timedelta, can
 
     The connection is closed in every case, because the engine aborts the work of a client that has disconnected.
     """
+    if cancelled.is_set():
+        # The work could end before the first look.
+        raise Cancelled("cancelled")
     result: Future[T] = Future()
     with engine.cancellable() as connection:
         thread = threading.Thread(target=_work, args=(work, connection, result), name="engine-call", daemon=True)
