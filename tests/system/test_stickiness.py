@@ -174,12 +174,13 @@ def test_a_cookie_counts_from_the_last_request(alb: Alb) -> None:
     asked = time.monotonic()
     origin = home = client.served_by()
     first = ("Cookie", f"AWSALB={client.session.cookies['AWSALB']}")
-    assert alb.ask("/", "GET", first).seen["server"] == home
+    # On a machine that stood still, the cookie may count no more.
+    assert alb.ask("/", "GET", first).seen["server"] == home or time.monotonic() - asked > 1
 
     def forgotten() -> bool:
         nonlocal asked, home
         began, server = time.monotonic(), client.served_by()
-        # On a machine that stood still, its own cookie may count no more either.
+        # Nor may its own.
         assert server == home or time.monotonic() - asked > 1
         asked, home = began, server
         return bool(alb.ask("/", "GET", first).seen["server"] != origin)

@@ -87,9 +87,9 @@ def test_least_outstanding_requests_spares_a_busy_target(alb: Alb) -> None:
 
 
 def test_least_outstanding_requests_sends_a_slow_target_less(alb: Alb) -> None:
-    """Shares follow the targets' speeds, four to one for 30 and 120 ms."""
+    """Shares follow the targets' speeds, four to one for 100 and 400 ms."""
     forward(alb, {ALGORITHM: "least_outstanding_requests"}, health_check=RARELY)
-    quick, slow = Paced("quick", 0.030), Paced("slow", 0.120)
+    quick, slow = Paced("quick", 0.100), Paced("slow", 0.400)
     paced(alb, quick, slow)
     stop = time.monotonic() + 3
 

@@ -80,7 +80,7 @@ def test_a_good_server_fails_nothing() -> None:
     [
         (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", "status 503"),
         (None, "the connection was closed without a response"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", "no response within 0.5 s"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", "no response within 5 s"),
     ],
 )
 def test_every_bad_answer_is_counted(bad: bytes | None, reason: str) -> None:
@@ -94,7 +94,8 @@ def test_every_bad_answer_is_counted(bad: bytes | None, reason: str) -> None:
         return bad
 
     with server(answer) as port:
-        report = run(port, timeout=0.5).stop()
+        # Long enough that no good response is late.
+        report = run(port, timeout=5).stop()
     assert report.failed == len(given) > 3
     assert {failure.reason for failure in report.failures} == {reason}
 
