@@ -65,6 +65,7 @@ def test_a_container_that_a_user_removes_is_replaced(served: Serving, blow: tupl
     served.await_event("reconcile.repaired")
 
 
+@pytest.mark.timing
 def test_drift_is_found_within_two_seconds(served: Serving) -> None:
     """A removed container is reported within two seconds."""
     gone = time.time()
@@ -73,6 +74,7 @@ def test_drift_is_found_within_two_seconds(served: Serving) -> None:
     assert found.at.timestamp() - gone < 2
 
 
+@pytest.mark.timing
 def test_an_exit_is_known_at_once(served: Serving) -> None:
     """Docker's report of an exit is followed by that of the daemon, although Docker's list shows the exit later.
 
