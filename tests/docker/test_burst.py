@@ -17,9 +17,11 @@ from tests.docker.invariants import (
 from tests.docker.project import Project
 from tests.docker.serving import serving
 from tests.docker.writers import burst, line, share
+from tests.support.sample import FULL
 
 pytestmark = pytest.mark.docker
 
+# Half of the commits unless run in full.
 COMMITS, WRITERS = 60, 8
 
 
@@ -27,7 +29,7 @@ COMMITS, WRITERS = 60, 8
 def test_a_burst_of_commits(project: Project, mode: str) -> None:
     """With eight writers no commit is lost, deployments neither overlap nor go back, and the last commit is active."""
     project.configure(("name: shop\n", f"name: shop\nexecution_mode: {mode}\n"))
-    count = COMMITS if mode == "superseded" else WRITERS
+    count = WRITERS if mode == "parallel" else COMMITS if FULL else COMMITS // 2
     bare, file = share(project)
     begin = line(bare)
     with serving(project, str(file)) as served, DockerEventRecorder(project.home) as witness:

@@ -33,7 +33,11 @@ ROLLING_OUT = {
     "target.healthy*2": "Deploy",
     "container.stopped*2": "Deploy",
 }
-USUAL = ("run.started", "log:#5 ", "test.started", "deployment.started", "target.draining", "container.started*2")
+USUAL = ("log:#5 ", "test.started", "target.draining", "container.started*2")
+
+
+def _long(point: str) -> object:
+    return pytest.param(point, marks=pytest.mark.long)
 
 
 def last_run(project: Project) -> tuple[RunState, str]:
@@ -42,10 +46,7 @@ def last_run(project: Project) -> tuple[RunState, str]:
     return run.state, run.reason
 
 
-@pytest.mark.parametrize(
-    "point",
-    [pytest.param(point, marks=[] if point in USUAL else pytest.mark.long) for point in ROLLING_OUT],
-)
+@pytest.mark.parametrize("point", [point if point in USUAL else _long(point) for point in ROLLING_OUT])
 def test_killed_while_rolling_out(point: str, service: Project) -> None:
     """Release 1 stays active, and the next command removes the new release and reports the interruption."""
     if ROLLING_OUT[point] == "Build":
@@ -75,7 +76,7 @@ def test_killed_after_the_new_release_became_active(service: Project) -> None:
     service.assert_serving(release=2)
 
 
-@pytest.mark.parametrize("point", ["rollback.started", "container.stopped*2", "container.removed*2"])
+@pytest.mark.parametrize("point", [_long("rollback.started"), "container.stopped*2", _long("container.removed*2")])
 def test_killed_while_rolling_back(point: str, service: Project) -> None:
     """The next command finishes a rollback that was killed."""
     service.configure(("deploy_timeout: 20s", "deploy_timeout: 2s\n  rolling: {max_surge: 2}"))
@@ -90,7 +91,7 @@ def test_killed_while_rolling_back(point: str, service: Project) -> None:
         assert [r.state for r in store.releases.all(service.name)] == [ReleaseState.FAILED, ReleaseState.ACTIVE]
 
 
-@pytest.mark.parametrize("point", ["target.healthy", "container.stopped"])
+@pytest.mark.parametrize("point", [_long("target.healthy"), "container.stopped"])
 def test_killed_during_a_rollback_by_hand(point: str, service: Project) -> None:
     """A rollback that was killed is undone, and the release that was active stays active."""
     service.commit("2")
