@@ -1,5 +1,5 @@
 # Every target installs what it needs, once: a virtual environment, Docker, a base image for the sample application.
-.PHONY: help demo lab hosts test full browser coverage lint bench setup clean
+.PHONY: help demo lab hosts test full browser coverage lint bench setup tools clean
 .DEFAULT_GOAL := help
 
 BASE = PENSTOCK_BASE_IMAGE="$$(cat .setup/base-image 2>/dev/null)"
@@ -20,33 +20,23 @@ hosts: setup ## Deploy to three machines, examples/three-hosts (ARGS=swarm makes
 	@cd examples/three-hosts && PENSTOCK_BASE_IMAGE="$$(cat ../../.setup/base-image)" ../../.venv/bin/python -m play $(ARGS)
 
 export FULL
-PYTEST = $(BASE) .venv/bin/python -m $(MEASURE) pytest -n 4 --dist worksteal
-WHICH = $(if $(FULL),, and not long)
-# Each worker has a browser and a daemon. A file's tests share them.
-BROWSER = $(BASE) .venv/bin/python -m $(MEASURE) pytest -n 2 --dist loadfile tests/browser
+PYTEST = $(BASE) .venv/bin/python -m $(MEASURE) pytest --dist worksteal
+WHICH = -m "not timing$(if $(FULL),, and not long)"
 REPORTS = --durations=15 --junit-xml=.setup/junit
 
-# Tests that measure time run first and alone. pytest exits with 5 if no test is selected.
-# If Docker, nftables, Pebble or Chromium cannot be set up, the tests that need it are skipped; in CI that is an error.
-test: ## Run the tests (ARGS="-k name" selects some)
-	@setup/venv.sh
-	@setup/nftables.sh || test -z "$$CI"
-	@setup/pebble.sh || test -z "$$CI"
-	@setup/ssh.sh || test -z "$$CI"
-	@setup/browser.sh || test -z "$$CI"
-	@$(DOCKER) || test -z "$$CI"
-	@setup/servers_image.sh || test -z "$$CI"
-	@$(BASE) .venv/bin/python -m pytest -m timing --ignore=tests/docker $(REPORTS)-timing.xml $(ARGS) || test $$? = 5
-	@$(PYTEST) -m "not timing$(WHICH)" --ignore=tests/docker --ignore=tests/browser $(REPORTS)-fast.xml $(ARGS) || test $$? = 5
-	@$(BROWSER) -m "not timing$(WHICH)" $(REPORTS)-browser.xml $(ARGS) || test $$? = 5
-	@$(PYTEST) -m "not timing$(WHICH)" tests/docker $(REPORTS)-docker.xml $(ARGS) || test $$? = 5
+# Tests that measure time run first and alone. Those of Docker mostly wait, and run beside those that compute. Each worker
+# of those in a browser has a browser and a daemon. pytest exits with 5 if no test is selected.
+test: tools ## Run the tests (ARGS="-k name" selects some)
+	@$(BASE) .venv/bin/python -m pytest $$(grep -rl mark.timing tests --include='*.py') -m timing $(REPORTS)-timing.xml $(ARGS) || test $$? = 5
+	@$(PYTEST) -n 3 tests/browser $(WHICH) $(REPORTS)-browser.xml $(ARGS) || test $$? = 5
+	@$(PYTEST) -n 6 --ignore=tests/browser $(WHICH) $(REPORTS)-others.xml $(ARGS) || test $$? = 5
 
 full: ## Run all tests, also the long ones, with all generated cases
 	@$(MAKE) --no-print-directory test FULL=1 ARGS='$(ARGS)'
 
 browser: setup ## Play every scenario of the web interface in Chromium (ARGS="-k drain" selects some)
 	@setup/browser.sh
-	@$(BROWSER) -m "not timing" $(ARGS) || test $$? = 5
+	@$(PYTEST) -n 3 tests/browser -m "not timing" $(ARGS) || test $$? = 5
 	@$(BASE) .venv/bin/python -m pytest tests/browser -m timing $(ARGS) || test $$? = 5
 	@$(BASE) .venv/bin/python -m pytest tests/docker/test_web_pages.py $(ARGS) || test $$? = 5
 
@@ -71,6 +61,16 @@ bench: setup ## Run the measurements and write bench/RESULTS.md (ARGS=loss runs 
 setup:
 	@setup/venv.sh
 	@$(DOCKER)
+
+# If Docker, nftables, Pebble or Chromium cannot be set up, the tests that need it are skipped; in CI that is an error.
+tools:
+	@setup/venv.sh
+	@setup/nftables.sh || test -z "$$CI"
+	@setup/pebble.sh || test -z "$$CI"
+	@setup/ssh.sh || test -z "$$CI"
+	@setup/browser.sh || test -z "$$CI"
+	@$(DOCKER) || test -z "$$CI"
+	@setup/servers_image.sh || test -z "$$CI"
 
 clean: ## Remove the files that setup and the tools created here (not Docker)
 	rm -rf .venv .setup .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import signal
@@ -11,8 +12,9 @@ import sys
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ from tests.support.collected import COUNTS
 from tests.support.kept import PREFIX, PROPERTY
 from tests.support.measured import MEASURED, measured, unmeasured
 from tests.support.paths import ROOT
-from tests.support.ports import WORKERS
+from tests.support.ports import WORKER, WORKERS
 from tests.support.sample import FULL, sampled
 
 # The tests start more than a thousand Pythons: none should compile anew what the one before it has.
@@ -41,10 +43,10 @@ settings.load_profile("penstock")
 write_through_logging()
 
 NO_ENGINE = "no Docker Engine answers"
-# With this variable, coverage measures a process. That nearly doubles the time of a command, so only every fifth test
-# starts its processes with it.
+# With this variable, coverage measures a process. That nearly doubles the time of a command, so only every twentieth
+# test starts its processes with it.
 _MEASURED = "COVERAGE_PROCESS_CONFIG"
-_CONFIGURATION, _SHARE = os.environ.get(_MEASURED), 5
+_CONFIGURATION, _SHARE = os.environ.get(_MEASURED), 20
 
 
 def _engine_answers() -> bool:
@@ -83,6 +85,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = tempfile.mkdtemp(prefix=PREFIX)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let coverage measure in one worker what all of them import."""
+    with unmeasured() if WORKER else nullcontext():
+        result = yield
+    # The garbage collector need not look through what all tests share.
+    gc.freeze()
+    return result
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Count the tests before -k and -m leave some out, and put the others into the order of the workers."""
@@ -95,16 +107,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _arrange(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip the tests that need a Docker Engine if none answers. In CI, exit instead: a skip would hide the fault.
 
-    Each worker begins with an equal share of the equally slow ones, and keeps to few modules of the others.
+    pytest-xdist gives each worker an equal part of this order, and later lets idle ones take tests from the end of a
+    part. Tests that need an engine mostly wait, and the others mostly compute. So a third of the workers begins with
+    the others, which keeps the processors busy, and the rest with an equal share of the slow ones.
     """
     needing = [item for item in items if item.get_closest_marker("docker")]
-    others = [item for item in items if not item.get_closest_marker("docker")]
-    bounds = [len(others) * worker // WORKERS for worker in range(WORKERS + 1)]
-    items[:] = [
-        item
-        for worker in range(WORKERS)
-        for item in (*needing[worker::WORKERS], *others[bounds[worker] : bounds[worker + 1]])
-    ]
+    others = iter([item for item in items if not item.get_closest_marker("docker")])
+    waiting = max(1, WORKERS * 2 // 3)
+    bounds = [len(items) * worker // WORKERS for worker in range(WORKERS + 1)]
+    arranged: list[pytest.Item] = []
+    for worker in range(WORKERS):
+        arranged += needing[worker::waiting] if worker < waiting else []
+        arranged += islice(others, max(0, bounds[worker + 1] - len(arranged)))
+    items[:] = [*arranged, *others]
     if not needing or config.option.collectonly or _engine_answers():
         return
     if os.environ.get("CI"):

@@ -1,4 +1,4 @@
-"""The tests that coverage measures: a sample, because it makes them more than twice as slow, or with `FULL=1` all."""
+"""What coverage measures: a sample of the tests, because it makes them more than twice as slow. With `FULL=1` all."""
 
 from __future__ import annotations
 
@@ -17,15 +17,24 @@ _SHARE = 8
 
 
 def measured(items: Iterable[pytest.Item]) -> frozenset[str]:
-    """Return the ids of the first case of each test function, which reaches most lines, and of a part of the rest."""
+    """Return the ids of the first case of each test function, which reaches most lines, and of a part of the rest.
+
+    Generated tests are left out. Each has many cases, and others reach the same lines.
+    """
     functions: set[str] = set()
     chosen = set()
     for item in items:
         function = item.nodeid.partition("[")[0]
-        if FULL or function not in functions or zlib.crc32(item.nodeid.encode()) % _SHARE == 0:
+        is_sampled = function not in functions or zlib.crc32(item.nodeid.encode()) % _SHARE == 0
+        if FULL or (is_sampled and not _is_generated(item)):
             chosen.add(item.nodeid)
         functions.add(function)
     return frozenset(chosen)
+
+
+def _is_generated(item: pytest.Item) -> bool:
+    """Return whether Hypothesis makes the cases of a test."""
+    return getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
 
 
 @contextmanager
