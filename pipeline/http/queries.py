@@ -210,6 +210,19 @@ class TailQuery(Query):
     tail: int = Field(200, ge=0, le=10_000, description="The last lines that exist, at most so many.")
 
 
+class RunLogQuery(Query):
+    """Which lines of a run's log to read."""
+
+    start: int | None = Field(
+        None,
+        alias="from",
+        ge=0,
+        le=LARGEST,
+        description="Lines after this byte offset: 0, or the `next` of a response. Default: the last lines.",
+    )
+    tail: int = Field(200, ge=1, le=10_000, description="Without `from`: the last lines, at most so many.")
+
+
 class LogQuery(TailQuery):
     """Which lines of the replicas and jobs to read."""
 

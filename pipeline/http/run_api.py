@@ -10,10 +10,13 @@ from pipeline.daemon.control import Control
 from pipeline.http.endpoint import Endpoint, json_response
 from pipeline.http.log_file import log_response
 from pipeline.http.parameters import number_in_query, run_in_path
+from pipeline.http.queries import RunLogQuery, read_query
 from pipeline.http.responses.artifact import ArtifactResponse
 from pipeline.http.responses.run import RunDetailResponse
+from pipeline.http.responses.run_log import RunLogResponse
 from pipeline.http.responses.timeline import TimelineResponse
 from pipeline.http.run_artifacts import ArtifactMissing, OpenArtifact, RunArtifacts
+from pipeline.http.run_log import run_log_from, run_log_tail
 from pipeline.http.run_report import run_detail, run_timeline
 
 
@@ -26,6 +29,14 @@ class RunApi:
         self.endpoints = (
             Endpoint("GET", run, "One run with its stages and its tests.", self._run, gives=RunDetailResponse),
             Endpoint("GET", f"{run}/log", "A run's log from a byte offset.", self._log),
+            Endpoint(
+                "GET",
+                f"{run}/log/lines",
+                "Lines of a run's log from a byte offset, or the last ones. With `from=NEXT`, what was added since.",
+                self._log_lines,
+                gives=RunLogResponse,
+                query=RunLogQuery,
+            ),
             Endpoint(
                 "GET",
                 f"{run}/timeline",
@@ -83,3 +94,13 @@ class RunApi:
         start = number_in_query(request, "from", 0)
         await run_in_threadpool(self._control.run, pipeline, number)
         return await log_response(self._control.home_of(pipeline).run_log(pipeline, number), start)
+
+    async def _log_lines(self, request: Request) -> Response:
+        query, (pipeline, number) = read_query(request, RunLogQuery), run_in_path(request)
+
+        def read() -> RunLogResponse:
+            self._control.run(pipeline, number)
+            path = self._control.home_of(pipeline).run_log(pipeline, number)
+            return run_log_tail(path, query.tail) if query.start is None else run_log_from(path, query.start)
+
+        return json_response(await run_in_threadpool(read))

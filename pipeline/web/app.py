@@ -131,7 +131,10 @@ class WebApp:
             message = self._messages.take(user.name, request.query_params.get(_MESSAGE, ""))
 
             def render() -> Response:
-                return self._frame.page(request, user, page, dict(key.arguments), self._parts(key), message)
+                parts = self._parts(key)
+                # After the parts, so that it is not older than they are.
+                opening = page.opening(self._context(key)) if page.opening else {}
+                return self._frame.page(request, user, page, dict(key.arguments), parts, message, opening)
 
             return await self._threads.run(page, render)
 
@@ -159,8 +162,11 @@ class WebApp:
 
     def _parts(self, key: ViewKey) -> Parts:
         """Return all parts of a page, without a problem."""
-        context = ViewContext(self._reports, dict(key.arguments), key.can_operate, self._templates)
-        return {"problem": self._templates.render("problem.html", error=None), **key.page.view(context)}
+        problem = self._templates.render("problem.html", error=None)
+        return {"problem": problem, **key.page.view(self._context(key))}
+
+    def _context(self, key: ViewKey) -> ViewContext:
+        return ViewContext(self._reports, dict(key.arguments), key.can_operate, self._templates)
 
     def _render(self, key: ViewKey) -> Parts:
         """Return the parts of an open page, or why it cannot be shown now."""

@@ -39,8 +39,9 @@ class Frame:
         arguments: Mapping[str, str],
         parts: Parts,
         message: WebMessage | None,
+        opening: Parts,
     ) -> Response:
-        """Return a page with its parts."""
+        """Return a page with its parts, and with those that it has only when it is loaded."""
         live = ""
         if page.is_live:
             query = {**arguments, "digest": parts_digest(parts), "assets": self.assets.version}
@@ -52,7 +53,7 @@ class Frame:
             title=page.title.format_map(dict(arguments)),
             styles=page.styles,
             scripts=page.scripts,
-            parts=parts,
+            parts={**parts, **opening},
             arguments=arguments,
             message=message,
             live=live,

@@ -94,6 +94,9 @@ class Page:
 
     `query` are the arguments of the query that the view reads. `interval` is the longest time in seconds between two
     calls of the view while somebody watches, `is_live` false for a page that never changes while it is open.
+
+    `opening` makes elements that the page has when it is loaded, and that only a script of the page changes. So a long
+    text that grows is not sent again and again.
     """
 
     path: str
@@ -106,6 +109,7 @@ class Page:
     query: tuple[str, ...] = ()
     interval: float = 1.0
     is_live: bool = True
+    opening: View | None = None
     scripts: tuple[str, ...] = ()
     styles: tuple[str, ...] = ()
 

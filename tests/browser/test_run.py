@@ -101,13 +101,48 @@ def test_the_log_is_beside_the_run(shop: World, visit: Visit) -> None:
     """The log of a run has the output of its build and its tests, and can be downloaded as a whole."""
     number = next_run(shop, "Show the log", version="log", tests="fail")
     page = visit().open(path(number))
-    log = page.get_by_role("region", name="Log")
+    log = page.locator("#log")
     expect(log).to_contain_text("FROM scratch")
     expect(log).to_contain_text("1 of 3 tests failed")
     with page.expect_download() as download:
         log.get_by_role("link", name="Download all").click()
     lines = download.value.path().read_text().splitlines()
     assert any("1 of 3 tests failed" in json.loads(line)["text"] for line in lines)
+
+
+def test_the_log_grows(shop: World, visit: Visit) -> None:
+    """New lines are added at the end. A user who has scrolled up is not moved. What was missed comes later, once."""
+    number = next_run(shop, "Wait for lines", version="lines", tests="wait")
+    path_of_log = shop.home.run_log("shop", number)
+
+    def write(first: int, last: int) -> None:
+        with path_of_log.open("a") as file:
+            for each in range(first, last):
+                line = {"at": "2026-01-01T12:00:00.000Z", "stage": "test", "text": f"line {each} <b>&amp;"}
+                file.write(json.dumps(line) + "\n")
+
+    until(lambda: shop.events("test.started")[-1].run == number, "the tests")
+    write(0, 100)
+    page = visit().open(path(number))
+    lines, box = page.locator("#log-lines"), page.locator(".run-log")
+    expect(lines).to_contain_text("line 99 <b>&amp;")
+    write(100, 150)
+    expect(lines).to_contain_text("line 149 ")
+    assert box.evaluate("box => box.scrollTop") == 0
+    box.evaluate("box => { box.scrollTop = -400; }")
+    seen = page.locator("#log-lines > span").filter(has_text="line 120 ")
+    before = seen.bounding_box()
+    write(150, 200)
+    expect(lines).to_contain_text("line 199 ")
+    assert seen.bounding_box() == before
+    shop.pause()
+    write(200, 700)
+    shop.resume()
+    expect(lines).to_contain_text("line 699 ")
+    texts = page.locator("#log-lines > span").all_text_contents()
+    found = [int(match[1]) for text in texts if (match := re.search(r"line (\d+) ", text))]
+    assert found == list(range(700))
+    assert seen.bounding_box() == before
 
 
 @pytest.mark.long

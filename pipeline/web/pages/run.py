@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+from markupsafe import Markup
 
 from pipeline.base.errors import ConfigError
-from pipeline.base.home import Home
 from pipeline.base.printable import strip_controls
 from pipeline.base.whole_number import whole_number
 from pipeline.http.log_file import log_part, log_size
+from pipeline.http.responses.run_log import RunLogLineResponse, RunLogResponse
 from pipeline.http.run_artifacts import ArtifactMissing, RunArtifacts
+from pipeline.http.run_log import run_log_from, run_log_tail
 from pipeline.http.run_report import run_detail, run_timeline
 from pipeline.store.records import Run, RunKind, RunState
 from pipeline.web.download import Download, OpenFile
+from pipeline.web.log_growth import LogGrowth
 from pipeline.web.page import Page, PageMissing, Parts, ViewContext
 from pipeline.web.reports import WebReports
 from pipeline.web.timeline_chart import deployment_scale, drawn_until, duration, legend, service_charts, stage_bars
 
 _RUN = "/pipelines/{pipeline}/runs/{number}"
-# Of the log: what the page shows of its end.
-_TAIL, _MAX_TAIL = 32 * 1024, 2**21
+# Of the log: what the page shows of its end when it is loaded.
 _LINES = 200
 _CHUNK = 2**20
 
@@ -34,7 +39,6 @@ def _view(context: ViewContext) -> Parts:
     if open_deployment and open_deployment.run != run.number:
         open_deployment = None
     open_waits = store.deployment_answers.waiting(run.pipeline) if open_deployment else []
-    lines, is_whole = _log_tail(home, run)
     return {
         "run": context.part("run/head.html", run=detail, is_live=not run.state.over, took=_took(run)),
         "answers": context.part(
@@ -57,7 +61,7 @@ def _view(context: ViewContext) -> Parts:
         "moments": context.part("run/moments.html", timeline=timeline),
         "tests": context.part("run/tests.html", tests=detail.tests),
         "artifacts": context.part("run/artifacts.html", files=RunArtifacts(home, run.pipeline, run.number).all()),
-        "log": context.part("run/log.html", run=detail, lines=lines, is_whole=is_whole, most=_LINES),
+        "log-news": _log_news(context, run),
     }
 
 
@@ -80,27 +84,42 @@ def _is_retryable(run: Run) -> bool:
     return run.state.over and run.state not in (RunState.SUCCEEDED, RunState.SKIPPED) and run.kind is not RunKind.DOWN
 
 
-def _log_tail(home: Home, run: Run) -> tuple[list[tuple[str, str, str]], bool]:
-    """Return the last lines with their times and steps, and whether these are all."""
-    log, tail = home.run_log(run.pipeline, run.number), _TAIL
-    while True:
-        start = max(0, log_size(log) - tail)
-        text = log_part(log, start, tail + _TAIL).decode(errors="replace")
-        lines = text.split("\n")[1 if start else 0 :]
-        found = [line for each in lines if (line := _line(each))]
-        # One line may be longer than the tail.
-        if found or not start or tail >= _MAX_TAIL:
-            return found[-_LINES:], not start and len(found) <= _LINES
-        tail *= 4
+def _opening(context: ViewContext) -> Parts:
+    run = _found(context.reports, context.arguments)
+    found = run_log_tail(_log_path(context.reports, run), _LINES)
+    lines = [(_shown_line(line), line.end) for line in found.lines]
+    part = context.part("run/log.html", run=run, lines=lines, is_whole=not found.start, next=found.next)
+    return {"log": part}
 
 
-def _line(text: str) -> tuple[str, str, str] | None:
-    """Return time, step and text of a line. None for one that is being written."""
-    try:
-        data = json.loads(text)
-        return str(data["at"])[11:19], str(data["stage"]), strip_controls(str(data["text"]))
-    except (ValueError, KeyError, TypeError):
-        return None
+def _log_news(context: ViewContext, run: Run) -> Markup:
+    growth = context.reports.kept("growth of run logs", LogGrowth)
+    # A page that is loaded with another role is a look, too, from which the open pages get nothing.
+    key = run.pipeline, run.number, context.can_operate
+    found = growth.look(key, _log_path(context.reports, run))
+    text = escape(_shown(found), quote=False)
+    return context.part("run/log_news.html", news=Markup(text))  # noqa: S704  # escaped
+
+
+def _shown(found: RunLogResponse) -> str:
+    """Return lines as JSON for the script, with the texts that the page would show."""
+    lines = [line.model_copy(update=_shown_line(line)._asdict()) for line in found.lines]
+    return found.model_copy(update={"lines": lines}).model_dump_json()
+
+
+class _ShownLine(NamedTuple):
+    at: str
+    stage: str
+    text: str
+
+
+def _shown_line(line: RunLogLineResponse) -> _ShownLine:
+    time, stage, text = (strip_controls(each) for each in (line.at[11:19], line.stage, line.text))
+    return _ShownLine(time, stage, text)
+
+
+def _log_path(reports: WebReports, run: Run) -> Path:
+    return reports.control.home_of(run.pipeline).run_log(run.pipeline, run.number)
 
 
 def _artifact(reports: WebReports, arguments: Mapping[str, str]) -> OpenFile:
@@ -116,7 +135,7 @@ def _artifact(reports: WebReports, arguments: Mapping[str, str]) -> OpenFile:
 
 def _log_file(reports: WebReports, arguments: Mapping[str, str]) -> OpenFile:
     run = _found(reports, arguments)
-    log = reports.control.home_of(run.pipeline).run_log(run.pipeline, run.number)
+    log = _log_path(reports, run)
     size = log_size(log)
 
     def chunks() -> Iterator[bytes]:
@@ -129,6 +148,15 @@ def _log_file(reports: WebReports, arguments: Mapping[str, str]) -> OpenFile:
     return OpenFile(chunks(), headers, "application/jsonl")
 
 
+def _log_lines(reports: WebReports, arguments: Mapping[str, str]) -> OpenFile:
+    """Send the lines that an open page has missed."""
+    run, start = _found(reports, arguments), whole_number(arguments["offset"])
+    if start is None:
+        raise PageMissing(f"the log has no offset {arguments['offset'][:40]}")
+    found = _shown(run_log_from(_log_path(reports, run), start))
+    return OpenFile(iter((found.encode(),)), {"Cache-Control": "no-store"}, "application/json")
+
+
 PAGES = (
     Page(
         _RUN,
@@ -136,10 +164,13 @@ PAGES = (
         "Run {number} of {pipeline}",
         "run/page.html",
         _view,
+        opening=_opening,
+        scripts=("run.js",),
         styles=("run.css",),
     ),
 )
 DOWNLOADS = (
     Download(f"{_RUN}/artifacts/{{path:path}}", _artifact),
     Download(f"{_RUN}/log", _log_file),
+    Download(f"{_RUN}/log/from/{{offset}}", _log_lines),
 )

@@ -123,3 +123,64 @@ def test_an_unknown_run(daemon: Daemon, path: str) -> None:
     """Each endpoint says so."""
     status, _, content = daemon.get(path)
     assert (status, json.loads(content)["error"]) == (409, "shop has no run 7")
+
+
+def write_log(daemon: Daemon, *texts: str) -> Path:
+    path = daemon.home.run_log("shop", 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        for text in texts:
+            file.write(json.dumps({"at": "2026-01-01T12:00:00.000Z", "stage": "test", "text": text}) + "\n")
+    return path
+
+
+def test_the_lines_of_a_log_follow_each_other(daemon: Daemon) -> None:
+    """`next` is where the next request goes on: nothing is missing or doubled, also in a line that is written."""
+    assert daemon.json("1/log/lines") == {"lines": [], "start": 0, "next": 0}
+    path = write_log(daemon, *(f"line {number}" for number in range(10)))
+    found = daemon.json("1/log/lines?tail=2")
+    assert [line["text"] for line in found["lines"]] == ["line 8", "line 9"]
+    assert found["lines"][0] == {
+        "at": "2026-01-01T12:00:00.000Z",
+        "stage": "test",
+        "text": "line 8",
+        "end": found["start"] + (found["next"] - found["start"]) // 2,
+    }
+    with path.open("a") as file:
+        file.write('{"at": "2026-01-01T12:00:00.000Z", "stage": "te')
+    again = daemon.json(f"1/log/lines?from={found['next']}")
+    assert again == {"lines": [], "start": found["next"], "next": found["next"]}
+    with path.open("a") as file:
+        file.write('st", "text": "line 10"}\n')
+    (line,) = daemon.json(f"1/log/lines?from={found['next']}")["lines"]
+    assert (line["text"], line["end"]) == ("line 10", path.stat().st_size)
+    assert daemon.json("1/log/lines?from=99999999")["lines"] == []
+
+
+def test_a_long_log_is_read_in_parts(daemon: Daemon) -> None:
+    """Each part is bounded. Together they are the log."""
+    path = write_log(daemon, *(f"{number} {'x' * 1000}" for number in range(1000)))
+    texts, following, parts = list[str](), 0, 0
+    while found := daemon.json(f"1/log/lines?from={following}")["lines"]:
+        texts += [line["text"].partition(" ")[0] for line in found]
+        following, parts = found[-1]["end"], parts + 1
+    assert texts == [str(number) for number in range(1000)]
+    assert following == path.stat().st_size
+    assert parts > 3
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("from=-1", "from: Input should be greater than or equal to 0"),
+        ("from=x", "from: Input should be a valid integer, unable to parse string as an integer"),
+        ("tail=0", "tail: Input should be greater than or equal to 1"),
+        ("offset=1", "unknown parameter 'offset'; "),
+    ],
+)
+def test_a_log_with_a_wrong_query(daemon: Daemon, query: str, message: str) -> None:
+    """The answer names the parameter."""
+    status, _, content = daemon.get(f"1/log/lines?{query}")
+    assert status == 400
+    assert json.loads(content)["error"].startswith(message)
+    assert daemon.get("7/log/lines")[0] == 409

@@ -140,7 +140,7 @@ def test_nothing_else_is_downloaded(server: WebServer, path: str) -> None:
     assert "secret" not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/artifacts/x", "/log"])
+@pytest.mark.parametrize("path", ["/artifacts/x", "/log", "/log/from/0"])
 def test_nothing_is_downloaded_without_a_session(server: WebServer, path: str) -> None:
     """A link is needed, as for any page. The role look is enough."""
     write_log(server, "a line")
@@ -169,6 +169,33 @@ def test_a_line_that_is_being_written_is_left_out(server: WebServer) -> None:
     log = server.browser().get(RUN).part("log")
     assert "whole" in log
     assert "All lines." in log
+
+
+def test_only_new_lines_travel(server: WebServer) -> None:
+    """An open page gets the lines that were added, once, and can ask for others by their offset."""
+    write_log(server, "before")
+    browser = server.browser()
+    page = browser.get(RUN)
+    following = re.search(r'data-next="(\d+)" data-more="([^"]+)"', page.text)
+    assert following
+    with browser.follow(browser.live(RUN)) as events:
+        write_log(server, "\x1b[31mred\x1b[0m & <b>")
+        event = next(each for each in events if 'id="log-news"' in each)
+    assert 'id="log"' not in event
+    assert "before" not in event
+    found = re.search(r'<div id="log-news" hidden>(.*?)</div>', event)
+    assert found
+    news = json.loads(found[1].replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
+    assert [(line["at"], line["stage"], line["text"]) for line in news["lines"]] == [("12:00:00", "test", "red & <b>")]
+    assert str(news["start"]) == following[1]
+    answer = server.browser(Role.LOOK).get(f"{following[2]}{following[1]}")
+    assert (answer.headers["content-type"], json.loads(answer.body)) == ("application/json", news)
+
+
+@pytest.mark.parametrize("offset", ["x", "-1", "1e3"])
+def test_a_log_from_a_wrong_offset(server: WebServer, offset: str) -> None:
+    """There is no such page."""
+    assert server.browser().get(f"{RUN}/log/from/{offset}").status == 404
 
 
 def test_the_answers_of_a_run_that_waits_for_approval(server: WebServer) -> None:
