@@ -111,6 +111,12 @@ class Image:
     tag: str
 
 
+class PlanFact(str):
+    """A line of a plan that is no step, such as the lowest number of healthy targets."""
+
+    __slots__ = ()
+
+
 Made = TypeVar("Made", covariant=True)
 
 

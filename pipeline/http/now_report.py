@@ -12,6 +12,7 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetState
 from pipeline.base.home import Home
 from pipeline.config.release import balanced_services
+from pipeline.http.canary_targets import CanaryTargets
 from pipeline.http.damage import balancer_damage, blocked_balancer, interruption
 from pipeline.http.pipeline_targets import PipelineTargets
 from pipeline.http.responses.event import EventResponse
@@ -52,9 +53,12 @@ class NowReports:
         active = self._store.releases.active(name)
         # A target that a deployment adds is missed by nobody.
         passing = (TargetState.DRAINING, TargetState.INITIAL) if status.deployment else (TargetState.DRAINING,)
-        staying = [health for health in targets.found if health.state not in passing]
+        canary = CanaryTargets.of(status, active, targets.found)
+        staying = [health for health in targets.found if health.state not in passing and not canary.has(health)]
         healthy = sum(health.state is TargetState.HEALTHY for health in staying)
         wanted = max(len(staying), self._wanted(active)) if active else len(staying)
+        serving = _sentence(active, healthy, wanted)
+        healthy, wanted = healthy + canary.healthy, wanted + canary.checked
         problems = [
             *interruption(status),
             *damage,
@@ -64,7 +68,8 @@ class NowReports:
         return PipelineNowResponse(
             pipeline=name,
             state=_state(active, healthy, wanted, problems),
-            sentence=_sentence(active, healthy, wanted),
+            sentence=f"{canary.clause}; {serving}" if canary.clause else serving,
+            urls=[*self._urls(name)],
             release=active.number if active else None,
             sha=active.sha if active else None,
             subject=active.subject if active else None,
@@ -76,6 +81,14 @@ class NowReports:
             questions=[*_questions(status, self._last_failure(name, status))],
             problems=problems,
         )
+
+    def _urls(self, name: str) -> Iterator[str]:
+        """Yield the URLs of the listeners that a pipeline has declared, without those that wait for their port."""
+        waiting = {found.port for found in self._balancer.waiting_listeners(name)}
+        declared = self._balancer.declaration(name)
+        for _, balancer, listener in declared.listeners() if declared else ():
+            if listener.port not in waiting:
+                yield from balancer.urls(listener)
 
     def _wanted(self, active: Release) -> int:
         """Return the number of targets that the services of a release should have, as far as it is stored."""

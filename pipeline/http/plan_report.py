@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.api import PlanFact
 from pipeline.http.responses.plan import PlanResponse, RollbackPlanResponse
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.plan import plan_rollback, plan_run
@@ -18,4 +19,5 @@ def rollback_plan(context: PipelineContext, release: int | None = None) -> Rollb
     Raises `ConfigError` if the rollback is not possible.
     """
     found, steps = plan_rollback(context, release)
-    return RollbackPlanResponse(release=found.number, deploy=steps)
+    facts = [step for step in steps if isinstance(step, PlanFact)]
+    return RollbackPlanResponse(release=found.number, deploy=steps, facts=facts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.api import StageContext
+from pipeline.api import PlanFact, StageContext
 from pipeline.base.errors import ConfigError, StageFailed
 from pipeline.base.lock import is_held
 from pipeline.config.release import ReleaseSpec
@@ -58,7 +58,7 @@ def held_steps(context: StageContext, spec: ReleaseSpec) -> list[str]:
     if _is_running(context, row):
         return [
             f"wait for the end of the open deployment of {release}{moving}",
-            "the steps below are those after a rollback of it",
+            PlanFact("the steps below are those after a rollback of it"),
         ]
     if continued_release(context, spec) is None:
         return [f"undo the interrupted deployment of {release} first{moving}"]

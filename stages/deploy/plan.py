@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
 
-from pipeline.api import StageContext
+from pipeline.api import PlanFact, StageContext
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import SharedGroup, TargetState, Undeclared
 from pipeline.config.hooks import OF_ROLLING
@@ -65,16 +65,17 @@ def plan_release(
     jobs = _jobs(spec) if is_new or steps else []
     hosts = _hosts(context) if kept is None else []
     if same and not (steps or jobs or hosts):
-        return [*before, "nothing to do: the wanted release is already active", *waiting]
+        return [*before, *map(PlanFact, ["nothing to do: the wanted release is already active", *waiting])]
     change = "start the balancer" if dead else "reload the balancer: its target groups or listeners change"
     if steps and SWARM in rollout.cluster.spec.taking:
-        steps.append("the Swarm chooses the node of each new container")
+        steps.append(PlanFact("the Swarm chooses the node of each new container"))
     limits = [part.limits for part in parts if part.steps or len(parts) == 1]
     lost = [f"{name}: {text}" for name, each in spec.services.items() if (text := unreadable(each.logging))]
     lost += [f"host {name} does not answer and gets no containers" for name in rollout.runtime.lost]
     if set(rollout.cluster.spec.taking) <= set(rollout.runtime.lost):
         lost.append("no host answers, so a run would fail: `pipeline doctor` says why")
-    return [*before, *hosts, *([] if same else [change]), *steps, *jobs, *limits, *carried, *waiting, *lost]
+    facts = map(PlanFact, [*jobs, *limits, *carried, *waiting, *lost])
+    return [*before, *hosts, *([] if same else [change]), *steps, *facts]
 
 
 def _is_declared(balancer: Balancer, name: str, spec: ReleaseSpec) -> bool:
@@ -119,8 +120,9 @@ class _ServicePlan(NamedTuple):
         strategy = service.settings.strategy if kept is None else None
         if rollout.alternate(spec, service.name) and strategy and shifts(service, wanted, seen):
             steps, limits = shift_steps(service, strategy, sum(r.is_running for r in seen), replicas)
-            steps += _shares(_placement(rollout, replica_set, seen), wanted, zones)
-            return cls([f"{prefix}{step}" for step in steps], f"{prefix}{limits}")
+            shares = _shares(_placement(rollout, replica_set, seen), wanted, zones)
+            facts = [PlanFact(f"{prefix}{share}") for share in shares]
+            return cls([*(f"{prefix}{step}" for step in steps), *facts], f"{prefix}{limits}")
         at_zero = context.store.services.wanted(context.configuration.pipeline.name, service.name) == 0
         plan = simulate(now, replace(wanted, zones=zones), one.strategy, _placement(rollout, replica_set, seen))
         rolled = [*plan.steps]

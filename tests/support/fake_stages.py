@@ -15,7 +15,7 @@ from typing import IO
 
 import pytest
 
-from pipeline.api import Checkout, Image, Plan, Revision, StageContext, Wanted
+from pipeline.api import Checkout, Image, Plan, PlanFact, Revision, StageContext, Wanted
 from pipeline.base.errors import Cancelled, PenstockError, RolledBack, StageFailed
 from pipeline.base.watch import Watch
 from pipeline.config import stages
@@ -277,8 +277,8 @@ class FakeDeploy(FakeStage):
         context.report("rolled back")
 
     def plan_rollback(self, context: StageContext, release: Release) -> list[str]:
-        """Return one step."""
-        return [f"put release {release.number} back"]
+        """Return one step and one fact."""
+        return [f"put release {release.number} back", PlanFact("healthy targets: all")]
 
     def down(self, context: StageContext) -> None:
         """Take the release out of service."""

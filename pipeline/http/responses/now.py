@@ -41,7 +41,8 @@ class PipelineNowResponse(Body):
     state: Literal["healthy", "degraded", "unhealthy", "unused"] = Field(
         description="`degraded`: some targets are missing or not healthy. `unused`: nothing is deployed."
     )
-    sentence: str = Field(description="What serves, in words.")
+    sentence: str = Field(description="What serves, in words. During a canary, each release is counted by itself.")
+    urls: list[str] = Field(description="The URLs of its listeners, as clients on this machine reach them.")
     release: int | None = Field(description="The active release.")
     sha: str | None = Field(description="Its commit.")
     subject: str | None = Field(description="The first line of the commit's message.")

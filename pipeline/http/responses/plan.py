@@ -24,3 +24,4 @@ class RollbackPlanResponse(Body):
     deploy: list[str] = Field(
         description="What would be started, drained and stopped, and at the end the lowest number of healthy targets."
     )
+    facts: list[str] = Field(description="The lines of `deploy` that are no steps, such as that number.")

@@ -16,6 +16,7 @@ class ReplicaResponse(Body):
     health: str | None = Field(description="The result of its own health check; null without one.")
     target: str | None = Field(description="The state of its target, as ELB names it; null without a target.")
     reason: str = Field(description="The reason code of the state of its target, empty without one.")
+    description: str = Field(description="The reason in words, empty without one.")
     in_flight: int = Field(description="Requests, or connections, in progress.")
     host: str = Field(description="The name of its host; empty if the local engine has all.")
     restarts: int = Field(description="How often its engine restarted it.")

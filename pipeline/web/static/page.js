@@ -48,6 +48,14 @@
   document.addEventListener("htmx:after:swap", () => writeAll(document));
   setInterval(() => { if (!document.hidden) document.querySelectorAll("time[data-since]").forEach(write); }, 1000);
 
+  // The server knows its listeners by the names that its own machine uses.
+  const isLocal = (host) => /^(localhost|.*\.localhost|127\.[0-9.]+|\[::1\])$/.test(host);
+  const name = () => document.querySelectorAll("a[data-listener]").forEach((link) => {
+    if (link.hostname === "localhost" && !isLocal(location.hostname)) link.hostname = location.hostname;
+  });
+  name();
+  document.addEventListener("htmx:after:swap", name);
+
   // Keys.
   const keys = document.getElementById("keys");
   const show = document.getElementById("show-keys");

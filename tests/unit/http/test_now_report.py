@@ -22,6 +22,7 @@ from pipeline.events import Event
 from pipeline.http.now_report import NowReports
 from pipeline.http.responses.now import PipelineNowResponse
 from pipeline.runner.deployment_answer import promote
+from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import DeploymentState, RunState, Trigger
 from pipeline.store.store import Store
@@ -123,6 +124,82 @@ def test_a_rollout_degrades_nothing(home: Home, store: Store, healths: list[Targ
     assert (shop(home, store).sentence, shop(home, store).draining) == ("release 1 serves, 2 of 2 healthy", 0)
     healths[0] = health("shop.web-0", TargetState.UNHEALTHY)
     assert shop(home, store).sentence == "release 1 serves, 1 of 2 healthy"
+
+
+def begin_canary(store: Store, **shares: float) -> None:
+    """Begin a deployment of release 2 whose services have these shares. Without any requests, it is being installed."""
+    store.queue.put("shop", [RunRequest(Trigger.COMMAND)])
+    store.queue.claim("shop", "superseded")
+    row, since = store.deployments.begin("shop", 2, 1, 2, "canary"), FakeClock().now()
+    for service, share in shares.items():
+        phase = ShiftPhase.SHIFT if share else ShiftPhase.INSTALL
+        store.progress.set(row, ServiceProgress(service, "canary", phase, since, steps=2, share=share))
+
+
+@pytest.mark.parametrize(
+    ("shares", "new", "old", "sentence", "healthy"),
+    [
+        (
+            {"web": 10.0},
+            ["healthy"],
+            2,
+            "release 2 gets 10 %, 1 of 1 healthy; release 1 serves, 2 of 2 healthy",
+            3,
+        ),
+        (
+            {"web": 10.0},
+            ["healthy"],
+            1,
+            "release 2 gets 10 %, 1 of 1 healthy; release 1 serves, 1 of 2 healthy",
+            2,
+        ),
+        (
+            {"web": 2.5},
+            ["unhealthy"],
+            2,
+            "release 2 gets 2.5 %, 0 of 1 healthy; release 1 serves, 2 of 2 healthy",
+            2,
+        ),
+        (
+            {"web": 0.0},
+            ["initial", "healthy"],
+            2,
+            "release 2 gets no requests yet, 1 of 2 healthy; release 1 serves, 2 of 2 healthy",
+            3,
+        ),
+        (
+            {"web": 10.0, "api": 50.0},
+            ["healthy", "healthy", "draining"],
+            2,
+            "release 2 gets 10 % of web and 50 % of api, 2 of 2 healthy; release 1 serves, 2 of 2 healthy",
+            4,
+        ),
+    ],
+)
+def test_a_canary_is_counted_by_itself(
+    home: Home,
+    store: Store,
+    healths: list[TargetHealth],
+    shares: dict[str, float],
+    new: list[str],
+    old: int,
+    sentence: str,
+    healthy: int,
+) -> None:
+    """A healthy target of the new release does not stand in for one of the active release that is missing."""
+    activate(store)
+    begin_canary(store, **shares)
+    healths += [health(f"shop.web.r1.{at}", TargetState.HEALTHY) for at in range(old)]
+    healths += [health(f"shop.web.r2.{at}", TargetState(each)) for at, each in enumerate(new)]
+    found = shop(home, store)
+    assert (found.sentence, found.healthy) == (sentence, healthy)
+    assert found.targets == 2 + len([each for each in new if each not in ("initial", "draining")])
+
+
+def test_the_urls_are_those_of_its_listeners(home: Home, store: Store, healths: list[TargetHealth]) -> None:
+    """A pipeline without listeners has none."""
+    (own, other) = NowReports(home, store, open_balancer(home.balancer)).now(["shop", "blog"]).pipelines
+    assert (own.urls, other.urls) == (["http://localhost:8000"], [])
 
 
 def test_a_release_without_targets(home: Home, store: Store, healths: list[TargetHealth]) -> None:

@@ -153,7 +153,11 @@ def test_plans(daemon: ApiDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
     assert daemon.get("plan", commit="main") == {"source": [], "build": [], "deploy": [waits]}
     for sha in "ab":
         daemon.release(sha * 40)
-    assert daemon.get("plan/rollback") == {"release": 1, "deploy": [waits, "put release 1 back"]}
+    assert daemon.get("plan/rollback") == {
+        "release": 1,
+        "deploy": [waits, "put release 1 back", "healthy targets: all"],
+        "facts": ["healthy targets: all"],
+    }
     assert daemon.get("plan/rollback", release=1)["release"] == 1
     with pytest.raises(ConfigError, match="release 2 is already active"):
         daemon.get("plan/rollback", release=2)

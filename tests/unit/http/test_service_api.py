@@ -44,7 +44,14 @@ def container(name: str, state: str = "running", health: ContainerHealth | None 
 
 def target(name: str, state: TargetState, reason: str = "", in_flight: int = 0) -> TargetHealth:
     found = Target(id=name, address="172.17.0.2", port=8080)
-    return TargetHealth(target=found, state=state, reason=reason, in_flight=in_flight, since=Stamp.from_wall(AT))
+    return TargetHealth(
+        target=found,
+        state=state,
+        reason=reason,
+        description=f"{reason} in words" if reason else "",
+        in_flight=in_flight,
+        since=Stamp.from_wall(AT),
+    )
 
 
 def test_services_have_their_containers(daemon: ApiDaemon) -> None:
@@ -71,6 +78,8 @@ def test_services_have_their_containers(daemon: ApiDaemon) -> None:
         ("shop.web.r0.bbbbbb", 0, "unknown", "draining", 0),
         ("shop.web.r1.aaaaaa", 1, "running", "healthy", 3),
     ]
+    code = "Target.DeregistrationInProgress"
+    assert [(each.reason, each.description) for each in web.replicas] == [(code, f"{code} in words"), ("", "")]
     assert (worker.target_group, worker.healthy) == (None, 1)
     assert [(each.health, each.target, each.restarts) for each in worker.replicas] == [
         ("starting", None, 0),

@@ -93,7 +93,8 @@ def test_a_rollback_shows_its_plan_before(server: WebServer) -> None:
     browser = server.browser(name="ann")
     page = browser.get(ROLLBACK)
     part = page.part("plan")
-    assert "<li>put release 1 back</li>" in part
+    steps, facts = part.index("<li>put release 1 back</li>"), part.index("<li>healthy targets: all</li>")
+    assert part.index("<ol>") < steps < part.index("</ol>") < part.index("<ul>") < facts, "a fact is no step"
     assert "Roll back to release 1</button>" in part
     assert server.store.runs.latest("shop") == [], "looking begins nothing"
     answer = browser.post(ROLLBACK)
