@@ -24,10 +24,10 @@ def command(run: int | None, file: Path, parameters: tuple[str, ...], as_json: b
     Default: the latest run. It may be in progress.
     """
     from pipeline.cli.timeline_text import timeline_lines
-    from pipeline.http.run_report import run_timeline
+    from pipeline.http.run_timelines import RunTimelines
 
     with session(file, parameters) as opened:
-        found = run_timeline(opened.store, _run(opened, run))
+        found = RunTimelines(opened.store).of(_run(opened, run))
     if as_json:
         click.echo(json.dumps(found.as_data()))
         return

@@ -17,7 +17,8 @@ from pipeline.http.responses.run_log import RunLogResponse
 from pipeline.http.responses.timeline import TimelineResponse
 from pipeline.http.run_artifacts import ArtifactMissing, OpenArtifact, RunArtifacts
 from pipeline.http.run_log import run_log_from, run_log_tail
-from pipeline.http.run_report import run_detail, run_timeline
+from pipeline.http.run_report import run_detail
+from pipeline.http.run_timelines import RunTimelines
 
 
 class RunApi:
@@ -25,6 +26,7 @@ class RunApi:
 
     def __init__(self, control: Control) -> None:
         self._control = control
+        self._timelines = RunTimelines(control.store)
         run = "/v1/pipelines/{pipeline}/runs/{number}"
         self.endpoints = (
             Endpoint("GET", run, "One run with its stages and its tests.", self._run, gives=RunDetailResponse),
@@ -63,7 +65,7 @@ class RunApi:
 
     async def _timeline(self, request: Request) -> Response:
         def read() -> TimelineResponse:
-            return run_timeline(self._control.store, self._control.run(*run_in_path(request)))
+            return self._timelines.of(self._control.run(*run_in_path(request)))
 
         return json_response(await run_in_threadpool(read))
 

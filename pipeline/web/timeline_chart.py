@@ -27,6 +27,8 @@ _WIDTH, _HEIGHT = 1000.0, 16.0
 _STEPS = tuple(timedelta(seconds=seconds) for seconds in (3600, 600, 60, 20, 5, 1))
 # A shorter phase would not be seen.
 _LEAST = 2.0
+# Of a lane and of the line of healthy targets: the latest. A run of many hours may have very many.
+_MAX_PHASES, _MAX_POINTS = 60, 400
 # The upper edge of a phase at its start and at its end, from 0 at the top.
 _EDGES = {
     TargetPhase.STARTING: (12.0, 12.0),
@@ -151,8 +153,11 @@ def _span(name: str, state: str, start: datetime, end: datetime | None, scale: S
 def _lane(lane: Lane, scale: Scale) -> Bar:
     last = lane.phases[-1]
     state = str(last.phase) if last.finished_at is None else "gone"
-    text = ", ".join(f"{phase.phase} {_lasted(phase.started_at, phase.finished_at, scale)}" for phase in lane.phases)
-    shapes = [_phase(phase, scale) for phase in lane.phases]
+    shown = lane.phases[-_MAX_PHASES:]
+    left_out = len(lane.phases) - len(shown)
+    text = ", ".join(f"{phase.phase} {_lasted(phase.started_at, phase.finished_at, scale)}" for phase in shown)
+    text = f"{left_out} earlier phases, {text}" if left_out else text
+    shapes = [_phase(phase, scale) for phase in shown]
     note = f"release {lane.release}" if lane.release else ""
     return Bar(lane.target, state, text, _picture(f"{lane.target}: {text}", *shapes), note)
 
@@ -167,8 +172,9 @@ def _phase(phase: LanePhase, scale: Scale) -> Markup:
 
 def _healthy(points: Sequence[HealthyPoint], scale: Scale, ending: str) -> Bar:
     top = max(1, *(point.healthy for point in points))
-    line = _steps([(point.at, point.healthy / top) for point in points], scale)
-    floor = _steps([(point.at, point.floor / top) for point in points], scale)
+    drawn = points[-_MAX_POINTS:]
+    line = _steps([(point.at, point.healthy / top) for point in drawn], scale)
+    floor = _steps([(point.at, point.floor / top) for point in drawn], scale)
     first, last = points[0], points[-1]
     # Before the floor was reached, the rollout could not keep it.
     least = min(point.healthy for point in points if point.floor == last.floor)

@@ -10,7 +10,7 @@ from pipeline.events import Event
 from pipeline.http.responses.timeline import SharePoint, TimelineAlarm, TimelineService
 from pipeline.http.timeline import lanes
 from pipeline.http.timeline.fields import decimal, number, optional_number, text
-from pipeline.http.timeline.healthy_line import healthy_line
+from pipeline.http.timeline.healthy_line import HealthyLine
 from pipeline.http.timeline.lanes import Lanes
 
 _WITHOUT_REQUESTS = (EventKind.SHIFT_INSTALLING, EventKind.SHIFT_RETURNED, EventKind.SHIFT_MIRRORING)
@@ -23,15 +23,15 @@ class _Service:
         self.name = name
         self.release = 0
         self.replicas: int | None = None
-        self.lanes = Lanes(began_at)
-        self.floors: list[tuple[datetime, int]] = []
+        self.line = HealthyLine()
+        self.lanes = Lanes(began_at, self.line)
         self.shares: list[SharePoint] = []
         self.alarms: dict[int, TimelineAlarm] = {}
 
     def begin(self, event: Event, *, was_interrupted: bool) -> None:
         """Take the start of a rollout."""
         self.release, self.replicas = number(event, "release"), number(event, "replicas")
-        self.floors.append((event.at, number(event, "floor")))
+        self.line.floor(event.at, number(event, "floor"))
         self.lanes.begin(event.at, _targets(text(event, "targets")), was_interrupted=was_interrupted)
 
     def share(self, event: Event) -> None:
@@ -68,7 +68,7 @@ class _Service:
             release=self.release,
             replicas=self.replicas,
             lanes=self.lanes.responses(),
-            healthy=healthy_line(self.lanes.healthy_times(), self.floors),
+            healthy=self.line.points(),
             shares=self.shares,
             alarms=[self.alarms[condition] for condition in sorted(self.alarms)],
         )

@@ -16,7 +16,8 @@ from pipeline.http.log_file import log_part, log_size
 from pipeline.http.responses.run_log import RunLogLineResponse, RunLogResponse
 from pipeline.http.run_artifacts import ArtifactMissing, RunArtifacts
 from pipeline.http.run_log import run_log_from, run_log_tail
-from pipeline.http.run_report import run_detail, run_timeline
+from pipeline.http.run_report import run_detail
+from pipeline.http.run_timelines import RunTimelines
 from pipeline.store.records import Run, RunKind, RunState
 from pipeline.web.download import Download, OpenFile
 from pipeline.web.log_growth import LogGrowth
@@ -33,7 +34,8 @@ _CHUNK = 2**20
 def _view(context: ViewContext) -> Parts:
     run = _found(context.reports, context.arguments)
     store, home = context.reports.store, context.reports.control.home_of(run.pipeline)
-    timeline, detail = run_timeline(store, run), run_detail(store, run)
+    timelines = context.reports.kept("timelines of runs", lambda: RunTimelines(store))
+    timeline, detail = timelines.of(run), run_detail(store, run)
     now = drawn_until(run.started_at, context.reports.clock.now().wall)
     open_deployment = store.deployments.open(run.pipeline)
     if open_deployment and open_deployment.run != run.number:

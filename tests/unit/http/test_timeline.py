@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.event_kinds import EventKind as K
 from pipeline.http.responses.timeline import TimelineResponse, TimelineService
-from pipeline.http.timeline.healthy_line import healthy_line
+from pipeline.http.timeline.healthy_line import HealthyLine
 from pipeline.http.timeline.timeline import timeline_of
 from pipeline.store.records import Run, RunKind, RunOptions, RunState, Trigger
 from tests.support.event_script import EventScript, at
@@ -280,4 +280,20 @@ def test_whatever_happens(steps: list[tuple[int, K, str]]) -> None:
 
 def test_equal_moments_are_one_point() -> None:
     """One target that replaces another at the same moment changes nothing."""
-    assert [(p.healthy, p.floor) for p in healthy_line([(at(0), at(5)), (at(5), None)], [(at(0), 1)])] == [(1, 1)]
+    line = HealthyLine()
+    line.floor(at(0), 1)
+    for second, change in ((0, 1), (5, -1), (5, 1)):
+        line.change(at(second), change)
+    assert [(point.healthy, point.floor) for point in line.points()] == [(1, 1)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(-1, 2), st.booleans(), st.booleans()), max_size=30))
+def test_a_line_that_is_continued_is_the_same(changes: list[tuple[int, int, bool, bool]]) -> None:
+    """Looks in between change nothing, also if a change is earlier than those before."""
+    looked, whole = HealthyLine(), HealthyLine()
+    for second, change, is_floor, has_look in changes:
+        for line in (looked, whole):
+            line.floor(at(second), change) if is_floor else line.change(at(second), change)
+        if has_look:
+            looked.points()
+    assert looked.points() == whole.points()
