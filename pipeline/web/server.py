@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from pipeline.http.connections import ConnectionLimits, limited_config
 from pipeline.http.serving import REQUEST_TIMEOUT
 from pipeline.web.settings import WebSettings
+from pipeline.web.tls import RenewedCertificate
 
 # Each browser has up to six.
 MAX_CONNECTIONS = 1000
@@ -16,7 +17,7 @@ MAX_CONNECTIONS = 1000
 def web_config(app: Starlette, settings: WebSettings) -> uvicorn.Config:
     """Return the configuration of the server. Raises `OSError` for a certificate that cannot be read."""
     limits = ConnectionLimits(MAX_CONNECTIONS, lambda: REQUEST_TIMEOUT, until_request=True)
-    return limited_config(
+    config = limited_config(
         app,
         limits,
         # Open pages do not end on their own, so they are cut off at shutdown.
@@ -27,3 +28,10 @@ def web_config(app: Starlette, settings: WebSettings) -> uvicorn.Config:
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
     )
+    if settings.certificate and settings.key:
+        # Before the first look at the files, so that a change during it is seen.
+        renewed = RenewedCertificate(settings.certificate, settings.key)
+        config.load()
+        assert config.ssl is not None
+        config.ssl.sni_callback = renewed.choose
+    return config
