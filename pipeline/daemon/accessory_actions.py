@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pipeline.base.errors import Cancelled, ConfigError, PenstockError, StageFailed
+from pipeline.base.errors import Cancelled, ConfigError, PenstockError, StageFailed, StoreFault
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 
@@ -25,13 +25,15 @@ class AccessoryAction(StrEnum):
     START = "start"
     STOP = "stop"
     RESTART = "restart"
+    UPGRADE = "upgrade"
     BACKUP = "backup"
+    RESTORE = "restore"
 
 
-Carry = Callable[["StageContext", AccessoryAction, str], None]
+Carry = Callable[["StageContext", AccessoryAction, str, str | None], None]
 
 
-def _carry_out(context: StageContext, action: AccessoryAction, name: str) -> None:
+def _carry_out(context: StageContext, action: AccessoryAction, name: str, backup: str | None) -> None:
     from pipeline.accessories.accessories import Accessories
     from pipeline.accessories.backups import Backups
     from pipeline.engine.hosts import local_console, local_engine
@@ -45,8 +47,12 @@ def _carry_out(context: StageContext, action: AccessoryAction, name: str) -> Non
                 accessories.stop(name)
             case AccessoryAction.RESTART:
                 accessories.restart(name)
+            case AccessoryAction.UPGRADE:
+                accessories.upgrade(name)
             case AccessoryAction.BACKUP:
                 Backups(context, engine, local_console(context.home.id)).create(name)
+            case AccessoryAction.RESTORE:
+                Backups(context, engine, local_console(context.home.id)).restore(name, backup)
 
 
 class AccessoryActions:
@@ -63,17 +69,23 @@ class AccessoryActions:
         self._lock = threading.Lock()
         self._running: dict[str, AccessoryAction] = {}
 
-    def begin(self, action: AccessoryAction, name: str, by: str | None) -> str:
-        """Begin an action, and return what is done now. Raises `ConfigError` if it is not possible."""
+    def begin(self, action: AccessoryAction, name: str, by: str | None, backup: str | None = None) -> str:
+        """Begin an action, and return what is done now. Raises `ConfigError` if it is not possible.
+
+        A restore needs the name of a `backup`. Without one, what is restored would depend on the time.
+        """
         pipeline_context = self._pipeline_context()
         context = pipeline_context.stage_context(pipeline_context.events(by=by), cancelled=self._cancelled)
-        _check(context, action, name)
+        _check(context, action, name, backup)
         with self._lock:
             if (running := self._running.get(name)) is not None:
                 raise ConfigError(f"{name}: the {running} is in progress", hint="try again when it has ended")
             self._running[name] = action
         work = threading.Thread(
-            target=self._run, args=(pipeline_context, context, action, name), name=f"{action} of {name}", daemon=True
+            target=self._run,
+            args=(pipeline_context, context, action, name, backup),
+            name=f"{action} of {name}",
+            daemon=True,
         )
         work.start()
         return f"the {action} of {name} has begun"
@@ -89,11 +101,16 @@ class AccessoryActions:
         self._cancelled.set()
 
     def _run(
-        self, pipeline_context: PipelineContext, context: StageContext, action: AccessoryAction, name: str
+        self,
+        pipeline_context: PipelineContext,
+        context: StageContext,
+        action: AccessoryAction,
+        name: str,
+        backup: str | None,
     ) -> None:
         try:
             with pipeline_context.masking_errors():
-                self._carry_out(context, action, name)
+                self._carry_out(context, action, name, backup)
         except Cancelled:
             _logger.info("action on an accessory cancelled", accessory=name, action=str(action))
         except PenstockError as error:
@@ -107,17 +124,34 @@ class AccessoryActions:
                 del self._running[name]
 
 
-def _check(context: StageContext, action: AccessoryAction, name: str) -> None:
-    """Raise `ConfigError` for an action that the accessory does not have."""
+def _check(context: StageContext, action: AccessoryAction, name: str, backup: str | None) -> None:
+    """Raise `ConfigError` for an action that the accessory does not have, or a backup that does not fit it."""
+    from pipeline.accessories.backup_files import BackupFiles
     from pipeline.accessories.declared import DeclaredAccessories
 
     declared = DeclaredAccessories(context)
+    if backup is not None and action is not AccessoryAction.RESTORE:
+        raise ConfigError(f"backup: is only for a restore, not for {action}")
     if action in (AccessoryAction.STOP, AccessoryAction.RESTART):
         declared.check_known(name)
-    elif declared.check(name).backup is None and action is AccessoryAction.BACKUP:
+        return
+    settings = declared.check(name)
+    if settings.backup is None and action is AccessoryAction.BACKUP:
         raise ConfigError(f"accessory {name} has no backup", hint=f"set accessories.{name}.backup in pipeline.yaml")
+    if action is not AccessoryAction.RESTORE:
+        return
+    if settings.restore is None:
+        raise ConfigError(f"accessory {name} has no restore", hint=f"set accessories.{name}.restore in pipeline.yaml")
+    if backup is None:
+        raise ConfigError("backup: is required for a restore", hint="use the name of a backup of the accessory")
+    BackupFiles(context.home.backups(context.configuration.pipeline.name, name)).find(backup)
 
 
 def _is_reported(action: AccessoryAction, error: PenstockError) -> bool:
-    """Return whether an event has reported the failure: that of a backup, and of a start that is not healthy."""
+    """Return whether an event has reported the failure.
+
+    That of a backup has one, that of a restore once it has begun, and that of a start that is not healthy.
+    """
+    if action is AccessoryAction.RESTORE:
+        return isinstance(error, StageFailed | StoreFault)
     return action is AccessoryAction.BACKUP or isinstance(error, StageFailed)

@@ -43,9 +43,14 @@ class ServiceControl:
         supervisor.notify_jobs()
         return store.job_runs.get(pipeline, run.number) or run
 
-    def act_on_accessory(self, pipeline: str, name: str, action: AccessoryAction, *, by: str | None) -> str:
-        """Begin an action on an accessory, and return what is done now. Events report its end."""
-        return self._control.supervisor(pipeline).accessory_actions.begin(action, name, by)
+    def act_on_accessory(
+        self, pipeline: str, name: str, action: AccessoryAction, *, by: str | None, backup: str | None = None
+    ) -> str:
+        """Begin an action on an accessory, and return what is done now. Events report its end.
+
+        A restore needs the name of a `backup`.
+        """
+        return self._control.supervisor(pipeline).accessory_actions.begin(action, name, by, backup)
 
     def suspend_scaling(self, pipeline: str, service: str, *, by: str | None) -> bool:
         """Keep the number of a scaled service. Returns False if its scaling is suspended already."""

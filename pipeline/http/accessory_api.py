@@ -14,7 +14,7 @@ from pipeline.daemon.service_control import ServiceControl
 from pipeline.http.accessory_report import AccessoryReport
 from pipeline.http.endpoint import Endpoint, json_response
 from pipeline.http.parameters import read_body
-from pipeline.http.requests import Act
+from pipeline.http.requests import ActOnAccessory
 from pipeline.http.responses.accessory import AccessoryResponse
 from pipeline.http.responses.backup import BackupResponse
 from pipeline.http.responses.effect import EffectResponse
@@ -49,9 +49,9 @@ class AccessoryApi:
             Endpoint(
                 "POST",
                 f"{one}/{{action}}",
-                "Begin to `start`, `stop` or `restart` an accessory, or a `backup` of it.",
+                "Begin to `start`, `stop`, `restart` or `upgrade` an accessory, a `backup` of it, or to `restore` one.",
                 self._act,
-                Act,
+                ActOnAccessory,
                 EffectResponse,
                 202,
             ),
@@ -67,9 +67,11 @@ class AccessoryApi:
         return JSONResponse([each.as_data() for each in found])
 
     async def _act(self, request: Request) -> Response:
-        by, action = (await read_body(request, Act)).by, _action(request.path_params["action"])
+        asked, action = await read_body(request, ActOnAccessory), _action(request.path_params["action"])
         pipeline, name = request.path_params["pipeline"], request.path_params["name"]
-        effect = await run_in_threadpool(self._services.act_on_accessory, pipeline, name, action, by=by)
+        effect = await run_in_threadpool(
+            self._services.act_on_accessory, pipeline, name, action, by=asked.by, backup=asked.backup
+        )
         return json_response(EffectResponse(effect=effect), 202)
 
 

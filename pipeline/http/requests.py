@@ -79,6 +79,12 @@ class Act(Body):
     by: Actor = Field(API_USER, description="The user who acts.")
 
 
+class ActOnAccessory(Act):
+    """A request to act on an accessory."""
+
+    backup: Line | None = Field(None, max_length=200, description="The name of the backup that is restored.")
+
+
 class DecideApproval(Body):
     """A decision about a run that waits for approval."""
 

@@ -103,9 +103,37 @@ def _accessory(context: ViewContext) -> Parts:
             accessory=found,
             backups=backup_responses(reports.control, pipeline, name)[::-1],
             has_backup=settings is not None and settings.backup is not None,
+            has_restore=settings is not None and settings.restore is not None,
         ),
         "log": lines,
     }
+
+
+def _upgrade(context: ViewContext) -> Parts:
+    pipeline, name, control = _pipeline(context), context.arguments["accessory"], context.reports.control
+    found = _named(
+        _status(context.reports, pipeline).accessories, name, lambda each: each.name, f"{pipeline} has no accessory"
+    )
+    settings = control.accessories(pipeline).get(name)
+    if settings is None:
+        raise PageMissing(f"pipeline.yaml of {pipeline} has no accessory {name[:200]}")
+    backups = backup_responses(control, pipeline, name)
+    part = context.part(
+        "services/upgrade_part.html",
+        pipeline=pipeline,
+        accessory=found,
+        image=settings.image,
+        has_backup=settings.backup is not None,
+        backup=backups[-1] if backups else None,
+    )
+    return {"upgrade": part}
+
+
+def _restore(context: ViewContext) -> Parts:
+    pipeline, name, wanted = _pipeline(context), context.arguments["accessory"], context.arguments.get("backup", "")
+    backups = backup_responses(context.reports.control, pipeline, name)
+    backup = _named(backups, wanted, lambda each: each.name, f"{name} has no backup")
+    return {"restore": context.part("services/restore_part.html", pipeline=pipeline, accessory=name, backup=backup)}
 
 
 def _job(context: ViewContext) -> Parts:
@@ -192,7 +220,10 @@ def _resume(request: ActionRequest) -> Done:
 def _act_on_accessory(action: AccessoryAction) -> Callable[[ActionRequest], Done]:
     def act(request: ActionRequest) -> Done:
         control, pipeline = _control(request)
-        effect = control.act_on_accessory(pipeline, request.arguments["accessory"], action, by=request.user)
+        backup = request.form.get("backup") or None
+        effect = control.act_on_accessory(
+            pipeline, request.arguments["accessory"], action, by=request.user, backup=backup
+        )
         return Done(f"{effect[0].upper()}{effect[1:]}.")
 
     return act
@@ -242,6 +273,23 @@ PAGES = (
         "services/accessory.html",
         _accessory,
         styles=_STYLES,
+    ),
+    Page(
+        f"{_ACCESSORY}/upgrade",
+        "upgrade",
+        "Upgrade {accessory} of {pipeline}",
+        "services/upgrade.html",
+        _upgrade,
+        is_live=False,
+    ),
+    Page(
+        f"{_ACCESSORY}/restore",
+        "restore",
+        "Restore {accessory} of {pipeline}",
+        "services/restore.html",
+        _restore,
+        query=("backup",),
+        is_live=False,
     ),
     Page(_JOB, "job", "Job {job} of {pipeline}", "services/job.html", _job, styles=_STYLES),
     Page(f"{_NODE}/drain", "drain", "Drain {node} of {pipeline}", "services/drain.html", _drain),

@@ -74,6 +74,47 @@ def test_an_accessory_is_started_backed_up_restarted_and_stopped(daemon: ApiDaem
         assert expected in found
 
 
+def test_an_accessory_is_upgraded_and_restored(daemon: ApiDaemon, engine: FakeEngine) -> None:
+    """An upgrade replaces the container, a restore the data by those of one backup. The events name the user."""
+    engine.images.add("db:2")
+    act(daemon, "start", "ann")
+    act(daemon, "backup", "ann")
+    (backup,) = daemon.get("accessories/db/backups")
+    before = engine.containers.all("shop")[0].id
+    daemon.file.write_text(daemon.file.read_text().replace("db:1", "db:2"))
+    daemon.control.supervisor("shop").served_file.reload()
+    act(daemon, "upgrade", "bob")
+    (found,) = daemon.get("accessories")
+    assert (found["image"], found["state"]) == ("db:2", "running")
+    assert before not in [each.id for each in engine.containers.all("shop")]
+    effect = daemon.post("accessories/db/restore", by="carol", backup=backup["name"])
+    assert effect == {"effect": "the restore of db has begun"}
+    until(lambda: daemon.events("restore.finished"), "the data is restored")
+    assert [(kind, fields.get("by")) for kind, fields in daemon.events("restore.")] == [
+        ("restore.started", "carol"),
+        ("restore.finished", None),
+    ]
+    until(lambda: ("accessory.stopping", "bob") in [(k, f.get("by")) for k, f in daemon.events("accessory.")], "bob")
+    assert daemon.events("accessory.failed") == []
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "message"),
+    [
+        ("restore", {}, "backup: is required for a restore"),
+        ("restore", {"backup": "1999"}, "there is no backup in "),
+        ("backup", {"backup": "1999"}, "backup: is only for a restore, not for backup"),
+        ("stop", {"backup": "1999"}, "backup: is only for a restore, not for stop"),
+    ],
+)
+def test_a_restore_needs_a_backup(daemon: ApiDaemon, action: str, body: dict[str, str], message: str) -> None:
+    """What would be restored does not depend on the time of the request. Nothing is begun."""
+    with pytest.raises(ConfigError) as error:
+        daemon.post(f"accessories/db/{action}", **body)
+    assert error.value.message.startswith(message)
+    assert not _works(action)
+
+
 def test_a_failure_is_an_event(daemon: ApiDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
     """The request has been answered before. A later action works again."""
 
@@ -113,7 +154,7 @@ def test_one_action_at_a_time(daemon: ApiDaemon, engine: FakeEngine, monkeypatch
     [
         ("POST", "accessories/bd/start", "there is no accessory bd"),
         ("POST", "accessories/bd/stop", "there is no accessory bd"),
-        ("POST", "accessories/db/upgrade", "unknown action upgrade"),
+        ("POST", "accessories/db/explode", "unknown action explode"),
         ("GET", "accessories/bd/backups", "there is no accessory bd"),
         ("GET", "accessories/../backups", "there is no accessory .."),
     ],

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from pipeline.accessories.backup_files import BackupFiles
 from pipeline.base.errors import EngineFault
 from pipeline.engine import hosts
 from pipeline.engine.cluster import ClusterHost, ClusterSpec
@@ -41,6 +43,7 @@ accessories:
     image: db:1
     health_check: {uptime: 0s}
     backup: {command: [dump], keep: 2}
+    restore: {command: [load]}
 balancer:
   target_groups: {web: {port: 8080}}
   load_balancers: {edge: {listeners: [{port: 8000, default_action: {forward: web}}]}}
@@ -279,3 +282,47 @@ def test_what_does_not_exist(server: WebServer, path: str, message: str) -> None
     """The page says what is wrong."""
     page = server.browser().get(path)
     assert (page.status, message in page.text) == (404, True), page.text
+
+
+def make_backup(server: WebServer) -> str:
+    """Write a backup of the accessory, and return its name."""
+    files = BackupFiles(server.home.backups("shop", "db"))
+    with files.writing() as draft:
+        draft.write(b"every row\n")
+        return files.complete(draft, "db", "db:1", datetime(2026, 1, 2, tzinfo=UTC)).name
+
+
+def test_an_upgrade_shows_what_it_would_do_before(server: WebServer) -> None:
+    """Who may only look sees the same without the button. The button begins it."""
+    browser = server.browser()
+    press(browser, f"{DB}/start")
+    until(lambda: "Stop db</button>" in browser.get(DB).text, "it runs")
+    for role in Role:
+        part = server.browser(role).get(f"{DB}/upgrade").part("upgrade")
+        assert "<li>pull db:1</li>" in part
+        assert "There is no backup." in part
+        assert ("Upgrade db</button>" in part) == (role is Role.OPERATE)
+    name = make_backup(server)
+    assert f"The latest backup is {name}, of" in browser.get(f"{DB}/upgrade").part("upgrade")
+    assert "The upgrade of db has begun" in press(browser, f"{DB}/upgrade")
+
+
+def test_a_restore_shows_its_backup_before(server: WebServer) -> None:
+    """Each backup has a link to the page, whose button restores this one."""
+    name, browser = make_backup(server), server.browser()
+    assert f'href="{DB}/restore?backup={name}"' in browser.get(DB).part("accessory")
+    assert "/restore?" not in server.browser(Role.LOOK).get(DB).part("accessory")
+    part = browser.get(f"{DB}/restore?backup={name}").part("restore")
+    assert f'<input type="hidden" name="backup" value="{name}">' in part
+    assert "Replace the data of db</button>" in part
+    assert "The restore of db has begun" in press(browser, f"{DB}/restore", {"backup": name})
+    assert "there is no backup 1999" in press(browser, f"{DB}/restore", {"backup": "1999"})
+    until(lambda: stored(server, "accessory.failed"), "a restore of what does not run fails")
+
+
+@pytest.mark.parametrize(
+    "path", [f"{DB}/restore", f"{DB}/restore?backup=1999", "/pipelines/shop/accessories/bd/upgrade"]
+)
+def test_what_cannot_be_restored_or_upgraded(server: WebServer, path: str) -> None:
+    """There is no page of it."""
+    assert server.browser().get(path).status == 404
