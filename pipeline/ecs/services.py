@@ -125,7 +125,11 @@ class Services:
 
     def _request(self, service: Worked, kind: RunKind) -> RunRequest:
         request = RunRequest(Trigger.COMMAND, kind=kind, options=RunOptions(configuration="file"))
-        if isinstance(service, StackPipeline) or kind is not RunKind.RUN:
+        if isinstance(service, StackPipeline):
+            return request
+        # Nobody but the owner of the access key can change the service.
+        request = replace(request, by=service.owner)
+        if kind is not RunKind.RUN:
             return request
         task = self._kept.task_definition(service.owner, service.wanted.task_definition)
         if task is None:

@@ -82,6 +82,14 @@ def test_a_change_is_one_run_however_often_it_is_asked_for(ecs: EcsHome) -> None
     assert run_states(ecs) == [RunState.SUCCEEDED] * 3
 
 
+def test_a_run_names_the_owner_of_the_access_key(ecs: EcsHome) -> None:
+    """A deployment and a change of the number have a user, as those of commands have."""
+    create(ecs)
+    settled(ecs, DesiredCount=3)
+    (service,) = ecs.ecs.store.read().services
+    assert [run.by for run in ecs.runs(service)] == [OWNER] * 2
+
+
 def test_a_change_that_moves_nothing_starts_no_run(ecs: EcsHome) -> None:
     """Another platform version has no meaning here. It is kept, and said in the reason."""
     create(ecs)
