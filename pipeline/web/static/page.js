@@ -51,7 +51,9 @@
   // The server knows its listeners by the names that its own machine uses.
   const isLocal = (host) => /^(localhost|.*\.localhost|127\.[0-9.]+|\[::1\])$/.test(host);
   const name = () => document.querySelectorAll("a[data-listener]").forEach((link) => {
-    if (link.hostname === "localhost" && !isLocal(location.hostname)) link.hostname = location.hostname;
+    if (link.hostname !== "localhost" || isLocal(location.hostname)) return;
+    link.hostname = location.hostname;
+    link.textContent = link.href;
   });
   name();
   document.addEventListener("htmx:after:swap", name);
