@@ -17,7 +17,7 @@ from pipeline.testing.load.load import Load
 from pipeline.testing.load.profile import LoadProfile
 from tests.support.aws_daemon import AwsDaemon, aws_daemon
 from tests.support.backend import Backend
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.account import POLL, Account, target
 
 KILLS = 2
@@ -152,13 +152,13 @@ def check_rules(calls: Calls, carried_out: set[int]) -> None:
         calls.account.elbv2.register_targets(TargetGroupArn=calls.group, Targets=[target(server)])
         for number in sorted(one for one in carried_out if one % 2):
             path = f"/rule-{number}/x"
-            until(lambda path=path: answer(calls.account.port, path) == "ruled", f"{path} has its rule", deadline=30)
+            until(lambda path=path: answer(calls.account.port, path) == "ruled", f"{path} has its rule")
     finally:
         server.end()
 
 
 def answer(port: int, path: str) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
     try:
         connection.request("GET", path)
         return connection.getresponse().read().decode()

@@ -17,7 +17,7 @@ from pipeline.balancer.resources import TargetGroupResource
 from pipeline.balancer.shared_changes import PendingChange, SharedChanges
 from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.testing.fakes.data_plane import FakePlane
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 OWNER, BAD = "shop", 13
 
@@ -51,7 +51,7 @@ def test_changes_during_a_call_share_the_next_one() -> None:
 
     def carry_out(changes: Sequence[PendingChange]) -> None:
         calls.append(len(changes))
-        gate.wait(10)
+        gate.wait(DEADLINE)
         registry = Registry()
         for each in changes:
             registry = each.applied_to(registry)
@@ -63,7 +63,7 @@ def test_changes_during_a_call_share_the_next_one() -> None:
         others = [threads.submit(shared.make, pending(number)) for number in range(1, 6)]
         until(lambda: shared.waiting == 5, "five wait")
         gate.set()
-        results = [each.result(10) for each in others]
+        results = [each.result(DEADLINE) for each in others]
     assert calls == [1, 5]
     assert names(first.result()) == {"group-0"}
     assert sorted(map(len, map(names, results))) == [1, 2, 3, 4, 5]
@@ -75,7 +75,7 @@ def test_a_fault_of_the_call_reaches_every_thread() -> None:
 
     def carry_out(changes: Sequence[PendingChange]) -> None:
         calls.append(len(changes))
-        gate.wait(10)
+        gate.wait(DEADLINE)
         if len(calls) == 2:
             raise BalancerFault("the disk is full")
         for each in changes:
@@ -112,9 +112,10 @@ def test_one_that_is_refused_does_not_stop_the_others(tmp_path: Path) -> None:
             until(lambda: plane.calls["apply"], "the first change is applied")
             refused = threads.submit(change, BAD)
             good = [threads.submit(change, number) for number in (2, 3)]
-        assert {name for each in (first, *good) for name in names(each.result(10))} >= {"group-1", "group-2", "group-3"}
+        found = {name for each in (first, *good) for name in names(each.result(DEADLINE))}
+        assert found >= {"group-1", "group-2", "group-3"}
         with pytest.raises(ConfigError, match="HAProxy rejects the balancer of shop: unknown keyword"):
-            refused.result(10)
+            refused.result(DEADLINE)
     with pytest.raises(ConfigError, match="too late"):
         balancer.change(OWNER, impossible)
     assert names(balancer.registry()) == {"group-1", "group-2", "group-3"}

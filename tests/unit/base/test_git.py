@@ -104,8 +104,8 @@ def test_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_deadline_ends_it(slow: Path, tmp_path: Path) -> None:
     """At the deadline, git and its child are killed."""
-    with pytest.raises(GitFailed, match=r"did not finish within 0\.2 s"):
-        run_git("fetch", directory=tmp_path, timeout=0.2 * SECOND)
+    with pytest.raises(GitFailed, match=r"did not finish within 2 s"):
+        run_git("fetch", directory=tmp_path, timeout=2 * SECOND)
     assert_gone(slow)
 
 
