@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 
 from pipeline.balancer.model import TargetState
-from pipeline.base.errors import Cancelled, HostLost, StageFailed
+from pipeline.base.errors import Cancelled, HostLost, PenstockError, StageFailed
 from pipeline.engine.denial import denial_hint, hint_at_denials
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.event_kinds import EventKind
@@ -114,8 +114,12 @@ class RolloutExecutor:
         """
         with ThreadPoolExecutor(_MAX_PARALLEL_ACTIONS, thread_name_prefix="deploy") as pool:
             yield partial(self._round, pool)
-        # The next round finds what one of them has not done.
+        ended = [*self._pending]
         self._pending.clear()
+        for future in ended:
+            # The next round finds what one of them has not done. Another error is a fault of the program.
+            if not isinstance(future.exception(), PenstockError | None):
+                future.result()
 
     def _round(self, pool: ThreadPoolExecutor) -> RolloutDecision:
         self._reap()

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from pipeline.balancer.model import Target, TargetState
 from pipeline.base.errors import BalancerFault, Cancelled, EngineFault, StageFailed, SystemFault
 from pipeline.engine.runtime import RestartPolicy
+from pipeline.events import Event
 from pipeline.testing.fakes.program import Program
 from stages.deploy.decision import DesiredState, Observation, ReplicaFailure, RolloutDecision
 from stages.deploy.executor import ReleaseFailed
+from stages.deploy.rolling import RollingStrategy
 from tests.support.sample import sampled
 from tests.support.waiting import DEADLINE, until
 from tests.unit.deploy.rollouts import Rollouts, desired
@@ -372,6 +374,28 @@ def test_cancelling_ends_the_rollout_where_it_is(web: Rollouts) -> None:
     assert web.lowest_healthy == 3
     web.to(1)
     web.assert_serving(1)
+
+
+def test_an_unexpected_error_after_the_last_decision_is_raised(web: Rollouts) -> None:
+    """Such as one of a listener that hears late of the last removal."""
+    converged = threading.Event()
+
+    class Watched(RollingStrategy):
+        def decide(self, seen: Observation, desired: DesiredState) -> RolloutDecision:
+            decision = super().decide(seen, desired)
+            if decision.converged:
+                converged.set()
+            return decision
+
+    class Late(list[Event]):
+        def append(self, event: Event) -> None:
+            if event.kind == "container.removed":
+                assert converged.wait(DEADLINE)
+                raise ZeroDivisionError
+
+    web.events = Late()
+    with pytest.raises(ZeroDivisionError):
+        web.to(1, desired(1, replicas=2), strategy=Watched())
 
 
 def test_cancelling_waits_for_a_start_that_is_in_progress(web: Rollouts) -> None:
