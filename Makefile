@@ -21,13 +21,14 @@ hosts: setup ## Deploy to three machines, examples/three-hosts (ARGS=swarm makes
 
 export FULL
 PYTEST = $(BASE) .venv/bin/python -m $(MEASURE) pytest --dist worksteal
-WHICH = -m "not timing$(if $(FULL),, and not long)"
+LONG = $(if $(FULL),, and not long)
+WHICH = -m "not timing$(LONG)"
 REPORTS = --durations=15 --junit-xml=.setup/junit
 
 # Tests that measure time run first and alone. Those of Docker mostly wait, and run beside those that compute. Each worker
 # of those in a browser has a browser and a daemon. pytest exits with 5 if no test is selected.
 test: tools ## Run the tests (ARGS="-k name" selects some)
-	@$(BASE) .venv/bin/python -m pytest $$(grep -rl mark.timing tests --include='*.py') -m timing $(REPORTS)-timing.xml $(ARGS) || test $$? = 5
+	@$(BASE) .venv/bin/python -m pytest $$(grep -rl mark.timing tests --include='*.py') -m "timing$(LONG)" $(REPORTS)-timing.xml $(ARGS) || test $$? = 5
 	@$(PYTEST) -n 3 tests/browser $(WHICH) $(REPORTS)-browser.xml $(ARGS) || test $$? = 5
 	@$(PYTEST) -n 6 --ignore=tests/browser $(WHICH) $(REPORTS)-others.xml $(ARGS) || test $$? = 5
 

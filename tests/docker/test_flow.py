@@ -114,7 +114,7 @@ def test_each_replacement_keeps_to_the_contract(service: Project) -> None:
         ("1", "0", 3, 4),
         pytest.param("0", "1", 2, 3, marks=pytest.mark.long),
         pytest.param("100%", "0", 3, 6, marks=pytest.mark.long),
-        ("0", "67%", 1, 3),
+        pytest.param("0", "67%", 1, 3, marks=pytest.mark.long),
     ],
 )
 def test_the_healthy_and_the_running_stay_within_their_bounds(
@@ -202,6 +202,7 @@ def test_replicas_up_and_down_keep_the_containers_that_stay(project: Project) ->
         assert [r.number for r in store.releases.all("shop")] == [1]
 
 
+@pytest.mark.long
 def test_a_rollback_keeps_the_number_of_replicas(project: Project) -> None:
     """Whatever number its release had. A failed change of the number restores the previous one."""
     project.configure(*SCALABLE)
@@ -444,7 +445,7 @@ def _restarted(engine: Engine, victim: Container) -> bool:
     return engine.containers.inspect(victim.id).pid not in (0, victim.pid)
 
 
-@pytest.mark.parametrize("which", ["master", "worker"])
+@pytest.mark.parametrize("which", ["master", pytest.param("worker", marks=pytest.mark.long)])
 def test_a_killed_balancer_is_started_by_the_next_command(which: str, service: Project) -> None:
     """The next command restarts a killed balancer with the same targets, and reports the restart."""
     os.kill(haproxy_processes(service.home)[which], signal.SIGKILL)
@@ -508,6 +509,7 @@ def test_a_secret_is_in_the_container_and_nowhere_else(service: Project) -> None
     service.assert_gone()
 
 
+@pytest.mark.long
 def test_paths_that_did_not_change_make_no_run(service: Project) -> None:
     """A commit outside source.paths makes no run, unless it is forced, the configuration changed, or none is active."""
     service.configure(("name: shop\n", "name: shop\nsource: {paths: [app.py, version.txt]}\n"))

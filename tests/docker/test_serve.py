@@ -78,6 +78,7 @@ def test_the_pipeline_file_of_the_commit_is_used(project: Project) -> None:
         project.assert_serving(2, replicas=3)
 
 
+@pytest.mark.long
 def test_a_marked_commit_is_skipped(project: Project) -> None:
     """A commit marked [skip ci] is skipped, with its reason in the history."""
     with serving(project) as served:
@@ -88,6 +89,7 @@ def test_a_marked_commit_is_skipped(project: Project) -> None:
         assert served.await_run(2, RunState.SKIPPED).reason == "the commit message contains [skip ci]"
 
 
+@pytest.mark.long
 def test_a_newer_commit_takes_the_place_of_one_that_is_tested(project: Project) -> None:
     """A newer commit supersedes a run in Build, whose tests are stopped and removed."""
     with serving(project) as served:
@@ -103,6 +105,7 @@ def test_a_newer_commit_takes_the_place_of_one_that_is_tested(project: Project) 
         project.assert_serving(2)
 
 
+@pytest.mark.long
 def test_a_run_is_cancelled(project: Project) -> None:
     """A cancelled run stops its tests, and the active release stays."""
     with serving(project) as served:
@@ -138,6 +141,7 @@ def test_commands_are_done_by_the_daemon(project: Project) -> None:
         project.assert_gone()
 
 
+@pytest.mark.long
 def test_a_disabled_transition_makes_runs_wait(project: Project) -> None:
     """A disabled transition makes runs wait with its reason, and the newest continues once it is enabled."""
     with serving(project) as served:
@@ -284,6 +288,7 @@ def test_a_changed_file_is_reloaded(project: Project) -> None:
         served.await_event("config.reloaded", 2)
 
 
+@pytest.mark.long
 def test_parallel_runs_are_deployed_in_the_order_of_their_commits(project: Project) -> None:
     """Parallel runs deploy in commit order even if the older one builds longer."""
     project.configure(("name: shop\n", "name: shop\nexecution_mode: parallel\n"))
@@ -328,6 +333,7 @@ def _scheduled(served: Serving) -> list[Run]:
     return [run for run in served.runs() if run.trigger is Trigger.SCHEDULE and run.state is RunState.SUCCEEDED]
 
 
+@pytest.mark.long
 def test_a_schedule_runs_though_nothing_is_new(project: Project) -> None:
     """A schedule starts runs without a new commit, and they reuse the built image."""
     project.configure(("name: shop\n", "name: shop\ntriggers: {schedule: ['* * * * *']}\n"))
@@ -340,6 +346,7 @@ def test_a_schedule_runs_though_nothing_is_new(project: Project) -> None:
         project.assert_serving(1)
 
 
+@pytest.mark.long
 def test_several_branches_and_tags_are_run(project: Project) -> None:
     """Only the branches and tags of the triggers are run."""
     project.configure(("name: shop\n", "name: shop\ntriggers: {branches: ['release/*'], tags: ['v*']}\n"))
@@ -384,6 +391,7 @@ def test_a_repository_that_comes_later_is_served(project: Project) -> None:
         served.await_run(1)
 
 
+@pytest.mark.long
 def test_going_back_is_possible_while_a_run_waits_for_approval(project: Project) -> None:
     """A rollback passes a run that waits for approval, which continues once it is approved."""
     with serving(project) as served:
@@ -400,6 +408,7 @@ def test_going_back_is_possible_while_a_run_waits_for_approval(project: Project)
         project.assert_serving(3)
 
 
+@pytest.mark.long
 def test_a_cancelled_run_is_not_requeued(project: Project) -> None:
     """A cancelled run is not requeued, even if the daemon stops first."""
     with serving(project) as served:

@@ -52,7 +52,14 @@ def names(project: Project) -> set[str]:
     return {container.name for container in project.containers()}
 
 
-@pytest.mark.parametrize("blow", [("rm", "-f"), ("kill",), ("stop", "-t", "0")], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "blow",
+    [
+        pytest.param(("rm", "-f"), id="rm"),
+        pytest.param(("kill",), id="kill", marks=pytest.mark.long),
+        pytest.param(("stop", "-t", "0"), id="stop", marks=pytest.mark.long),
+    ],
+)
 def test_a_container_that_a_user_removes_is_replaced(served: Serving, blow: tuple[str, ...]) -> None:
     """A container that a user stopped or removed, and Docker does not restart, is replaced under load."""
     project = served.project
@@ -66,6 +73,7 @@ def test_a_container_that_a_user_removes_is_replaced(served: Serving, blow: tupl
 
 
 @pytest.mark.timing
+@pytest.mark.long
 def test_drift_is_found_within_two_seconds(served: Serving) -> None:
     """A removed container is reported within two seconds."""
     gone = time.time()
@@ -75,6 +83,7 @@ def test_drift_is_found_within_two_seconds(served: Serving) -> None:
 
 
 @pytest.mark.timing
+@pytest.mark.long
 def test_an_exit_is_known_at_once(served: Serving) -> None:
     """Docker's report of an exit is followed by that of the daemon, although Docker's list shows the exit later.
 
