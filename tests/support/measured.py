@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -13,23 +12,19 @@ import pytest
 from tests.support.sample import FULL
 
 MEASURED = pytest.StashKey[frozenset[str]]()
-_SHARE = 8
 
 
 def measured(items: Iterable[pytest.Item]) -> frozenset[str]:
-    """Return the ids of the first case of each test function, which reaches most lines, and of a part of the rest.
+    """Return the ids of the first case of each test function, which reaches most lines.
 
     Generated tests are left out. Each has many cases, and others reach the same lines.
     """
-    functions: set[str] = set()
-    chosen = set()
+    if FULL:
+        return frozenset(item.nodeid for item in items)
+    first: dict[str, pytest.Item] = {}
     for item in items:
-        function = item.nodeid.partition("[")[0]
-        is_sampled = function not in functions or zlib.crc32(item.nodeid.encode()) % _SHARE == 0
-        if FULL or (is_sampled and not _is_generated(item)):
-            chosen.add(item.nodeid)
-        functions.add(function)
-    return frozenset(chosen)
+        first.setdefault(item.nodeid.partition("[")[0], item)
+    return frozenset(item.nodeid for item in first.values() if not _is_generated(item))
 
 
 def _is_generated(item: pytest.Item) -> bool:
