@@ -20,8 +20,8 @@ ARGUMENTS = {
 """The value of each argument in the path of a page."""
 QUERIES = {"release-difference": "?before=1&after=1"}
 """What a page shows is empty without."""
-ELSEWHERE = frozenset({"drain"})
-"""Pages that need several hosts, which the shop has not."""
+ELSEWHERE = frozenset({"drain", "restore"})
+"""Pages that need several hosts or a backup, which the shop has not."""
 
 
 def addresses() -> dict[str, str]:
