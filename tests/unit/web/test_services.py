@@ -297,6 +297,7 @@ def test_an_upgrade_shows_what_it_would_do_before(server: WebServer) -> None:
     browser = server.browser()
     press(browser, f"{DB}/start")
     until(lambda: "Stop db</button>" in browser.get(DB).text, "it runs")
+    assert f'<a href="{DB}/upgrade">Plan an upgrade</a>' in browser.get(DB).part("accessory")
     for role in Role:
         part = server.browser(role).get(f"{DB}/upgrade").part("upgrade")
         assert "<li>pull db:1</li>" in part
