@@ -142,7 +142,40 @@ def test_the_log_grows(shop: World, visit: Visit) -> None:
     texts = page.locator("#log-lines > span").all_text_contents()
     found = [int(match[1]) for text in texts if (match := re.search(r"line (\d+) ", text))]
     assert found == list(range(700))
+    # Meanwhile it has moved the page.
+    expect(page.locator("#connection")).to_be_hidden()
     assert seen.bounding_box() == before
+
+
+@pytest.mark.long
+def test_a_page_that_missed_much_of_the_log(shop: World, visit: Visit) -> None:
+    """It says how much it leaves out, and goes on with the latest lines. Very many at once are cut in the same way."""
+    number = next_run(shop, "Wait for many lines", version="many", tests="wait")
+    log = shop.home.run_log("shop", number)
+
+    def write(first: int, last: int) -> None:
+        lines = ({"at": "2026-01-01T12:00:00.000Z", "stage": "test", "text": f"line {n} "} for n in range(first, last))
+        with log.open("a") as file:
+            file.write("".join(f"{json.dumps(line)}\n" for line in lines))
+
+    until(lambda: shop.events("test.started")[-1].run == number, "the tests")
+    write(0, 10)
+    page = visit().open(path(number))
+    lines = page.locator("#log-lines")
+    expect(lines).to_contain_text("line 9 ")
+    shop.pause()
+    write(10, 10_000)
+    shop.resume()
+    expect(lines).to_contain_text("KiB are left out here")
+    expect(lines).to_contain_text("line 9999 ")
+    write(10_000, 20_000)
+    expect(lines).to_contain_text("line 19999 ")
+    expect(lines.get_by_text("KiB are left out here")).to_have_count(2)
+    write(20_000, 20_010)
+    expect(lines).to_contain_text("line 20009 ")
+    found = [int(each) for each in re.findall(r"line (\d+) ", lines.text_content() or "")]
+    assert found == sorted(set(found))
+    assert found[-200:] == list(range(19_810, 20_010))
 
 
 @pytest.mark.long

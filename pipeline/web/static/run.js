@@ -4,7 +4,7 @@
 
 (() => {
   // A page that was away for more bytes than this continues with the latest lines, and says what it leaves out.
-  const MAX_GAP = 256 * 1024;
+  const MAX_GAP = 256 * 1024, TAIL = 32 * 1024;
   // Lines that the page keeps. While a user reads older ones, more.
   const MAX_LINES = 5000, MAX_READ = 20000;
   const RETRY = 2000;
@@ -43,13 +43,15 @@
   };
   if (!lines.childElementCount) lines.dataset.isEmpty = "true";
 
-  const add = (news, gap = 0) => {
+  const add = (news) => {
     const wanted = news.lines.filter((line) => line.end > next);
-    change(() => {
-      if (gap) lines.append(element("span", `… ${Math.ceil(gap / 1024)} KiB are left out here: download all to read them\n`, "waiting"));
-      lines.append(...wanted.map(row));
-    });
+    change(() => lines.append(...wanted.map(row)));
     next = Math.max(next, news.next);
+  };
+  const leaveOut = (end) => {
+    const text = `… ${Math.ceil((end - next) / 1024)} KiB are left out here: download all to read them\n`;
+    change(() => lines.append(element("span", text, "waiting")));
+    next = end;
   };
 
   const ask = async () => {
@@ -72,8 +74,8 @@
     if (isAsking) return;
     const news = JSON.parse(document.getElementById("log-news").textContent);
     if (news.next <= next) return;
+    if (news.next - next > MAX_GAP && news.start > next) leaveOut(news.lines.length ? news.start : news.next - TAIL);
     if (news.start <= next) add(news);
-    else if (news.next - next > MAX_GAP) add(news, news.start - next);
     else ask();
   };
 
