@@ -30,7 +30,8 @@ from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE, until
 
 GROUP = "shop.web"
-_CHECK = {"path": "/healthz", "interval": "100ms", "timeout": "80ms", "unhealthy_threshold": 2}
+# On a busy machine, a healthy server may be late some times.
+_CHECK = {"path": "/healthz", "interval": "100ms", "timeout": "80ms", "unhealthy_threshold": 5}
 
 
 class Harness(ABC):

@@ -21,7 +21,8 @@ from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE, until
 
 OWNER = "shop"
-CHECK = {"path": "/healthz", "interval": "100ms", "timeout": "80ms", "healthy_threshold": 2, "unhealthy_threshold": 2}
+# On a busy machine, a healthy target may be late some times.
+CHECK = {"path": "/healthz", "interval": "100ms", "timeout": "80ms", "healthy_threshold": 2, "unhealthy_threshold": 5}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from tests.support.waiting import until
 from tests.system.flow_lab import BALANCER, PORT, SERVER_PORT, FlowLab, target
 
 OWNER, GROUP = "shop", "db"
-_CHECK = {"interval": "100ms", "timeout": "80ms", "healthy_threshold": 1, "unhealthy_threshold": 2}
+# On a busy machine, a healthy target may be late some times.
+_CHECK = {"interval": "100ms", "timeout": "80ms", "healthy_threshold": 1, "unhealthy_threshold": 5}
 
 
 class FlowBalancer:

@@ -18,7 +18,8 @@ from tests.support.waiting import DEADLINE, until
 from tests.system.alb import OWNER, Alb
 from tests.system.servers import RawServer
 
-CHECK = {"interval": "100ms", "timeout": "80ms", "healthy_threshold": 1, "unhealthy_threshold": 2}
+# On a busy machine, a healthy target may be late some times.
+CHECK = {"interval": "100ms", "timeout": "80ms", "healthy_threshold": 1, "unhealthy_threshold": 5}
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 

@@ -16,7 +16,7 @@ from tests.system.alb import CHECK, OWNER, Alb, Answer
 
 HOME, ALTERNATE = "web", alternate_name("web")
 # On a busy machine, a check may be answered late.
-CALM = {**CHECK, "interval": "1s", "timeout": "900ms", "healthy_threshold": 2}
+CALM = {**CHECK, "interval": "1s", "timeout": "900ms", "unhealthy_threshold": 2}
 
 
 def says(text: str) -> dict[str, Any]:

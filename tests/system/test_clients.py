@@ -27,7 +27,7 @@ from tests.system.servers import H2, Grpc, Paced, Scripted, WebSocket, context
 
 Server = Grpc | WebSocket | H2 | Scripted | Paced
 # On a busy machine, a check may be answered late.
-CALM = {**CHECK, "interval": "1s", "timeout": "900ms"}
+CALM = {**CHECK, "interval": "1s", "timeout": "900ms", "unhealthy_threshold": 2}
 TCP = {key: value for key, value in CALM.items() if key != "path"} | {"protocol": "TCP"}
 
 

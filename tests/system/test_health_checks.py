@@ -21,7 +21,7 @@ from tests.system.servers import H2, Grpc, Scripted, context
 
 Server = Scripted | H2 | Grpc
 # On a busy machine, a check may be answered late, and a state that ends by itself may be seen late.
-CALM = {**CHECK, "interval": "500ms", "timeout": "490ms"}
+CALM = {**CHECK, "interval": "500ms", "timeout": "490ms", "unhealthy_threshold": 2}
 
 
 def health(alb: Alb, name: str, group: str = "web") -> TargetHealth:

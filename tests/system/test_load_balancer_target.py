@@ -26,7 +26,8 @@ from tests.support.waiting import DEADLINE, until
 from tests.system.alb import CHECK, OWNER, Alb
 from tests.system.pki import Pki, shake
 
-FAST = {"interval": "100ms", "timeout": "80ms", "healthy_threshold": 1, "unhealthy_threshold": 2}
+# On a busy machine, a healthy target may be late some times.
+FAST = {"interval": "100ms", "timeout": "80ms", "healthy_threshold": 1, "unhealthy_threshold": 5}
 
 
 CROSS_ZONE = "load_balancing.cross_zone.enabled"

@@ -25,7 +25,7 @@ PERCENTAGE = "target_group_health.unhealthy_state_routing.minimum_healthy_target
 ALGORITHM = "load_balancing.algorithm.type"
 # On a busy machine, a check may be answered late.
 RARELY = {"path": "/healthz", "interval": "2s", "timeout": "1s"}
-CALM = {**CHECK, "interval": "200ms", "timeout": "190ms"}
+CALM = {**CHECK, "interval": "200ms", "timeout": "190ms", "unhealthy_threshold": 2}
 
 
 def forward(alb: Alb, attributes: dict[str, Any], **group: Any) -> None:

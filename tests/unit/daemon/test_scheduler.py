@@ -23,6 +23,8 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def scheduler(clock: FakeClock) -> Iterator[Scheduler]:
+    # A scheduler that is closed does not wait for its threads.
+    until(lambda: threads() == 0, "those of the last test end")
     with Scheduler(clock, "scheduled") as scheduler:
         yield scheduler
 
