@@ -91,6 +91,7 @@ class Database:
             if self.is_lost:
                 raise StoreFault(f"database {self._path}: {_LOST}", hint="run the command again, or restart the daemon")
             self._connection.execute("BEGIN IMMEDIATE")
+            before = self._connection.total_changes
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
@@ -98,7 +99,10 @@ class Database:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-        self.on_commit()
+            has_changed = self._connection.total_changes != before
+        # A queue that is empty is asked for a run again and again.
+        if has_changed:
+            self.on_commit()
 
     def _configure(self) -> None:
         self._connection.row_factory = sqlite3.Row

@@ -73,6 +73,14 @@ def test_a_transaction_that_is_rolled_back_is_not_reported(store: Store) -> None
     assert told.count == 0
 
 
+def test_a_transaction_without_a_change_is_not_reported(store: Store) -> None:
+    """Queues are asked for runs all the time."""
+    told = Told()
+    with store.changes.subscribe(told):
+        assert store.queue.claim("shop", "queued") is None
+    assert told.count == 0
+
+
 @pytest.mark.parametrize("watches", [True, False])
 def test_transactions_of_other_processes_are_reported(
     store: Store, tmp_path: Path, watches: bool, monkeypatch: pytest.MonkeyPatch
