@@ -79,14 +79,28 @@ class BalancerReader:
 
         Asks the data plane once, however many groups there are.
         """
+        return self.health_from(*self.facts())
+
+    def facts(self) -> tuple[Registry, Facts]:
+        """Return the registry, and what the data plane knows of all targets, of one moment."""
         for _ in range(_MAX_READS):
             registry = self.registry()
-            known = self._plane.observe().targets if registry.target_groups else {}
-            facts = {group: known.get(group_id(*group)) for group in registry.groups()}
-            if not any(found and _is_mid_change(registry, *group, found) for group, found in facts.items()):
+            facts = self._plane.observe() if registry.target_groups else _nothing()
+            if not self.is_ahead(registry, facts):
                 break
             time.sleep(_READ_PAUSE)
-        return {group: group_health(registry, *group, found) for group, found in facts.items()}
+        return registry, facts
+
+    def health_from(self, registry: Registry, facts: Facts) -> dict[tuple[str, str], tuple[TargetHealth, ...]]:
+        """Return the health of all targets that follows from what `facts` returns."""
+        return {
+            group: group_health(registry, *group, facts.targets.get(group_id(*group))) for group in registry.groups()
+        }
+
+    def is_ahead(self, registry: Registry, facts: Facts) -> bool:
+        """Return whether the registry is ahead of the facts: an admitted target is not open in them."""
+        known = ((group, facts.targets.get(group_id(*group))) for group in registry.groups())
+        return any(found and _is_mid_change(registry, *group, found) for group, found in known)
 
     def held_requests(self, owner: str, group: str) -> int:
         """Return the number of requests that wait until a group that is scaled to zero has a target."""
@@ -104,7 +118,7 @@ class BalancerReader:
         registry = self.registry()
         zoned = [effective for effective in effective_listeners(registry) if effective.balancer.zones]
         groups = {group_id(*group) for effective in zoned for group in effective.groups()}
-        facts = self._plane.observe(groups) if groups else Facts(running=False, at=SYSTEM.now(), targets={})
+        facts = self._plane.observe(groups) if groups else _nothing()
         return node_health(registry, facts, SYSTEM.now())
 
     def waiting_listeners(self, owner: str) -> list[WaitingListener]:
@@ -140,7 +154,8 @@ class BalancerReader:
         Raises `ConfigError` if the declaration is not possible.
         """
         registry = self.registry().declare(owner, declaration) if declaration else self.registry()
-        config = plane_config(registry)
+        # No target changes a choice, and there may be a thousand.
+        config = plane_config(registry.model_copy(update={"targets": {}}))
         choices = self._plane.choices(config)
         return [(each, choices[each.number]) for each in config.listeners if each.number in choices]
 
@@ -151,6 +166,10 @@ class BalancerReader:
     def stopped(self) -> tuple[int, ...]:
         """Return the processes of the data plane that a signal has stopped. Nothing is served until they continue."""
         return self._plane.stopped()
+
+
+def _nothing() -> Facts:
+    return Facts(running=False, at=SYSTEM.now(), targets={})
 
 
 def _is_mid_change(registry: Registry, owner: str, group: str, known: Mapping[str, TargetFact]) -> bool:

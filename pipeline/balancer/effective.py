@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,8 +25,10 @@ from pipeline.base.errors import ConfigError
 
 # The numbers of further listeners of a port are above all ports.
 _NUMBER_STEP = 100_000
-# The latest results, because one change asks for them half a dozen times.
-_recent: deque[tuple[tuple[Mapping[str, object], ...], tuple[EffectiveListener, ...]]] = deque(maxlen=2)
+# The latest results, because one change asks for them half a dozen times, and each part of a daemon reads a registry of
+# its own.
+_recent: list[tuple[tuple[Mapping[str, object], ...], tuple[EffectiveListener, ...]]] = []
+_MAX_RECENT = 8
 
 
 @dataclass(frozen=True)
@@ -118,14 +119,14 @@ def effective_listeners(resources: Resources) -> tuple[EffectiveListener, ...]:
     kinds = tuple(resources.by_field().values())
     # Resources are frozen, so the same objects give the same listeners.
     recent = tuple(_recent)
-    known = (found for objects, found in recent if all(map(operator.is_, objects, kinds)))
-    found = next(known, None)
-    if found is None:
-        found = tuple(_listeners(resources))
-    if not recent or recent[-1][1] is not found:
+    found = next((one for one in recent if all(map(operator.is_, one[0], kinds))), None) or (
+        kinds,
+        tuple(_listeners(resources)),
+    )
+    if not recent or recent[-1] is not found:
         # The latest use counts: one change asks for the listeners before and after it in turns.
-        _recent.append((kinds, found))
-    return found
+        _recent[:] = [*(one for one in recent if one is not found), found][-_MAX_RECENT:]
+    return found[1]
 
 
 def has_both_families(effective: EffectiveListener, listeners: Sequence[EffectiveListener]) -> bool:

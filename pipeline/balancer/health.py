@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from pipeline.balancer.data_plane import CheckFact, TargetFact
@@ -53,9 +53,16 @@ def target_health(
 
 
 def group_health(
-    registry: Registry, owner: str, group: str, known: Mapping[str, TargetFact] | None
+    registry: Registry,
+    owner: str,
+    group: str,
+    known: Mapping[str, TargetFact] | None,
+    registrations: Iterable[Registration] | None = None,
 ) -> tuple[TargetHealth, ...]:
-    """Return the health of a group's targets. `known` is None if the data plane does not carry the group."""
+    """Return the health of a group's targets, or of these registrations among them.
+
+    `known` is None if the data plane does not carry the group.
+    """
     used, settings = registry.uses(owner, group), registry.group(owner, group)
     pools = pools_of(registry, owner, group, settings)
     return tuple(
@@ -68,7 +75,7 @@ def group_health(
             checked_first=not settings.is_alb,
             draining_interval=settings.attributes.draining_interval,
         )
-        for registration in registry.registrations(owner, group)
+        for registration in (registry.registrations(owner, group) if registrations is None else registrations)
     )
 
 

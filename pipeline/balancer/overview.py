@@ -12,6 +12,7 @@ from pipeline.balancer.effective import EffectiveListener, effective_listeners
 from pipeline.balancer.model import Action, ApplicationTargetGroup, Condition, NetworkTargetGroup, TargetHealth
 from pipeline.balancer.nodes import NodeHealth
 from pipeline.balancer.plane_choice import PlaneChoice
+from pipeline.balancer.registry import Registry
 from pipeline.balancer.rule_text import shares
 from pipeline.balancer.telemetry.traffic import Traffic
 
@@ -52,7 +53,17 @@ class Overview:
     @classmethod
     def from_balancer(cls, balancer: BalancerReader, traffic: Traffic) -> Overview:
         """Read the balancer. Raises `BalancerFault`."""
-        registry, health = balancer.registry(), balancer.all_target_health()
+        return cls.of(balancer, balancer.registry(), balancer.all_target_health(), traffic)
+
+    @classmethod
+    def of(
+        cls,
+        balancer: BalancerReader,
+        registry: Registry,
+        health: Mapping[tuple[str, str], Sequence[TargetHealth]],
+        traffic: Traffic,
+    ) -> Overview:
+        """Return the overview with the health of all targets, and read the rest. Raises `BalancerFault`."""
         groups = {target_group_name(one.owner, one.name): one for one in registry.target_groups.values()}
         return cls(
             listeners=effective_listeners(registry),

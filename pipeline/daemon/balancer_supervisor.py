@@ -78,11 +78,17 @@ class BalancerSupervisor:
         self._is_needed = True
         self._empty_at = ""
         self._is_watching = False
+        self._reports = 0
 
     @property
     def is_watching(self) -> bool:
         """True if `changed` is called soon after each change of a target. Safe to call from any thread."""
         return self._is_watching
+
+    @property
+    def reports(self) -> int | None:
+        """The number of reports of the data plane about targets, None while it cannot report. Safe from any thread."""
+        return self._reports if self._is_watching else None
 
     def run_forever(self) -> None:
         """Run until `stop`."""
@@ -159,6 +165,7 @@ class BalancerSupervisor:
         # A command may have restarted it before the daemon did. That is a restart too.
         if started or self._last_pid not in (None, pid):
             self._emit(EventKind.BALANCER_RESTARTED, "HAProxy was not running or did not respond, restarted it")
+            self._reports += 1
             self._changed(None)
         # It may have just died. A command that restarts it before the next round must not go unnoticed.
         self._last_pid = pid or self._last_pid
@@ -239,6 +246,7 @@ class BalancerSupervisor:
             if any(descriptor != reports for descriptor in readable):
                 return
             if readable and self._monitor is not None:
+                self._reports += 1
                 for owner in self._monitor.owners():
                     self._changed(owner)
 

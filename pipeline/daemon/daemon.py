@@ -116,6 +116,10 @@ class Daemon:
         self._reloading = threading.Event()
         self._check_interval = _CHECK_INTERVAL
 
+    def plane_reports(self) -> int | None:
+        """Return the number of reports of the data plane about targets, None while it cannot report."""
+        return self._balancer_supervisor.reports
+
     def run_forever(self, progress: Callable[[], None] = lambda: None) -> None:
         """Start everything, then reload changed files and read the spool until `end`.
 

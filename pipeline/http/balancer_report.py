@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
 from pipeline.balancer.effective import EffectiveListener
-from pipeline.balancer.model import TargetHealth, TargetState
+from pipeline.balancer.model import Target, TargetHealth, TargetState
 from pipeline.balancer.overview import Overview
 from pipeline.balancer.telemetry.traffic import address_of
 from pipeline.base.clock import Stamp
+from pipeline.base.identity_cache import IdentityCache
 from pipeline.base.quantity import format_duration
 from pipeline.daemon.container_exits import ContainerExit
 from pipeline.engine.cluster import ClusterSpec
@@ -93,22 +94,19 @@ class BalancerReport:
         )
 
     def _target(self, group: str, health: TargetHealth) -> TargetHealthResponse:
-        traffic, address = self.overview.traffic, address_of(health)
+        traffic, key = self.overview.traffic, (group, address_of(health))
+        # The access log has no connections of network load balancers.
         has_requests = group not in self.overview.of_connections
         exited = self.exits.get(health.target.id)
-        return TargetHealthResponse(
-            target=TargetResponse.model_validate(health.target),
-            state=health.state,
-            reason=health.reason,
-            description=health.description,
-            in_flight=health.in_flight,
-            state_age=format_duration(health.state_age),
-            since=health.since.wall,
-            requests_per_second=round(traffic.rate(group, address), 3) if has_requests else None,
-            errors_5xx=traffic.errors[group, address] if has_requests else None,
-            draining=self._drain(group, health) if health.state is TargetState.DRAINING else None,
-            exited=_exit(health.target.id, exited) if exited and exited.is_down else None,
-        )
+        more: dict[str, object] = {}
+        if has_requests and (key in traffic.requests or key in traffic.errors):
+            more |= {"requests_per_second": round(traffic.rate(*key), 3), "errors_5xx": traffic.errors[key]}
+        if health.state is TargetState.DRAINING:
+            more["draining"] = self._drain(group, health)
+        if exited and exited.is_down:
+            more["exited"] = _exit(health.target.id, exited)
+        idle = _idle_targets(health) if has_requests else _targets_of_connections(health)
+        return idle.model_copy(update=more) if more else idle
 
     def _drain(self, group: str, health: TargetHealth) -> DrainResponse:
         delay = self.overview.delays.get(group, timedelta(0))
@@ -116,6 +114,31 @@ class BalancerReport:
         return DrainResponse(
             since=health.since.wall, delay=delay.total_seconds(), left=round(min(left, delay).total_seconds(), 1)
         )
+
+
+def _response(health: TargetHealth, rate: float | None, errors: int | None) -> TargetHealthResponse:
+    """Return the response of a target that neither drains nor has exited."""
+    return TargetHealthResponse(
+        target=_target_responses(health.target),
+        state=health.state,
+        reason=health.reason,
+        description=health.description,
+        in_flight=health.in_flight,
+        state_age=format_duration(health.state_age),
+        since=health.since.wall,
+        requests_per_second=rate,
+        errors_5xx=errors,
+        draining=None,
+        exited=None,
+    )
+
+
+# There may be a thousand targets, most of which have not changed since the last report.
+_target_responses = IdentityCache[Target, TargetResponse](TargetResponse.model_validate)
+_idle_targets = IdentityCache[TargetHealth, TargetHealthResponse](lambda health: _response(health, 0.0, 0))
+_targets_of_connections = IdentityCache[TargetHealth, TargetHealthResponse](
+    lambda health: _response(health, None, None)
+)
 
 
 def _exit(container: str, found: ContainerExit) -> ContainerExitResponse:

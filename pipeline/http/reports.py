@@ -38,7 +38,7 @@ class Reports:
         balancer, store = open_balancer(daemon.home.balancer), daemon.store
         return cls(
             Control(daemon.supervisors, store),
-            LiveBalancer(balancer, store.clusters.all, daemon.container_exits.all),
+            LiveBalancer(balancer, store.clusters.all, daemon.container_exits.all, plane_reports=daemon.plane_reports),
             TrafficReports(balancer, daemon.traffic, store.deployments.between),
             NowReports(daemon.home, store, balancer),
             DaemonMetrics(store, daemon.supervisors, balancer),

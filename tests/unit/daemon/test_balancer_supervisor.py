@@ -108,6 +108,29 @@ def states(balancer: Balancer) -> set[TargetState]:
     return {health.state for health in balancer.target_health("shop", "web")}
 
 
+def test_reports_are_counted(balancer: Balancer, monitor: FakeMonitor) -> None:
+    """Before the change is passed on. Their number is not known while the plane cannot report."""
+    seen = list[int | None]()
+    supervisor = BalancerSupervisor(
+        balancer,
+        lambda *_: None,
+        SystemClock(),
+        timedelta(milliseconds=10),
+        monitor=monitor,
+        changed=lambda owner: seen.append(supervisor.reports) if owner == "reported" else None,
+    )
+    assert supervisor.reports is None
+    working = threading.Thread(target=supervisor.run_forever)
+    working.start()
+    until(lambda: supervisor.reports is not None, "the first round")
+    before = supervisor.reports
+    monitor.report("reported")
+    until(lambda: seen, "the report")
+    supervisor.stop()
+    working.join(DEADLINE)
+    assert seen != [before]
+
+
 @pytest.mark.usefixtures("emitted")
 def test_targets_come_into_service(balancer: Balancer, plane: FakePlane) -> None:
     """A target receives traffic after its health checks pass, without a command."""
