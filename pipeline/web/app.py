@@ -21,7 +21,7 @@ from pipeline.web.catalogue import Catalogue
 from pipeline.web.download import Download
 from pipeline.web.feed import Feed, Source, ViewKey
 from pipeline.web.form import check_origin, read_form
-from pipeline.web.frame import Frame
+from pipeline.web.frame import SCRIPTS, STYLE, Frame
 from pipeline.web.gate import Gate
 from pipeline.web.identity import Identities, User, new_secret
 from pipeline.web.local_path import local_path
@@ -58,7 +58,7 @@ class WebApp:
         self._settings = settings
         self._address = address
         self._catalogue = catalogue or Catalogue.load()
-        self._assets = Assets()
+        self._assets = Assets([SCRIPTS, *((STYLE, *page.styles) for page in self._catalogue.pages)])
         self._templates = Templates(self._assets, self._catalogue.loader)
         self._frame = Frame(self._templates, self._assets, self._catalogue.navigation)
         self._sessions = Sessions(reports.store, reports.clock)

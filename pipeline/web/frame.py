@@ -15,9 +15,14 @@ from pipeline.web.identity import User
 from pipeline.web.local_path import local_path
 from pipeline.web.messages import WebMessage
 from pipeline.web.page import Page, Parts
+from pipeline.web.slots import fill_slots
 from pipeline.web.templates import Templates
 from pipeline.web.theme import Theme
 from pipeline.web.watched_view import parts_digest
+
+STYLE = "page.css"
+SCRIPTS = ("htmx.min.js", "hx-sse.min.js", "page.js")
+"""What each page loads, in this order. htmx begins in a later task, so its extension must be in the same file."""
 
 _MIN_COMPRESSED = 1000
 _FORM_FIELD = '<input type="hidden" name="csrf" value="">'
@@ -53,7 +58,7 @@ class Frame:
             title=page.title.format_map(dict(arguments)),
             styles=page.styles,
             scripts=page.scripts,
-            parts={**parts, **opening},
+            parts={name: fill_slots(part, parts) for name, part in {**parts, **opening}.items()},
             arguments=arguments,
             message=message,
             live=live,
@@ -90,6 +95,8 @@ class Frame:
                 path=request.scope["path"],
                 theme=Theme.of(request),
                 themes=list(Theme),
+                style=STYLE,
+                main_scripts=SCRIPTS,
                 **values,
             )
         )

@@ -43,6 +43,8 @@ What holds for a view:
   Parts whose text has changed are sent to the open pages. So a part holds no time "ago": `moment` and `since` of
   `components.html` let the browser count.
 - Views share a report that costs much by `context.reports.shared("status of shop", make)`.
+- A part that changes often goes into one that changes rarely: `slot("targets")` of `slots.py` in the outer part stands
+  for the part `targets`, which is sent alone as long as nothing else of the outer part has changed.
 - A part is an HTML element, such as `div` or `section`. SVG goes into one. A part has no inline style or script, which
   the browser refuses. Text from outside is escaped by the templates, and by `pipeline.web.svg`.
 - Raise `PageMissing` for what does not exist. The message of any other `PenstockError` is shown on the page.

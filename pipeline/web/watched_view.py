@@ -8,6 +8,8 @@ from typing import Protocol
 
 from markupsafe import Markup
 
+from pipeline.web.slots import fill_slots, slots_in
+
 _PART = '<hx-partial hx-target="#{}" hx-swap="outerMorph">{}</hx-partial>'
 
 
@@ -36,7 +38,8 @@ class WatchedView:
     """The last rendering of a view. Each change of a part has the next version.
 
     A watcher gets all parts that have changed since the version that it shows, in one event. So one that reads slowly
-    gets fewer events, and nothing is kept for it. Watchers with the same version share the event. Used from one thread.
+    gets fewer events, and nothing is kept for it. Watchers with the same version share the event. A part inside another
+    one is sent alone unless the other one has changed too. Used from one thread.
     """
 
     def __init__(self) -> None:
@@ -74,7 +77,10 @@ class WatchedView:
     def _event(self, seen: int) -> bytes:
         if seen not in self._events:
             names = [name for name in self._parts if self._changed[name] > seen]
-            text = "\n".join(_PART.format(name, self._parts[name]) for name in names)
+            inner = {each for name in names for each in slots_in(self._parts[name])}
+            text = "\n".join(
+                _PART.format(name, fill_slots(self._parts[name], self._parts)) for name in names if name not in inner
+            )
             # A carriage return would end a line of the stream.
             lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
             self._events[seen] = "\n".join(

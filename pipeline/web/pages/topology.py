@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -17,15 +17,19 @@ from pipeline.http.responses.balancer import (
     TargetHealthResponse,
 )
 from pipeline.web.page import Page, Parts, ViewContext
+from pipeline.web.recent_results import RecentResults
+from pipeline.web.slots import slot
 from pipeline.web.topology import words
-from pipeline.web.topology.picture import MAX_TARGETS, Picture
+from pipeline.web.topology.picture import MAX_TARGETS, Port, RulesPicture, TargetsPicture
 from pipeline.web.topology.shown_rules import page_count, page_of, shown_rules
-from pipeline.web.topology.target_boxes import MAX_BOXES, mark_patterns
+from pipeline.web.topology.target_boxes import MAX_BOXES, mark_patterns, with_problems
 from pipeline.web.topology.way import Way
 
 _MAX_EXITS = 5
 # An open page has a place for each load balancer that may come. ELB's quota is 50.
 _PLACES = 100
+# Load balancers whose rules are remembered, of the pages that were rendered last.
+_RECENT = 64
 _EMPTY = Markup('<section id="{}" hidden></section>')
 
 
@@ -49,8 +53,7 @@ class _ListedGroup:
     @classmethod
     def of(cls, report: BalancerResponse, name: str) -> _ListedGroup:
         targets = report.target_groups.get(name, ())
-        bad = [target for target in targets if words.state_of(target) != "healthy"]
-        listed = targets if len(targets) <= MAX_TARGETS else bad[:MAX_BOXES]
+        listed = targets if len(targets) <= MAX_TARGETS else with_problems(targets)[:MAX_BOXES]
         return cls(name, targets, listed, report.held.get(name))
 
     @property
@@ -75,35 +78,59 @@ def _view(context: ViewContext) -> Parts:
     for number in range(_PLACES):
         there = report.load_balancers[number : number + 1]
         name = f"balancer-{number}"
-        parts[name] = _part(context, report, answer.way, number, there[0]) if there else _EMPTY.format(name)
+        parts |= _parts(context, report, answer.way, number, there[0]) if there else {name: _EMPTY.format(name)}
     used = {share.target_group for each in report.load_balancers for share in _shares(each)}
     unused = [_ListedGroup.of(report, name) for name in report.target_groups if name not in used]
     parts["unused"] = context.part("topology/unused.html", groups=unused, hosts=report.hosts, words=words)
     return parts
 
 
-def _part(
+def _parts(
     context: ViewContext, report: BalancerResponse, way: Way | None, number: int, balancer: LoadBalancerResponse
-) -> Markup:
+) -> dict[str, Markup]:
+    """Return the part of a load balancer with its rules, and the parts inside it, of its targets."""
+    recent = context.reports.kept("topology", lambda: RecentResults(_RECENT))
+    outer, ports = recent.get(
+        (number, *sorted(context.arguments.items())),
+        (balancer, way),
+        lambda: _with_rules(context, way, number, balancer),
+    )
+    groups = [_ListedGroup.of(report, name) for name in ports]
+    return {
+        f"balancer-{number}": outer,
+        f"targets-{number}": context.part(
+            "topology/targets.html", number=number, picture=TargetsPicture(number, balancer, report, ports, way).draw()
+        ),
+        f"groups-{number}": context.part(
+            "topology/groups.html", number=number, groups=groups, hosts=report.hosts, way=way, words=words
+        ),
+    }
+
+
+def _with_rules(
+    context: ViewContext, way: Way | None, number: int, balancer: LoadBalancerResponse
+) -> tuple[Markup, Mapping[str, Sequence[Port]]]:
+    """Return the part of a load balancer without its targets, and where the lines to its target groups begin."""
     pages = page_count(balancer)
     asked = whole_number(context.arguments.get("rules", ""), pages)
     page = asked or page_of(balancer, way)
     rules = shown_rules(balancer, page)
-    names = dict.fromkeys(share.target_group for each in rules for rule in each.rules for share in rule.target_groups)
-    return context.part(
+    drawn = RulesPicture(balancer, rules, way).draw()
+    part = context.part(
         "topology/balancer.html",
         number=number,
         balancer=balancer,
-        picture=Picture(number, balancer, report, rules, way).draw(),
+        picture=drawn.svg,
+        targets=slot(f"targets-{number}"),
+        groups=slot(f"groups-{number}"),
         rules=rules,
-        groups=[_ListedGroup.of(report, name) for name in names],
-        hosts=report.hosts,
         way=way,
         page=page,
         pages=pages,
         links={**context.arguments, "rules": ""},
         words=words,
     )
+    return part, drawn.ports
 
 
 def _answer(context: ViewContext) -> _Answer:

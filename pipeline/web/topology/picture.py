@@ -6,7 +6,7 @@ it. A way that is lit up is known by its thick frames too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
@@ -33,59 +33,34 @@ MAX_TARGETS = 40
 _MAX_TOTAL, _FEW = 120, 8
 
 
-@dataclass
-class Picture:
-    """Draws a load balancer. `number` is unique on the page."""
+Port = tuple[tuple[float, float], ShareResponse, bool | None]
+"""Where the line from a rule to a target group begins, the share that it stands for, and whether it is lit."""
 
-    number: int
+
+@dataclass(frozen=True)
+class DrawnRules:
+    """The left half of a picture, and the ports of each target group."""
+
+    svg: Markup
+    ports: Mapping[str, Sequence[Port]]
+
+
+@dataclass
+class RulesPicture:
+    """Draws a load balancer, its nodes and listeners, and the rules."""
+
     balancer: LoadBalancerResponse
-    report: BalancerResponse
     rules: Sequence[ShownRules]
     way: Way | None = None
-    # Where the lines to each group begin, with the share that they stand for and whether they are lit.
-    _ports: dict[str, list[tuple[tuple[float, float], ShareResponse, bool | None]]] = field(default_factory=dict)
+    _ports: dict[str, list[Port]] = field(default_factory=dict)
 
-    def draw(self) -> Markup:
-        """Return the SVG element."""
-        left, left_bottom = self._left()
-        right, right_bottom = self._right()
-        height = max(left_bottom, right_bottom) + 2
-        title, description = f"picture-{self.number}-title", f"picture-{self.number}-text"
-        return svg(
-            "svg",
-            svg("title", f"Load balancer {self.balancer.name} of {self.balancer.owner}", id=title),
-            svg("desc", self.summary(), id=description),
-            *right,
-            *left,
-            viewBox=f"0 0 {_WIDTH} {height:g}",
-            width=_WIDTH,
-            height=height,
-            role="img",
-            aria_labelledby=f"{title} {description}",
-            class_="topology",
-        )
-
-    def summary(self) -> str:
-        """Return what the picture shows, in two sentences."""
-        names = dict.fromkeys(
-            share.target_group for each in self.rules for r in each.rules for share in r.target_groups
-        )
-        targets = [one for name in names for one in self.report.target_groups.get(name, ())]
-        rules = sum(each.total for each in self.rules)
-        return (
-            f"{_count(len(self.balancer.listeners), 'listener')}, {_count(rules, 'rule')}, "
-            f"{_count(len(names), 'target group')}. Targets: {counts_text(targets)}. "
-            "The list that follows says the same."
-        )
-
-    # The left half: the load balancer, its nodes and listeners, and the rules
-
-    def _left(self) -> tuple[list[Markup], float]:
+    def draw(self) -> DrawnRules:
+        """Return the SVG element, which the other half describes, and where that one begins."""
         drawn, y, last = list(self._head()), 44.0 + 40 * len(self.balancer.zones), 0.0
         for shown in self.rules:
             last, y = y, self._draw_listener(drawn, shown, y) + 2 * _GAP
         stem = svg("path", d=f"M{_LISTENER + 6} 39V{last:g}", class_="stem")
-        return [stem, *drawn], y
+        return DrawnRules(_canvas(y, stem, *drawn, aria_hidden="true"), self._ports)
 
     def _head(self) -> Iterator[Markup]:
         balancer, way = self.balancer, self.way
@@ -172,12 +147,44 @@ class Picture:
         tip = f"rule {rule.priority} of {rule.owner}: {rule.matches} → {rule.effect}"
         return svg("g", box.draw("rule", *content, tip=tip), *texts)
 
-    # The right half: the target groups and their targets
 
-    def _right(self) -> tuple[list[Markup], float]:
+@dataclass(frozen=True)
+class TargetsPicture:
+    """Draws the target groups, the lines to them, and their targets. `number` is unique on the page."""
+
+    number: int
+    balancer: LoadBalancerResponse
+    report: BalancerResponse
+    ports: Mapping[str, Sequence[Port]]
+    way: Way | None = None
+
+    def draw(self) -> Markup:
+        """Return the SVG element, which says what the whole picture shows."""
+        drawn, height = self._draw_groups()
+        title, description = f"picture-{self.number}-title", f"picture-{self.number}-text"
+        return _canvas(
+            height,
+            svg("title", f"Load balancer {self.balancer.name} of {self.balancer.owner}", id=title),
+            svg("desc", self.summary(), id=description),
+            *drawn,
+            role="img",
+            aria_labelledby=f"{title} {description}",
+        )
+
+    def summary(self) -> str:
+        """Return what the picture shows, in two sentences."""
+        targets = [one for name in self.ports for one in self.report.target_groups.get(name, ())]
+        rules = sum(len(listener.rules) for listener in self.balancer.listeners)
+        return (
+            f"{_count(len(self.balancer.listeners), 'listener')}, {_count(rules, 'rule')}, "
+            f"{_count(len(self.ports), 'target group')}. Targets: {counts_text(targets)}. "
+            "The list that follows says the same."
+        )
+
+    def _draw_groups(self) -> tuple[list[Markup], float]:
         drawn, y = list[Markup](), 1.0
-        total = sum(len(self.report.target_groups.get(name, ())) for name in self._ports)
-        for name, ports in self._ports.items():
+        total = sum(len(self.report.target_groups.get(name, ())) for name in self.ports)
+        for name, ports in self.ports.items():
             targets = self.report.target_groups.get(name, ())
             is_large = len(targets) > MAX_TARGETS or (total > _MAX_TOTAL and len(targets) > _FEW)
             boxes = TargetBoxes(name, targets, is_large, self.way, dict(self.report.hosts))
@@ -201,6 +208,13 @@ class Picture:
             line_of_text(box.x + 8, box.y + 32, cut(text, 28), "detail"),
             tip=f"target group {name}: {text}",
         )
+
+
+def _canvas(bottom: float, *children: Markup, **attributes: object) -> Markup:
+    """Return the SVG element of one half. Both halves lie upon each other."""
+    height = bottom + 2
+    size = {"viewBox": f"0 0 {_WIDTH} {height:g}", "width": _WIDTH, "height": height}
+    return svg("svg", *children, **size, **attributes, class_="topology")
 
 
 def _label(rule: RuleResponse, share: ShareResponse) -> str:

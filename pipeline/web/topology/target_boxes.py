@@ -26,6 +26,11 @@ MARKS = {"good": "M2 2h6v6h-6z", "busy": "M5 1l4 4-4 4-4-4z", "leaving": "M1 2l8
 MARKS |= {"bad": "M2 1l3 3 3-3 1 1-3 3 3 3-1 1-3-3-3 3-1-1 3-3-3-3z"}
 
 
+def with_problems(targets: Sequence[TargetHealthResponse]) -> list[TargetHealthResponse]:
+    """Return the targets that are not healthy."""
+    return [target for target in targets if target.exited or target.state != "healthy"]
+
+
 @dataclass(frozen=True)
 class TargetBoxes:
     """The targets of a group, drawn from a position on. `is_large`: by marks, and boxes for those with problems."""
@@ -41,7 +46,7 @@ class TargetBoxes:
         """The targets with a box of their own."""
         if not self.is_large:
             return self.targets
-        return [target for target in self.targets if state_of(target) != "healthy"][:MAX_BOXES]
+        return with_problems(self.targets)[:MAX_BOXES]
 
     @property
     def height(self) -> float:

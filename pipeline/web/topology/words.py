@@ -46,7 +46,7 @@ def work_text(target: TargetHealthResponse) -> str:
 
 def counts(targets: Iterable[TargetHealthResponse]) -> list[tuple[str, int]]:
     """Return the number of targets in each state, the states in a fixed order and those that exited first."""
-    found = Counter(map(state_of, targets))
+    found = Counter("exited" if target.exited else target.state for target in targets)
     return [(state, found[state]) for state in _ORDER if state in found]
 
 

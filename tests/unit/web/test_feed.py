@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,6 +14,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jinja2 import ChoiceLoader, DictLoader, PackageLoader
 from markupsafe import Markup
 from starlette.types import Message
@@ -25,6 +28,7 @@ from pipeline.web.budget import CpuBudget
 from pipeline.web.catalogue import Catalogue
 from pipeline.web.feed import Feed, ViewKey
 from pipeline.web.page import Page, Parts, ViewContext
+from pipeline.web.slots import fill_slots, slot
 from pipeline.web.stream import ViewStream
 from pipeline.web.watched_view import WatchedView, parts_digest
 from tests.support.waiting import DEADLINE, SOON, until
@@ -239,6 +243,70 @@ def test_a_page_that_reads_slowly_gets_the_last_state_at_once() -> None:
         True,
         False,
     )
+
+
+def test_a_part_inside_another_one_is_sent_alone() -> None:
+    """If only it has changed. If the outer one has changed too, that has it."""
+    view, watcher = WatchedView(), Watcher()
+
+    def update(outer: str, inner: str) -> None:
+        view.update({"a": Markup(f"{outer}{slot('b')}"), "b": Markup(inner)})
+
+    update("1", "2")
+    view.add(watcher, "")
+    update("1", "3")
+    update("4", "5")
+    assert ["#a" in event for event in watcher.events] == [True, False, True]
+    assert ["#b" in event for event in watcher.events] == [False, True, False]
+    assert [text in event for text, event in zip(("12", ">3<", "45"), watcher.events, strict=True)] == [True] * 3
+
+
+OUTER, INNER = ("a", "c"), {"a": "b", "c": "d"}
+
+
+def two_parts(texts: tuple[str, str, str, str]) -> dict[str, Markup]:
+    """Return two parts with a part in each."""
+    found = dict[str, Markup]()
+    for name, text, inner in zip(OUTER, texts, texts[2:], strict=False):
+        found[name] = Markup(f'<section id="{name}">{text}{slot(INNER[name])}</section>')
+        found[INNER[name]] = Markup(f'<div id="{INNER[name]}">{inner}</div>')
+    return found
+
+
+def page_of(found: dict[str, Markup]) -> str:
+    return "".join(fill_slots(found[name], found) for name in OUTER)
+
+
+def swapped(page: str, event: str) -> str:
+    """Return a page after the browser has replaced the elements of an event."""
+    for name, html in re.findall(r'hx-target="#(\w)" hx-swap="outerMorph">(.*?)</hx-partial>', event):
+        tag = "section" if name in OUTER else "div"
+        page, count = re.subn(rf'<{tag} id="{name}">.*?</{tag}>', html, page)
+        assert count == 1
+    return page
+
+
+TEXTS = st.tuples(*[st.sampled_from("xyz")] * 4)
+
+
+@given(TEXTS, st.lists(st.tuples(TEXTS, st.booleans()), max_size=8))
+def test_the_changes_make_the_page_that_a_load_gives(
+    first: tuple[str, str, str, str], later: list[tuple[tuple[str, str, str, str], bool]]
+) -> None:
+    """Whatever changes, and whenever the page has read what was sent."""
+    view, watcher = WatchedView(), Watcher()
+    view.update(two_parts(first))
+    page = page_of(two_parts(first))
+    view.add(watcher, parts_digest(two_parts(first)))
+    last = first
+    for last, is_idle in later:
+        watcher.is_idle = is_idle
+        view.update(two_parts(last))
+    watcher.is_idle = True
+    view.update(two_parts(last))
+    for event in watcher.events:
+        page = swapped(page, event)
+    assert page == page_of(two_parts(last))
 
 
 def test_lines_of_a_part_stay_in_its_event() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,3 +32,25 @@ def test_a_change_is_sent_to_an_open_page(server: WebServer) -> None:
         message = next(events)
     assert 'hx-target="#pipelines"' in message
     assert "disabled: a &lt;freeze&gt;" in message
+
+
+def test_a_page_loads_a_style_sheet_and_a_script(server: WebServer) -> None:
+    """One of each, which a browser keeps, and none of them stops the reading of the page."""
+    browser = server.browser()
+    page = browser.get("/topology").text
+    (style,), ((script, attributes),) = (
+        re.findall(r'href="([^"]*\.css)"', page),
+        re.findall(r'<script src="([^"]*)"([^>]*)>', page),
+    )
+    assert attributes == " defer"
+    styles, scripts = browser.get(style), browser.get(script)
+    assert ".topology" in styles.text
+    assert styles.text.index("--page:") < styles.text.index(".topology")
+    # htmx begins after the script, so the extension is there.
+    assert (
+        0
+        < scripts.text.index('version="4.0.1"')
+        < scripts.text.index("hx-sse:connect")
+        < scripts.text.index("show-keys")
+    )
+    assert all("immutable" in each.headers["cache-control"] for each in (styles, scripts))

@@ -16,7 +16,7 @@ from pipeline.balancer.model import Declaration
 from pipeline.base.clock import SYSTEM
 from pipeline.daemon.container_exits import ContainerExit
 from pipeline.web.topology.box import line_width
-from pipeline.web.topology.picture import Picture
+from pipeline.web.topology.picture import RulesPicture, TargetsPicture
 from pipeline.web.topology.shown_rules import page_count, page_of, shown_rules
 from pipeline.web.topology.way import Way
 from pipeline.web.topology.words import cut, cut_start, rate_text
@@ -37,7 +37,9 @@ class Drawn:
         report = world.live.report()
         self.balancer = report.load_balancers[number]
         way = Way.from_explanation(world.live.explanation(Question(url))) if url else None
-        self.markup = Picture(number, self.balancer, report, shown_rules(self.balancer, page), way).draw()
+        rules = RulesPicture(self.balancer, shown_rules(self.balancer, page), way).draw()
+        self.targets = TargetsPicture(number, self.balancer, report, rules.ports, way).draw()
+        self.markup = f"<div>{self.targets}{rules.svg}</div>"
         # Fails for SVG that is not well-formed.
         self.root = ElementTree.fromstring(self.markup)
 
@@ -257,7 +259,8 @@ def test_hostile_text_stays_text(world: BalancerWorld) -> None:
 def test_the_picture_has_a_name_and_a_summary(world: BalancerWorld) -> None:
     """For those who hear it, under ids that no other picture has."""
     world.targets(*WEB)
-    root = Drawn(world).root
+    root, rules = Drawn(world).root
+    assert rules.get("aria-hidden") == "true"
     assert root.get("role") == "img"
     named = {each.get("id"): each.text for each in root if each.tag in ("title", "desc")}
     assert root.get("aria-labelledby") == " ".join(filter(None, named))

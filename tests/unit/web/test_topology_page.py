@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
 from urllib.parse import quote
@@ -12,6 +12,11 @@ from urllib.parse import quote
 import pytest
 
 from pipeline.engine.interfaces import ReplicaChange
+from pipeline.web.assets import Assets
+from pipeline.web.catalogue import Catalogue
+from pipeline.web.page import ViewContext
+from pipeline.web.templates import Templates
+from pipeline.web.watched_view import WatchedView, parts_digest
 from tests.support.balancer_world import EDGE, GUEST, BalancerWorld
 from tests.support.web import Browser, WebServer, web_server
 
@@ -30,6 +35,18 @@ class Served:
         end = re.search(r"\n</(?:section|div)>", html)
         assert end, name
         return " ".join(unescape(re.sub(r"<[^>]*>", " ", html[: end.start()])).split())
+
+
+@dataclass(eq=False)
+class Watcher:
+    """A page that has received `events`."""
+
+    seen: int = 0
+    is_idle: bool = True
+    events: list[bytes] = field(default_factory=list)
+
+    def send(self, event: bytes) -> None:
+        self.events.append(event)
 
 
 @pytest.fixture
@@ -58,7 +75,7 @@ def test_a_killed_target_is_told_at_once(served: Served) -> None:
         served.server.exits.on_change(ReplicaChange("shop", WEB[0], 137))
         served.server.changed.send()
         message = next(events)
-    assert 'hx-target="#balancer-0"' in message
+    assert re.search('hx-target="#(balancer|targets)-0"', message)
     assert "exited (137)" in message
     assert f"{WEB[0]} exited with code 137" in message
     assert "Targets: 1 exited, 1 healthy" in message
@@ -140,6 +157,31 @@ def test_pages_of_rules(served: Served) -> None:
     assert "url=http" in link
     assert "Page 1 of 2" in served.part("balancer-0", unescape(link))
     assert "Page 1 of 2" in served.part("balancer-0", "/topology?rules=9")
+
+
+def test_a_move_among_a_thousand_targets_sends_small_parts(served: Served) -> None:
+    """Not the rules, and not the targets that have not changed."""
+    rules = [
+        {"priority": number, "conditions": [{"path_pattern": [f"/p{number}/*"]}], "action": {"forward": "web"}}
+        for number in range(1, 1001)
+    ]
+    listener = {"port": 8080, "rules": rules, "default_action": {"forward": "web"}}
+    served.world.declare({**EDGE, "load_balancers": {"edge": {"listeners": [listener]}}})
+    served.world.targets(*(f"shop.web.r1.{number}" for number in range(1, 1001)))
+    catalogue = Catalogue.load()
+    page = catalogue.page("topology")
+    assert page
+    context = ViewContext(served.server.reports, {}, True, Templates(Assets(), catalogue.loader))
+    view, watcher = WatchedView(), Watcher()
+    before = page.view(context)
+    view.update(before)
+    view.add(watcher, parts_digest(before))
+    served.world.balancer.deregister("shop", "web", "shop.web.r1.500")
+    view.update(page.view(context))
+    (event,) = watcher.events
+    assert set(re.findall(rb'hx-target="#([^"]*)"', event)) == {b"news", b"targets-0", b"groups-0"}
+    assert b"shop.web.r1.500" in event
+    assert len(event) < 16_000 < len(before["balancer-0"])
 
 
 def test_other_load_balancers_appear_on_an_open_page(served: Served) -> None:
