@@ -21,7 +21,8 @@ GROUP = "web"
 
 
 def declare(port: int, *, group: str = GROUP, health: dict[str, Any] | None = None, delay: str = "5s") -> Declaration:
-    check = {"path": "/healthz", "interval": "100ms", "timeout": "80ms", **(health or {})}
+    # On a busy machine, a healthy target may be late some times.
+    check = {"path": "/healthz", "interval": "100ms", "timeout": "80ms", "unhealthy_threshold": 5, **(health or {})}
     return Declaration.model_validate(
         {
             "target_groups": {group: {"port": 8080, "health_check": check, "deregistration_delay": delay}},

@@ -67,7 +67,7 @@ def function(tmp_path: Path) -> Iterator[Target]:
 def _declared(
     alb: Alb, function: Target, *, multiple: bool = False, zones: Mapping[str, str] | None = None, **check: str
 ) -> None:
-    health = {"interval": "100ms", "timeout": "80ms", **check}
+    health = {"interval": "100ms", "timeout": "80ms", "unhealthy_threshold": 5, **check}
     attributes = {"lambda.multi_value_headers.enabled": multiple}
     group = {"target_type": "lambda", "health_check": health, "attributes": attributes}
     alb.declare({"default_action": {"forward": "web"}}, groups={"web": group}, zones=zones)
