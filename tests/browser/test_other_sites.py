@@ -62,8 +62,8 @@ def test_a_link_needs_no_new_login(other: Page) -> None:
 def test_no_frame_shows_a_page(other: Page) -> None:
     """A frame over a decoy stays empty, so no click can be stolen."""
     expect(other).to_have_title("refused")
-    # The browser reports a frame some time after its page.
-    framed = other.frame("framed")
+    # `Page.frame` knows a frame only some time after its page.
+    framed = other.locator("iframe[name=framed]").element_handle().content_frame()
     assert framed is not None
     assert "Penstock" not in framed.content()
 
