@@ -19,21 +19,21 @@ from pipeline.balancer.model import (
     Action,
     ApplicationTargetGroup,
     Declaration,
+    GatewayTargetGroup,
     Listener,
     Name,
-    NetworkListener,
     SharedGroup,
     TargetGroup,
 )
 from pipeline.balancer.model.alternate_group import AlternateForward, TestTraffic
 from pipeline.balancer.model.application.action import MAX_GROUPS, Forward, WeightedTargetGroup
+from pipeline.balancer.model.variants import AnyListener
 from pipeline.base.errors import ConfigError
 from pipeline.base.suggestion import not_declared
 
 SUFFIX = "-next"
 """Ends the name of an alternate group."""
 _NAME = TypeAdapter[str](Name)
-_Listener = Listener | NetworkListener
 _Change = Callable[[Forward], Forward]
 
 
@@ -151,7 +151,14 @@ def _home_group(declaration: Declaration, name: str) -> TargetGroup:
             f"no listener forwards to target group {name}, so it gets no requests that could be divided",
             hint=f"add default_action: {{forward: {name}}} to a listener",
         )
-    return declaration.target_groups[name]
+    group = declaration.target_groups[name]
+    if isinstance(group, GatewayTargetGroup):
+        raise ConfigError(
+            f"target group {name} has protocol GENEVE, and a gateway load balancer forwards to one group only, so the "
+            "traffic cannot move to a second one",
+            hint="use strategy: rolling",
+        )
+    return group
 
 
 def name_mistake(group: str, groups: Mapping[str, object]) -> str | None:
@@ -238,7 +245,7 @@ def _check_free(declaration: Declaration, binding: Binding) -> None:
         )
 
 
-def _kept(listeners: Iterable[_Listener], gone: set[str]) -> Iterator[_Listener]:
+def _kept(listeners: Iterable[AnyListener], gone: set[str]) -> Iterator[AnyListener]:
     """Yield the listeners that are no test listeners. Only those forward to an alternate group as to any other."""
     for listener in listeners:
         if not gone & listener.groups():
@@ -255,7 +262,7 @@ def _with_actions(declaration: Declaration, change: _Change) -> Declaration:
     return declaration.model_copy(update={"load_balancers": balancers})
 
 
-def _listener_with_actions(listener: _Listener, change: _Change) -> _Listener:
+def _listener_with_actions(listener: AnyListener, change: _Change) -> AnyListener:
     found: dict[str, object] = {}
     if isinstance(listener, Listener) and listener.rules:
         found["rules"] = tuple(
@@ -270,7 +277,7 @@ def _changed(action: Action, change: _Change) -> Action:
     return action.model_copy(update={"forward": change(action.forward)}) if action.forward else action
 
 
-def _actions(listener: _Listener) -> Iterator[Action]:
+def _actions(listener: AnyListener) -> Iterator[Action]:
     yield from (rule.action for rule in listener.rules)
     if listener.default_action:
         yield listener.default_action

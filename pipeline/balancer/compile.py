@@ -10,6 +10,8 @@ from pydantic import BaseModel
 
 from pipeline.balancer.model import (
     Declaration,
+    GatewayListener,
+    GatewayLoadBalancer,
     Listener,
     LoadBalancer,
     NetworkListener,
@@ -18,9 +20,17 @@ from pipeline.balancer.model import (
 )
 from pipeline.balancer.model.application.listener import ListenerSettings
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
+from pipeline.balancer.model.gateway.listener import GatewayListenerSettings
+from pipeline.balancer.model.gateway.load_balancer import GatewayLoadBalancerSettings
 from pipeline.balancer.model.network.listener import NetworkListenerSettings
 from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancerSettings
 from pipeline.balancer.model.protocol import transports
+from pipeline.balancer.model.variants import (
+    AnyListener,
+    AnyListenerSettings,
+    AnyLoadBalancer,
+    AnyLoadBalancerSettings,
+)
 from pipeline.balancer.resources import (
     DECLARED,
     BalancerResource,
@@ -64,20 +74,20 @@ class _Compilation:
         for name, balancer in sorted(self._declaration.load_balancers.items()):
             yield from self._load_balancer(name, balancer)
 
-    def _load_balancer(self, name: str, balancer: LoadBalancer | NetworkLoadBalancer) -> Iterator[BalancerResource]:
-        kind = LoadBalancerSettings if isinstance(balancer, LoadBalancer) else NetworkLoadBalancerSettings
-        made = self._make(LoadBalancerResource, (name,), name=name, settings=_part(kind, balancer))
+    def _load_balancer(self, name: str, balancer: AnyLoadBalancer) -> Iterator[BalancerResource]:
+        made = self._make(LoadBalancerResource, (name,), name=name, settings=_balancer_settings(balancer))
         yield made
         times = Counter[tuple[str | int, ...]]()
         for listener in balancer.listeners:
-            place: tuple[str | int, ...] = (listener.port, *sorted(transports(listener.protocol) - {"tcp"}))
+            port = () if isinstance(listener, GatewayListener) else (listener.port,)
+            place: tuple[str | int, ...] = (*port, *sorted(transports(listener.protocol) - {"tcp"}))
             # A second listener of a port can only add rules to the first.
             again = (times[place],) if times[place] else ()
             times[place] += 1
             yield from self._listener((name, *place, *again), made.id, listener)
 
     def _listener(
-        self, names: tuple[str | int, ...], balancer: str, listener: Listener | NetworkListener
+        self, names: tuple[str | int, ...], balancer: str, listener: AnyListener
     ) -> Iterator[BalancerResource]:
         settings = _settings(listener)
         if settings.default_action:
@@ -130,16 +140,18 @@ def decompile(owner: str, resources: Resources) -> Declaration | None:
 
 def _balancer(
     found: LoadBalancerResource, own: list[BalancerResource], names: dict[str, str]
-) -> LoadBalancer | NetworkLoadBalancer:
+) -> LoadBalancer | NetworkLoadBalancer | GatewayLoadBalancer:
     given: dict[str, Any] = {**_given(found.settings), "listeners": tuple(_listeners(found, own, names))}
     if isinstance(found.settings, LoadBalancerSettings):
         return LoadBalancer.model_construct(**given)
+    if isinstance(found.settings, GatewayLoadBalancerSettings):
+        return GatewayLoadBalancer.model_construct(**given)
     return NetworkLoadBalancer.model_construct(**given)
 
 
 def _listeners(
     balancer: LoadBalancerResource, own: list[BalancerResource], names: dict[str, str]
-) -> Iterator[Listener | NetworkListener]:
+) -> Iterator[AnyListener]:
     found = [r for r in own if isinstance(r, ListenerResource) and r.load_balancer == balancer.id]
     for listener in sorted(found, key=lambda listener: listener.settings.port):
         given = _given(listener.settings)
@@ -150,8 +162,15 @@ def _listeners(
             given["certificates"] = tuple(r.certificate for r in sorted(certificates, key=lambda r: r.position))
         if rules := tuple(_rules(listener, own, names)):
             given["rules"] = rules
-        kind = Listener if isinstance(listener.settings, ListenerSettings) else NetworkListener
-        yield kind.model_construct(**given)
+        yield _listener(listener.settings, given)
+
+
+def _listener(settings: AnyListenerSettings, given: dict[str, Any]) -> AnyListener:
+    if isinstance(settings, GatewayListenerSettings):
+        return GatewayListener.model_construct(**{name: value for name, value in given.items() if name != "protocol"})
+    if isinstance(settings, ListenerSettings):
+        return Listener.model_construct(**given)
+    return NetworkListener.model_construct(**given)
 
 
 def _rules(listener: ListenerResource, own: list[BalancerResource], names: dict[str, str]) -> Iterator[Rule]:
@@ -160,7 +179,18 @@ def _rules(listener: ListenerResource, own: list[BalancerResource], names: dict[
         yield rule.model_copy(update={"action": with_groups(rule.action, names)})
 
 
-def _settings(listener: Listener | NetworkListener) -> ListenerSettings | NetworkListenerSettings:
+def _balancer_settings(balancer: AnyLoadBalancer) -> AnyLoadBalancerSettings:
+    if isinstance(balancer, LoadBalancer):
+        return _part(LoadBalancerSettings, balancer)
+    if isinstance(balancer, GatewayLoadBalancer):
+        return _part(GatewayLoadBalancerSettings, balancer)
+    return _part(NetworkLoadBalancerSettings, balancer)
+
+
+def _settings(listener: AnyListener) -> AnyListenerSettings:
+    if isinstance(listener, GatewayListener):
+        # What is stored tells the kinds of listeners apart by their protocols.
+        return GatewayListenerSettings.model_construct(**_given(listener), protocol=listener.protocol)
     if isinstance(listener, Listener):
         return _part(ListenerSettings, listener)
     return _part(NetworkListenerSettings, listener)

@@ -11,15 +11,19 @@ from typing import Any
 
 from pipeline.balancer.binding import Binding
 from pipeline.balancer.listener_part import ListenerPart, OwnedRule, listener_parts
-from pipeline.balancer.model import Action, NetworkTargetGroup, TargetGroup
+from pipeline.balancer.model import Action, ApplicationTargetGroup, NetworkTargetGroup, TargetGroup
 from pipeline.balancer.model.application.listener import ListenerSettings
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
+from pipeline.balancer.model.endpoint import EntryPoint
+from pipeline.balancer.model.gateway.listener import NO_PORT, GatewayListenerSettings
+from pipeline.balancer.model.gateway.load_balancer import GatewayLoadBalancerSettings
 from pipeline.balancer.model.load_balancer_target import entry_mistake
 from pipeline.balancer.model.network.kernel_needs import plane_mistake
 from pipeline.balancer.model.network.listener import NetworkListenerSettings
 from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancerSettings
-from pipeline.balancer.model.protocol import forward_mistake
+from pipeline.balancer.model.protocol import GENEVE, forward_mistake
 from pipeline.balancer.model.tls import Certificate
+from pipeline.balancer.model.variants import AnyListenerSettings, AnyLoadBalancerSettings
 from pipeline.balancer.resources import Resources
 from pipeline.base.errors import ConfigError
 
@@ -43,8 +47,8 @@ class EffectiveListener:
 
     owner: str
     name: str
-    balancer: LoadBalancerSettings | NetworkLoadBalancerSettings
-    listener: ListenerSettings | NetworkListenerSettings
+    balancer: AnyLoadBalancerSettings
+    listener: AnyListenerSettings
     rules: tuple[OwnedRule, ...]
     certificates: tuple[Certificate, ...] = field(default=())
     number: int = 0
@@ -59,6 +63,11 @@ class EffectiveListener:
     def binding(self) -> Binding:
         """Its addresses and port, which overlap with no other listener's."""
         return Binding.of(self.balancer, self.listener)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The URLs by which clients on this machine reach it. Empty for that of a gateway load balancer."""
+        return self.balancer.urls(self.listener)
 
     @property
     def address(self) -> str:
@@ -110,6 +119,19 @@ class EffectiveNetworkListener(EffectiveListener):
     listener: NetworkListenerSettings
 
 
+@dataclass(frozen=True)
+class EffectiveGatewayListener(EffectiveListener):
+    """The listener of a gateway load balancer. It has no rules, no address, and 0 in place of a port."""
+
+    balancer: GatewayLoadBalancerSettings
+    listener: GatewayListenerSettings
+
+    @property
+    def group(self) -> str:
+        """The name of the owner's target group whose appliances get the packets."""
+        return self.listener.group
+
+
 def effective_listeners(resources: Resources) -> tuple[EffectiveListener, ...]:
     """Return all listeners by port. Raises `ConfigError` if two have the same address and port, or the same priority.
 
@@ -148,11 +170,11 @@ def _listeners(resources: Resources) -> Iterator[EffectiveListener]:
     for part in listener_parts(resources):
         by_port.setdefault(part.port, []).append(part)
     groups = {(group.owner, group.name): group.settings for group in resources.target_groups.values()}
-    has_network = any(isinstance(settings, NetworkTargetGroup) for settings in groups.values())
+    is_mixed = any(not isinstance(settings, ApplicationTargetGroup) for settings in groups.values())
     for port in sorted(by_port):
         for effective in _on_port(by_port[port]):
             # A listener may have a thousand rules, and usually there is nothing to find.
-            if has_network or isinstance(effective, EffectiveNetworkListener):
+            if is_mixed or not isinstance(effective, EffectiveApplicationListener):
                 _check_forwards(effective, groups)
             yield effective
 
@@ -160,9 +182,11 @@ def _listeners(resources: Resources) -> Iterator[EffectiveListener]:
 def _on_port(parts: Sequence[ListenerPart]) -> Iterator[EffectiveListener]:
     hosts = [part for part in parts if not part.is_guest]
     for one, other in combinations(hosts, 2):
+        if one.port == NO_PORT and (one.owner, one.name) == (other.owner, other.name):
+            raise ConfigError(f"load balancer {one.name} of {one.owner} is a gateway and must have one listener, got 2")
         if one.binding.overlaps(other.binding):
             raise _clash(one, other)
-    joinable = [host for host in hosts if not host.is_network]
+    joinable = [host for host in hosts if host.has_rules]
     guests = [(part, _host_of(part, joinable)) for part in parts if part.is_guest]
     if guests and not joinable and (others := [host for host in hosts if "tcp" in host.binding.transports]):
         raise _no_rules(guests[0][0], others[0])
@@ -182,7 +206,7 @@ def _clash(one: ListenerPart, other: ListenerPart) -> ConfigError:
         f"port {other.port} of load balancer {other.name} of {other.owner} is taken by "
         f"load balancer {one.name} of {one.owner}",
         hint="use another port"
-        if one.is_network or other.is_network
+        if not (one.has_rules and other.has_rules)
         else "use another port, or leave default_action out to add rules to that listener",
     )
 
@@ -234,14 +258,25 @@ def _merge(host: ListenerPart, parts: Sequence[ListenerPart]) -> EffectiveListen
         and not rules
     ):
         return EffectiveNetworkListener(balancer=balancer, listener=listener, **common)
+    if (
+        isinstance(balancer, GatewayLoadBalancerSettings)
+        and isinstance(listener, GatewayListenerSettings)
+        and not rules
+    ):
+        return EffectiveGatewayListener(balancer=balancer, listener=listener, **common)
     raise _wrong_kind(host, rules)
 
 
 def _wrong_kind(host: ListenerPart, rules: Sequence[OwnedRule]) -> ConfigError:
     """Return the error for what only resources that are made one by one can get wrong."""
-    if rules and host.is_network:
+    if isinstance(host.balancer, GatewayLoadBalancerSettings) or isinstance(host.listener, GatewayListenerSettings):
         return ConfigError(
-            f"rule {rules[0].rule.priority} of {rules[0].owner} is for a network load balancer's listener"
+            f"load balancer {host.name} of {host.owner} has type {host.balancer.type} and a listener of protocol "
+            f"{host.listener.protocol}; protocol {GENEVE} belongs to type gateway, and no other does"
+        )
+    if rules and not host.has_rules:
+        return ConfigError(
+            f"rule {rules[0].rule.priority} of {rules[0].owner} is for a {host.balancer.type} load balancer's listener"
         )
     return ConfigError(
         f"port {host.port} of load balancer {host.name} of {host.owner} has protocol {host.listener.protocol}, "
@@ -270,7 +305,7 @@ def _check_priorities(port: int, rules: list[OwnedRule]) -> None:
             )
 
 
-def _check_tls(listener: ListenerSettings | NetworkListenerSettings, rules: list[OwnedRule]) -> None:
+def _check_tls(listener: AnyListenerSettings, rules: list[OwnedRule]) -> None:
     """Raise `ConfigError` if a rule validates tokens and the listener is not HTTPS."""
     for owned in rules:
         if owned.rule.action.jwt_validation and not listener.secure:
@@ -283,9 +318,13 @@ def _check_tls(listener: ListenerSettings | NetworkListenerSettings, rules: list
 def _check_scheme(host: ListenerPart, parts: Sequence[ListenerPart]) -> None:
     """Check that rules of an internal load balancer do not join an internet-facing one."""
     for part in parts:
-        if part.balancer.scheme == "internal" and host.balancer.scheme != "internal":
+        if _is_internal(part) and not _is_internal(host):
             raise ConfigError(
                 f"load balancer {part.name} of {part.owner} is internal, but port {part.port} belongs to "
                 f"load balancer {host.name} of {host.owner}, which is internet-facing",
                 hint="set scheme: internet-facing to publish these rules",
             )
+
+
+def _is_internal(part: ListenerPart) -> bool:
+    return isinstance(part.balancer, EntryPoint) and part.balancer.scheme == "internal"

@@ -9,10 +9,8 @@ from functools import lru_cache
 from pipeline.balancer.binding import Binding
 from pipeline.balancer.model import Rule
 from pipeline.balancer.model.application.listener import ListenerSettings
-from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
-from pipeline.balancer.model.network.listener import NetworkListenerSettings
-from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancerSettings
 from pipeline.balancer.model.tls import Certificate
+from pipeline.balancer.model.variants import AnyListenerSettings, AnyLoadBalancerSettings
 from pipeline.balancer.resources import Resources, RuleResource, named_rules, with_groups
 from pipeline.base.identity_cache import IdentityCache
 
@@ -32,8 +30,8 @@ class ListenerPart:
     owner: str
     name: str
     number: int
-    balancer: LoadBalancerSettings | NetworkLoadBalancerSettings
-    listener: ListenerSettings | NetworkListenerSettings
+    balancer: AnyLoadBalancerSettings
+    listener: AnyListenerSettings
     rules: tuple[OwnedRule, ...]
     certificates: tuple[Certificate, ...]
     away: str | None
@@ -54,9 +52,9 @@ class ListenerPart:
         return self.listener.default_action is None
 
     @property
-    def is_network(self) -> bool:
-        """True if its load balancer is a network one."""
-        return isinstance(self.listener, NetworkListenerSettings)
+    def has_rules(self) -> bool:
+        """True if it may have rules: only those of application load balancers do."""
+        return isinstance(self.listener, ListenerSettings)
 
 
 def listener_parts(resources: Resources) -> Iterator[ListenerPart]:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pipeline.balancer.access import target_group_name
 from pipeline.balancer.balancer_reader import BalancerReader
 from pipeline.balancer.effective import EffectiveListener, effective_listeners
-from pipeline.balancer.model import Action, ApplicationTargetGroup, Condition, NetworkTargetGroup, TargetHealth
+from pipeline.balancer.model import Action, ApplicationTargetGroup, Condition, TargetHealth
 from pipeline.balancer.nodes import NodeHealth
 from pipeline.balancer.plane_choice import PlaneChoice
 from pipeline.balancer.registry import Registry
@@ -35,7 +35,7 @@ class RuleRow:
 class Overview:
     """Listeners by port, and the targets of each group. Groups have the names that the access log uses.
 
-    `of_connections`: the groups of network load balancers, whose connections are not in the access log. `nodes`: those
+    `of_connections`: the groups of network and gateway load balancers, which are not in the access log. `nodes`: those
     of each load balancer with zones, by owner and name, then by zone. `planes`: what carries each listener of a network
     load balancer, by its number. `held`: the requests that wait for a target, of the groups that may be scaled to zero.
     `delays`: the deregistration delay of each group.
@@ -70,7 +70,7 @@ class Overview:
             targets={name: health.get((groups[name].owner, groups[name].name), ()) for name in sorted(groups)},
             traffic=traffic,
             of_connections=frozenset(
-                name for name, one in groups.items() if isinstance(one.settings, NetworkTargetGroup)
+                name for name, one in groups.items() if not isinstance(one.settings, ApplicationTargetGroup)
             ),
             nodes=balancer.nodes(),
             planes={effective.number: choice for effective, choice in balancer.plane_choices()},
@@ -90,10 +90,14 @@ class Overview:
         return found
 
     def nodes_of(self, effective: EffectiveListener) -> Iterator[tuple[str, str, NodeHealth]]:
-        """Yield zone, address and health of each node of a listener's load balancer."""
+        """Yield zone, address and health of each node of a listener's load balancer.
+
+        The address of a gateway load balancer, which has none, is empty.
+        """
         known = self.nodes.get((effective.owner, effective.name), {})
-        for name, zone in (effective.balancer.zones or {}).items():
-            yield name, str(zone.address), known[name]
+        zones = effective.balancer.zones or {}
+        for name in zones:
+            yield name, str(zones[name].address) if isinstance(zones, dict) else "", known[name]
 
 
 def rule_rows(effective: EffectiveListener) -> Iterator[RuleRow]:

@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue
 
 from pipeline.balancer.model import Action, Model, Name, Rule
 from pipeline.balancer.model.application.action import WeightedTargetGroup
+from pipeline.balancer.model.gateway.listener import GatewayListenerSettings
 from pipeline.balancer.model.tls import Certificate
 from pipeline.balancer.model.variants import AnyListenerSettings, AnyLoadBalancerSettings, AnyTargetGroup
 from pipeline.balancer.zonal_shift import ZonalShift
@@ -152,6 +153,8 @@ class ListenerResource(BalancerResource):
 
     @property
     def label(self) -> str:
+        if isinstance(self.settings, GatewayListenerSettings):
+            return f"listener of a gateway load balancer of {self.owner}"
         return f"listener {self.settings.port} of {self.owner}"
 
     def requires(self) -> frozenset[str]:

@@ -11,6 +11,8 @@ from pipeline.balancer.model import Action, Condition, Redirect
 from pipeline.balancer.model.application.condition import HttpHeader
 from pipeline.base.quantity import format_duration
 
+ALL_PACKETS = "all ports and protocols"
+"""The place of a gateway load balancer's listener."""
 _KINDS = {
     "host_header": "host",
     "path_pattern": "path",
@@ -29,8 +31,13 @@ def shares(owner: str, action: Action) -> list[tuple[str, float]]:
 
 
 def format_listener(shared: EffectiveListener) -> str:
-    """Return the listener's URLs, its load balancer and its owner."""
-    return f"{', '.join(shared.balancer.urls(shared.listener))}, load balancer {shared.name} of {shared.owner}"
+    """Return the listener's place, its load balancer and its owner."""
+    return f"{format_place(shared)}, load balancer {shared.name} of {shared.owner}"
+
+
+def format_place(shared: EffectiveListener) -> str:
+    """Return the URLs of a listener, or which packets it takes if it has none."""
+    return ", ".join(shared.urls) or ALL_PACKETS
 
 
 def format_conditions(conditions: Sequence[Condition]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from pipeline.balancer.model import Model, Name
+from pipeline.balancer.model.gateway.load_balancer import GatewayLoadBalancerSettings
 from pipeline.balancer.model.variants import AnyLoadBalancerSettings
 from pipeline.base.clock import Stamp
 from pipeline.base.errors import ConfigError
@@ -40,6 +41,8 @@ class ZonalShift(Model):
             raise ConfigError(f"{label} has no zones", hint="declare zones on the load balancer")
         if not self.fits(settings):
             raise not_declared(f"zone {self.zone} of {label}", settings.zones, self.zone)
+        if isinstance(settings, GatewayLoadBalancerSettings):
+            raise ConfigError(f"{label} is a gateway load balancer, whose zones cannot be shifted away")
         if not settings.attributes.zonal_shift:
             raise ConfigError(
                 f"zonal shifts are disabled for {label}", hint="set its attribute zonal_shift.config.enabled to true"

@@ -11,8 +11,9 @@ from rich.tree import Tree
 
 from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.model import TargetHealth
+from pipeline.balancer.model.endpoint import EntryPoint
 from pipeline.balancer.overview import Overview, RuleRow, rule_rows
-from pipeline.balancer.rule_text import format_action, format_conditions
+from pipeline.balancer.rule_text import format_action, format_conditions, format_place
 from pipeline.balancer.telemetry.traffic import address_of
 from pipeline.cli.target_styles import TARGET_STYLES
 
@@ -43,10 +44,17 @@ class _Forest:
         for (owner, name), listeners in self._overview.load_balancers().items():
             balancer = listeners[0].balancer
             kind = "" if balancer.type == "application" else f"{balancer.type} "
-            tree = Tree(_text(f"{kind}load balancer ", (name, "bold"), f" of {owner}, {balancer.scheme}"))
+            scheme = f", {balancer.scheme}" if isinstance(balancer, EntryPoint) else ""
+            tree = Tree(_text(f"{kind}load balancer ", (name, "bold"), f" of {owner}{scheme}"))
             for zone, address, node in self._overview.nodes_of(listeners[0]):
                 state, style = ("healthy", "green") if node.healthy else ("unhealthy", "red")
-                tree.add(_text(f"{zone}  {address}  ", (state, style), f"  {node.reason}" if node.reason else ""))
+                tree.add(
+                    _text(
+                        f"{zone}  {f'{address}  ' if address else ''}",
+                        (state, style),
+                        f"  {node.reason}" if node.reason else "",
+                    )
+                )
             for shared in listeners:
                 self._add_listener(tree, shared)
             yield tree
@@ -58,8 +66,7 @@ class _Forest:
 
     def _add_listener(self, tree: Tree, shared: EffectiveListener) -> None:
         choice = self._overview.planes.get(shared.number)
-        urls = ", ".join(shared.balancer.urls(shared.listener))
-        branch = tree.add(_text(urls, f", {choice}" if choice else ""))
+        branch = tree.add(_text(format_place(shared), f", {choice}" if choice else ""))
         rows = list(rule_rows(shared))
         width = max(len(str(row.priority or "default")) for row in rows)
         owners = max(len(row.owner) for row in rows)

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.model import Target, TargetHealth, TargetState
+from pipeline.balancer.model.endpoint import EntryPoint
 from pipeline.balancer.overview import Overview
 from pipeline.balancer.telemetry.traffic import address_of
 from pipeline.base.clock import Stamp
@@ -73,9 +74,9 @@ class BalancerReport:
             name=name,
             owner=owner,
             type=balancer.type,
-            scheme=balancer.scheme,
+            scheme=balancer.scheme if isinstance(balancer, EntryPoint) else None,
             zones=[
-                NodeHealthResponse(zone=zone, address=address, **asdict(node))
+                NodeHealthResponse(zone=zone, address=address or None, **asdict(node))
                 for zone, address, node in self.overview.nodes_of(listeners[0])
             ],
             listeners=[self._listener(effective) for effective in listeners],
@@ -85,10 +86,10 @@ class BalancerReport:
         choice = self.overview.planes.get(effective.number)
         none = dict.fromkeys(("plane", "plane_reason", "plane_hint"))
         return ListenerResponse(
-            port=effective.port,
+            port=effective.port or None,
             protocol=effective.listener.protocol or "HTTP",
             address=effective.address,
-            urls=effective.balancer.urls(effective.listener),
+            urls=effective.urls,
             **(choice.as_data() if choice else none),
             rules=rule_responses(effective, self.overview.traffic),
         )

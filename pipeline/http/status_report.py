@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pipeline.acme.state import CertificateState, certificate_states
 from pipeline.balancer import planes
 from pipeline.balancer.model import Target, TargetHealth
+from pipeline.balancer.rule_text import ALL_PACKETS
 from pipeline.base.home import Home
 from pipeline.config.accessory import Accessory
 from pipeline.http.accessory_report import AccessoryReport
@@ -177,7 +178,8 @@ class StatusReport:
         waiting = {found.port: str(found) for found in self._balancer.waiting_listeners(self._pipeline)}
         for name, balancer, listener in declared.listeners() if declared else ():
             groups = ", ".join(sorted(listener.groups())) or "fixed responses"
-            yield (waiting.get(listener.port) or f"{name}: {', '.join(balancer.urls(listener))} → {groups}",)
+            place = ", ".join(balancer.urls(listener)) or ALL_PACKETS
+            yield (waiting.get(listener.port) or f"{name}: {place} → {groups}",)
         if self._targets.problem:
             yield (f"cannot read the targets: {self._targets.problem}",)
 

@@ -79,7 +79,8 @@ def interfaces(balancer: Balancer, owner: str) -> Sequence[Interface]:
 def _nodes(view: View, balancer: LoadBalancerResource) -> list[Interface]:
     kept: Mapping[str, Any] = balancer.kept
     name = view.arn(balancer).partition(":loadbalancer/")[2]
-    addresses = [str(zone.address) for zone in (balancer.settings.zones or {}).values()]
+    zones = balancer.settings.zones
+    addresses = [str(zone.address) for zone in zones.values()] if isinstance(zones, dict) else []
     return [
         Interface(
             id=fixed_id("eni", balancer.id, subnet["SubnetId"]),

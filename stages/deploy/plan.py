@@ -49,7 +49,7 @@ def plan_release(
     same = _is_declared(balancer, name, spec) if needs_balancer else balancer.declaration(name) is None
     waiting = [str(found) for found in balancer.waiting_after(name, spec.balancer)] if needs_balancer else []
     choices = balancer.plane_choices(name, spec.balancer) if needs_balancer else []
-    carried = [f"{each.listener.url} is {choice}" for each, choice in choices if each.owner == name]
+    carried = [f"{each.listener.url or each.label} is {choice}" for each, choice in choices if each.owner == name]
     # Build has planned the pull of `deploy.image`.
     given = context.configuration.pipeline.deploy.image
     missing = dict.fromkeys(image.name for image in spec.images.values() if not image.id and image.name != given)

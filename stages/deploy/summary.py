@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from pipeline.balancer.model import SharedGroup
+from pipeline.balancer.model import GatewayTargetGroup, SharedGroup
 from pipeline.config.job import describe_schedule
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.service import ServiceSettings
@@ -76,6 +76,9 @@ def _reached(spec: ReleaseSpec, settings: ServiceSettings, replicas: int, waitin
     if isinstance(spec.balancer, SharedGroup):
         owner = spec.balancer.group_owner
         return f"{targets} in target group {group} of {owner}" if owner else f"{targets} behind no load balancer"
+    if isinstance(spec.balancer.target_groups.get(group), GatewayTargetGroup):
+        users = [name for name, _, listener in spec.balancer.listeners() if group in listener.groups()]
+        return f"{targets} behind {', '.join(dict.fromkeys(users)) or 'no load balancer'}"
     addresses = ", ".join(_addresses(spec, group, waiting))
     return f"{targets} " + (
         f"at {addresses}" if addresses else "and receives no requests: no pipeline owns the ports of its rules"

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.aws.errors import AwsError
 from pipeline.balancer.model import ApplicationTargetGroup, HealthCheck, TargetGroup
+from pipeline.balancer.model.protocol import GENEVE
 from pipeline.balancer.resources import TargetGroupResource
 
 Given = Mapping[str, Any]
@@ -19,6 +20,8 @@ _LAMBDA = (35, 30)
 _INTERVAL = 30
 _TIMEOUTS = {"HTTP": 5, "HTTPS": 5}
 _NETWORK_TIMEOUTS = {"HTTP": 6, "HTTPS": 10, "TCP": 10}
+# Of appliances, whose checks connect to another port than the packets go to.
+_GATEWAY, _GATEWAY_PORT = (10, 5), "80"
 _HEALTHY, _UNHEALTHY = 5, 2
 
 
@@ -33,7 +36,8 @@ def parse_health_check(given: Given, kind: str, protocol: str, known: Given | No
     if checks not in ("HTTP", "HTTPS", "TCP") or (checks == "TCP" and not is_network):
         supported = "HTTP, HTTPS, TCP" if is_network else "HTTP, HTTPS"
         raise AwsError("ValidationError", f"Health check protocol '{checks}' must be one of '{supported}'")
-    values = {**_defaults(given, kind, checks, is_network=is_network), **(known or {}), **given}
+    defaults = _defaults(given, _times(kind, protocol, checks), is_network=is_network)
+    values = {**defaults, **(known or {}), **given}
     interval, timeout = values["HealthCheckIntervalSeconds"], values["HealthCheckTimeoutSeconds"]
     if timeout > interval or (timeout == interval and not is_network):
         rule = "smaller than or equal to" if is_network else "smaller than"
@@ -45,7 +49,7 @@ def parse_health_check(given: Given, kind: str, protocol: str, known: Given | No
         "timeout": timedelta(seconds=timeout) - (_TICK if timeout == interval else timedelta(0)),
         "healthy_threshold": values["HealthyThresholdCount"],
         "unhealthy_threshold": values["UnhealthyThresholdCount"],
-        "port": _port(values.get("HealthCheckPort", "traffic-port")),
+        "port": _port(values.get("HealthCheckPort", _GATEWAY_PORT if protocol == GENEVE else "traffic-port")),
     }
     if checks != "TCP":
         found["path"] = values.get("HealthCheckPath")
@@ -53,10 +57,17 @@ def parse_health_check(given: Given, kind: str, protocol: str, known: Given | No
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _defaults(given: Given, kind: str, checks: str, *, is_network: bool) -> dict[str, int]:
-    interval, timeout = (
-        _LAMBDA if kind == "lambda" else (_INTERVAL, (_NETWORK_TIMEOUTS if is_network else _TIMEOUTS)[checks])
-    )
+def _times(kind: str, protocol: str, checks: str) -> tuple[int, int]:
+    """Return AWS's interval and timeout."""
+    if kind == "lambda":
+        return _LAMBDA
+    if protocol == GENEVE:
+        return _GATEWAY
+    return _INTERVAL, (_TIMEOUTS if protocol in _LAYER_7 else _NETWORK_TIMEOUTS)[checks]
+
+
+def _defaults(given: Given, times: tuple[int, int], *, is_network: bool) -> dict[str, int]:
+    interval, timeout = times
     # Only one of both is given: the other one follows it, as far as it must.
     if "HealthCheckIntervalSeconds" in given:
         timeout = min(timeout, given["HealthCheckIntervalSeconds"] - (not is_network))

@@ -30,15 +30,21 @@ class Limits:
     """
 
     load_balancers: Limit = Limit(
-        1000, ("application-load-balancers", "network-load-balancers"), "TooManyLoadBalancers", "load balancers"
+        1000,
+        ("application-load-balancers", "network-load-balancers", "gateway-load-balancers"),
+        "TooManyLoadBalancers",
+        "load balancers",
     )
-    target_groups: Limit = Limit(3000, ("target-groups",), "TooManyTargetGroups", "target groups")
+    target_groups: Limit = Limit(
+        3000, ("target-groups", "geneve-target-groups"), "TooManyTargetGroups", "target groups"
+    )
     listeners: Limit = Limit(
         50,
         ("listeners-per-application-load-balancer", "listeners-per-network-load-balancer"),
         "TooManyListeners",
         "listeners of a load balancer",
     )
+    gateway_listeners: Limit = Limit(1, (), "TooManyListeners", "listeners of a gateway load balancer")
     rules: Limit = Limit(1000, ("rules-per-application-load-balancer",), "TooManyRules", "rules of a listener")
     certificates: Limit = Limit(
         25,
@@ -48,7 +54,11 @@ class Limits:
     )
     targets: Limit = Limit(
         1000,
-        ("targets-per-application-load-balancer", "targets-per-network-load-balancer"),
+        (
+            "targets-per-application-load-balancer",
+            "targets-per-network-load-balancer",
+            "targets-per-availability-zone-per-gateway-load-balancer",
+        ),
         "TooManyTargets",
         "targets of a target group",
     )

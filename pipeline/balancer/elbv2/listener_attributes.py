@@ -10,13 +10,15 @@ from pipeline.balancer.elbv2.api import Api
 from pipeline.balancer.elbv2.attributes import AttributeTable, changed
 from pipeline.balancer.elbv2.view import View
 from pipeline.balancer.model.application.attributes import ListenerAttributes
+from pipeline.balancer.model.gateway.attributes import GatewayListenerAttributes
+from pipeline.balancer.model.gateway.listener import GatewayListenerSettings
 from pipeline.balancer.model.network.attributes import NetworkListenerAttributes
 from pipeline.balancer.model.network.listener import NetworkListenerSettings
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.resources import ListenerResource
 
 
-def _keys(model: type[ListenerAttributes | NetworkListenerAttributes]) -> frozenset[str]:
+def _keys(model: type[ListenerAttributes | NetworkListenerAttributes | GatewayListenerAttributes]) -> frozenset[str]:
     return frozenset(str(field.alias) for field in model.model_fields.values())
 
 
@@ -25,11 +27,14 @@ _ALL = _keys(ListenerAttributes)
 _PLAIN = frozenset(key for key in _ALL if not key.startswith("routing.http.request."))
 _VALUES = frozenset(key for key in _ALL if key.endswith(".header_value"))
 _NETWORK = AttributeTable("Listener", _keys(NetworkListenerAttributes))
+_GATEWAY = AttributeTable("Listener", _keys(GatewayListenerAttributes))
 
 
 def _table(listener: ListenerResource) -> AttributeTable:
     if isinstance(listener.settings, NetworkListenerSettings):
         return _NETWORK
+    if isinstance(listener.settings, GatewayListenerSettings):
+        return _GATEWAY
     return AttributeTable("Listener", _ALL if listener.settings.secure else _PLAIN, empty=_VALUES)
 
 

@@ -17,15 +17,17 @@ from pipeline.balancer.elbv2.ssl_policies import check_policy
 from pipeline.balancer.elbv2.view import View, created_key
 from pipeline.balancer.model import Action
 from pipeline.balancer.model.application.listener import ListenerSettings
+from pipeline.balancer.model.gateway.listener import NO_PORT, GatewayListenerSettings
 from pipeline.balancer.model.network.listener import NetworkListenerSettings
-from pipeline.balancer.model.protocol import transports
+from pipeline.balancer.model.protocol import GENEVE, transports
+from pipeline.balancer.model.variants import AnyListenerSettings
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.resources import CertificateResource, ListenerResource, LoadBalancerResource
 
 Result = Mapping[str, Any]
 DEFAULT_POLICY = "ELBSecurityPolicy-2016-08"
 """The policy of a listener for which none is given, as in AWS."""
-_PROTOCOLS = {"application": ("HTTP", "HTTPS"), "network": ("UDP", "TCP", "TLS", "TCP_UDP")}
+_PROTOCOLS = {"application": ("HTTP", "HTTPS"), "network": ("UDP", "TCP", "TLS", "TCP_UDP"), "gateway": (GENEVE,)}
 _NO_TARGET = Action.model_validate({"fixed_response": {"status_code": "503"}})
 _SECURE = ("HTTPS", "TLS")
 _NO_TRUST_STORES = "there are no trust stores; declare the listener in pipeline.yaml to verify clients' certificates"
@@ -33,12 +35,10 @@ _NO_TRUST_STORES = "there are no trust stores; declare the listener in pipeline.
 
 def create_listener(api: Api, call: Call) -> Result:
     """CreateListener. It accepts connections when this returns. The same call again returns what it made."""
-    given = call.parameters
-    for name, noun in (("Port", "port"), ("Protocol", "protocol")):
-        if name not in given:
-            raise AwsError("ValidationError", f"A listener {noun} must be specified")
+    kind = api.view(call).load_balancer(call.parameters["LoadBalancerArn"]).settings.type
+    given = _with_place(call.parameters, kind)
     fields = api.new(call, actions=kept_actions(given["DefaultActions"]))
-    _check_protocol(api.view(call).load_balancer(given["LoadBalancerArn"]), given["Protocol"])
+    _check_protocol(kind, given["Protocol"])
     if given["Protocol"] in _SECURE and not given.get("Certificates"):
         raise AwsError("ValidationError", f"A certificate must be specified for {given['Protocol']} listeners")
     certificate = default_certificate(api, call, given.get("Certificates", ()), given["Protocol"] in _SECURE)
@@ -60,14 +60,24 @@ def create_listener(api: Api, call: Call) -> Result:
     return {"Listeners": [shown_listener(view, found)]}
 
 
-def _check_protocol(balancer: LoadBalancerResource, protocol: str) -> None:
-    known = _PROTOCOLS[balancer.settings.type]
+def _with_place(given: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    """Return parameters with a port and a protocol, which the listener of a gateway load balancer must not have."""
+    for name, noun in (("Port", "port"), ("Protocol", "protocol")):
+        if kind == "gateway" and name in given:
+            raise AwsError("ValidationError", f"A {noun} cannot be specified for gateway listeners")
+        if kind != "gateway" and name not in given:
+            raise AwsError("ValidationError", f"A listener {noun} must be specified")
+    return {**given, "Port": NO_PORT, "Protocol": GENEVE} if kind == "gateway" else given
+
+
+def _check_protocol(kind: str, protocol: str) -> None:
+    known = _PROTOCOLS[kind]
     if protocol not in known:
         names = ", ".join(known)
         raise AwsError("ValidationError", f"Listener protocol '{protocol}' must be one of '{names}'")
 
 
-def _settings(view: View, given: Mapping[str, Any]) -> ListenerSettings | NetworkListenerSettings:
+def _settings(view: View, given: Mapping[str, Any]) -> AnyListenerSettings:
     protocol = given["Protocol"]
     settings: dict[str, Any] = {
         "protocol": protocol,
@@ -88,7 +98,9 @@ def _default_action(view: View, protocol: str, given: Sequence[Mapping[str, Any]
     return parse_actions(view, given)
 
 
-def _model(protocol: str, settings: Mapping[str, Any]) -> ListenerSettings | NetworkListenerSettings:
+def _model(protocol: str, settings: Mapping[str, Any]) -> AnyListenerSettings:
+    if protocol == GENEVE:
+        return checked(GatewayListenerSettings, {name: value for name, value in settings.items() if name != "port"})
     if protocol in _PROTOCOLS["application"]:
         return checked(ListenerSettings, settings)
     return checked(NetworkListenerSettings, settings)
@@ -120,6 +132,9 @@ def _mutual(given: Mapping[str, Any], protocol: str) -> dict[str, Any]:
 
 
 def _on_port(view: View, balancer: LoadBalancerResource, made: ListenerResource) -> ListenerResource | None:
+    """Return another listener of the load balancer that accepts the same traffic."""
+    if isinstance(made.settings, GatewayListenerSettings):
+        return next((one for one in view.listeners(balancer) if one.id != made.id), None)
     wanted = transports(made.settings.protocol)
     known = (one for one in view.listeners(balancer) if one.settings.port == made.settings.port)
     return next((one for one in known if one.id != made.id and transports(one.settings.protocol) & wanted), None)
@@ -130,6 +145,8 @@ def _check_same(view: View, known: ListenerResource, made: ListenerResource, cer
     names = made.settings.model_fields_set - {"attributes"}
     same = all(getattr(known.settings, name) == getattr(made.settings, name) for name in names)
     arns = [view.arn(one) for one in view.certificates(known) if one.position == 0]
+    if not same and isinstance(made.settings, GatewayListenerSettings):
+        check_limit(LIMITS.gateway_listeners, 1)
     if not (same and arns == ([certificate["kept"]["arn"]] if certificate else [])):
         arn = view.arn(view.balancer_of(known))
         raise AwsError("DuplicateListener", f"A listener already exists on this port for this load balancer '{arn}'")
@@ -153,7 +170,9 @@ def modify_listener(api: Api, call: Call) -> Result:
     given, arn = call.parameters, call.parameters["ListenerArn"]
     known = api.view(call).listener(arn)
     protocol = given.get("Protocol", known.settings.protocol or "HTTP")
-    if protocol not in (*_PROTOCOLS["application"], *_PROTOCOLS["network"]):
+    if isinstance(known.settings, GatewayListenerSettings):
+        _with_place(given, "gateway")
+    elif protocol not in (*_PROTOCOLS["application"], *_PROTOCOLS["network"]):
         raise AwsError("UnsupportedProtocol", f"Protocol {protocol} is not supported")
     certificate = None
     # A listener that becomes one without TLS loses its certificates.
@@ -170,7 +189,7 @@ def modify_listener(api: Api, call: Call) -> Result:
 def _modified(view: View, known: ListenerResource, given: Mapping[str, Any], certificate: Any) -> Registry:
     settings, balancer = known.settings, view.balancer_of(known)
     protocol = given.get("Protocol", settings.protocol or "HTTP")
-    _check_protocol(balancer, protocol)
+    _check_protocol(balancer.settings.type, protocol)
     values: dict[str, Any] = {name: getattr(settings, name) for name in settings.model_fields_set}
     kept = dict(known.kept)
     values |= {"protocol": protocol, "port": given.get("Port", settings.port)}
@@ -219,10 +238,11 @@ def shown_listener(view: View, found: ListenerResource) -> Result:
     shown: dict[str, Any] = {
         "ListenerArn": view.arn(found),
         "LoadBalancerArn": view.arn(balancer),
-        "Port": settings.port,
-        "Protocol": protocol,
         "DefaultActions": shown_actions(view, action, found.kept.get("actions")) if action else [],
     }
+    if isinstance(settings, GatewayListenerSettings):
+        return shown
+    shown |= {"Port": settings.port, "Protocol": protocol}
     if settings.secure:
         default = [one for one in view.certificates(found) if one.position == 0]
         shown["Certificates"] = [{"CertificateArn": view.arn(one)} for one in default]

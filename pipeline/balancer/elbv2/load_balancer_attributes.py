@@ -11,6 +11,7 @@ from pipeline.balancer.elbv2.attributes import AttributeTable, changed
 from pipeline.balancer.elbv2.view import View
 from pipeline.balancer.model.application.attributes import LoadBalancerAttributes
 from pipeline.balancer.model.attributes import IN_CLOUD
+from pipeline.balancer.model.gateway.attributes import GatewayLoadBalancerAttributes
 from pipeline.balancer.model.network.attributes import NetworkLoadBalancerAttributes
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.resources import LoadBalancerResource
@@ -24,7 +25,9 @@ def _logs(*kinds: str) -> dict[str, tuple[str, str]]:
     return {f"{kind}.s3.{name}": (value, _NO_S3) for kind in kinds for name, value in _S3_VALUES.items()}
 
 
-def _keys(model: type[LoadBalancerAttributes | NetworkLoadBalancerAttributes]) -> frozenset[str]:
+def _keys(
+    model: type[LoadBalancerAttributes | NetworkLoadBalancerAttributes | GatewayLoadBalancerAttributes],
+) -> frozenset[str]:
     return frozenset(str(field.alias) for field in model.model_fields.values())
 
 
@@ -48,6 +51,7 @@ _TABLES = {
             "secondary_ips.auto_assigned.per_subnet": ("0", IN_CLOUD),
         },
     ),
+    "gateway": AttributeTable("Load balancer", _keys(GatewayLoadBalancerAttributes)),
 }
 
 

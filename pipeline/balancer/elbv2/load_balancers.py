@@ -15,6 +15,7 @@ from pipeline.balancer.elbv2.pages import page
 from pipeline.balancer.elbv2.placement import placement, without_own_addresses
 from pipeline.balancer.elbv2.view import View
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
+from pipeline.balancer.model.gateway.load_balancer import GatewayLoadBalancerSettings
 from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancerSettings
 from pipeline.balancer.names.directory import DOMAIN
 from pipeline.balancer.registry import Registry
@@ -24,7 +25,11 @@ Result = Mapping[str, Any]
 _Change = tuple[Mapping[str, Any], Mapping[str, Any]]
 # AWS has one for each region and type. Clients only compare it.
 _ZONE_ID = "Z00PENSTOCK"
-_SETTINGS = {"application": LoadBalancerSettings, "network": NetworkLoadBalancerSettings}
+_SETTINGS: Mapping[str, type[LoadBalancerSettings | NetworkLoadBalancerSettings | GatewayLoadBalancerSettings]] = {
+    "application": LoadBalancerSettings,
+    "network": NetworkLoadBalancerSettings,
+    "gateway": GatewayLoadBalancerSettings,
+}
 _PAGE = 50
 
 
@@ -34,13 +39,11 @@ def create_load_balancer(api: Api, call: Call) -> Result:
     kind = given.get("Type", "application")
     _check_name(given["Name"])
     _check_supported(given, kind)
-    places = placement(api, call)
+    places = placement(api, call, has_addresses=kind != "gateway")
     groups = _security_groups(api, call, given.get("SecurityGroups", ()))
     kept: dict[str, Any] = {"vpc": places.vpc, "security_groups": groups}
     fields = api.new(call, region=call.region, ip_address_type=given.get("IpAddressType", "ipv4"), **kept)
-    # ELB's default, which differs from that of pipeline.yaml.
-    attributes = {"zonal_shift.config.enabled": False}
-    model = {"type": kind, "scheme": given.get("Scheme", "internet-facing"), "attributes": attributes}
+    model = _settings(given, kind)
 
     def change(view: View) -> Registry:
         mapped = places.mapped(view.registry, call.owner, given["Name"])
@@ -64,6 +67,15 @@ def create_load_balancer(api: Api, call: Call) -> Result:
     return {"LoadBalancers": [{**shown, "State": {"Code": "provisioning"}} if found.id == fields["id"] else shown]}
 
 
+def _settings(given: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Return the settings of a new load balancer, without its zones."""
+    if kind == "gateway":
+        return {"type": kind}
+    # ELB's default of the attribute, which differs from that of pipeline.yaml.
+    attributes = {"zonal_shift.config.enabled": False}
+    return {"type": kind, "scheme": given.get("Scheme", "internet-facing"), "attributes": attributes}
+
+
 def _check_name(name: str) -> None:
     if len(name) > 32:
         raise AwsError("ValidationError", f"The load balancer name '{name}' cannot be longer than '32' characters")
@@ -78,8 +90,11 @@ def _check_name(name: str) -> None:
 
 def _check_supported(given: Mapping[str, Any], kind: str) -> None:
     if kind not in _SETTINGS:
-        reason = f"Load balancers of type '{kind}' are not supported: they insert appliances into AWS's network"
-        raise AwsError("InvalidConfigurationRequest", reason)
+        raise AwsError("ValidationError", f"Load balancer type '{kind}' must be one of '{', '.join(_SETTINGS)}'")
+    if kind == "gateway":
+        for name, noun in (("Scheme", "A scheme"), ("SecurityGroups", "Security groups")):
+            if given.get(name):
+                raise AwsError("ValidationError", f"{noun} cannot be specified for gateway load balancers")
     for name in ("CustomerOwnedIpv4Pool", "IpamPools", "EnablePrefixForIpv6SourceNat"):
         if given.get(name, "off") not in ("off", {}):
             reason = f"{name} is not supported: this machine has its own addresses"
@@ -95,7 +110,7 @@ def _security_groups(api: Api, call: Call, given: Sequence[str]) -> list[str]:
 
 def _is_same(known: LoadBalancerResource, made: LoadBalancerResource) -> bool:
     """Return whether a load balancer was created by the same call. Attributes may have changed since."""
-    same = all(getattr(known.settings, name) == getattr(made.settings, name) for name in ("type", "scheme"))
+    same = all(getattr(known.settings, name, None) == getattr(made.settings, name, None) for name in ("type", "scheme"))
     return same and _asked(known) == _asked(made)
 
 
@@ -156,7 +171,8 @@ def listener_ids(view: View, listener: Any) -> list[str]:
 def set_subnets(api: Api, call: Call) -> Result:
     """SetSubnets: enable the load balancer in the zones of these subnets, and in no others."""
     _check_supported(call.parameters, "application")
-    places = placement(api, call)
+    kind = api.view(call).load_balancer(call.parameters["LoadBalancerArn"]).settings.type
+    places = placement(api, call, has_addresses=kind != "gateway")
     other = {"vpc": places.vpc}
     if "IpAddressType" in call.parameters:
         other["ip_address_type"] = call.parameters["IpAddressType"]
@@ -173,6 +189,9 @@ def set_subnets(api: Api, call: Call) -> Result:
 def set_security_groups(api: Api, call: Call) -> Result:
     """SetSecurityGroups. They are kept and reported, and limit nothing: the machine's firewall does."""
     groups = _security_groups(api, call, call.parameters["SecurityGroups"])
+    if api.view(call).load_balancer(call.parameters["LoadBalancerArn"]).settings.type == "gateway":
+        reason = "Security groups are not supported for load balancers with type 'gateway'"
+        raise AwsError("InvalidConfigurationRequest", reason)
     _changed(api, call, lambda *_: ({}, {"security_groups": groups}))
     return {"SecurityGroupIds": groups}
 
@@ -210,10 +229,8 @@ def shown_load_balancer(view: View, found: LoadBalancerResource) -> dict[str, An
     subnets = dict(zip(found.settings.zones or (), kept.get("subnets", ()), strict=False))
     shown = {
         "LoadBalancerArn": view.arn(found),
-        "DNSName": f"{found.name}.{found.owner}.{DOMAIN}".lower(),
-        "CanonicalHostedZoneId": _ZONE_ID,
+        **_shown_address(found),
         "LoadBalancerName": found.name,
-        "Scheme": found.settings.scheme,
         "State": {"Code": "active"},
         "Type": found.settings.type,
         "AvailabilityZones": [_shown_zone(zone, subnets.get(zone, {})) for zone in found.settings.zones or ()],
@@ -226,6 +243,17 @@ def shown_load_balancer(view: View, found: LoadBalancerResource) -> dict[str, An
     if found.settings.type == "application" or kept.get("security_groups"):
         shown["SecurityGroups"] = kept.get("security_groups", [])
     return shown
+
+
+def _shown_address(found: LoadBalancerResource) -> dict[str, Any]:
+    """Return how clients reach a load balancer. None reaches a gateway load balancer."""
+    if isinstance(found.settings, GatewayLoadBalancerSettings):
+        return {}
+    return {
+        "DNSName": f"{found.name}.{found.owner}.{DOMAIN}".lower(),
+        "CanonicalHostedZoneId": _ZONE_ID,
+        "Scheme": found.settings.scheme,
+    }
 
 
 def _shown_zone(zone: str, mapping: Mapping[str, str]) -> dict[str, Any]:

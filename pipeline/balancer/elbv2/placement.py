@@ -21,10 +21,14 @@ Mapped = dict[str, str]
 
 @dataclass(frozen=True)
 class Placement:
-    """The subnets that a call names, each with its mapping."""
+    """The subnets that a call names, each with its mapping.
+
+    `has_addresses`: the load balancer has nodes with addresses, unlike a gateway load balancer.
+    """
 
     subnets: Sequence[Subnet]
     mappings: Sequence[Mapped]
+    has_addresses: bool = True
 
     @property
     def vpc(self) -> str:
@@ -36,8 +40,11 @@ class Placement:
 
         It keeps the addresses that it has. Raises `InvalidSubnet` if a zone has no address left.
         """
+        if not self.has_addresses:
+            return [*self.mappings]
         known = next((one for one in registry.load_balancers.values() if (one.owner, one.name) == (owner, name)), None)
-        own = [zone.address for zone in (known.settings.zones or {}).values()] if known else []
+        zones = known.settings.zones if known else None
+        own = [zone.address for zone in zones.values()] if isinstance(zones, dict) else []
         others = (one for one in registry.load_balancers.values() if one is not known)
         taken = {address for one in others for address in one.settings.bind_addresses}
         return [
@@ -45,18 +52,22 @@ class Placement:
             for subnet, mapping in zip(self.subnets, self.mappings, strict=True)
         ]
 
-    def zones(self, mapped: Sequence[Mapped]) -> dict[str, str]:
-        """Return the address of the node in each zone. `mapped` is what `mapped` returns."""
+    def zones(self, mapped: Sequence[Mapped]) -> dict[str, str] | tuple[str, ...]:
+        """Return the address of the node in each zone, or the names of the zones. `mapped` is what `mapped` returns."""
+        if not self.has_addresses:
+            return tuple(subnet.zone for subnet in self.subnets)
         pairs = zip(self.subnets, mapped, strict=True)
         return {subnet.zone: one.get("IpAddress", str(subnet.nodes.network_address)) for subnet, one in pairs}
 
 
-def placement(api: Api, call: Call) -> Placement:
+def placement(api: Api, call: Call, *, has_addresses: bool) -> Placement:
     """Return the placement that a call asks for. Raises `AwsError` for what does not exist or fit."""
     mappings = _mappings(call.parameters)
+    if not has_addresses and any("AllocationId" in one for one in mappings):
+        raise AwsError("ValidationError", "Elastic IP addresses cannot be specified for gateway load balancers")
     subnets = _subnets(api, call, mappings)
     located = [_located(api, call, one, subnet) for one, subnet in zip(mappings, subnets, strict=True)]
-    return Placement(subnets, located)
+    return Placement(subnets, located, has_addresses)
 
 
 def without_own_addresses(mapped: Sequence[Mapped]) -> list[Mapped]:

@@ -13,9 +13,10 @@ from pipeline.aws.service import Call
 from pipeline.balancer.elbv2.api import Api, checked
 from pipeline.balancer.elbv2.attributes import AttributeTable, changed, number, switch, text
 from pipeline.balancer.elbv2.view import View
-from pipeline.balancer.model import NetworkTargetGroup, TargetGroup
+from pipeline.balancer.model import GatewayTargetGroup, NetworkTargetGroup, TargetGroup
 from pipeline.balancer.model.application.attributes import ApplicationGroupAttributes
 from pipeline.balancer.model.attributes import CROSS_ZONE
+from pipeline.balancer.model.gateway.attributes import GatewayGroupAttributes
 from pipeline.balancer.model.network.attributes import NetworkGroupAttributes
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.resources import TargetGroupResource
@@ -27,11 +28,12 @@ _MINIMUM = "target_group_health"
 _MULTI_VALUE = "lambda.multi_value_headers.enabled"
 _STICKINESS = "stickiness.type"
 _STICKY = {"HTTP": ("lb_cookie", "app_cookie"), "HTTPS": ("lb_cookie", "app_cookie")}
+_FLOW_STICKY = ("source_ip_dest_ip_proto", "source_ip_dest_ip")
 _OWN = "retry."
 _NOT_PASSED_ON = "HAProxy passes on no reset of a stream"
 
 
-def _keys(model: type[ApplicationGroupAttributes | NetworkGroupAttributes]) -> frozenset[str]:
+def _keys(model: type[ApplicationGroupAttributes | NetworkGroupAttributes | GatewayGroupAttributes]) -> frozenset[str]:
     """Return AWS's keys. Some of the model's are Penstock's own."""
     keys = (str(field.alias) for field in model.model_fields.values())
     return frozenset(key for key in keys if not key.startswith(_OWN))
@@ -39,6 +41,7 @@ def _keys(model: type[ApplicationGroupAttributes | NetworkGroupAttributes]) -> f
 
 _APPLICATION = _keys(ApplicationGroupAttributes) - {_MULTI_VALUE} | {DELAY_KEY}
 _NETWORK = _keys(NetworkGroupAttributes) | {DELAY_KEY}
+_GATEWAY = _keys(GatewayGroupAttributes) | {DELAY_KEY}
 _OF_FUNCTIONS = (_MULTI_VALUE, "stickiness.", _MINIMUM, CROSS_ZONE)
 _LAMBDA = frozenset(key for key in _APPLICATION | {_MULTI_VALUE} if key.startswith(_OF_FUNCTIONS))
 _RESETS = {"routing.http2.rst_stream_error_forwarding.enabled": ("false", _NOT_PASSED_ON)}
@@ -47,6 +50,8 @@ _RESETS = {"routing.http2.rst_stream_error_forwarding.enabled": ("false", _NOT_P
 def _table(settings: TargetGroup) -> AttributeTable:
     if isinstance(settings, NetworkTargetGroup):
         return AttributeTable("Target group", _NETWORK)
+    if isinstance(settings, GatewayTargetGroup):
+        return AttributeTable("Target group", _GATEWAY)
     if settings.is_lambda:
         return AttributeTable("Target group", _LAMBDA)
     speaks_http2 = getattr(settings, "protocol_version", "HTTP1") != "HTTP1"
@@ -66,8 +71,11 @@ def modify_target_group_attributes(api: Api, call: Call) -> Mapping[str, Any]:
         known = view.changeable(view.target_group(arn))
         settings = known.settings
         given = {pair["Key"]: pair.get("Value", "") for pair in call.parameters["Attributes"]}
-        _check_stickiness(settings.protocol, given)
+        if not isinstance(settings, GatewayTargetGroup):
+            _check_stickiness(settings.protocol, given)
         values = _table(settings).parse(call.parameters["Attributes"])
+        if isinstance(settings, GatewayTargetGroup):
+            _check_flow_stickiness(given)
         return view.registry.put(_changed(known, values))
 
     return {"Attributes": _shown(api.change(call, change).target_group(arn))}
@@ -108,6 +116,12 @@ def _check_stickiness(protocol: str, given: Mapping[str, str]) -> None:
         raise AwsError("InvalidConfigurationRequest", reason)
 
 
+def _check_flow_stickiness(given: Mapping[str, str]) -> None:
+    kind = given.get(_STICKINESS, _FLOW_STICKY[0])
+    if kind not in _FLOW_STICKY:
+        raise AwsError("ValidationError", f"'{kind}' must be one of [{', '.join(_FLOW_STICKY)}]")
+
+
 def terminates(group: TargetGroupResource) -> bool:
     """Return whether connections to a target are closed at the end of the deregistration delay."""
     if not isinstance(group.settings, NetworkTargetGroup):
@@ -122,6 +136,8 @@ def _shown(group: TargetGroupResource) -> list[dict[str, str]]:
     settings = group.settings
     other: dict[str, str | None] = {DELAY_KEY: str(int(settings.deregistration_delay.total_seconds()))}
     attributes = settings.attributes
+    if isinstance(attributes, GatewayGroupAttributes):
+        return _table(settings).shown(attributes, other)
     if isinstance(settings, NetworkTargetGroup):
         other[TERMINATION_KEY] = text(terminates(group))
         other["preserve_client_ip.enabled"] = text(settings.preserves_client)

@@ -13,7 +13,9 @@ from pipeline.balancer.elbv2.health_checks import parameters_of, parse_health_ch
 from pipeline.balancer.elbv2.limits import LIMITS, check_limit
 from pipeline.balancer.elbv2.pages import page
 from pipeline.balancer.elbv2.view import View
-from pipeline.balancer.model import ApplicationTargetGroup, NetworkTargetGroup
+from pipeline.balancer.model import ApplicationTargetGroup, GatewayTargetGroup, NetworkTargetGroup
+from pipeline.balancer.model.gateway.target_group import GENEVE_PORT
+from pipeline.balancer.model.protocol import GENEVE
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.resources import TargetGroupResource
 
@@ -21,7 +23,9 @@ Result = Mapping[str, Any]
 DELAY = 300
 """ELB's deregistration delay in seconds, which differs from that of pipeline.yaml."""
 _PATTERN = "(?!.*--)(?!^-)(?!.*-$)^[A-Za-z0-9-]+$"
-_PROTOCOLS = ("HTTP", "HTTPS", "TCP", "TLS", "UDP", "TCP_UDP")
+_PROTOCOLS = ("HTTP", "HTTPS", "TCP", "TLS", "UDP", "TCP_UDP", GENEVE)
+# The kernel forwards to the address of an instance, and packets of GENEVE go there too. The model calls that `ip`.
+_BY_ADDRESS = ("UDP", "TCP_UDP", GENEVE)
 # A group of functions has no port of its own. The model needs one.
 _NO_PORT = 80
 
@@ -96,13 +100,23 @@ def _check_place(api: Api, call: Call, kind: str) -> None:
             raise AwsError("ValidationError", f"{noun} {what}")
         if kind != "lambda" and name not in given:
             raise AwsError("ValidationError", f"{needed} must be specified")
+    if given.get("Protocol") == GENEVE:
+        _check_geneve(given, kind)
     if kind != "lambda" and not api.network.has_vpc(call.owner, given["VpcId"]):
         raise AwsError("ValidationError", f"The VPC ID '{given['VpcId']}' is not found")
 
 
-def _settings(given: Mapping[str, Any], kind: str) -> ApplicationTargetGroup | NetworkTargetGroup:
+def _check_geneve(given: Mapping[str, Any], kind: str) -> None:
+    if kind not in ("instance", "ip"):
+        reason = f"Target type '{kind}' is not supported for target groups with the {GENEVE} protocol"
+        raise AwsError("InvalidConfigurationRequest", reason)
+    if given["Port"] != GENEVE_PORT:
+        reason = f"Port '{given['Port']}' must be {GENEVE_PORT} for target groups with the {GENEVE} protocol"
+        raise AwsError("ValidationError", reason)
+
+
+def _settings(given: Mapping[str, Any], kind: str) -> ApplicationTargetGroup | NetworkTargetGroup | GatewayTargetGroup:
     protocol = given.get("Protocol", "HTTP")
-    is_network = protocol not in ("HTTP", "HTTPS")
     settings: dict[str, Any] = {
         "target_type": kind,
         "protocol": protocol,
@@ -110,12 +124,14 @@ def _settings(given: Mapping[str, Any], kind: str) -> ApplicationTargetGroup | N
         "deregistration_delay": f"{DELAY}s",
         "health_check": parse_health_check(given, kind, protocol),
     }
-    if not is_network:
-        settings["protocol_version"] = given.get("ProtocolVersion") or "HTTP1"
-    if kind == "instance" and protocol in ("UDP", "TCP_UDP"):
-        # The kernel forwards to the address of an instance. The model calls that `ip`.
+    if kind == "instance" and protocol in _BY_ADDRESS:
         settings["target_type"] = "ip"
-    return checked(NetworkTargetGroup, settings) if is_network else checked(ApplicationTargetGroup, settings)
+    if protocol == GENEVE:
+        return checked(GatewayTargetGroup, settings)
+    if protocol in ("HTTP", "HTTPS"):
+        version = given.get("ProtocolVersion") or "HTTP1"
+        return checked(ApplicationTargetGroup, settings | {"protocol_version": version})
+    return checked(NetworkTargetGroup, settings)
 
 
 def _is_same(known: TargetGroupResource, made: TargetGroupResource) -> bool:

@@ -10,7 +10,7 @@ from pipeline.balancer.elbv2.api import Api
 from pipeline.balancer.elbv2.drains import is_over
 from pipeline.balancer.elbv2.target_groups import target_type
 from pipeline.balancer.elbv2.target_ids import fits, shown_target
-from pipeline.balancer.model import NetworkTargetGroup, TargetHealth, TargetState
+from pipeline.balancer.model import ApplicationTargetGroup, TargetHealth, TargetState
 from pipeline.balancer.resources import DECLARED, TargetGroupResource
 from pipeline.base.clock import SYSTEM
 
@@ -25,7 +25,7 @@ _UNAVAILABLE = {
     "Reason": "Target.HealthCheckDisabled",
     "Description": "Health checks are disabled",
 }
-# What ELB reports of a network load balancer's target that fails its checks, for every reason.
+# What ELB reports of a network or gateway load balancer's target that fails its checks, for every reason.
 _FAILED = ("Target.ResponseCodeMismatch", "Target.Timeout")
 
 
@@ -71,7 +71,7 @@ def _state(api: Api, group: TargetGroupResource, target: dict[str, Any], health:
     if health.state is TargetState.UNHEALTHY and _is_stopped(api, group, target):
         return _STOPPED
     reason, description = health.reason, health.description
-    if isinstance(group.settings, NetworkTargetGroup) and reason in _FAILED:
+    if not isinstance(group.settings, ApplicationTargetGroup) and reason in _FAILED:
         reason, description = "Target.FailedHealthChecks", "Health checks failed"
     return {**shown, "Reason": reason, "Description": description}
 

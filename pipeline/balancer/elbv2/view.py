@@ -23,7 +23,7 @@ from pipeline.balancer.resources import (
 )
 
 _R = TypeVar("_R", bound=BalancerResource)
-_TYPES = {"application": "app", "network": "net"}
+_TYPES = {"application": "app", "network": "net", "gateway": "gwy"}
 _SERVICE = "elasticloadbalancing"
 
 

@@ -21,6 +21,7 @@ from pipeline.balancer.haproxy.challenges import challenge_files, challenge_fron
 from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.error_responses import page_lines, pages
 from pipeline.balancer.haproxy.frontend import Frontend
+from pipeline.balancer.haproxy.gateway_backend import gateway_backend
 from pipeline.balancer.haproxy.naming import (
     FLOW_STATE_SOCKET,
     LOG_DESCRIPTOR,
@@ -35,7 +36,7 @@ from pipeline.balancer.haproxy.network_backend import network_backends
 from pipeline.balancer.haproxy.network_frontend import NetworkFrontend
 from pipeline.balancer.haproxy.server_args import server_definitions
 from pipeline.balancer.haproxy.worker_user import global_lines, socket_args
-from pipeline.balancer.model import ApplicationTargetGroup, NetworkTargetGroup
+from pipeline.balancer.model import ApplicationTargetGroup, GatewayTargetGroup, NetworkTargetGroup, TargetGroup
 from pipeline.balancer.model.network.attributes import NetworkListenerAttributes
 from pipeline.balancer.pools import Pool
 
@@ -242,7 +243,7 @@ def _groups(config: PlaneConfig, idle: Sequence[int]) -> list[_Section]:
 
 
 def _network_groups(config: PlaneConfig) -> list[_Section]:
-    """Return the backends of every target group of network load balancers."""
+    """Return the backends of every target group of network and gateway load balancers."""
     idle: dict[str, int] = {}
     for effective in _network_listeners(config):
         for owner, name in effective.groups():
@@ -252,10 +253,17 @@ def _network_groups(config: PlaneConfig) -> list[_Section]:
     return [
         section
         for group in _by_name(config)
-        if isinstance(group.settings, NetworkTargetGroup)
+        if not isinstance(group.settings, ApplicationTargetGroup)
         for main in pool_backends(group)
-        for section in _sections(group, main, network_backends(main, group.settings, idle.get(group.id, unused)))
+        for section in _sections(group, main, _flow_backends(main, group.settings, idle.get(group.id, unused)))
     ]
+
+
+def _flow_backends(main: str, settings: TargetGroup, idle: int) -> dict[str, Iterator[str]]:
+    if isinstance(settings, GatewayTargetGroup):
+        return {main: gateway_backend(main, settings)}
+    assert isinstance(settings, NetworkTargetGroup)
+    return network_backends(main, settings, idle)
 
 
 def _by_name(config: PlaneConfig) -> list[WantedGroup]:
@@ -280,7 +288,7 @@ def _sections(group: WantedGroup, checked: str, found: Mapping[str, Iterable[str
         if target.admit:
             for definition in server_definitions(group, target):
                 servers[definition.backend].append(f"  server {definition.name} {definition.args}")
-    readers = [STATE_SOCKET, *[FLOW_STATE_SOCKET] * isinstance(group.settings, NetworkTargetGroup)]
+    readers = [STATE_SOCKET, *[FLOW_STATE_SOCKET] * (not isinstance(group.settings, ApplicationTargetGroup))]
     for backend, lines in found.items():
         state_lines = map(_STATE_LINE.format, readers if backend == checked else ())
         yield _Section([*lines, *state_lines], [*servers[backend], ""])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pipeline.balancer.effective import EffectiveListener
+from pipeline.balancer.effective import EffectiveApplicationListener, EffectiveNetworkListener
 from pipeline.balancer.haproxy.naming import pool_backend
 from pipeline.balancer.model import TargetGroup
 from pipeline.balancer.pools import EVERY_TARGET, pools_by_zone
@@ -24,7 +24,7 @@ class NodeRouting:
 
     def __init__(
         self,
-        effective: EffectiveListener,
+        effective: EffectiveApplicationListener | EffectiveNetworkListener,
         prefix: str,
         groups: Mapping[str, TargetGroup],
         others: Mapping[str, str] | None = None,

@@ -145,7 +145,8 @@ def has_identities(group: TargetGroup) -> bool:
     """
     if isinstance(group, ApplicationTargetGroup):
         return group.attributes.stickiness and group.attributes.stickiness_type == "app_cookie"
-    return group.attributes.stickiness
+    # HAProxy only checks the targets of gateway load balancers, and chooses none.
+    return isinstance(group, NetworkTargetGroup) and group.attributes.stickiness
 
 
 def _identity(group: TargetGroup, name: str) -> str:
@@ -161,9 +162,8 @@ def _cookie(group: TargetGroup, target: str) -> str:
 
 
 def _traffic_args(target: WantedTarget, group: TargetGroup) -> str:
-    if isinstance(group, NetworkTargetGroup):
+    if not isinstance(group, ApplicationTargetGroup):
         return f" {CUT_WHEN_DOWN}" if closing_cuts(group) else ""
-    assert isinstance(group, ApplicationTargetGroup)
     ramp = f" slowstart {group.attributes.slow_start}s" if group.attributes.slow_start and target.ramp else ""
     mitigated = group.attributes.anomaly_mitigation == "on"
     return ramp + (f" observe layer7 error-limit {ANOMALY_THRESHOLD} on-error mark-down" if mitigated else "")

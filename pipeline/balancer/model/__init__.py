@@ -13,6 +13,9 @@ from pipeline.balancer.model.application.load_balancer import LoadBalancer
 from pipeline.balancer.model.application.rule import Rule
 from pipeline.balancer.model.application.target_group import ApplicationTargetGroup
 from pipeline.balancer.model.declaration import Declaration
+from pipeline.balancer.model.gateway.listener import GatewayListener
+from pipeline.balancer.model.gateway.load_balancer import GatewayLoadBalancer
+from pipeline.balancer.model.gateway.target_group import GatewayTargetGroup
 from pipeline.balancer.model.health_check import HealthCheck
 from pipeline.balancer.model.network.listener import NetworkListener
 from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancer
@@ -30,6 +33,9 @@ __all__ = [
     "Declaration",
     "FixedResponse",
     "Forward",
+    "GatewayListener",
+    "GatewayLoadBalancer",
+    "GatewayTargetGroup",
     "HealthCheck",
     "Listener",
     "LoadBalancer",

@@ -58,11 +58,38 @@ class Attributes(Model):
 
 
 class TargetGroupAttributes(Attributes):
-    """Attributes of a target group of either kind."""
+    """Attributes of a target group of each kind. One healthy target is enough, unless a kind has a setting for it."""
 
     stickiness: bool = Field(
         False, alias="stickiness.enabled", description="Keeps a client with the target that it was given first."
     )
+
+    @property
+    def needs_one_healthy(self) -> bool:
+        """True if one healthy target is enough, so that unhealthy ones get traffic only if none is healthy."""
+        return True
+
+    @property
+    def draining_interval(self) -> timedelta:
+        """The time for which an unhealthy target drains. Only those of network load balancers do."""
+        return timedelta(0)
+
+    def min_healthy_targets(self, registered: int) -> int:
+        """Return the number of healthy targets below which all of the registered ones get traffic."""
+        return _least(None, None, registered)
+
+    def min_healthy_for_names(self, registered: int) -> int:
+        """Return the number of healthy targets below which a zone's address is left out of the names."""
+        return self.min_healthy_targets(registered)
+
+    def crosses_zones(self, balancer: bool) -> bool:
+        """Return whether nodes send traffic to targets of other zones. `balancer`: the load balancer's setting."""
+        return balancer
+
+
+class NodeGroupAttributes(TargetGroupAttributes):
+    """Attributes of a target group of application and network load balancers, which have nodes with addresses."""
+
     cross_zone: CrossZone = Field(
         "use_load_balancer_configuration",
         alias=CROSS_ZONE,
@@ -94,25 +121,16 @@ class TargetGroupAttributes(Attributes):
 
     @property
     def needs_one_healthy(self) -> bool:
-        """True if one healthy target is enough, so that unhealthy ones get traffic only if none is healthy."""
         return self.minimum_healthy_count in (1, "off") and self.minimum_healthy_percentage == "off"
 
-    @property
-    def draining_interval(self) -> timedelta:
-        """The time for which an unhealthy target drains. Only those of network load balancers do."""
-        return timedelta(0)
-
     def min_healthy_targets(self, registered: int) -> int:
-        """Return the number of healthy targets below which all of the registered ones get traffic."""
         return _least(self.minimum_healthy_count, self.minimum_healthy_percentage, registered)
 
     def min_healthy_for_names(self, registered: int) -> int:
-        """Return the number of healthy targets below which a zone's address is left out of the names."""
         own = _least(self.failover_count, self.failover_percentage, registered)
         return max(own, self.min_healthy_targets(registered))
 
     def crosses_zones(self, balancer: bool) -> bool:
-        """Return whether nodes send traffic to targets of other zones. `balancer`: the load balancer's setting."""
         return self.cross_zone if isinstance(self.cross_zone, bool) else balancer
 
     @model_validator(mode="after")

@@ -6,11 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from pipeline.balancer.model.application.listener import Listener
-from pipeline.balancer.model.application.load_balancer import LoadBalancer
-from pipeline.balancer.model.network.listener import NetworkListener
-from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancer
-from pipeline.balancer.model.variants import AnyLoadBalancer, AnyTargetGroup
+from pipeline.balancer.model.variants import AnyListener, AnyLoadBalancer, AnyTargetGroup
 from pipeline.base.schema import Model, Name
 
 
@@ -20,7 +16,7 @@ class Declaration(Model):
     target_groups: dict[Name, AnyTargetGroup] = Field(min_length=1, description="Target groups, by name.")
     load_balancers: dict[Name, AnyLoadBalancer] = Field(min_length=1, description="Load balancers, by name.")
 
-    def listeners(self) -> Iterator[tuple[str, LoadBalancer | NetworkLoadBalancer, Listener | NetworkListener]]:
+    def listeners(self) -> Iterator[tuple[str, AnyLoadBalancer, AnyListener]]:
         """Yield every listener, with its load balancer and the load balancer's name."""
         for name, balancer in sorted(self.load_balancers.items()):
             for listener in balancer.listeners:

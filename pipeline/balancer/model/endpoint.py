@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import combinations
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,8 +17,16 @@ from pipeline.base.schema import Model, Name, Port, Shorthand
 _LOCAL = "localhost"
 
 
+class HasUrl(Protocol):
+    """A listener of any kind."""
+
+    @property
+    def url(self) -> str:
+        """The URL by which clients on this machine reach it, or an empty text."""
+
+
 class EntryPointAttributes(Attributes):
-    """Attributes of a load balancer of either type."""
+    """Attributes of application and network load balancers."""
 
     cross_zone: bool
     zonal_shift: bool = Field(
@@ -60,7 +68,7 @@ class Zone(Shorthand):
 
 
 class EntryPoint(Model):
-    """The type of a load balancer, and the addresses it listens on."""
+    """The type of an application or network load balancer, and the addresses it listens on."""
 
     type: str
     scheme: Literal["internet-facing", "internal"] = Field(
@@ -103,7 +111,7 @@ class EntryPoint(Model):
         """The addresses that its listeners are bound to: those of its zones, or one."""
         return tuple(zone.bind_address for zone in self.zones.values()) if self.zones else (self.bind_address,)
 
-    def urls(self, listener: Endpoint) -> tuple[str, ...]:
+    def urls(self, listener: HasUrl) -> tuple[str, ...]:
         """Return the URLs by which clients on this machine reach a listener, one for each address."""
         if self.zones is None and (self.address is None or self.address.is_unspecified):
             return (listener.url,)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+GENEVE = "GENEVE"
+"""The protocol between a gateway load balancer and its appliances."""
 # Protocol of a listener → protocols of the target groups that it may forward to.
 _FITTING = {
     "HTTP": ("HTTP", "HTTPS"),
@@ -10,13 +12,17 @@ _FITTING = {
     "TLS": ("TCP", "TLS"),
     "UDP": ("UDP",),
     "TCP_UDP": ("TCP_UDP",),
+    GENEVE: (GENEVE,),
 }
 _TCP, _UDP = frozenset({"tcp"}), frozenset({"udp"})
-_TRANSPORTS = {"UDP": _UDP, "TCP_UDP": _TCP | _UDP}
+_TRANSPORTS = {"UDP": _UDP, "TCP_UDP": _TCP | _UDP, GENEVE: frozenset[str]()}
 
 
 def transports(protocol: str | None) -> frozenset[str]:
-    """Return the transports on which a listener of this protocol accepts traffic. Ports of two are not the same."""
+    """Return the transports on which a listener of this protocol accepts traffic. Ports of two are not the same.
+
+    That of a gateway load balancer has no port, and so none.
+    """
     return _TRANSPORTS.get(protocol or "", _TCP)
 
 
@@ -32,5 +38,8 @@ def forward_mistake(listener: object, group: object, name: str) -> tuple[str, st
     fitting = _FITTING.get(speaks)
     if fitting is None or group not in _FITTING or group in fitting:
         return None
+    if speaks == GENEVE:
+        reason = f"a gateway load balancer cannot forward to target group {name}, which has protocol {group}"
+        return reason, f"set protocol: {GENEVE} on the target group"
     reason = f"a listener of protocol {speaks} cannot forward to target group {name}, which has protocol {group}"
     return reason, f"set protocol: {' or '.join(fitting)} on the target group"

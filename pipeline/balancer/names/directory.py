@@ -1,4 +1,4 @@
-"""The names of all load balancers, and the nodes that each of them leads to. Pure."""
+"""The names of all load balancers with addresses, and the nodes that each of them leads to. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cached_property
 from ipaddress import ip_address
 
 from pipeline.balancer.effective import effective_listeners, has_both_families
+from pipeline.balancer.model.gateway.load_balancer import GatewayLoadBalancerSettings
 from pipeline.balancer.model.network.attributes import RoutingPolicy
 from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancerSettings
 from pipeline.balancer.names.node import ANY_ZONE, Node
@@ -45,7 +46,10 @@ class Directory:
     def from_registry(cls, registry: Registry, in_service: InService) -> Directory:
         """Return the names of a registry's load balancers. A name that fits several of them does not exist."""
         found = [
-            named for balancer in registry.load_balancers.values() for named in _names(registry, balancer, in_service)
+            named
+            for balancer in registry.load_balancers.values()
+            if not isinstance(balancer.settings, GatewayLoadBalancerSettings)
+            for named in _names(registry, balancer, in_service)
         ]
         count = Counter(name for name, _ in found)
         return cls({name: entry for name, entry in found if count[name] == 1})
@@ -91,6 +95,9 @@ def _carrier(registry: Registry, balancer: LoadBalancerResource) -> LoadBalancer
 
 def _entry(registry: Registry, balancer: LoadBalancerResource, in_service: InService) -> Entry:
     settings = balancer.settings
+    if isinstance(settings, GatewayLoadBalancerSettings):
+        # It has no address, so it has no name either.
+        return Entry()
     if settings.zones:
         nodes = tuple(
             Node(zone.address, name, zone.network, in_service(balancer.owner, balancer.name, name))

@@ -16,7 +16,7 @@ class NodeHealthResponse(Body):
     """The node of a load balancer in one zone."""
 
     zone: str
-    address: str
+    address: str | None = Field(description="Null for a gateway load balancer, which has no address.")
     healthy: bool = Field(description="Whether the names of the load balancer give clients its address.")
     reason: str = Field(description="Why they do not, empty if they do.")
 
@@ -48,7 +48,7 @@ class RuleResponse(Body):
 class ListenerResponse(Body):
     """A listener of a load balancer, with the rules of all owners."""
 
-    port: int
+    port: int | None = Field(description="Null for that of a gateway load balancer, which takes all packets.")
     protocol: str
     address: str
     urls: Sequence[str]
@@ -64,7 +64,7 @@ class LoadBalancerResponse(Body):
     name: str
     owner: str
     type: str
-    scheme: str
+    scheme: str | None = Field(description="Null for a gateway load balancer, which has no address.")
     zones: Sequence[NodeHealthResponse] = Field(description="Its nodes. Empty without zones.")
     listeners: Sequence[ListenerResponse]
 

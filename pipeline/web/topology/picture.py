@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from pipeline.balancer.rule_text import ALL_PACKETS
 from pipeline.http.responses.balancer import BalancerResponse, LoadBalancerResponse, RuleResponse, ShareResponse
 from pipeline.web.icons import shape
 from pipeline.web.svg import svg
@@ -70,7 +71,8 @@ class RulesPicture:
             "balancer",
             line_of_text(box.x + 8, 17, cut(balancer.name, 24)),
             line_of_text(box.x + 8, 32, cut(f"{kind}load balancer of {balancer.owner}", 30), "detail"),
-            tip=f"{kind}load balancer {balancer.name} of {balancer.owner}, {balancer.scheme}",
+            tip=f"{kind}load balancer {balancer.name} of {balancer.owner}"
+            + (f", {balancer.scheme}" if balancer.scheme else ""),
         )
         for number, zone in enumerate(balancer.zones):
             state = "healthy" if zone.healthy else "unhealthy"
@@ -79,8 +81,9 @@ class RulesPicture:
                 f"zone {state}",
                 shape(state, 14, x=node.x + 6, y=node.y + 4),
                 line_of_text(node.x + 26, node.y + 15, cut(f"{zone.zone}: {state}", 22)),
-                line_of_text(node.x + 26, node.y + 29, cut(zone.address, 24), "detail"),
-                tip=f"node {zone.zone}, {zone.address}: {state}{f', {zone.reason}' if zone.reason else ''}",
+                line_of_text(node.x + 26, node.y + 29, cut(zone.address or "", 24), "detail"),
+                tip=f"node {', '.join(filter(None, (zone.zone, zone.address)))}: {state}"
+                + (f", {zone.reason}" if zone.reason else ""),
             )
 
     def _draw_listener(self, drawn: list[Markup], shown: ShownRules, y: float) -> float:
@@ -88,7 +91,7 @@ class RulesPicture:
         way, listener = self.way, shown.listener
         is_lit = way.has_listener(self.balancer, listener) if way else None
         box = Box(_LISTENER, y, _LISTENER_WIDTH, 38, is_lit)
-        urls = ", ".join(listener.urls)
+        urls = ", ".join(listener.urls) or ALL_PACKETS
         detail = f"{listener.protocol} {rate_text(total_rate(listener.rules))}"
         rules, bottom = self._draw_rules(shown, y, box.right)
         drawn += rules

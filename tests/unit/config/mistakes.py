@@ -620,12 +620,6 @@ MISTAKES = [
         "10:13: found undefined alias 'many'",
     ),
     Bad(
-        "a load balancer type that is not there yet",
-        "    edge:\n",
-        "    edge:\n      type: gateway\n",
-        "18:13: balancer.load_balancers.edge.type: gateway is not supported: it inserts appliances into AWS's network",
-    ),
-    Bad(
         "an idle timeout too long",
         "    edge:\n",
         "    edge:\n      attributes: {idle_timeout.timeout_seconds: 4001}\n",

@@ -52,12 +52,12 @@ NETWORK_MISTAKES = [
     ),
     _bad(
         "a misspelt type of load balancer",
-        f"17:13: {_EDGE}.type: must be application or network, got 'netwrok' (did you mean network?)",
+        f"17:13: {_EDGE}.type: must be one of application, network, gateway, got 'netwrok' (did you mean network?)",
         balancer="netwrok",
     ),
     _bad(
         "a protocol that no target group has",
-        f"14:18: {_WEB}.protocol: must be one of HTTP, HTTPS, TCP, TLS, UDP, TCP_UDP, got 'TCPP' (did you mean TCP?)",
+        f"14:18: {_WEB}.protocol: must be one of HTTP, HTTPS, TCP, TLS, UDP, TCP_UDP, GENEVE, got 'TCPP' (did you mean TCP?)",
         group="protocol: TCPP, port: 8080",
     ),
     _bad(

@@ -12,7 +12,7 @@ from pipeline.balancer.model.attributes import (
     IN_S3,
     OF_GATEWAYS,
     Attributes,
-    TargetGroupAttributes,
+    NodeGroupAttributes,
 )
 from pipeline.balancer.model.endpoint import EntryPointAttributes
 from pipeline.base.errors import FieldError
@@ -161,7 +161,7 @@ class ListenerAttributes(Attributes):
         return {name.replace("_", "-").title(): value for name in names if (value := getattr(self, name)) is not None}
 
 
-class ApplicationGroupAttributes(TargetGroupAttributes):
+class ApplicationGroupAttributes(NodeGroupAttributes):
     """Attributes of a target group, for the choice of targets and stickiness."""
 
     refused: ClassVar[dict[str, str]] = {

@@ -13,7 +13,7 @@ from pipeline.balancer.model.attributes import (
     IN_S3,
     OF_GATEWAYS,
     Attributes,
-    TargetGroupAttributes,
+    NodeGroupAttributes,
 )
 from pipeline.balancer.model.endpoint import EntryPointAttributes
 from pipeline.base.errors import FieldError
@@ -69,7 +69,7 @@ class NetworkListenerAttributes(Attributes):
     )
 
 
-class NetworkGroupAttributes(TargetGroupAttributes):
+class NetworkGroupAttributes(NodeGroupAttributes):
     """Attributes of a target group of a network load balancer."""
 
     refused: ClassVar[dict[str, str]] = {

@@ -99,8 +99,8 @@ class LoadBalancer(Elbv2Resource[LoadBalancerProperties]):
         zones = shown["AvailabilityZones"]
         attributes = {
             "LoadBalancerArn": arn,
-            "DNSName": shown["DNSName"],
-            "CanonicalHostedZoneID": shown["CanonicalHostedZoneId"],
+            "DNSName": shown.get("DNSName"),
+            "CanonicalHostedZoneID": shown.get("CanonicalHostedZoneId"),
             "LoadBalancerFullName": arn.partition("loadbalancer/")[2],
             "LoadBalancerName": shown["LoadBalancerName"],
             "SecurityGroups": shown.get("SecurityGroups", []),
@@ -108,7 +108,7 @@ class LoadBalancer(Elbv2Resource[LoadBalancerProperties]):
         properties: dict[str, Any] = {
             "Name": shown["LoadBalancerName"],
             "Type": shown["Type"],
-            "Scheme": shown["Scheme"],
+            "Scheme": shown.get("Scheme"),
             "IpAddressType": shown["IpAddressType"],
             "Subnets": [zone["SubnetId"] for zone in zones if "SubnetId" in zone],
             "SubnetMappings": [_mapping(zone) for zone in zones if "SubnetId" in zone],
@@ -116,7 +116,10 @@ class LoadBalancer(Elbv2Resource[LoadBalancerProperties]):
             "LoadBalancerAttributes": shown_attributes(self.elbv2, self.noun, arn),
             "Tags": listed(resource.tags),
         }
-        addresses = ", ".join(str(zone.address) for zone in (resource.settings.zones or {}).values())
+        declared = resource.settings.zones or {}
+        if not isinstance(declared, dict):
+            return State(arn, _present(attributes), _present(properties), f"it is in the zones {', '.join(declared)}")
+        addresses = ", ".join(str(zone.address) for zone in declared.values())
         return State(arn, attributes, properties, f"its nodes have the addresses {addresses}")
 
 
@@ -124,6 +127,10 @@ def resource_name(token: str) -> str:
     """Return the name of a load balancer or a target group for which a template gives none."""
     # A name may not begin with that, as AWS's own names of internal load balancers do.
     return short_name(token.removeprefix("internal-"), _MAX_NAME).replace("--", "-")
+
+
+def _present(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _mapping(zone: dict[str, Any]) -> dict[str, str]:

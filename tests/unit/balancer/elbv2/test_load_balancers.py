@@ -64,7 +64,10 @@ def test_the_same_call_again_changes_nothing(elbv2: Elbv2) -> None:
         ({"Subnets": ["subnet-z"]}, "SubnetNotFound: The subnet ID 'subnet-z' does not exist"),
         ({"Subnets": ["subnet-a", "subnet-a"]}, "InvalidConfigurationRequest: .*same Availability Zone"),
         ({"SecurityGroups": ["none"]}, "InvalidSecurityGroup: Security group 'none' does not exist"),
-        ({"Type": "gateway"}, "InvalidConfigurationRequest: Load balancers of type 'gateway' are not supported"),
+        (
+            {"Type": "classic"},
+            "ValidationError: Load balancer type 'classic' must be one of 'application, network, gateway'",
+        ),
         ({"CustomerOwnedIpv4Pool": "ipv4pool-coip-1"}, "InvalidConfigurationRequest: CustomerOwnedIpv4Pool"),
         ({"Tags": [{"Key": "a"}, {"Key": "a"}]}, "DuplicateTagKeys"),
     ],

@@ -78,7 +78,7 @@ def test_a_group_of_functions_has_no_port(elbv2: Elbv2) -> None:
         ({"VpcId": None}, "ValidationError: A VPC ID must be specified"),
         ({"VpcId": "none"}, "ValidationError: The VPC ID 'none' is not found"),
         ({"TargetType": "lambda"}, "ValidationError: Protocol cannot be specified for target groups with target type"),
-        ({"Protocol": "GENEVE"}, "InvalidConfigurationRequest: Target group protocol 'GENEVE' is not supported"),
+        ({"Protocol": "QUIC"}, "InvalidConfigurationRequest: Target group protocol 'QUIC' is not supported"),
         ({"TargetType": "alb"}, "ValidationError: .*target_type"),
         ({"TargetControlPort": 3000}, "InvalidConfigurationRequest: TargetControlPort is not supported"),
         ({"HealthCheckEnabled": False}, "ValidationError: Health checks cannot be disabled for target type 'ip'"),
