@@ -312,5 +312,6 @@ def _check_names(owner: str, declaration: Declaration) -> None:
         ) from error
     for name, _, listener in declaration.listeners():
         for group in sorted(listener.groups() - declaration.target_groups.keys()):
-            what = f"target group {group}, to which port {listener.port} of load balancer {name} of {owner} forwards,"
+            place = f"port {listener.port} of " if listener.port else ""
+            what = f"target group {group}, to which {place}load balancer {name} of {owner} forwards,"
             raise not_declared(what, declaration.target_groups, group)

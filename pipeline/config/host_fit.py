@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 
-from pipeline.balancer.model import Declaration, NetworkTargetGroup, TargetGroup
+from pipeline.balancer.model import Declaration, GatewayTargetGroup, NetworkTargetGroup, TargetGroup
 from pipeline.base.errors import FieldError
 from pipeline.config.accessory import Accessory
 from pipeline.config.deploy import Deploy
@@ -52,6 +52,8 @@ def obstacle_on_host(service: ServiceSettings) -> str | None:
 
 def group_obstacle(group: TargetGroup) -> str | None:
     """Return why containers on other machines cannot be targets of a group, or None."""
+    if isinstance(group, GatewayTargetGroup):
+        return f"protocol {group.protocol} reaches containers of this machine only"
     if isinstance(group, NetworkTargetGroup) and group.target_type == "ip":
         if "UDP" in group.protocol:
             return f"protocol {group.protocol} reaches containers of this machine only"

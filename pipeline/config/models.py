@@ -27,6 +27,7 @@ from pipeline.config.rollback_conditions import network_mistakes
 from pipeline.config.scale_to_zero import zero_mistakes
 from pipeline.config.scaling import metric_mistakes
 from pipeline.config.service import OPTIONS
+from pipeline.config.service_fit import appliance_mistakes
 from pipeline.config.steps import HostName, Tests
 from pipeline.config.strategy_fit import strategy_mistakes
 from pipeline.config.triggers import Triggers
@@ -225,6 +226,7 @@ class Pipeline(Model):
             if name in scaling:
                 yield from zero_mistakes(scaling[name], service, self.balancer, place)
             yield from network_mistakes(service, group, place)
+            yield from appliance_mistakes(service, group, place)
         yield from self._mistakes_of_accessories()
         yield from host_fit_mistakes(self.deploy, self.balancer, self.accessories)
 

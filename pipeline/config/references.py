@@ -12,7 +12,7 @@ from pipeline.balancer.model.endpoint import EntryPoint
 from pipeline.balancer.model.load_balancer_target import entry_mistake, target_mistake
 from pipeline.balancer.model.network.kernel_needs import family_mistake, plane_mistake
 from pipeline.balancer.model.network.target_group import NetworkTargetGroup
-from pipeline.balancer.model.protocol import forward_mistake, transports
+from pipeline.balancer.model.protocol import GENEVE, forward_mistake, transports
 from pipeline.base.errors import Problem
 from pipeline.base.suggestion import did_you_mean
 from pipeline.config.document import Document, KeyPath, mapping_at
@@ -100,17 +100,20 @@ def _targets_that_do_not_fit(
 
 def _protocol(data: dict[str, Any], path: KeyPath, listener: dict[str, Any]) -> object:
     """Return the protocol of the listener at `path`. Only one of a network load balancer must be given."""
-    is_network = mapping_at(data, *map(str, path[:3])).get("type") == "network"
-    return listener.get("protocol", "" if is_network else None)
+    kind = mapping_at(data, *map(str, path[:3])).get("type")
+    if kind == "gateway":
+        return GENEVE
+    return listener.get("protocol", "" if kind == "network" else None)
 
 
 def _ports_used_twice(document: Document, data: dict[str, Any]) -> Iterator[Problem]:
     known: dict[KeyPath, Binding] = {}
     for path, listener in _listeners(data):
         port, protocol = listener.get("port"), listener.get("protocol")
-        if not isinstance(port, int):
+        balancer = mapping_at(data, *map(str, path[:3]))
+        if not isinstance(port, int) or balancer.get("type") == "gateway":
             continue
-        addresses = _addresses(mapping_at(data, *map(str, path[:3])))
+        addresses = _addresses(balancer)
         binding = Binding(addresses, port, transports(protocol if isinstance(protocol, str) else None))
         if other := next((where for where, each in known.items() if each.overlaps(binding)), None):
             line = document.place(other)[0]
@@ -130,7 +133,10 @@ def _addresses(balancer: dict[str, Any]) -> tuple[str, ...]:
 
 def _checks_that_always_pass(document: Document, groups: dict[str, Any]) -> Iterator[Problem]:
     for name, group in groups.items():
-        default = "HTTP" if mapping_at(groups, name).get("protocol", "HTTP") in ("HTTP", "HTTPS") else "TCP"
+        protocol = mapping_at(groups, name).get("protocol", "HTTP")
+        if protocol == GENEVE:
+            continue
+        default = "HTTP" if protocol in ("HTTP", "HTTPS") else "TCP"
         is_published = mapping_at(groups, name).get("target_type") == "instance"
         if is_published and mapping_at(group, "health_check").get("protocol", default) == "TCP":
             path: KeyPath = ("balancer", "target_groups", name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from pipeline.alarms.condition import Condition, CountCondition, RatioCondition, ResponseTimeCondition
-from pipeline.balancer.model import NetworkTargetGroup, TargetGroup
+from pipeline.balancer.model import GatewayTargetGroup, NetworkTargetGroup, TargetGroup
 from pipeline.base.errors import FieldError
 from pipeline.config.service import ServiceSettings
 from pipeline.config.strategy import RollingStrategy
@@ -46,8 +46,8 @@ def rollback_mistakes(settings: ServiceSettings, place: _Place) -> Iterator[Fiel
 
 
 def network_mistakes(settings: ServiceSettings, group: TargetGroup | None, place: _Place) -> Iterator[FieldError]:
-    """Yield the conditions on requests of a service whose target group has connections instead."""
-    if settings.rollback_on is None or not isinstance(group, NetworkTargetGroup):
+    """Yield the conditions on requests of a service whose target group has connections or packets instead."""
+    if settings.rollback_on is None or not isinstance(group, NetworkTargetGroup | GatewayTargetGroup):
         return
     for index, condition in enumerate(settings.rollback_on.conditions):
         metric = _metric_of_targets(condition)

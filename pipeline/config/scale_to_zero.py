@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.balancer.model import Declaration, NetworkTargetGroup, SharedGroup
+from pipeline.balancer.model import Declaration, GatewayTargetGroup, NetworkTargetGroup, SharedGroup
 from pipeline.base.errors import FieldError
 from pipeline.config.deploy import Deploy
 from pipeline.config.service import ServiceSettings
@@ -33,6 +33,8 @@ def _reason_against_zero(settings: ServiceSettings, balancer: Declaration) -> st
     group = balancer.target_groups.get(name)
     if isinstance(group, NetworkTargetGroup):
         return f"target group {name} is of a network load balancer, which cannot hold connections"
+    if isinstance(group, GatewayTargetGroup):
+        return f"target group {name} is of a gateway load balancer, which cannot hold packets"
     if group is not None and group.is_lambda:
         return f"target group {name} is of functions, whose requests cannot be held"
     if any(each.zones and name in listener.groups() for _, each, listener in balancer.listeners()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.balancer.model import Declaration, NetworkTargetGroup
+from pipeline.balancer.model import Declaration, GatewayTargetGroup, NetworkTargetGroup
 from pipeline.base.errors import FieldError
 from pipeline.config.service import ServiceSettings
 from pipeline.scaling.policy import ScalingPolicy
@@ -36,12 +36,14 @@ def metric_mistakes(
     policy: ScalingPolicy, group: str, balancer: Declaration, place: tuple[str | int, ...]
 ) -> Iterator[FieldError]:
     """Yield the targets whose metric the target group does not have."""
-    if not isinstance(balancer.target_groups.get(group), NetworkTargetGroup):
+    found = balancer.target_groups.get(group)
+    if not isinstance(found, NetworkTargetGroup | GatewayTargetGroup):
         return
+    kind = "gateway" if isinstance(found, GatewayTargetGroup) else "network"
     for name in _targets(policy, _OF_REQUESTS):
         yield FieldError(
             (*place, "scaling", "target", name),
-            f"requires an application load balancer; target group {group} is of a network load balancer, which has no "
+            f"requires an application load balancer; target group {group} is of a {kind} load balancer, which has no "
             "requests; use connections or cpu",
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.balancer.model import GatewayTargetGroup, TargetGroup
 from pipeline.base.errors import FieldError
 from pipeline.config.hooks import OF_ROLLING, LifecycleEvent
 from pipeline.config.service import ServiceSettings
@@ -35,6 +36,17 @@ def _post_to_nowhere(settings: ServiceSettings) -> Iterator[FieldError]:
             "on_drain",
             "http requires a target_group, because it is sent to the target's port; use command or signal, or write "
             "on_drain: null",
+        )
+
+
+def appliance_mistakes(
+    settings: ServiceSettings, group: TargetGroup | None, place: tuple[str | int, ...]
+) -> Iterator[FieldError]:
+    """Yield what does not fit a service whose containers are appliances of a gateway load balancer."""
+    if isinstance(group, GatewayTargetGroup) and settings.on_drain and settings.on_drain.http:
+        yield FieldError(
+            (*place, "on_drain", "http"),
+            f"cannot reach an appliance, whose port {group.port} is one of UDP; use command or signal",
         )
 
 

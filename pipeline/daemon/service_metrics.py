@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from pipeline.balancer.access import target_group_name
 from pipeline.balancer.balancer_reader import BalancerReader
-from pipeline.balancer.model import ApplicationTargetGroup, NetworkTargetGroup, SharedGroup, TargetState
+from pipeline.balancer.model import (
+    ApplicationTargetGroup,
+    GatewayTargetGroup,
+    NetworkTargetGroup,
+    SharedGroup,
+    TargetState,
+)
 from pipeline.balancer.telemetry.group_load import GroupLoads
 from pipeline.base.errors import EngineFault
 from pipeline.config.release import ReleaseSpec
@@ -108,7 +114,7 @@ class LocalMetrics:
         needs_requests = can_be_zero(settings) or (
             target is not None and (target.requests_per_target is not None or target.response_time_p90 is not None)
         )
-        is_counted = needs_requests and not isinstance(settings.group, NetworkTargetGroup)
+        is_counted = needs_requests and not isinstance(settings.group, NetworkTargetGroup | GatewayTargetGroup)
         return self._of_group(service, owner, group, cpu, earlier, is_counted=is_counted)
 
     def held(self, spec: ReleaseSpec, service: str) -> int:

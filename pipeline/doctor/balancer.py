@@ -39,7 +39,8 @@ def _is_needed(context: DoctorContext) -> bool:
 
 def _ports(directory: Path, owner: str, declaration: Declaration) -> Iterator[Finding]:
     """Yield whether HAProxy has the ports already, or can bind them. Raises `ConfigError` for the first one."""
-    ports = sorted({listener.port for _, _, listener in declaration.listeners()})
+    ports = sorted({listener.port for _, _, listener in declaration.listeners() if listener.port})
     with tempfile.TemporaryDirectory() as empty:
         open_balancer(directory if directory.exists() else Path(empty)).check(owner, declaration)
-    yield Finding.ok("ports", f"{', '.join(map(str, ports))}: free, or HAProxy of this home has them")
+    if ports:
+        yield Finding.ok("ports", f"{', '.join(map(str, ports))}: free, or HAProxy of this home has them")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pipeline.balancer.model.protocol import GENEVE
 from pipeline.base.suggestion import did_you_mean
 
 
@@ -22,7 +23,7 @@ class TargetMistake(NamedTuple):
 def target_mistake(group: Mapping[str, Any], load_balancers: Mapping[str, Any]) -> TargetMistake | None:
     """Return why the load balancer that a group names cannot be its target, or None if it can."""
     name = group.get("load_balancer")
-    if group.get("target_type") != "alb":
+    if group.get("target_type") != "alb" or group.get("protocol") == GENEVE:
         return None
     if name is None and group.get("protocol", "HTTP") not in ("HTTP", "HTTPS"):
         return TargetMistake(

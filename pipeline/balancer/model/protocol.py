@@ -4,6 +4,7 @@ from __future__ import annotations
 
 GENEVE = "GENEVE"
 """The protocol between a gateway load balancer and its appliances."""
+NEEDS_GATEWAY = f"{GENEVE} needs a load balancer of type: gateway, whose listener has neither protocol nor port"
 # Protocol of a listener → protocols of the target groups that it may forward to.
 _FITTING = {
     "HTTP": ("HTTP", "HTTPS"),

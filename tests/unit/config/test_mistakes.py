@@ -12,6 +12,7 @@ from tests.support.pipeline_yaml import GOOD
 from tests.unit.config.accessory_mistakes import ACCESSORY_MISTAKES
 from tests.unit.config.balancer_mistakes import BALANCER_MISTAKES
 from tests.unit.config.container_mistakes import CONTAINER_MISTAKES
+from tests.unit.config.gateway_mistakes import GATEWAY_MISTAKES
 from tests.unit.config.host_mistakes import HOST_MISTAKES
 from tests.unit.config.loads import Loads
 from tests.unit.config.mistakes import MISTAKES, Bad
@@ -30,6 +31,7 @@ def test_the_good_file_is_good(loads: Loads) -> None:
         *MISTAKES,
         *BALANCER_MISTAKES,
         *NETWORK_MISTAKES,
+        *GATEWAY_MISTAKES,
         *CONTAINER_MISTAKES,
         *ACCESSORY_MISTAKES,
         *HOST_MISTAKES,

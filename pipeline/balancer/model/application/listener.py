@@ -11,6 +11,7 @@ from pipeline.balancer.model.application.action import Action
 from pipeline.balancer.model.application.attributes import ListenerAttributes
 from pipeline.balancer.model.application.rule import Rule
 from pipeline.balancer.model.endpoint import Endpoint
+from pipeline.balancer.model.protocol import GENEVE, NEEDS_GATEWAY
 from pipeline.balancer.model.ssl_policy import SslPolicyName
 from pipeline.balancer.model.tls import Certificate, MutualAuthentication
 from pipeline.base.errors import FieldError
@@ -28,6 +29,8 @@ class _ApplicationEndpoint(Endpoint):
     def _has_requests(cls, value: object) -> object:
         if value in ("TCP", "TLS", "UDP", "TCP_UDP"):
             raise ValueError(f"{value} needs a load balancer of type: network")
+        if value == GENEVE:
+            raise ValueError(NEEDS_GATEWAY)
         return value
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pipeline.balancer.model.endpoint import HasUrl
 from pipeline.balancer.model.gateway.attributes import GatewayLoadBalancerAttributes
@@ -14,6 +14,19 @@ from pipeline.base.schema import Model, Name
 
 _NO_ADDRESS = "a gateway load balancer has no address; networks reach it by the endpoints of its endpoint service"
 _REFUSED = {"scheme": _NO_ADDRESS, "address": _NO_ADDRESS}
+
+
+def _names_only(value: object) -> object:
+    if isinstance(value, dict):
+        names = ", ".join(map(str, value))
+        raise ValueError(f"must be a list of names, got a mapping; write [{names}], because {_NO_ADDRESS}")
+    return value
+
+
+def _single(listeners: tuple[GatewayListener, ...]) -> tuple[GatewayListener, ...]:
+    if len(listeners) > 1:
+        raise ValueError(f"must have one item, got {len(listeners)}; one listener takes all packets")
+    return listeners
 
 
 def _each_once(zones: tuple[str, ...]) -> tuple[str, ...]:
@@ -26,7 +39,10 @@ class _GatewayEntryPoint(Model):
     """The type and the zones of a gateway load balancer."""
 
     type: Literal["gateway"] = Field(description="A gateway load balancer (GWLB).")
-    zones: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_each_once)] | None = Field(
+    zones: (
+        Annotated[tuple[Name, ...], Field(min_length=1), BeforeValidator(_names_only), AfterValidator(_each_once)]
+        | None
+    ) = Field(
         None,
         description="The names of the zones in which the load balancer is enabled. An endpoint in one of them sends "
         "its flows to the appliances of this zone. Without zones, the zones of targets have no effect.",
@@ -57,8 +73,8 @@ class GatewayLoadBalancerSettings(_GatewayEntryPoint):
 class GatewayLoadBalancer(_GatewayEntryPoint):
     """A gateway load balancer with its listener. It sends each flow of packets through one appliance."""
 
-    listeners: tuple[GatewayListener, ...] = Field(
-        min_length=1, max_length=1, description="One listener, for the packets of all ports and protocols."
+    listeners: Annotated[tuple[GatewayListener, ...], AfterValidator(_single)] = Field(
+        min_length=1, description="One listener, for the packets of all ports and protocols."
     )
     attributes: GatewayLoadBalancerAttributes = Field(
         GatewayLoadBalancerAttributes(), description="Settings by ELB's keys."

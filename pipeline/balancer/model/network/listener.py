@@ -10,6 +10,7 @@ from pipeline.balancer.model.application.action import Action
 from pipeline.balancer.model.application.rule import Rule
 from pipeline.balancer.model.endpoint import Endpoint
 from pipeline.balancer.model.network.attributes import NetworkListenerAttributes
+from pipeline.balancer.model.protocol import GENEVE, NEEDS_GATEWAY
 from pipeline.balancer.model.ssl_policy import SslPolicyName
 from pipeline.balancer.model.tls import Certificate
 from pipeline.base.errors import FieldError
@@ -38,6 +39,8 @@ class _NetworkEndpoint(Endpoint):
     def _has_connections(cls, value: object) -> object:
         if value in ("HTTP", "HTTPS"):
             raise ValueError(f"{value} needs a load balancer of type: application")
+        if value == GENEVE:
+            raise ValueError(NEEDS_GATEWAY)
         return value
 
     @field_validator("default_action")
