@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipeline.balancer.elbv2.listeners import DEFAULT_POLICY
+from pipeline.balancer.model.gateway.listener import GatewayListenerSettings
 from pipeline.stacks.provider import Pending, Properties, State
 from pipeline.stacks.providers.elbv2.action import Action
 from pipeline.stacks.providers.elbv2.attributes import set_attributes, shown_attributes
@@ -30,8 +31,8 @@ class ListenerProperties(Properties):
     """The properties of a listener."""
 
     load_balancer_arn: str
-    port: int = Field(ge=1, le=65535)
-    protocol: Literal["HTTP", "HTTPS", "TCP", "TLS", "UDP", "TCP_UDP", "GENEVE", "QUIC", "TCP_QUIC"]
+    port: int | None = Field(default=None, ge=1, le=65535)
+    protocol: Literal["HTTP", "HTTPS", "TCP", "TLS", "UDP", "TCP_UDP", "GENEVE", "QUIC", "TCP_QUIC"] | None = None
     default_actions: list[Action]
     certificates: Certificates = Field(default_factory=list)
     ssl_policy: str | None = None
@@ -60,9 +61,14 @@ class Listener(Elbv2Resource[ListenerProperties]):
             self._switch(arn, before, after)
             return self._state(arn)
 
+        known = self.elbv2.view().listener(arn)
+        if isinstance(known.settings, GatewayListenerSettings):
+            # It forwards to one target group, so there is no time with both.
+            self._switch(arn, before, after)
+            return None
         pending = take_over(
             self.elbv2,
-            as_given(self.elbv2, self.elbv2.view().listener(arn)),
+            as_given(self.elbv2, known),
             parameters(after)["DefaultActions"],
             lambda actions: self.elbv2("ModifyListener", ListenerArn=arn, DefaultActions=actions),
             switch,
@@ -96,10 +102,12 @@ class Listener(Elbv2Resource[ListenerProperties]):
 def _complete(wanted: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters that a template sets, with defaults for those that it may have set before."""
     found = {name: value for name, value in wanted.items() if name not in ("LoadBalancerArn", "ListenerAttributes")}
-    if wanted["Protocol"] in ("HTTPS", "TLS"):
+    # The listener of a gateway load balancer has no protocol.
+    protocol = wanted.get("Protocol")
+    if protocol in ("HTTPS", "TLS"):
         found.setdefault("SslPolicy", DEFAULT_POLICY)
-    if wanted["Protocol"] == "HTTPS":
+    if protocol == "HTTPS":
         found.setdefault("MutualAuthentication", {"Mode": "off"})
-    if wanted["Protocol"] == "TLS":
+    if protocol == "TLS":
         found.setdefault("AlpnPolicy", ["None"])
     return found

@@ -50,7 +50,7 @@ class LoadBalancerProperties(Properties):
 
 
 class LoadBalancer(Elbv2Resource[LoadBalancerProperties]):
-    """Makes application and network load balancers."""
+    """Makes load balancers."""
 
     kind = "load_balancers"
     noun = "LoadBalancer"

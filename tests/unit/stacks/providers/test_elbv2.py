@@ -253,9 +253,10 @@ def test_mistakes(machine: StackMachine, kind: str, given: dict[str, Any], wante
 @pytest.mark.parametrize(
     ("kind", "given", "wanted"),
     [
-        ("LoadBalancer", {"Subnets": SUBNETS, "Type": "gateway"}, "of type 'gateway' are not supported"),
+        ("LoadBalancer", {"Subnets": SUBNETS, "Type": "gateway", "Scheme": "internal"}, "A scheme cannot be specified"),
         ("LoadBalancer", {"Subnets": SUBNETS, "MinimumLoadBalancerCapacity": {"CapacityUnits": 100}}, "reserved"),
-        ("TargetGroup", {**GROUP, "Protocol": "GENEVE"}, "'GENEVE' is not supported"),
+        ("TargetGroup", {**GROUP, "Protocol": "GENEVE"}, "Port '8080' must be 6081"),
+        ("TargetGroup", {**GROUP, "Protocol": "QUIC"}, "'QUIC' is not supported"),
     ],
 )
 def test_what_is_refused(machine: StackMachine, kind: str, given: dict[str, Any], wanted: str) -> None:
@@ -271,3 +272,32 @@ def test_tags_of_the_stack(machine: StackMachine) -> None:
     state = machine.create(f"{ELB}::TargetGroup", TOKEN, context, **given)
     assert state.properties is not None
     assert state.properties["Tags"] == [{"Key": "team", "Value": "web"}, {"Key": "cost", "Value": "2"}]
+
+
+def test_a_gateway_load_balancer(machine: StackMachine) -> None:
+    """A gateway, its appliances and its listener, which has neither a port nor a protocol, change in place."""
+    gateway = machine.create(f"{ELB}::LoadBalancer", TOKEN, Type="gateway", Name="inspection", Subnets=SUBNETS)
+    assert gateway.attributes["LoadBalancerFullName"].startswith("gwy/inspection/")
+    assert "DNSName" not in gateway.attributes
+    assert gateway.reason == "it is in the zones local-a, local-b"
+    appliances = {"VpcId": VPC, "Port": 6081, "Protocol": "GENEVE", "TargetType": "ip", "Targets": [{"Id": "10.0.0.1"}]}
+    both = ("target_failover.on_deregistration", "target_failover.on_unhealthy")
+    rebalancing = {**appliances, "TargetGroupAttributes": [{"Key": key, "Value": "rebalance"} for key in both]}
+    group = machine.create(f"{ELB}::TargetGroup", OTHER, **rebalancing).physical_id
+    given = {"LoadBalancerArn": gateway.physical_id, "DefaultActions": forward(group)}
+    arn = machine.create(f"{ELB}::Listener", TOKEN.replace("Thing", "Listener"), **given).physical_id
+    slower = {**given, "ListenerAttributes": [{"Key": "tcp.idle_timeout.seconds", "Value": "6000"}]}
+    machine.update(f"{ELB}::Listener", arn, given, slower)
+    shown = machine.provider(f"{ELB}::Listener").read(arn)
+    assert shown is not None
+    assert shown.properties == {**slower, "DefaultActions": forward(group)}
+    machine.update(f"{ELB}::TargetGroup", group, rebalancing, appliances)
+    found = machine.provider(f"{ELB}::TargetGroup").read(group)
+    assert found is not None
+    assert found.properties is not None
+    assert {"Key": both[0], "Value": "no_rebalance"} in found.properties["TargetGroupAttributes"]
+    read = machine.provider(f"{ELB}::LoadBalancer").read(gateway.physical_id)
+    assert read is not None
+    assert read.properties is not None
+    assert "Scheme" not in read.properties
+    assert read.properties["Subnets"] == SUBNETS
