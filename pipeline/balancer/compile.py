@@ -20,6 +20,7 @@ from pipeline.balancer.model import (
 )
 from pipeline.balancer.model.application.listener import ListenerSettings
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
+from pipeline.balancer.model.gateway.gateway_endpoint import GatewayEndpoint, GatewayEndpointSettings
 from pipeline.balancer.model.gateway.listener import GatewayListenerSettings
 from pipeline.balancer.model.gateway.load_balancer import GatewayLoadBalancerSettings
 from pipeline.balancer.model.network.listener import NetworkListenerSettings
@@ -35,6 +36,8 @@ from pipeline.balancer.resources import (
     DECLARED,
     BalancerResource,
     CertificateResource,
+    EndpointResource,
+    EndpointServiceResource,
     ListenerResource,
     LoadBalancerResource,
     Resources,
@@ -73,6 +76,13 @@ class _Compilation:
             yield self._make(TargetGroupResource, (name,), name=name, settings=group)
         for name, balancer in sorted(self._declaration.load_balancers.items()):
             yield from self._load_balancer(name, balancer)
+        for name, service in sorted(self._declaration.endpoint_services.items()):
+            ids = tuple(self._id(LoadBalancerResource.kind, each) for each in service.load_balancers)
+            offered = service.model_copy(update={"load_balancers": ids})
+            yield self._make(EndpointServiceResource, (name,), name=name, settings=offered)
+        for name, endpoint in sorted(self._declaration.endpoints.items()):
+            settings = _part(GatewayEndpointSettings, endpoint)
+            yield self._make(EndpointResource, (name,), name=name, settings=settings)
 
     def _load_balancer(self, name: str, balancer: AnyLoadBalancer) -> Iterator[BalancerResource]:
         made = self._make(LoadBalancerResource, (name,), name=name, settings=_balancer_settings(balancer))
@@ -135,7 +145,23 @@ def decompile(owner: str, resources: Resources) -> Declaration | None:
     return Declaration.model_construct(
         target_groups={r.name: r.settings for r in own if isinstance(r, TargetGroupResource)},
         load_balancers={name: _balancer(found, own, names) for name, found in balancers.items()},
+        **_endpoints(own),
     )
+
+
+def _endpoints(own: list[BalancerResource]) -> dict[str, Any]:
+    """Return the sections of endpoints that a declaration has."""
+    names = {r.id: r.name for r in own if isinstance(r, LoadBalancerResource)}
+    services = {
+        r.name: r.settings.model_copy(update={"load_balancers": tuple(map(names.get, r.settings.load_balancers))})
+        for r in own
+        if isinstance(r, EndpointServiceResource)
+    }
+    endpoints = {
+        r.name: GatewayEndpoint.model_construct(**_given(r.settings)) for r in own if isinstance(r, EndpointResource)
+    }
+    found = {"endpoint_services": services, "endpoints": endpoints}
+    return {name: section for name, section in found.items() if section}
 
 
 def _balancer(

@@ -16,6 +16,7 @@ from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import HealthCheck, TargetGroup
 from pipeline.balancer.plane_choice import PlaneChoice
 from pipeline.balancer.pools import EVERY_TARGET, Pool
+from pipeline.balancer.wanted_endpoint import WantedEndpoint
 from pipeline.base.clock import Stamp
 
 Outcome = Literal["none", "pending", "passed", "failed", "mismatch", "timeout"]
@@ -92,11 +93,15 @@ class WantedGroup:
 
 @dataclass(frozen=True)
 class PlaneConfig:
-    """The wanted state of a plane. `groups`: by id. `key_sets`: the keys of each issuer that a rule trusts."""
+    """The wanted state of a plane. `groups`: by id. `key_sets`: the keys of each issuer that a rule trusts.
+
+    `endpoints` are those from which a gateway load balancer may get packets.
+    """
 
     listeners: tuple[EffectiveListener, ...]
     groups: Mapping[str, WantedGroup]
     key_sets: Mapping[str, KeySet]
+    endpoints: tuple[WantedEndpoint, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from pipeline.balancer.challenges import check_challenges
 from pipeline.balancer.compile import compile_declaration, decompile
 from pipeline.balancer.divided_groups import check_divided
 from pipeline.balancer.effective import effective_listeners
+from pipeline.balancer.endpoint_connections import changed_connections, check_endpoints, decided
+from pipeline.balancer.endpoint_resources import EndpointState
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.load_balancer_targets import load_balancer_targets, without_target
 from pipeline.balancer.model import Action, Declaration, Name, Target, TargetGroup
@@ -87,6 +89,8 @@ class Registry(Resources):
         changed = changed.model_copy(update={"targets": kept})
         check_challenges(effective_listeners(changed))
         check_divided(changed)
+        check_endpoints(changed)
+        changed = changed.with_resources(*changed_connections(changed, SYSTEM.now()))
         freed = {id_: without_lost_zones(known, self, changed, id_) for id_, known in kept.items()}
         return _with_load_balancer_targets(changed.model_copy(update={"targets": freed}))
 
@@ -169,6 +173,16 @@ class Registry(Resources):
         if name not in own:
             raise not_declared(f"load balancer {name} of {owner}", own, name)
         return own[name]
+
+    # Endpoints
+
+    def decide(self, endpoint: str, state: EndpointState) -> Registry:
+        """Return this registry with the decision of a service's owner about an endpoint, by its resource's id.
+
+        The same object if it is decided already. Raises `ConfigError` for an endpoint that has no service.
+        """
+        changed = decided(self, endpoint, state, SYSTEM.now())
+        return self if changed is self.endpoints[endpoint] else self.with_resources(changed)
 
     # Target groups
 
@@ -315,3 +329,7 @@ def _check_names(owner: str, declaration: Declaration) -> None:
             place = f"port {listener.port} of " if listener.port else ""
             what = f"target group {group}, to which {place}load balancer {name} of {owner} forwards,"
             raise not_declared(what, declaration.target_groups, group)
+    for name, service in declaration.endpoint_services.items():
+        for balancer in (each for each in service.load_balancers if each not in declaration.load_balancers):
+            what = f"load balancer {balancer}, which endpoint service {name} of {owner} offers,"
+            raise not_declared(what, declaration.load_balancers, balancer)

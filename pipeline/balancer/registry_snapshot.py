@@ -16,6 +16,8 @@ from pipeline.balancer.registry_migration import from_version_1
 from pipeline.balancer.resources import Resources
 from pipeline.balancer.targets import Registration
 
+# Kinds that earlier versions do not know. They read the file again after the last resource of these is gone.
+_ADDED = ("endpoint_services", "endpoints")
 _INDENTED_VERSION = re.compile(rb'^ "version": ?\d', re.MULTILINE)
 
 
@@ -40,6 +42,7 @@ def _spread(part: RegisteredTargets | Registration) -> tuple[Registration, ...]:
 def dump(registry: Registry) -> str:
     """Return the text of a registry in the current version. Its last line is `}`, and no other line is."""
     given: dict[str, Any] = {name: getattr(registry, name) for name in registry.model_fields_set}
+    given = {name: value for name, value in given.items() if value or name not in _ADDED}
     if "targets" in given:
         given["targets"] = {id_: RegisteredTargets.joined(known) for id_, known in registry.targets.items()}
     snapshot = _Snapshot.model_construct(**{**given, "version": VERSION, "written_by": __version__})

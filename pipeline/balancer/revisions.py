@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import count
 
+from pipeline.balancer.endpoint_resources import EndpointResource
 from pipeline.balancer.resources import BalancerResource, ListenerResource, LoadBalancerResource, Resources
 from pipeline.base.errors import ConfigError
 
@@ -34,6 +35,8 @@ def next_revisions(
         if isinstance(resource, LoadBalancerResource):
             known_balancer = before.load_balancers.get(resource.id)
             resource = resource.keeping(known_balancer.shift if known_balancer else resource.shift)
+        if isinstance(resource, EndpointResource):
+            resource = resource.keeping(before.endpoints.get(resource.id))
         found.append(_next_revision(resource, known.get(resource.id)))
     return found
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pipeline.balancer.data_plane import PlaneConfig, WantedGroup, WantedTarget
 from pipeline.balancer.effective import effective_listeners
+from pipeline.balancer.effective_endpoints import wanted_endpoints
 from pipeline.balancer.model import TargetGroup
 from pipeline.balancer.pools import Pool, pools_of
 from pipeline.balancer.registry import Registry
@@ -19,6 +20,7 @@ def plane_config(registry: Registry) -> PlaneConfig:
         listeners=effective_listeners(registry),
         groups={group.id: group for group in groups},
         key_sets=registry.key_sets,
+        endpoints=wanted_endpoints(registry),
     )
 
 

@@ -55,6 +55,9 @@ from pipeline.balancer.model.application.condition import (
 from pipeline.balancer.model.application.jwt import Claim, JwtValidation
 from pipeline.balancer.model.application.rule import Rewrite, Transforms
 from pipeline.balancer.model.endpoint import Zone
+from pipeline.balancer.model.gateway.attached_network import AttachedNetwork
+from pipeline.balancer.model.gateway.endpoint_service import EndpointService
+from pipeline.balancer.model.gateway.gateway_endpoint import GatewayEndpoint
 from pipeline.balancer.model.network.attributes import (
     NetworkGroupAttributes,
     NetworkListenerAttributes,
@@ -168,6 +171,9 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     (f"balancer.load_balancers.NAME.attributes, {_NETWORK}", NetworkLoadBalancerAttributes),
     (f"{_LISTENER}, {_NETWORK}", NetworkListener),
     (f"{_LISTENER}.attributes, {_NETWORK}", NetworkListenerAttributes),
+    ("balancer.endpoint_services.NAME", EndpointService),
+    ("balancer.endpoints.NAME", GatewayEndpoint),
+    ("balancer.endpoints.NAME.networks.NETWORK", AttachedNetwork),
     ("CONDITION", Condition),
     ("CONDITION.host_header", HostHeader),
     ("CONDITION.path_pattern", PathPattern),

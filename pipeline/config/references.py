@@ -16,6 +16,7 @@ from pipeline.balancer.model.protocol import GENEVE, forward_mistake, transports
 from pipeline.base.errors import Problem
 from pipeline.base.suggestion import did_you_mean
 from pipeline.config.document import Document, KeyPath, mapping_at
+from pipeline.config.endpoint_references import check_endpoint_references
 from pipeline.config.service_references import check_groups, groups_of_services
 
 
@@ -47,6 +48,7 @@ def check_references(document: Document, data: dict[str, Any]) -> Iterator[Probl
     yield from _hold_times(document, groups)
     yield from _checks_that_always_pass(document, groups)
     yield from _targets_that_do_not_fit(document, groups, mapping_at(data, "balancer", "load_balancers"))
+    yield from check_endpoint_references(document, data)
     is_all_known = forwarded <= groups.keys()
     yield from check_groups(document, data, forwarded if is_all_known and (forwarded or _only_answer(data)) else None)
 

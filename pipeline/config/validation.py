@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from pipeline.balancer.model.gateway.attached_network import DOCKER_NETWORK, NAMESPACE
+from pipeline.balancer.model.gateway.gateway_endpoint import SERVICE_NAME
 from pipeline.base.errors import FieldError, Problem, field_errors
 from pipeline.base.quantity import format_duration
 from pipeline.base.schema import Shorthand
@@ -35,6 +37,9 @@ _PATTERNS = {
     r"^[245]\d\d$": "must be a status code of 2XX, 4XX or 5XX",
     r"^(\d{1,5}|#\{port\})$": "must be a port or #{port}",
     r"^/": "must start with /",
+    NAMESPACE: "must be a name in /run/netns, or the path of a namespace's file",
+    DOCKER_NETWORK: "must be the name of a network of Docker: letters, digits and characters of _.-",
+    SERVICE_NAME: "must be NAME, or PIPELINE/NAME for an endpoint service of another pipeline",
     r"^https?://[!-~]+$": "must be a URL that starts with http:// or https://",
     r"^[ -~]*$": "must be printable ASCII",
     r"^[ -~]{1,1024}$": "must be printable ASCII, at most 1024 characters",

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from pipeline.balancer.model.gateway.endpoint_service import EndpointService
+from pipeline.balancer.model.gateway.gateway_endpoint import GatewayEndpoint
 from pipeline.balancer.model.variants import AnyListener, AnyLoadBalancer, AnyTargetGroup
 from pipeline.base.schema import Model, Name
 
+# Left out unless set, as earlier versions store a declaration.
+_ADDED = ("endpoint_services", "endpoints")
+
 
 class Declaration(Model):
-    """All target groups and load balancers of one owner."""
+    """All target groups, load balancers, endpoint services and endpoints of one owner."""
 
     target_groups: dict[Name, AnyTargetGroup] = Field(min_length=1, description="Target groups, by name.")
     load_balancers: dict[Name, AnyLoadBalancer] = Field(min_length=1, description="Load balancers, by name.")
+    endpoint_services: dict[Name, EndpointService] = Field(
+        {}, description="Endpoint services of gateway load balancers, by name."
+    )
+    endpoints: dict[Name, GatewayEndpoint] = Field({}, description="Endpoints of networks, by name.")
 
     def listeners(self) -> Iterator[tuple[str, AnyLoadBalancer, AnyListener]]:
         """Yield every listener, with its load balancer and the load balancer's name."""
@@ -30,3 +40,8 @@ class Declaration(Model):
     def uses(self, group: str) -> bool:
         """Return whether some listener may forward to a target group."""
         return any(group in listener.groups() for _, _, listener in self.listeners())
+
+    @model_serializer(mode="wrap")
+    def _stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        return {key: value for key, value in data.items() if value or key not in _ADDED}

@@ -1,3 +1,1 @@
-"""The parts of a gateway load balancer."""
-
-from __future__ import annotations
+"""Gateway load balancers: appliances that inspect every packet between networks."""
