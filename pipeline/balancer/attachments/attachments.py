@@ -1,0 +1,246 @@
+"""The networks of endpoints, attached: each has a device whose other end is in this machine's own namespace.
+
+Each call completes what a crash has interrupted. A network is written down before anything is made for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipeline.balancer.attachments import namespaces
+from pipeline.balancer.attachments.cable import Cable, remove
+from pipeline.balancer.attachments.docker_network import DockerNetwork, EngineAway, find_network
+from pipeline.balancer.attachments.fault import AttachmentFault, Conflict, Missing, kernel_fault
+from pipeline.balancer.attachments.record import AttachmentFile, AttachmentRecord, home_alias
+from pipeline.balancer.attachments.router import ensure_router, write_settings
+from pipeline.balancer.attachments.routes import check_routes, ensure_routes, wanted_routes
+from pipeline.balancer.attachments.rtnetlink import Link, Net, RoutingSocket, Veth
+from pipeline.balancer.wanted_endpoint import WantedEndpoint, WantedNetwork
+from pipeline.base.errors import ConfigError
+
+MTU = 8500
+"""The size of the largest packet that an endpoint takes, in bytes."""
+
+_Key = tuple[str, str]
+_Records = dict[_Key, AttachmentRecord]
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A network that is attached. Its packets come in at the device with the number `ifindex`, of this namespace.
+
+    `network` has its addresses, also if they are those of a network of Docker. `attachment` is a number of 64 bits that
+    never changes.
+    """
+
+    endpoint: WantedEndpoint
+    network: WantedNetwork
+    ifindex: int
+    attachment: int
+
+
+class Attachments:
+    """The attached networks of one balancer directory. `home` is the id in the names of its devices.
+
+    Callers hold the balancer's lock, and stay in one network namespace.
+    """
+
+    def __init__(self, directory: Path, home: str, find: Callable[[str], DockerNetwork] = find_network) -> None:
+        self._home = home
+        self._file = AttachmentFile(directory)
+        self._find = find
+
+    def check(self, wanted: Sequence[WantedEndpoint]) -> None:
+        """Raise `ConfigError` if a network is not as its endpoint needs it. One that is missing may come later.
+
+        Changes nothing.
+        """
+        known = self._file.read()
+        for endpoint, network in _networks(wanted):
+            try:
+                self._check(self._wanted(wanted, known), endpoint, network)
+            except Conflict as fault:
+                what = f"network {network.name} of endpoint {endpoint.name} of {endpoint.owner}"
+                raise ConfigError(f"{what}: {fault.message}", hint=fault.hint) from None
+            except (AttachmentFault, OSError):
+                # Without the right, nothing can be said of a namespace.
+                continue
+
+    def attached(self, wanted: Sequence[WantedEndpoint]) -> tuple[Attached, ...]:
+        """Attach the networks of these endpoints, and detach all others. Return those that are attached.
+
+        `faults` says why the others are not. The next call attaches a network that is back, and changes nothing if all
+        is as wanted. Raises `AttachmentFault` without the right to make devices.
+        """
+        known = self._file.read()
+        records = {key: self._described(record) for key, record in self._wanted(wanted, known).items()}
+        try:
+            for key, record in known.items():
+                if key not in records or _site(record) != _site(records[key]):
+                    _remove(record)
+            # Before anything is made.
+            self._file.write(records.values())
+            found = [self._attach(records, endpoint, network) for endpoint in wanted for network in endpoint.networks]
+        except OSError as error:
+            raise kernel_fault(error) from error
+        self._file.write(records.values())
+        return tuple(each for each in found if each)
+
+    def detach_all(self) -> None:
+        """Remove all that was made, and what a crash or a lost file has left of this home."""
+        records = self._file.read()
+        try:
+            for record in records.values():
+                _remove(record)
+            self._remove_leftovers()
+        except OSError as error:
+            raise kernel_fault(error) from error
+        self._file.write([])
+
+    def faults(self) -> Mapping[tuple[str, str], AttachmentFault]:
+        """Return why networks are not attached, by the id of the endpoint and the network's name. Changes nothing."""
+        return {
+            key: AttachmentFault(each.fault, hint=each.hint or None)
+            for key, each in self._file.read().items()
+            if each.fault
+        }
+
+    def stamp(self) -> object:
+        """Return what changes if a network goes, comes or is made again, so `attached` has to be called.
+
+        It takes no lock and asks no engine, and is cheap enough to call every second.
+        """
+        with RoutingSocket() as here:
+            links = {link.name: link for link in here.links()}
+        return tuple(_state(record, links) for record in self._file.read().values())
+
+    def _wanted(self, wanted: Sequence[WantedEndpoint], known: Mapping[_Key, AttachmentRecord]) -> _Records:
+        """Return the record of each wanted network: a new one if it is at another place than before."""
+        fresh = (AttachmentRecord.of(self._home, endpoint, network) for endpoint, network in _networks(wanted))
+        return {
+            new.key: old if (old := known.get(new.key)) and (old.kind, old.place) == (new.kind, new.place) else new
+            for new in fresh
+        }
+
+    def _described(self, record: AttachmentRecord) -> AttachmentRecord:
+        """Return a record with what the engine says of the network. If the engine is away, it stays as it was."""
+        if record.kind != "docker_network":
+            return replace(record, fault="", hint="")
+        try:
+            found = self._find(record.place)
+        except EngineAway as fault:
+            return record if record.bridge else _with_fault(record, fault)
+        except AttachmentFault as fault:
+            return _with_fault(replace(record, bridge=""), fault)
+        return replace(
+            record,
+            bridge=found.bridge,
+            gateway=found.gateway,
+            mtu=found.mtu,
+            addresses=found.subnets,
+            fault="",
+            hint="",
+        )
+
+    def _check(self, records: _Records, endpoint: WantedEndpoint, network: WantedNetwork) -> None:
+        record = records[endpoint.id, network.name]
+        if record.kind == "docker_network":
+            self._find(record.place)
+        with namespaces.routing_in(record.namespace) as (_, routing):
+            check_routes(routing, record, wanted_routes(*_with_addresses(endpoint, network, records)))
+
+    def _attach(self, records: _Records, endpoint: WantedEndpoint, network: WantedNetwork) -> Attached | None:
+        """Attach one network. Its record gets the fault if that is not possible."""
+        key = (endpoint.id, network.name)
+        record = records[key]
+        if record.kind == "docker_network" and not record.bridge:
+            return None
+        try:
+            index = self._device(record, wanted_routes(*_with_addresses(endpoint, network, records)))
+        except (Missing, Conflict) as fault:
+            _remove(record)
+            records[key] = _with_fault(record, fault)
+        except AttachmentFault as fault:
+            records[key] = _with_fault(record, fault)
+        else:
+            records[key] = replace(record, fault="", hint="")
+            return Attached(endpoint, _addressed(network, record), index, _number(record))
+        return None
+
+    def _device(self, record: AttachmentRecord, routes: tuple[Net, ...]) -> int:
+        """Make the device of a network with its routes. Return the number of its other end, which is here."""
+        alias = record.alias(self._home)
+        if record.kind == "docker_network":
+            ensure_router(record, alias)
+        with namespaces.routing_in(record.namespace) as (namespace, there), RoutingSocket() as here:
+            check_routes(there, record, routes)
+            # Both ends have one address, because without ARP each sends to its own.
+            mac = record.mac("cable")
+            near, far = (Veth(name, mac, MTU, has_arp=False) for name in (record.outer, record.inner))
+            outer, inner = Cable(near, far, alias).ensure(here, there, namespace)
+            # Answers may come from any address.
+            loose = {f"ipv4/conf/{record.inner}/rp_filter": "2"}
+            namespaces.within(namespace, lambda: write_settings(loose))
+            ensure_routes(there, record, inner.number, routes)
+            return outer.number
+
+    def _remove_leftovers(self) -> None:
+        beginning = home_alias(self._home)
+        with RoutingSocket() as here:
+            left = [link.name for link in here.links() if link.alias.startswith(beginning)]
+        for name in left:
+            _remove(AttachmentRecord("", "", "docker_network", "", name.partition("-")[2]))
+
+
+def _networks(wanted: Iterable[WantedEndpoint]) -> Iterator[tuple[WantedEndpoint, WantedNetwork]]:
+    return ((endpoint, network) for endpoint in wanted for network in endpoint.networks)
+
+
+def _with_fault(record: AttachmentRecord, fault: AttachmentFault) -> AttachmentRecord:
+    return replace(record, fault=fault.message, hint=fault.hint or "")
+
+
+def _site(record: AttachmentRecord) -> tuple[object, ...]:
+    """Return what the devices of a network depend on. After a change, they are made again."""
+    return (record.kind, record.place, record.bridge, record.gateway, record.mtu)
+
+
+def _addressed(network: WantedNetwork, record: AttachmentRecord) -> WantedNetwork:
+    return network if network.addresses else replace(network, addresses=record.addresses)
+
+
+def _with_addresses(
+    endpoint: WantedEndpoint, network: WantedNetwork, records: Mapping[_Key, AttachmentRecord]
+) -> tuple[WantedNetwork, list[WantedNetwork]]:
+    """Return a network and the others of its endpoint, all with their addresses."""
+    found = {each.name: _addressed(each, records[endpoint.id, each.name]) for each in endpoint.networks}
+    return found[network.name], [each for name, each in found.items() if name != network.name]
+
+
+def _number(record: AttachmentRecord) -> int:
+    digest = hashlib.sha256(f"{record.endpoint} {record.network}".encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def _remove(record: AttachmentRecord) -> None:
+    """Remove the devices of a network and its router, as far as they exist."""
+    with RoutingSocket() as here:
+        for name in (record.outer, record.port):
+            remove(here, here.link(name))
+    if record.kind == "docker_network":
+        namespaces.remove(record.router)
+
+
+def _state(record: AttachmentRecord, links: Mapping[str, Link]) -> tuple[object, ...]:
+    try:
+        found = record.namespace.stat()
+        namespace = (found.st_dev, found.st_ino)
+    except OSError:
+        namespace = None
+    names = (record.outer, record.port, record.bridge)
+    # Of a network of Docker that is missing, nothing but a new bridge is seen.
+    others = frozenset(name for name in links if not name.startswith("veth")) if record.fault else None
+    return (record.key, namespace, *(links[name].number if name in links else 0 for name in names), others)
