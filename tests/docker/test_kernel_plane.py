@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.balancer.flows.requests import ask
+from pipeline.balancer.flows.process import flow_client
 from pipeline.balancer.model import TargetState
 from tests.docker.docker_cli import docker
 from tests.docker.far_client import FarClient, FarFlows
@@ -81,7 +81,7 @@ def test_tcp_service_is_replaced_under_load(project: Project, far: FarClient, pr
         project.pipeline("run")
         until(lambda: any(answer.startswith("2 ") for answer in flows.answers[-3:]), "version 2 answers")
     assert flows.failures == []
-    counted = ask(project.home.balancer, "counts")["traffic"][f"{project.name}.web"]
+    counted = flow_client(project.home.balancer).ask("counts")["traffic"][f"{project.name}.web"]
     assert sum(new for new, _ in counted.values()) > 10
     seen = {answer.split()[1] for answer in flows.answers}
     assert seen == {far.address} if preserve else far.address not in seen

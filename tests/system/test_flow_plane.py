@@ -18,8 +18,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.balancer.flows.process import flow_agent
-from pipeline.balancer.flows.requests import ask as ask_agent
+from pipeline.balancer.flows.process import flow_agent, flow_client
 from pipeline.balancer.haproxy.naming import FLOW_STATE_SOCKET
 from pipeline.balancer.haproxy.plane import HAProxyPlane
 from pipeline.balancer.model import Target, TargetState
@@ -587,7 +586,7 @@ def test_pool_that_haproxy_no_longer_has(lab: FlowLab, flows: FlowBalancer) -> N
         (edge,) = declared.values()
         bare = edge.model_copy(update={"settings": edge.settings.model_copy(update={"zones": None})})
         HAProxyPlane(flows.directory).apply(plane_config(balancer.registry().with_resources(bare)))
-        ask_agent(flows.directory, "sync")
+        flow_client(flows.directory).ask("sync")
     assert udp_servers(lab) == {address(0)}
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from pipeline.balancer.agent.servers import ServerReader
 from pipeline.balancer.flows.flow_counter import FlowCounter
-from pipeline.balancer.flows.flow_state import Server, Servers, chosen_targets, failed_targets, flow_state
+from pipeline.balancer.flows.flow_state import chosen_targets, failed_targets, flow_state
 from pipeline.balancer.flows.left_listeners import LeftListener, left_listeners
 from pipeline.balancer.flows.marks import MarkedTarget, MarkFile, Marks, with_marks, without
 from pipeline.balancer.flows.wanted_flows import FlowFile, WantedFlows
-from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime
-from pipeline.balancer.haproxy.naming import fail_open_backend_of, group_of, target_of
-from pipeline.balancer.haproxy.statistics import Statistics
+from pipeline.balancer.haproxy.naming import group_of
 from pipeline.balancer.kernel.conntrack import FlowCount, cut_flows
 from pipeline.balancer.kernel.flow import FlowState
 from pipeline.balancer.kernel.forwarding import Place
@@ -23,6 +21,8 @@ from pipeline.base.errors import BalancerFault
 from pipeline.base.home_id import home_id
 
 _MARKS = "flow-marks.json"
+# Seconds between calls of `sync`: usually, and while targets drain.
+_PAUSE, _DRAINING_PAUSE = 30.0, 1.0
 
 
 class FlowFact(NamedTuple):
@@ -41,16 +41,19 @@ class FlowKeeper:
         self._file = FlowFile(directory)
         self._mark_file = MarkFile(directory / _MARKS)
         self._counter = FlowCounter()
-        self._runtime = Runtime(directory)
+        self._servers = ServerReader(directory)
         self._marks = self._mark_file.read()
         self._wanted: WantedFlows | None = None
-        self._servers: Servers | None = None
         self._chosen = frozenset[MarkedTarget]()
         self._deliverable = frozenset[MarkedTarget]()
-        self.has_draining = False
-        """Whether targets that get no new flows have open ones."""
+        self._has_draining = False
         self.left: list[LeftListener] = []
         """The nodes that the last `sync` left to HAProxy."""
+
+    @property
+    def pause(self) -> float:
+        """The seconds until the next `sync`, if nothing wakes the agent. Fewer while targets drain."""
+        return _DRAINING_PAUSE if self._has_draining else _PAUSE
 
     def sync(self) -> None:
         """Bring the table to the wanted state. On return, a target that is not admitted gets no new flows.
@@ -59,7 +62,7 @@ class FlowKeeper:
         wanted, or damaged it, the listeners stay as they were.
         """
         wanted = self._wanted = self._file.found() or self._wanted
-        servers = self._read_servers(wanted) if wanted else None
+        servers = self._servers.read(wanted.groups, _used(wanted)) if wanted else None
         if wanted is None or servers is None:
             return
         chosen = chosen_targets(wanted, servers)
@@ -69,10 +72,27 @@ class FlowKeeper:
         undeliverable = self._undeliverable(chosen)
         self._apply(flow_state(wanted, servers, self._marks, draining, undeliverable))
         self.left = left_listeners(wanted, chosen, undeliverable)
-        self._chosen, self.has_draining = frozenset(chosen), bool(draining)
+        self._chosen, self._has_draining = frozenset(chosen), bool(draining)
         for marked in failed_targets(wanted, servers):
             if marked in self._marks:
                 cut_flows(self._marks[marked])
+
+    def answer(self, request: Mapping[str, Any]) -> object:
+        """Answer the requests facts, counts, left and cut. See `Keeper`.
+
+        With `exact`, facts count all flows now, which may take seconds on a busy machine.
+        """
+        match request["do"]:
+            case "facts":
+                return self.facts(exact="exact" in request)
+            case "counts":
+                return {"traffic": self.traffic(), "facts": self.facts()}
+            case "left":
+                return self.left
+            case "cut":
+                self.cut(request["group"], request["target"])
+                return {}
+        raise ValueError(request["do"])
 
     def is_wanted(self) -> bool:
         """Return whether there is a file of what is wanted."""
@@ -133,16 +153,6 @@ class FlowKeeper:
         """End the child process. The table stays."""
         self._table.close()
 
-    def _read_servers(self, wanted: WantedFlows) -> Servers | None:
-        with suppress(NotRunning):
-            found = self._runtime.current_statistics(_backends(wanted)) if wanted.groups else Statistics()
-            # HAProxy is loaded before the file is written. Its reports may come between, when it has no pool that the
-            # former file names.
-            used = {id_ for listener in wanted.listeners for id_, _ in listener.groups} - found.backends
-            former = {id_: servers for id_, servers in (self._servers or {}).items() if id_ in used}
-            self._servers = {**former, **_by_group(found)}
-        return self._servers
-
     def _update_marks(self, chosen: list[MarkedTarget], flows: Mapping[int, FlowCount]) -> None:
         """Give marks to new targets, and take them from those that have no flows any more."""
         # A packet may still be on its way through the rules that the last change replaced.
@@ -192,20 +202,5 @@ class FlowKeeper:
             )
 
 
-def _backends(wanted: WantedFlows) -> list[str]:
-    return [backend for group in wanted.groups for backend in (group, fail_open_backend_of(group))]
-
-
-def _by_group(statistics: Statistics) -> Servers:
-    found: dict[str, dict[str, Server]] = {}
-    # A target that has only its fail-open server in a pool is in a zone that is shifted away.
-    for (backend, name), state in sorted(statistics.servers.items(), key=lambda each: _is_fail_open(each[0])):
-        if state.address:
-            is_up, target = state.status.startswith(("UP", "no check")), target_of(name)
-            server = Server(target, state.address, not state.is_closed, is_up, _is_fail_open((backend, name)))
-            found.setdefault(backend.removesuffix(fail_open_backend_of("")), {}).setdefault(target, server)
-    return {backend: tuple(servers.values()) for backend, servers in found.items()}
-
-
-def _is_fail_open(key: tuple[str, str]) -> bool:
-    return target_of(key[1]) != key[1] or key[0].endswith(fail_open_backend_of(""))
+def _used(wanted: WantedFlows) -> set[str]:
+    return {id_ for listener in wanted.listeners for id_, _ in listener.groups}

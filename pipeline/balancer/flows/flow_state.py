@@ -5,28 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from ipaddress import ip_address
-from typing import NamedTuple
 
+from pipeline.balancer.agent.servers import Server, Servers
 from pipeline.balancer.flows.left_listeners import left_listeners, reaches
 from pipeline.balancer.flows.marks import MarkedTarget, Marks
 from pipeline.balancer.flows.wanted_flows import GroupFlows, ListenerFlows, WantedFlows
 from pipeline.balancer.kernel.flow import FlowGroup, FlowListener, FlowState, FlowTarget
-
-
-class Server(NamedTuple):
-    """A target as HAProxy has it. `is_open`: it is admitted. `is_up`: it is healthy, or not checked.
-
-    `is_spare`: it is in a zone that is shifted away, so it gets flows only if too few others are healthy.
-    """
-
-    target: str
-    endpoint: str
-    is_open: bool
-    is_up: bool
-    is_spare: bool = False
-
-
-Servers = Mapping[str, Sequence[Server]]
 
 
 def chosen_targets(wanted: WantedFlows, servers: Servers) -> list[MarkedTarget]:

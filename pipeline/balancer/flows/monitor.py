@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.balancer.flows.process import flow_agent, has_lost_flows
-from pipeline.balancer.flows.requests import ask
+from pipeline.balancer.flows.process import flow_agent, flow_client, has_lost_flows
 from pipeline.balancer.flows.wanted_flows import FlowFile
 from pipeline.balancer.plane_monitor import PlaneMonitor
-from pipeline.base.errors import BalancerFault
 
 # Seconds. An agent that is only busy is asked again by the reconciliation that follows, which waits longer.
 _TIMEOUT = 0.5
@@ -18,10 +16,10 @@ class FlowMonitor:
     """HAProxy's monitor, which also watches the flow agent. See `PlaneMonitor`."""
 
     def __init__(self, directory: Path, haproxy: PlaneMonitor) -> None:
-        self._directory = directory
         self._haproxy = haproxy
         self._file = FlowFile(directory)
         self._agent = flow_agent(directory)
+        self._client = flow_client(directory)
 
     def open(self) -> bool:
         return self._haproxy.open()
@@ -38,11 +36,4 @@ class FlowMonitor:
     def is_responding(self) -> bool:
         if has_lost_flows(self._agent, self._file):
             return False
-        return self._haproxy.is_responding() and (not self._file.read().listeners or self._agent_responds())
-
-    def _agent_responds(self) -> bool:
-        try:
-            ask(self._directory, "ping", _TIMEOUT)
-        except BalancerFault:
-            return False
-        return True
+        return self._haproxy.is_responding() and (not self._file.read().listeners or self._client.responds(_TIMEOUT))

@@ -20,8 +20,7 @@ from pipeline.balancer.flows.config_flows import group_flows, plane_choices, wan
 from pipeline.balancer.flows.flow_keeper import FlowFact
 from pipeline.balancer.flows.kernel_counts import kernel_counts
 from pipeline.balancer.flows.left_listeners import LeftListener, with_left
-from pipeline.balancer.flows.process import flow_agent, has_lost_flows
-from pipeline.balancer.flows.requests import ask
+from pipeline.balancer.flows.process import flow_agent, flow_client, has_lost_flows
 from pipeline.balancer.flows.wanted_flows import FlowFile, GroupFlows, ListenerFlows, WantedFlows
 from pipeline.balancer.haproxy.naming import group_of
 from pipeline.balancer.kernel.others import PREFIX
@@ -44,6 +43,7 @@ class FlowPlane:
         self._haproxy = haproxy
         self._file = FlowFile(directory)
         self._agent = flow_agent(directory)
+        self._client = flow_client(directory)
 
     def check(self, wanted: PlaneConfig) -> str | None:
         support = self._support(wanted)
@@ -159,7 +159,7 @@ class FlowPlane:
         if not wanted.listeners:
             return found
         try:
-            counted = ask(self._directory, "counts", _PING_TIMEOUT)
+            counted = self._client.ask("counts", _PING_TIMEOUT)
         except BalancerFault:
             # The agent is starting or hangs. Its counts go on with the next call.
             return found
@@ -168,7 +168,7 @@ class FlowPlane:
     def _left(self) -> list[LeftListener]:
         """Return the nodes that the agent has left to HAProxy."""
         try:
-            found = ask(self._directory, "left", _PING_TIMEOUT) if self._file.read().listeners else []
+            found = self._client.ask("left", _PING_TIMEOUT) if self._file.read().listeners else []
         except BalancerFault:
             return []
         return [LeftListener(tuple(node), *target) for node, *target in found]
@@ -185,11 +185,7 @@ class FlowPlane:
         return KernelSupport(blocked=forwarding_remedy())
 
     def _responds(self) -> bool:
-        try:
-            self._ask("ping", _PING_TIMEOUT)
-        except BalancerFault:
-            return False
-        return True
+        return self._client.responds(_PING_TIMEOUT)
 
     def _carried(self) -> set[str]:
         """Return the target groups of which the kernel carries a pool."""
@@ -228,7 +224,7 @@ class FlowPlane:
         self._file.remove()
 
     def _ask(self, do: str, timeout: float = 10.0, **arguments: str) -> dict[str, dict[str, FlowFact]]:
-        return _facts(ask(self._directory, do, timeout, **arguments))
+        return _facts(self._client.ask(do, timeout, **arguments))
 
 
 def _facts(found: Mapping[str, Mapping[str, Iterable[Any]]]) -> dict[str, dict[str, FlowFact]]:

@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pipeline.base.errors import BalancerFault
-from pipeline.base.files import FileStamp, file_stamp, write_atomically
+from pipeline.balancer.agent.wanted_file import WantedFile
 
 _FILE = "flows.json"
 
@@ -72,43 +71,8 @@ class WantedFlows:
         return cls(tuple(listeners), {id_: GroupFlows(**each) for id_, each in found["groups"].items()})
 
 
-class FlowFile:
-    """The file. One writer at a time, which holds the balancer's lock, and any number of readers."""
+class FlowFile(WantedFile[WantedFlows]):
+    """The file of one balancer directory."""
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / _FILE
-        self._known: tuple[FileStamp | None, WantedFlows | None] = None, None
-
-    def exists(self) -> bool:
-        """Return whether the kernel carried anything since the last `remove`."""
-        return self._path.exists()
-
-    def read(self) -> WantedFlows:
-        """Return the content. Without a file, or if it is damaged, nothing is wanted."""
-        return self.found() or WantedFlows()
-
-    def found(self) -> WantedFlows | None:
-        """Return the content, or None without a file or if it is damaged. The next `write` repairs it."""
-        stamp = file_stamp(self._path)
-        if stamp is None or stamp != self._known[0]:
-            self._known = stamp, self._parsed() if stamp else None
-        return self._known[1]
-
-    def write(self, wanted: WantedFlows) -> None:
-        """Replace the content. Raises `BalancerFault` if it cannot write."""
-        if wanted == self.found():
-            return
-        try:
-            write_atomically(self._path, wanted.to_json())
-        except OSError as error:
-            raise BalancerFault(f"cannot write {self._path}: {error.strerror}") from error
-
-    def remove(self) -> None:
-        """Delete the file."""
-        self._path.unlink(missing_ok=True)
-
-    def _parsed(self) -> WantedFlows | None:
-        try:
-            return WantedFlows.from_json(self._path.read_text())
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
+        super().__init__(directory / _FILE, WantedFlows.from_json, WantedFlows())

@@ -27,7 +27,7 @@ def slot_table(targets: Mapping[int, str]) -> tuple[int, ...]:
         for index, (number, slot, step) in enumerate(preferences):
             # Each target in turn takes the first free slot of its own order.
             while slots[slot]:
-                slot = (slot + step) % SLOTS  # noqa: PLW2901
+                slot = (slot + step) % SLOTS
             slots[slot] = number
             free -= 1
             if not free:

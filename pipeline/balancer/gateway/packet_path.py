@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from pipeline.balancer.gateway.gateway_state import FlowRecord, GatewayState, PathCounts
@@ -27,8 +27,11 @@ class PacketPath(Protocol):
     def end_flows(self, target: int) -> None:
         """Forget the flows of a target. Their next packets choose again."""
 
-    def expire(self, now: float) -> int:
-        """Forget the flows that were idle for too long, and return their number. `now`: `time.monotonic()`."""
+    def expire(self, now: float) -> Mapping[tuple[int, int], int]:
+        """Forget the flows that were idle for too long. Return the number of others by endpoint and target.
+
+        `now`: `time.monotonic()`. A flow of another protocol than TCP, also without one, is idle after `OTHER_IDLE`.
+        """
 
     def counts(self) -> PathCounts:
         """Return the counts."""

@@ -117,7 +117,7 @@ class GatewayGroupAttributes(TargetGroupAttributes):
         return self.on_unhealthy == "rebalance"
 
     @property
-    def flow_fields(self) -> int:
+    def flow_fields(self) -> Literal[5, 3, 2]:
         """The number of fields that make a flow: 5, or 3 or 2 of them with stickiness."""
         if not self.stickiness:
             return 5

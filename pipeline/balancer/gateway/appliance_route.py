@@ -1,0 +1,37 @@
+"""The way from this machine to an appliance, as the kernel's routes say."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from ipaddress import IPv4Address
+
+from pipeline.balancer.gateway.gateway_state import GatewayTarget
+from pipeline.balancer.kernel.netlink import REQUEST, attribute, attributes
+
+_HEADER, _ROUTE = struct.Struct("=IHHII"), struct.Struct("=BBBBBBBBI")
+_NUMBER = struct.Struct("=I")
+_NEW_ROUTE, _GET_ROUTE = 24, 26
+_DESTINATION, _OUT, _GATEWAY, _SOURCE = 1, 4, 5, 7
+_UNICAST = 1
+_SIZE, _TIMEOUT = 65536, 10.0
+
+
+def find_route(address: IPv4Address) -> GatewayTarget | None:
+    """Return how this machine's network namespace reaches an address.
+
+    None without a route, or if the address is its own. Raises `OSError` if the kernel does not answer.
+    """
+    body = _ROUTE.pack(socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, 0) + attribute(_DESTINATION, address.packed)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as kernel:
+        kernel.settimeout(_TIMEOUT)
+        kernel.send(_HEADER.pack(_HEADER.size + len(body), _GET_ROUTE, REQUEST, 1, 0) + body)
+        reply = memoryview(kernel.recv(_SIZE))
+    if _HEADER.unpack_from(reply)[1] != _NEW_ROUTE or _ROUTE.unpack_from(reply, _HEADER.size)[7] != _UNICAST:
+        # The kernel reports an error for an address that it does not reach.
+        return None
+    found = {kind: bytes(value) for kind, value in attributes(reply[_HEADER.size + _ROUTE.size :])}
+    if _OUT not in found or _SOURCE not in found:
+        return None
+    next_hop = IPv4Address(found[_GATEWAY]) if _GATEWAY in found else None
+    return GatewayTarget(address, IPv4Address(found[_SOURCE]), _NUMBER.unpack(found[_OUT])[0], next_hop)

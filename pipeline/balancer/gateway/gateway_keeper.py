@@ -1,0 +1,227 @@
+"""The path of packets, kept in agreement with the wanted endpoints and with HAProxy's servers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address, ip_address
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.balancer.agent.servers import ServerReader, Servers
+from pipeline.balancer.gateway.appliance_route import find_route
+from pipeline.balancer.gateway.flow_key import FlowKey
+from pipeline.balancer.gateway.flow_tally import PAUSE, FlowTally
+from pipeline.balancer.gateway.gateway_state import GatewayState, GatewayTarget
+from pipeline.balancer.gateway.numbers import Appliance, NumberFile, Numbers
+from pipeline.balancer.gateway.packet_path import PacketPath
+from pipeline.balancer.gateway.path_state import address_of, path_state
+from pipeline.balancer.gateway.pool_choice import PoolChoice, appliances_of, pool_choices
+from pipeline.balancer.gateway.wanted_gateway import GatewayFile, WantedGateway
+from pipeline.base.errors import BalancerFault
+
+# Seconds between calls of `sync` while appliances drain.
+_DRAINING_PAUSE = 1.0
+
+
+class ApplianceFact(NamedTuple):
+    """An appliance on the path. `admitted`: it gets new flows.
+
+    `in_flight`: its open flows, also at former addresses. Flows that choose again at their next packet do not count.
+    """
+
+    admitted: bool
+    in_flight: int
+
+
+class GatewayKeeper:
+    """The path of one balancer directory. All methods raise `BalancerFault`.
+
+    `open_path`: called at the first need. `route`: the way to an appliance, or None without one.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        open_path: Callable[[], PacketPath],
+        route: Callable[[IPv4Address], GatewayTarget | None] = find_route,
+    ) -> None:
+        self._open_path = open_path
+        self._route = route
+        self._file = GatewayFile(directory)
+        self._number_file = NumberFile(directory)
+        self._numbers = self._number_file.read()
+        self._servers = ServerReader(directory)
+        self._tally = FlowTally()
+        self._path: PacketPath | None = None
+        self._wanted: WantedGateway | None = None
+        self._choices: Mapping[str, PoolChoice] = {}
+
+    @property
+    def pause(self) -> float:
+        """The seconds until the next `sync`, if nothing wakes the agent. Fewer while appliances drain."""
+        has_former = self._numbers.appliances.keys() - self._chosen()
+        return _DRAINING_PAUSE if has_former else PAUSE
+
+    def sync(self) -> None:
+        """Bring the path to the wanted state. On return, an appliance that is not admitted gets no new flows.
+
+        While HAProxy does not run, the appliances stay as they were. If another program removed the file of what is
+        wanted, or damaged it, everything stays as it was.
+        """
+        wanted = self._wanted = self._file.found() or self._wanted
+        servers = self._servers.read(wanted.backends, wanted.backends) if wanted else None
+        if wanted is None or servers is None:
+            return
+        gone = self._gone(wanted, servers)
+        self._numbers = self._numbers.covering(appliances_of(wanted, servers), wanted.pools, wanted.endpoints)
+        # Written first: the flows that the path makes from now on have these numbers.
+        self._number_file.write(self._numbers)
+        self._choices = pool_choices(wanted, servers, self._numbers.appliances)
+        self._opened().write(self._state(wanted, gone))
+        self._forget(gone)
+
+    def is_wanted(self) -> bool:
+        """Return whether there is a file of what is wanted."""
+        return self._file.found() is not None
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Return nothing: `sync` restores what other programs change, every few seconds."""
+        return ()
+
+    def is_intact(self) -> bool:
+        """Return True. See `descriptors`."""
+        return True
+
+    def answer(self, request: Mapping[str, Any]) -> object:
+        """Answer the requests facts, counts, cut and flow. See `Keeper`."""
+        match request["do"]:
+            case "facts":
+                return self.facts()
+            case "counts":
+                return self.counts()
+            case "cut":
+                self.cut(request["group"], request["target"])
+                return {}
+            case "flow":
+                return self.flow(request)
+        raise ValueError(request["do"])
+
+    def facts(self) -> Mapping[str, Mapping[str, ApplianceFact]]:
+        """Return the appliances that get new flows or have open ones, by group and id."""
+        if self._path is None:
+            return {}
+        flows, chosen = self._staying_flows(), self._chosen()
+        found = dict[str, dict[str, ApplianceFact]]()
+        for each, number in self._numbers.appliances.items():
+            group = found.setdefault(each.group, {})
+            if flows[number] or each in chosen:
+                other = group.get(each.target, ApplianceFact(admitted=False, in_flight=0))
+                group[each.target] = ApplianceFact(other.admitted or each in chosen, other.in_flight + flows[number])
+        return found
+
+    def counts(self) -> Mapping[str, object]:
+        """Return what each appliance had of each endpoint, and what was dropped, in the shapes of `gateway_counts`."""
+        if self._path is None:
+            return {"traffic": [], "drops": []}
+        counts, flows = self._path.counts(), self._tally.recent(self._path)
+        endpoints = {number: id_ for id_, number in self._numbers.endpoints.items()}
+        appliances = {number: each for each, number in self._numbers.appliances.items()}
+        traffic = [
+            [endpoints[key[0]], *appliances[key[1]][:2], flows[key], *one]
+            for key, one in counts.traffic.items()
+            if key[0] in endpoints and key[1] in appliances
+        ]
+        drops = [[endpoints.get(number, ""), reason, count] for (number, reason), count in counts.drops.items()]
+        return {"traffic": traffic, "drops": drops}
+
+    def cut(self, group: str, target: str) -> None:
+        """End the flows of an appliance. Does nothing for an unknown one."""
+        for each, number in self._numbers.appliances.items():
+            if self._path is not None and (each.group, each.target) == (group, target):
+                self._path.end_flows(number)
+                self._tally.forget(number)
+
+    def flow(self, request: Mapping[str, Any]) -> Mapping[str, object]:
+        """Return the appliance of an open flow of an endpoint, and its age. Empty without such a flow.
+
+        `request` has the endpoint's id, the addresses `source` and `target`, the protocol's number and the ports.
+        """
+        wanted, number = self._wanted, self._numbers.endpoints.get(request["endpoint"])
+        if self._path is None or wanted is None or number is None:
+            return {}
+        pool = wanted.pools[wanted.endpoints[request["endpoint"]].pool]
+        ports = int(request["source_port"]), int(request["target_port"])
+        source, target = ip_address(request["source"]), ip_address(request["target"])
+        key = FlowKey.of(source, target, int(request["protocol"]), ports).reduced(pool.fields)
+        appliances = {number: each for each, number in self._numbers.appliances.items()}
+        for flow in self._path.flows():
+            if (flow.endpoint, flow.key) == (number, key) and flow.target in appliances:
+                return {"target": appliances[flow.target].target, "packets": flow.packets, "state": flow.state}
+        return {}
+
+    def clear(self) -> None:
+        """Remove the path."""
+        self._opened().remove()
+        self._path = None
+        self._numbers = Numbers()
+        self._number_file.remove()
+
+    def close(self) -> None:
+        """Release the path, which goes on."""
+        if self._path is not None:
+            self._path.close()
+
+    def _opened(self) -> PacketPath:
+        if self._path is None:
+            self._path = self._open_path()
+        return self._path
+
+    def _staying_flows(self) -> Counter[int]:
+        """Return the number of flows by the number of their appliance, without those that choose again."""
+        assert self._path is not None and self._wanted is not None
+        moving = {
+            (self._numbers.endpoints[id_], self._numbers.appliances[each])
+            for id_, endpoint in self._wanted.endpoints.items()
+            for each in self._choices[endpoint.pool].rebalanced
+        }
+        found = Counter[int]()
+        for key, count in self._tally.recent(self._path).items():
+            found[key[1]] += 0 if key in moving else count
+        return found
+
+    def _chosen(self) -> set[Appliance]:
+        return {each for choice in self._choices.values() for each in choice.chosen}
+
+    def _gone(self, wanted: WantedGateway, servers: Servers) -> list[Appliance]:
+        """Return the appliances that are not registered any more and have no flows."""
+        present = set(appliances_of(wanted, servers))
+        former = [each for each in self._numbers.appliances if each not in present]
+        # An appliance that HAProxy has removed, but that is still listed, is leaving.
+        listed = {(id_, target) for id_, group in wanted.groups.items() for target in group.zones}
+        ended = [each for each in former if each[:2] not in listed or self._is_elsewhere(each, present)]
+        path = self._opened() if ended else None
+        return [each for each in ended if path and not self._tally.of_target(path, self._numbers.appliances[each])]
+
+    def _state(self, wanted: WantedGateway, gone: list[Appliance]) -> GatewayState:
+        kept = (each for each in self._numbers.appliances if each not in gone)
+        addresses = {each: address for each in kept if (address := address_of(each))}
+        try:
+            routes = {each: self._route(address) for each, address in addresses.items()}
+        except OSError as error:
+            raise BalancerFault(f"the kernel does not tell its routes: {error.strerror}") from error
+        reached = {each: route for each, route in routes.items() if route}
+        return path_state(wanted, self._choices, self._numbers, reached)
+
+    def _forget(self, gone: list[Appliance]) -> None:
+        """Take the numbers of appliances that are gone from the path, which sends nothing to them any more."""
+        for each in gone:
+            self._opened().end_flows(self._numbers.appliances[each])
+        if gone:
+            self._numbers = self._numbers.without(gone)
+            self._number_file.write(self._numbers)
+
+    @staticmethod
+    def _is_elsewhere(appliance: Appliance, present: set[Appliance]) -> bool:
+        """Return whether the target has another address now."""
+        return any(each[:2] == appliance[:2] for each in present)

@@ -1,0 +1,67 @@
+"""The state of the path, from what is wanted and what the pools chose. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from ipaddress import IPv4Address, ip_address, ip_network
+
+from pipeline.balancer.gateway.choice import slot_table
+from pipeline.balancer.gateway.gateway_state import (
+    GatewayAttachment,
+    GatewayEndpoint,
+    GatewayPool,
+    GatewayState,
+    GatewayTarget,
+)
+from pipeline.balancer.gateway.numbers import Appliance, Numbers
+from pipeline.balancer.gateway.pool_choice import PoolChoice
+from pipeline.balancer.gateway.wanted_gateway import AppliancePool, CarriedEndpoint, WantedGateway
+
+
+def address_of(appliance: Appliance) -> IPv4Address | None:
+    """Return the address of an appliance, or None if it is not IPv4, which GENEVE to appliances always uses."""
+    host = ip_address(appliance.endpoint.rpartition(":")[0].strip("[]"))
+    return host if isinstance(host, IPv4Address) else None
+
+
+def path_state(
+    wanted: WantedGateway,
+    choices: Mapping[str, PoolChoice],
+    numbers: Numbers,
+    reached: Mapping[Appliance, GatewayTarget],
+) -> GatewayState:
+    """Return the state. `reached`: the appliances that this machine has a route to. Others get no flows."""
+    return GatewayState(
+        {numbers.appliances[each]: target for each, target in reached.items()},
+        {numbers.pools[key]: _pool(pool, choices[key], numbers, reached) for key, pool in wanted.pools.items()},
+        {numbers.endpoints[id_]: _endpoint(each, numbers) for id_, each in wanted.endpoints.items()},
+    )
+
+
+def slots_of(choice: PoolChoice, numbers: Mapping[Appliance, int], reached: Collection[Appliance]) -> tuple[int, ...]:
+    """Return the slots of a pool."""
+    return _slots(tuple((numbers[each], each.key) for each in choice.chosen if each in reached))
+
+
+def _pool(
+    pool: AppliancePool, choice: PoolChoice, numbers: Numbers, reached: Mapping[Appliance, GatewayTarget]
+) -> GatewayPool:
+    slots = slots_of(choice, numbers.appliances, reached)
+    # Without a slot, no other appliance can take the flows.
+    rebalanced = frozenset(numbers.appliances[each] for each in choice.rebalanced) if slots else frozenset[int]()
+    return GatewayPool(pool.fields, pool.tcp_idle, slots, rebalanced)
+
+
+# Most changes leave most pools as they are.
+@lru_cache(maxsize=64)
+def _slots(targets: tuple[tuple[int, str], ...]) -> tuple[int, ...]:
+    return slot_table(dict(targets))
+
+
+def _endpoint(endpoint: CarriedEndpoint, numbers: Numbers) -> GatewayEndpoint:
+    attachments = (
+        GatewayAttachment(each.id, each.ifindex, tuple(ip_network(prefix, strict=False) for prefix in each.prefixes))
+        for each in endpoint.networks
+    )
+    return GatewayEndpoint(endpoint.id, numbers.pools[endpoint.pool], tuple(attachments))
