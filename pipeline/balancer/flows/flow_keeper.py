@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from pipeline.balancer.agent.flow_fact import FlowFact, FlowFacts
 from pipeline.balancer.agent.servers import ServerReader
 from pipeline.balancer.flows.flow_counter import FlowCounter
 from pipeline.balancer.flows.flow_state import chosen_targets, failed_targets, flow_state
@@ -23,13 +24,6 @@ from pipeline.base.home_id import home_id
 _MARKS = "flow-marks.json"
 # Seconds between calls of `sync`: usually, and while targets drain.
 _PAUSE, _DRAINING_PAUSE = 30.0, 1.0
-
-
-class FlowFact(NamedTuple):
-    """A target in the table. `admitted`: it gets new flows. `in_flight`: its open flows, also at former addresses."""
-
-    admitted: bool
-    in_flight: int
 
 
 class FlowKeeper:
@@ -98,7 +92,7 @@ class FlowKeeper:
         """Return whether there is a file of what is wanted."""
         return self._file.found() is not None
 
-    def facts(self, *, exact: bool = False) -> Mapping[str, Mapping[str, FlowFact]]:
+    def facts(self, *, exact: bool = False) -> FlowFacts:
         """Return the targets that get new flows or have open ones, by group and id.
 
         The flows of targets that get no new ones are counted now. Those of the others too if `exact`, which may take

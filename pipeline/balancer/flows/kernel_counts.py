@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from pipeline.balancer.agent.flow_fact import FlowFact
 from pipeline.balancer.data_plane import FlowCounts
-from pipeline.balancer.flows.flow_keeper import FlowFact
 from pipeline.balancer.flows.wanted_flows import ListenerFlows, WantedFlows
 from pipeline.balancer.haproxy.naming import group_of
 from pipeline.balancer.kernel.table import Traffic

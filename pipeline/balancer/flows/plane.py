@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from pipeline.balancer.access import AccessLog
-from pipeline.balancer.data_plane import CheckFact, DataPlane, Facts, FlowCounts, PlaneConfig, TargetFact, WantedGroup
+from pipeline.balancer.agent.flow_fact import FlowFacts, parse_facts, with_flows
+from pipeline.balancer.data_plane import DataPlane, Facts, FlowCounts, PlaneConfig, WantedGroup
 from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.flows.config_flows import group_flows, plane_choices, wanted_flows
-from pipeline.balancer.flows.flow_keeper import FlowFact
 from pipeline.balancer.flows.kernel_counts import kernel_counts
 from pipeline.balancer.flows.left_listeners import LeftListener, with_left
 from pipeline.balancer.flows.process import flow_agent, flow_client, has_lost_flows
@@ -32,7 +30,6 @@ from pipeline.base.home_id import home_id
 
 # Seconds in which the agent answers, unless it hangs or a signal has stopped it.
 _PING_TIMEOUT = 3.0
-_NO_FLOWS = FlowFact(admitted=False, in_flight=0)
 
 
 class FlowPlane:
@@ -111,7 +108,7 @@ class FlowPlane:
             # Nothing is known of the flows of these groups. The reconciliation that follows revives the agent.
             others = {id_: targets for id_, targets in facts.targets.items() if id_ not in carried}
             return replace(facts, targets=others)
-        merged = {id_: _merged(facts.targets[id_], found.get(id_, {})) for id_ in carried}
+        merged = {id_: with_flows(facts.targets[id_], found.get(id_, {})) for id_ in carried}
         return replace(facts, targets={**facts.targets, **merged})
 
     def held(self, group: str) -> int:
@@ -163,7 +160,7 @@ class FlowPlane:
         except BalancerFault:
             # The agent is starting or hangs. Its counts go on with the next call.
             return found
-        return (*found, *kernel_counts(wanted, _traffic(counted["traffic"]), _facts(counted["facts"])))
+        return (*found, *kernel_counts(wanted, _traffic(counted["traffic"]), parse_facts(counted["facts"])))
 
     def _left(self) -> list[LeftListener]:
         """Return the nodes that the agent has left to HAProxy."""
@@ -223,13 +220,8 @@ class FlowPlane:
         self._agent.stop()
         self._file.remove()
 
-    def _ask(self, do: str, timeout: float = 10.0, **arguments: str) -> dict[str, dict[str, FlowFact]]:
-        return _facts(self._client.ask(do, timeout, **arguments))
-
-
-def _facts(found: Mapping[str, Mapping[str, Iterable[Any]]]) -> dict[str, dict[str, FlowFact]]:
-    """Return the facts of an answer of the agent, by group and target."""
-    return {id_: {name: FlowFact(*fact) for name, fact in targets.items()} for id_, targets in found.items()}
+    def _ask(self, do: str, timeout: float = 10.0, **arguments: str) -> FlowFacts:
+        return parse_facts(self._client.ask(do, timeout, **arguments))
 
 
 def _traffic(found: Mapping[str, Mapping[str, Iterable[int]]]) -> dict[str, dict[str, Traffic]]:
@@ -258,17 +250,3 @@ def _check_free(wanted: WantedFlows, table: str) -> None:
                 "Penstock",
                 hint=f"use another; if that home is gone, remove its rules: nft delete table inet {other}",
             )
-
-
-def _merged(targets: Mapping[str, TargetFact], flows: Mapping[str, FlowFact]) -> dict[str, TargetFact]:
-    """Return the facts of a group's targets with their flows. One that HAProxy has removed may still have some."""
-    removed = TargetFact(admitted=False, up=False, check=CheckFact("none"), in_flight=0, state_age=timedelta(0))
-    found = {**dict.fromkeys(flows, removed), **targets}
-    return {
-        name: fact._replace(
-            admitted=fact.admitted or flow.admitted,
-            in_flight=fact.in_flight + flow.in_flight,
-        )
-        for name, fact in found.items()
-        for flow in [flows.get(name, _NO_FLOWS)]
-    }

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from pipeline.balancer.agent.flow_fact import FlowFact, FlowFacts
 from pipeline.balancer.agent.servers import ServerReader, Servers
 from pipeline.balancer.gateway.appliance_route import find_route
 from pipeline.balancer.gateway.flow_key import FlowKey
@@ -22,16 +23,6 @@ from pipeline.base.errors import BalancerFault
 
 # Seconds between calls of `sync` while appliances drain.
 _DRAINING_PAUSE = 1.0
-
-
-class ApplianceFact(NamedTuple):
-    """An appliance on the path. `admitted`: it gets new flows.
-
-    `in_flight`: its open flows, also at former addresses. Flows that choose again at their next packet do not count.
-    """
-
-    admitted: bool
-    in_flight: int
 
 
 class GatewayKeeper:
@@ -107,17 +98,20 @@ class GatewayKeeper:
                 return self.flow(request)
         raise ValueError(request["do"])
 
-    def facts(self) -> Mapping[str, Mapping[str, ApplianceFact]]:
-        """Return the appliances that get new flows or have open ones, by group and id."""
+    def facts(self) -> FlowFacts:
+        """Return the appliances that get new flows or have open ones, by group and id.
+
+        Flows that choose again at their next packet do not count.
+        """
         if self._path is None:
             return {}
         flows, chosen = self._staying_flows(), self._chosen()
-        found = dict[str, dict[str, ApplianceFact]]()
+        found = dict[str, dict[str, FlowFact]]()
         for each, number in self._numbers.appliances.items():
             group = found.setdefault(each.group, {})
             if flows[number] or each in chosen:
-                other = group.get(each.target, ApplianceFact(admitted=False, in_flight=0))
-                group[each.target] = ApplianceFact(other.admitted or each in chosen, other.in_flight + flows[number])
+                other = group.get(each.target, FlowFact(admitted=False, in_flight=0))
+                group[each.target] = FlowFact(other.admitted or each in chosen, other.in_flight + flows[number])
         return found
 
     def counts(self) -> Mapping[str, object]:
@@ -179,14 +173,14 @@ class GatewayKeeper:
 
     def _staying_flows(self) -> Counter[int]:
         """Return the number of flows by the number of their appliance, without those that choose again."""
-        assert self._path is not None and self._wanted is not None
+        path, wanted = self._opened(), self._wanted or WantedGateway()
         moving = {
-            (self._numbers.endpoints[id_], self._numbers.appliances[each])
-            for id_, endpoint in self._wanted.endpoints.items()
-            for each in self._choices[endpoint.pool].rebalanced
+            (self._numbers.endpoints.get(id_), self._numbers.appliances.get(each))
+            for id_, endpoint in wanted.endpoints.items()
+            for each in self._choices.get(endpoint.pool, PoolChoice()).rebalanced
         }
         found = Counter[int]()
-        for key, count in self._tally.recent(self._path).items():
+        for key, count in self._tally.recent(path).items():
             found[key[1]] += 0 if key in moving else count
         return found
 

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.balancer.agent.flow_fact import FlowFact
 from pipeline.balancer.agent.servers import Server
 from pipeline.balancer.alternate import Alternate, with_alternates
 from pipeline.balancer.flows.config_flows import wanted_flows
-from pipeline.balancer.flows.flow_keeper import FlowFact
 from pipeline.balancer.flows.flow_state import chosen_targets, failed_targets, flow_state
 from pipeline.balancer.flows.kernel_counts import kernel_counts
 from pipeline.balancer.flows.left_listeners import left_listeners, with_left
