@@ -219,8 +219,11 @@ class AccessLog(Protocol):
         """
 
 
-def load_balancer_name(owner: str, name: str, kind: Literal["app", "net"] = "app") -> str:
-    """Return ELB's `app/NAME/ID`. The owner takes the place of the ID and makes the name unique."""
+def load_balancer_name(owner: str, name: str, kind: Literal["app", "net", "gateway"] = "app") -> str:
+    """Return ELB's `app/NAME/ID`. The owner takes the place of the ID and makes the name unique.
+
+    CloudWatch writes `gateway` where ARNs have `gwy`.
+    """
     return f"{kind}/{name}/{owner}"
 
 

@@ -29,6 +29,10 @@ FlowCount = Literal[
     "client_tls_errors",
     "target_tls_errors",
     "unhealthy_routing",
+    "dropped_too_large",
+    "dropped_no_network",
+    "dropped_no_target",
+    "dropped_invalid",
 ]
 
 
@@ -161,6 +165,10 @@ class FlowCounts:
     `source` names the process, or a part of it that counts by itself. `owner` and `name` are those of the load
     balancer, with the `port` of the listener, or those of the target group, without a port. A count that the process
     does not know is left out. `active` is the number now, and every other one only grows.
+
+    The listener of a gateway load balancer has port 0. Its counts are `active`, `new`, `bytes` of inner packets, and
+    the packets that it dropped: those larger than 8,500 bytes, those to an address of no attached network, those for
+    which there is no appliance, and those from port 6081 that no appliance may have sent.
     """
 
     source: str

@@ -1,9 +1,10 @@
-"""The metrics, by the names that CloudWatch has for them in `AWS/ApplicationELB` and `AWS/NetworkELB`.
+"""The metrics, by the names that CloudWatch has for them.
 
-One rule turns CloudWatch's name into Prometheus': `aws_applicationelb_` or `aws_networkelb_`, the words of the name in
-lower case with `_` between them, then `_total` for a counter or `_seconds` for a time. `HTTPCode_Target_2XX_Count`
-becomes `aws_applicationelb_http_code_target_2xx_count_total`. The help begins with CloudWatch's name. Its dimensions
-are the labels `load_balancer`, `target_group` and `availability_zone`, with the values of the access log.
+One rule turns CloudWatch's name into Prometheus'. The prefix is `aws_applicationelb_` for the namespace
+`AWS/ApplicationELB`, `aws_networkelb_` or `aws_gatewayelb_`. The words of the name follow in lower case with `_`
+between them, then `_total` for a counter or `_seconds` for a time. `HTTPCode_Target_2XX_Count` becomes
+`aws_applicationelb_http_code_target_2xx_count_total`. The help begins with CloudWatch's name. Its dimensions are the
+labels `load_balancer`, `target_group` and `availability_zone`, with the values of the access log.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Labels = tuple[tuple[str, str], ...]
 Sample = tuple[str, Labels, float]
 Kind = Literal["counter", "gauge", "histogram"]
 
-_APPLICATION, _NETWORK = "aws_applicationelb_", "aws_networkelb_"
+_APPLICATION, _NETWORK, _GATEWAY = "aws_applicationelb_", "aws_networkelb_", "aws_gatewayelb_"
 _PROTOCOLS = ("TCP", "TLS", "UDP")
 _ENDINGS: dict[Kind, str] = {"counter": "_total", "gauge": "", "histogram": "_seconds"}
 _BETWEEN_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -117,6 +118,28 @@ NETWORK_FAMILIES = dict(
             _NETWORK,
         ),
     )
+)
+GATEWAY_FAMILIES = dict(
+    (
+        _family("ActiveFlowCount", "flows that are not idle or ended.", "gauge", _GATEWAY),
+        _family("NewFlowCount", "new flows.", prefix=_GATEWAY),
+        _family(
+            "ProcessedBytes", "bytes of packets that went through appliances, headers of IP included.", prefix=_GATEWAY
+        ),
+        _family("HealthyHostCount", "healthy appliances, for each load balancer that uses them.", "gauge", _GATEWAY),
+        _family(
+            "UnHealthyHostCount",
+            "appliances that fail their health checks, for each load balancer.",
+            "gauge",
+            _GATEWAY,
+        ),
+    )
+)
+DROPPED = Family(
+    "penstock_gateway_dropped_packets_total",
+    "counter",
+    "Packets that a gateway load balancer dropped: larger than 8,500 bytes, to an address of no attached network, "
+    "without an appliance, or from port 6081 and not from an appliance.",
 )
 HELD = Family(
     "penstock_held_requests",

@@ -8,12 +8,20 @@ from typing import Literal, NamedTuple
 
 from pipeline.balancer.access import load_balancer_name, target_group_name
 from pipeline.balancer.data_plane import FlowCount, FlowCounts
-from pipeline.balancer.effective import EffectiveNetworkListener, effective_listeners
+from pipeline.balancer.effective import EffectiveGatewayListener, EffectiveNetworkListener, effective_listeners
+from pipeline.balancer.model import NetworkTargetGroup
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.telemetry.families import Labels, Sample, labels
 
 # CloudWatch's name → the count of listeners. These have a metric for each protocol too, such as `NewFlowCount_TLS`.
 _OF_LISTENERS: Mapping[str, FlowCount] = {"NewFlowCount": "new", "ProcessedBytes": "bytes", "ActiveFlowCount": "active"}
+# Reason, as a label has it, by the count of packets that a gateway load balancer dropped.
+_DROPS: Mapping[FlowCount, str] = {
+    "dropped_too_large": "too_large",
+    "dropped_no_network": "no_network",
+    "dropped_no_target": "no_target",
+    "dropped_invalid": "invalid",
+}
 _OF_TLS_LISTENERS: Mapping[str, FlowCount] = {"ClientTLSNegotiationErrorCount": "client_tls_errors"}
 _OF_GROUPS: Mapping[str, FlowCount] = {
     "TCP_Client_Reset_Count": "client_resets",
@@ -64,6 +72,14 @@ class FlowTotals:
         elif count := (_OF_GROUPS.get(name) or _OF_TLS_GROUPS.get(name)):
             yield from _group_samples(totals, count, registry, users, only_tls=name in _OF_TLS_GROUPS)
 
+    def of_gateways(self, registry: Registry) -> Iterator[tuple[str, Counter[FlowCount]]]:
+        """Yield the name and the counts of each gateway load balancer that exists and is counted."""
+        totals = self._totals()
+        for effective in effective_listeners(registry):
+            place = _Place(effective.owner, effective.name, effective.port, "tcp")
+            if isinstance(effective, EffectiveGatewayListener) and place in totals:
+                yield load_balancer_name(effective.owner, effective.name, "gateway"), totals[place]
+
     def _totals(self) -> dict[_Place, Counter[FlowCount]]:
         totals = defaultdict[_Place, Counter[FlowCount]](Counter)
         for place, former in self._former.items():
@@ -90,6 +106,21 @@ def _listener_samples(
     yield from (("", where, value) for where, value in found.items())
 
 
+def gateway_samples(totals: FlowTotals, name: str, registry: Registry) -> Iterator[Sample]:
+    """Yield the samples of a metric of `AWS/GatewayELB`, for the gateway load balancers that are counted."""
+    for where, counts in totals.of_gateways(registry):
+        if (count := _OF_LISTENERS[name]) in counts:
+            yield "", labels({"load_balancer": where}), counts[count]
+
+
+def dropped_samples(totals: FlowTotals, registry: Registry) -> Iterator[Sample]:
+    """Yield the packets that each gateway load balancer dropped, by reason."""
+    for where, counts in totals.of_gateways(registry):
+        for count, reason in _DROPS.items():
+            if count in counts:
+                yield "", labels({"load_balancer": where, "reason": reason}), counts[count]
+
+
 def _group_samples(
     totals: Mapping[_Place, Counter[FlowCount]],
     count: FlowCount,
@@ -100,6 +131,9 @@ def _group_samples(
 ) -> Iterator[Sample]:
     """Yield a sample for each group and load balancer that forwards to it."""
     for group in registry.target_groups.values():
+        # HAProxy counts the backends of gateway load balancers too, and carries nothing for them.
+        if not isinstance(group.settings, NetworkTargetGroup):
+            continue
         name = target_group_name(group.owner, group.name)
         found = [counts for place, counts in totals.items() if place[:3] == (group.owner, group.name, None)]
         if any(count in counts for counts in found) and (not only_tls or group.settings.protocol == "TLS"):

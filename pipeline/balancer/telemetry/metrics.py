@@ -11,9 +11,15 @@ from prometheus_client.registry import Collector
 
 from pipeline.balancer.access import AccessRecord, load_balancer_name, target_group_name
 from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.effective import EffectiveNetworkListener, effective_listeners
+from pipeline.balancer.effective import (
+    EffectiveGatewayListener,
+    EffectiveListener,
+    EffectiveNetworkListener,
+    effective_listeners,
+)
 from pipeline.balancer.model import (
     ApplicationTargetGroup,
+    GatewayTargetGroup,
     NetworkTargetGroup,
     TargetGroup,
     TargetHealth,
@@ -21,8 +27,18 @@ from pipeline.balancer.model import (
 )
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.telemetry.counters import Counters
-from pipeline.balancer.telemetry.families import FAMILIES, HELD, NETWORK_FAMILIES, UNREADABLE, Family, Sample, labels
-from pipeline.balancer.telemetry.flow_totals import FlowTotals
+from pipeline.balancer.telemetry.families import (
+    DROPPED,
+    FAMILIES,
+    GATEWAY_FAMILIES,
+    HELD,
+    NETWORK_FAMILIES,
+    UNREADABLE,
+    Family,
+    Sample,
+    labels,
+)
+from pipeline.balancer.telemetry.flow_totals import FlowTotals, dropped_samples, gateway_samples
 from pipeline.balancer.telemetry.traffic import address_of
 
 # The names need no later version, and every version of Prometheus reads this one.
@@ -65,6 +81,7 @@ class Metrics(Collector):
             for name, family in NETWORK_FAMILIES.items():
                 counted = self._flows.samples(name, registry, users)
                 found.append(_metric(family, _network_samples(name, flows, users) or counted))
+            found += self._gateways(registry, users)
             found.append(_metric(HELD, self._held(registry)))
             unreadable = _metric(UNREADABLE, [("", (), self._log.unreadable)])
         return [metric for metric in (*found, unreadable) if metric.samples]
@@ -75,6 +92,14 @@ class Metrics(Collector):
             for owner, group in sorted(registry.groups())
             if isinstance(registry.group(owner, group), kind)
         }
+
+    def _gateways(self, registry: Registry, users: Users) -> Iterator[Metric]:
+        health = self._health(registry, GatewayTargetGroup)
+        for name, family in GATEWAY_FAMILIES.items():
+            hosts = _HOSTS.get(name)
+            counted = _hosts(health, users, hosts) if hosts else gateway_samples(self._flows, name, registry)
+            yield _metric(family, counted)
+        yield _metric(DROPPED, dropped_samples(self._flows, registry))
 
     def _held(self, registry: Registry) -> Iterator[Sample]:
         for owner, group in sorted(registry.groups()):
@@ -131,10 +156,15 @@ def _users(registry: Registry) -> Users:
     found: dict[str, set[str]] = {}
     for effective in effective_listeners(registry):
         for group in effective.groups():
-            kind: Literal["app", "net"] = "net" if isinstance(effective, EffectiveNetworkListener) else "app"
-            user = load_balancer_name(effective.owner, effective.name, kind)
+            user = load_balancer_name(effective.owner, effective.name, _kind(effective))
             found.setdefault(target_group_name(*group), set()).add(user)
     return found
+
+
+def _kind(effective: EffectiveListener) -> Literal["app", "net", "gateway"]:
+    if isinstance(effective, EffectiveGatewayListener):
+        return "gateway"
+    return "net" if isinstance(effective, EffectiveNetworkListener) else "app"
 
 
 def _addresses(health: Health) -> Mapping[tuple[str, str], str]:

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.balancer.access import AccessRecord
 from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.data_plane import FlowCount, FlowCounts
 from pipeline.balancer.haproxy.access_log import LogReader
 from pipeline.balancer.haproxy.plane import HAProxyPlane
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
@@ -85,6 +86,29 @@ class Connected(Still):
         return tuple(health.model_copy(update={"in_flight": 2}) for health in found)
 
 
+class Inspecting(Still):
+    """A gateway load balancer, whose plane has counted."""
+
+    declared_now = Registry().declare(
+        "shop",
+        Declaration.model_validate(
+            {
+                "target_groups": {"web": {"protocol": "GENEVE"}},
+                "load_balancers": {
+                    "inspection": {"type": "gateway", "listeners": [{"default_action": {"forward": "web"}}]}
+                },
+            }
+        ),
+    )
+
+    def flow_counts(self) -> tuple[FlowCounts, ...]:
+        counts: dict[FlowCount, int] = {"active": 2, "new": 7, "bytes": 9000, "dropped_too_large": 3}
+        return (
+            FlowCounts("gateway", "shop", "inspection", 0, {**counts, "dropped_invalid": 1}),
+            FlowCounts("7 shop.web BACKEND", "shop", "web", None, {"client_resets": 0}),
+        )
+
+
 class Holding(Still):
     """A balancer with a group that may be scaled to zero, for which requests wait."""
 
@@ -114,6 +138,23 @@ def test_metrics_of_a_network_load_balancer(tmp_path: Path) -> None:
         f'aws_networkelb_active_flow_count{{{net},target="web-2",{group}}} 2.0',
         f"aws_networkelb_healthy_host_count{{{net},{group}}} 1.0",
         f"aws_networkelb_un_healthy_host_count{{{net},{group}}} 1.0",
+    ]
+
+
+def test_metrics_of_a_gateway_load_balancer(tmp_path: Path) -> None:
+    """It has the names of `AWS/GatewayELB`. Its drops have a reason."""
+    balancer = Inspecting(tmp_path)
+    balancer.states = (TargetState.HEALTHY, TargetState.UNHEALTHY)
+    lines = [line for line in Metrics(balancer).text().splitlines() if not line.startswith(("#", "penstock_access"))]
+    gateway, group = 'load_balancer="gateway/inspection/shop"', 'target_group="shop.web"'
+    assert lines == [
+        f"aws_gatewayelb_active_flow_count{{{gateway}}} 2.0",
+        f"aws_gatewayelb_new_flow_count_total{{{gateway}}} 7.0",
+        f"aws_gatewayelb_processed_bytes_total{{{gateway}}} 9000.0",
+        f"aws_gatewayelb_healthy_host_count{{{gateway},{group}}} 1.0",
+        f"aws_gatewayelb_un_healthy_host_count{{{gateway},{group}}} 1.0",
+        f'penstock_gateway_dropped_packets_total{{{gateway},reason="too_large"}} 3.0',
+        f'penstock_gateway_dropped_packets_total{{{gateway},reason="invalid"}} 1.0',
     ]
 
 
