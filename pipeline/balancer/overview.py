@@ -9,7 +9,7 @@ from datetime import timedelta
 from pipeline.balancer.access import target_group_name
 from pipeline.balancer.balancer_reader import BalancerReader
 from pipeline.balancer.effective import EffectiveListener, effective_listeners
-from pipeline.balancer.model import Action, ApplicationTargetGroup, Condition, TargetHealth
+from pipeline.balancer.model import Action, ApplicationTargetGroup, Condition, GatewayTargetGroup, TargetHealth
 from pipeline.balancer.nodes import NodeHealth
 from pipeline.balancer.plane_choice import PlaneChoice
 from pipeline.balancer.registry import Registry
@@ -35,7 +35,8 @@ class RuleRow:
 class Overview:
     """Listeners by port, and the targets of each group. Groups have the names that the access log uses.
 
-    `of_connections`: the groups of network and gateway load balancers, which are not in the access log. `nodes`: those
+    `of_connections`: the groups of network and gateway load balancers, which are not in the access log. `of_packets`:
+    those of gateway load balancers among them. `nodes`: those
     of each load balancer with zones, by owner and name, then by zone. `planes`: what carries each listener of a network
     load balancer, by its number. `held`: the requests that wait for a target, of the groups that may be scaled to zero.
     `delays`: the deregistration delay of each group.
@@ -45,6 +46,7 @@ class Overview:
     targets: Mapping[str, Sequence[TargetHealth]]
     traffic: Traffic
     of_connections: frozenset[str] = frozenset()
+    of_packets: frozenset[str] = frozenset()
     nodes: Mapping[tuple[str, str], Mapping[str, NodeHealth]] = field(default_factory=dict)
     planes: Mapping[int, PlaneChoice] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
@@ -72,6 +74,7 @@ class Overview:
             of_connections=frozenset(
                 name for name, one in groups.items() if not isinstance(one.settings, ApplicationTargetGroup)
             ),
+            of_packets=frozenset(name for name, one in groups.items() if isinstance(one.settings, GatewayTargetGroup)),
             nodes=balancer.nodes(),
             planes={effective.number: choice for effective, choice in balancer.plane_choices()},
             held={

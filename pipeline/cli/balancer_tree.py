@@ -105,7 +105,7 @@ class _Forest:
 
     def _traffic(self, group: str, health: TargetHealth) -> str:
         if group in self._overview.of_connections:
-            return f"{health.in_flight} connections"
+            return f"{health.in_flight} {'flows' if group in self._overview.of_packets else 'connections'}"
         traffic, address = self._overview.traffic, address_of(health)
         rate, errors = traffic.rate(group, address), traffic.errors[group, address]
         return f"{health.in_flight} in flight  {rate:.1f}/s  {errors} 5XX"

@@ -25,7 +25,7 @@ from pipeline.balancer.model.application.attributes import (
     Attributes,
     ListenerAttributes,
     LoadBalancerAttributes,
-    TargetGroupAttributes,
+    NodeGroupAttributes,
 )
 from pipeline.base.errors import ConfigError
 from pipeline.config.load import load
@@ -411,7 +411,7 @@ def test_http2_without_tls(edges: Edges, name: str, answer: bytes) -> None:
 
 REFUSED = [
     (section, key)
-    for section in (LoadBalancerAttributes, ListenerAttributes, TargetGroupAttributes)
+    for section in (LoadBalancerAttributes, ListenerAttributes, NodeGroupAttributes)
     for key in section.refused
 ]
 

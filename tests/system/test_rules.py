@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pipeline.balancer.haproxy import patterns
 from pipeline.balancer.matching import HttpRequest, match
-from pipeline.balancer.model import Declaration, Listener, Rule
+from pipeline.balancer.model import Declaration, Listener, LoadBalancer, Rule
 from tests.support.ports import free_port
 from tests.support.sample import sampled
 from tests.support.waiting import DEADLINE
@@ -172,7 +172,9 @@ def test_haproxy_takes_the_rule_that_the_model_takes(bench: Bench, spread: None,
             }
         )
         bench.balancer.apply(OWNER, declaration)
-        for listener, (_, asked) in zip(declaration.load_balancers["edge"].listeners, cases, strict=True):
+        edge = declaration.load_balancers["edge"]
+        assert isinstance(edge, LoadBalancer)
+        for listener, (_, asked) in zip(edge.listeners, cases, strict=True):
             for request in asked:
                 assert _asked(listener.port, request) == _expected(listener, request), (request, listener.rules)
 

@@ -102,7 +102,9 @@ class TargetHealthResponse(Body):
     state: TargetState
     reason: str = Field(description="ELB's code of the reason. Empty for a healthy target.")
     description: str
-    in_flight: int = Field(description="Open requests, or open connections behind a network load balancer.")
+    in_flight: int = Field(
+        description="Open requests, connections behind a network load balancer, or flows behind a gateway."
+    )
     state_age: str = Field(description="The age of the state, such as `30s`.")
     since: datetime = Field(description="The time of the registration or, while it drains, of the deregistration.")
     requests_per_second: float | None = Field(description="Null for connections, which are not in the access log.")
