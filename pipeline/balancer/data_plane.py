@@ -29,10 +29,15 @@ FlowCount = Literal[
     "client_tls_errors",
     "target_tls_errors",
     "unhealthy_routing",
+    "dropped_malformed",
     "dropped_too_large",
-    "dropped_no_network",
     "dropped_no_target",
-    "dropped_invalid",
+    "dropped_table_full",
+    "dropped_not_geneve",
+    "dropped_not_a_target",
+    "dropped_unknown_flow",
+    "dropped_no_network",
+    "dropped_failed",
 ]
 
 
@@ -167,8 +172,7 @@ class FlowCounts:
     does not know is left out. `active` is the number now, and every other one only grows.
 
     The listener of a gateway load balancer has port 0. Its counts are `active`, `new`, `bytes` of inner packets, and
-    the packets that it dropped: those larger than 8,500 bytes, those to an address of no attached network, those for
-    which there is no appliance, and those from port 6081 that no appliance may have sent.
+    the packets that it dropped, by reason. See `DropReason`.
     """
 
     source: str

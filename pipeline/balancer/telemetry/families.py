@@ -138,8 +138,7 @@ GATEWAY_FAMILIES = dict(
 DROPPED = Family(
     "penstock_gateway_dropped_packets_total",
     "counter",
-    "Packets that a gateway load balancer dropped: larger than 8,500 bytes, to an address of no attached network, "
-    "without an appliance, or from port 6081 and not from an appliance.",
+    "Packets that a gateway load balancer dropped, by reason.",
 )
 HELD = Family(
     "penstock_held_requests",

@@ -15,13 +15,8 @@ from pipeline.balancer.telemetry.families import Labels, Sample, labels
 
 # CloudWatch's name → the count of listeners. These have a metric for each protocol too, such as `NewFlowCount_TLS`.
 _OF_LISTENERS: Mapping[str, FlowCount] = {"NewFlowCount": "new", "ProcessedBytes": "bytes", "ActiveFlowCount": "active"}
-# Reason, as a label has it, by the count of packets that a gateway load balancer dropped.
-_DROPS: Mapping[FlowCount, str] = {
-    "dropped_too_large": "too_large",
-    "dropped_no_network": "no_network",
-    "dropped_no_target": "no_target",
-    "dropped_invalid": "invalid",
-}
+# What the name of a count begins with, before the reason, of packets that a gateway load balancer dropped.
+_DROPPED = "dropped_"
 _OF_TLS_LISTENERS: Mapping[str, FlowCount] = {"ClientTLSNegotiationErrorCount": "client_tls_errors"}
 _OF_GROUPS: Mapping[str, FlowCount] = {
     "TCP_Client_Reset_Count": "client_resets",
@@ -116,9 +111,9 @@ def gateway_samples(totals: FlowTotals, name: str, registry: Registry) -> Iterat
 def dropped_samples(totals: FlowTotals, registry: Registry) -> Iterator[Sample]:
     """Yield the packets that each gateway load balancer dropped, by reason."""
     for where, counts in totals.of_gateways(registry):
-        for count, reason in _DROPS.items():
-            if count in counts:
-                yield "", labels({"load_balancer": where, "reason": reason}), counts[count]
+        for count, value in sorted(counts.items()):
+            if count.startswith(_DROPPED):
+                yield "", labels({"load_balancer": where, "reason": count.removeprefix(_DROPPED)}), value
 
 
 def _group_samples(

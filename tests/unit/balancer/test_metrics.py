@@ -104,7 +104,7 @@ class Inspecting(Still):
     def flow_counts(self) -> tuple[FlowCounts, ...]:
         counts: dict[FlowCount, int] = {"active": 2, "new": 7, "bytes": 9000, "dropped_too_large": 3}
         return (
-            FlowCounts("gateway", "shop", "inspection", 0, {**counts, "dropped_invalid": 1}),
+            FlowCounts("gateway", "shop", "inspection", 0, {**counts, "dropped_no_network": 1}),
             FlowCounts("7 shop.web BACKEND", "shop", "web", None, {"client_resets": 0}),
         )
 
@@ -153,8 +153,8 @@ def test_metrics_of_a_gateway_load_balancer(tmp_path: Path) -> None:
         f"aws_gatewayelb_processed_bytes_total{{{gateway}}} 9000.0",
         f"aws_gatewayelb_healthy_host_count{{{gateway},{group}}} 1.0",
         f"aws_gatewayelb_un_healthy_host_count{{{gateway},{group}}} 1.0",
+        f'penstock_gateway_dropped_packets_total{{{gateway},reason="no_network"}} 1.0',
         f'penstock_gateway_dropped_packets_total{{{gateway},reason="too_large"}} 3.0',
-        f'penstock_gateway_dropped_packets_total{{{gateway},reason="invalid"}} 1.0',
     ]
 
 
