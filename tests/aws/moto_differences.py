@@ -20,9 +20,8 @@ DIFFERENCES: Mapping[str, tuple[str, ...]] = {
         f"{_GROUPS}::test_create_target_group_invalid_protocol",
         f"{_GROUPS}::test_create_target_group_with_target_type[other]",
     ),
-    "gateway load balancers and GENEVE": (
+    "a scheme and security groups of a gateway load balancer": (
         f"{_MAIN}::test_create_gateway_listener_with_invalid_params[",
-        f"{_GROUPS}::test_target_group_attributes_stickiness[GENEVE-",
     ),
     "actions that log users in": (
         f"{_MAIN}::test_create_rule_forward_config_as_second_arg",
