@@ -28,12 +28,16 @@ _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}")
 
 @dataclass(frozen=True)
 class Question:
-    """A request that is not sent. `headers` are lines such as `Name: value`, and `source` is the client's address."""
+    """A request that is not sent. `headers` are lines such as `Name: value`, and `source` is the client's address.
+
+    With an `endpoint`, it is a packet there: see `PacketQuestion`.
+    """
 
     url: str
     method: str = "GET"
     headers: Sequence[str] = ()
     source: str = "127.0.0.1"
+    endpoint: str = ""
 
     @property
     def is_flow(self) -> bool:

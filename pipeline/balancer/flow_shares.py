@@ -37,7 +37,7 @@ def flow_shares(
     for forward in forwards:
         group, health = groups[forward.target_group]
         pool = pools_by_zone(effective, group).get(zone, EVERY_TARGET) if zone else EVERY_TARGET
-        chosen, fails_open = _chosen(group, pool, health)
+        chosen, fails_open = chosen_targets(group, pool, health)
         weight = 100 * forward.weight / whole
         for one in health:
             if pool.has(one.target.zone):
@@ -45,8 +45,8 @@ def flow_shares(
                 yield TargetShare(zone, forward.target_group, weight, one, share, fails_open)
 
 
-def _chosen(group: TargetGroup, pool: Pool, health: Sequence[TargetHealth]) -> tuple[list[TargetHealth], bool]:
-    """Return the targets that get new connections, and whether that is because too few are healthy."""
+def chosen_targets(group: TargetGroup, pool: Pool, health: Sequence[TargetHealth]) -> tuple[list[TargetHealth], bool]:
+    """Return the targets that get new connections or flows, and whether that is because too few are healthy."""
     usable = [one for one in health if pool.has(one.target.zone)]
     healthy = [one for one in usable if one.state == TargetState.HEALTHY and pool.prefers(one.target.zone)]
     registered = sum(one.state != TargetState.DRAINING for one in usable)

@@ -1,6 +1,6 @@
 """`pipeline balancer explain`: the rule that matches a request, and the reasons why earlier rules do not.
 
-For a connection to a network load balancer: see `flow_view`.
+For a connection to a network load balancer: see `flow_view`. For a packet at an endpoint: see `packet_view`.
 """
 
 from __future__ import annotations
@@ -23,25 +23,33 @@ if TYPE_CHECKING:
 TIMEOUT = 10
 
 
-@click.command("explain", short_help="Explain where a request or a connection goes.")
+@click.command("explain", short_help="Explain where a request, a connection or a packet goes.")
 @click.argument("url")
 @click.option("-H", "headers", multiple=True, metavar="'NAME: VALUE'", help="Header of the request.")
 @click.option("-X", "method", default="GET", show_default=True, metavar="METHOD", help="Method of the request.")
-@click.option("--source", default="127.0.0.1", show_default=True, metavar="IP", help="Client address of the request.")
+@click.option(
+    "--source", default="127.0.0.1", show_default=True, metavar="IP", help="Client address, for a packet with its port."
+)
+@click.option("--endpoint", default="", metavar="NAME", help="Endpoint that gets a packet: NAME, OWNER/NAME or its id.")
 @json_option
-def command(url: str, headers: tuple[str, ...], method: str, source: str, as_json: bool) -> None:
+def command(url: str, headers: tuple[str, ...], method: str, source: str, endpoint: str, as_json: bool) -> None:
     """Show which rule matches a request for URL, why earlier rules do not, and where the request goes.
 
     For a network load balancer, URL is an address and a port: tcp://192.0.2.7:5432. The targets are listed with their
-    shares of the new connections. Nothing is sent.
+    shares of the new connections.
+
+    For a gateway load balancer, name an endpoint and the packet that arrives there: --endpoint office --source
+    198.18.0.5:40000 tcp://198.18.1.10:443. The appliance of a new flow is shown with the reason. Nothing is sent.
     """
     from pipeline.balancer.explanation import Question
     from pipeline.balancer.flow_explanation import FlowExplanation
+    from pipeline.balancer.packet_explanation import PacketExplanation
     from pipeline.balancer.planes import open_balancer
     from pipeline.cli.flow_view import show_flow
+    from pipeline.cli.packet_view import show_packet
     from pipeline.http.explanation_report import answer, explanation_response
 
-    question, balancer = Question(url, method, headers, source), open_balancer(Home.locate().balancer)
+    question, balancer = Question(url, method, headers, source, endpoint), open_balancer(Home.locate().balancer)
     try:
         with time_limit(TIMEOUT):
             found = answer(balancer, question)
@@ -54,6 +62,8 @@ def command(url: str, headers: tuple[str, ...], method: str, source: str, as_jso
         click.echo(json.dumps(explanation_response(found).as_data()))
     elif isinstance(found, FlowExplanation):
         show_flow(found)
+    elif isinstance(found, PacketExplanation):
+        show_packet(found)
     else:
         _show(found)
 

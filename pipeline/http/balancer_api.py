@@ -31,7 +31,7 @@ class BalancerApi:
             Endpoint(
                 "GET",
                 "/v1/balancer/explain",
-                "Where a request goes, as `pipeline balancer explain --json` prints it.",
+                "Where a request, a connection or a packet goes, as `pipeline balancer explain --json` prints it.",
                 self._explain,
                 gives=ExplanationResponse,
                 query=ExplainQuery,
@@ -44,5 +44,5 @@ class BalancerApi:
 
     async def _explain(self, request: Request) -> Response:
         query = read_query(request, ExplainQuery)
-        question = Question(query.url, query.method, query.header, query.source)
+        question = Question(query.url, query.method, query.header, query.source, query.endpoint)
         return json_response(await run_in_threadpool(self._balancer.explanation, question))

@@ -140,14 +140,15 @@ class BalancerQuery(Query):
 
 
 class ExplainQuery(Query):
-    """A request, or a connection to a network load balancer, whose way is explained."""
+    """A request, a connection to a network load balancer, or a packet at an endpoint, whose way is explained."""
 
     url: str = Field(
         description="Its URL, such as `http://shop.example.com:8080/path`. For a connection `tcp://192.0.2.7:5432`."
     )
     method: str = Field("GET", description="Its method.")
     header: tuple[str, ...] = Field((), description="A header, such as `X-Release: next`.")
-    source: str = Field("127.0.0.1", description="The address of its client.")
+    source: str = Field("127.0.0.1", description="The address of its client, for a packet with its port.")
+    endpoint: str = Field("", description="For a packet, the endpoint: `NAME`, `OWNER/NAME` or its id.")
 
 
 def _known_kind(text: str) -> str:

@@ -77,8 +77,40 @@ class FlowExplanationResponse(Body):
     nodes: Sequence[FlowNodeResponse]
 
 
-class ExplanationResponse(RootModel[RequestExplanationResponse | FlowExplanationResponse]):
-    """The way of a request, or of a connection to a network load balancer."""
+class EndpointNameResponse(OwnedNameResponse):
+    """An endpoint by its name, its owner and its id."""
+
+    id: str = Field(description="`vpce-` and 17 hex digits.")
+
+
+class PacketTargetResponse(Body):
+    """An appliance of an endpoint."""
+
+    target: TargetResponse
+    state: TargetState
+    eligible: bool = Field(description="Whether new flows may choose it.")
+    chosen: bool = Field(description="Whether the flow of the packet chooses it.")
+
+
+class PacketExplanationResponse(Body):
+    """The appliance that gets the new flow of a packet at an endpoint, and why."""
+
+    endpoint: EndpointNameResponse
+    load_balancer: OwnedNameResponse
+    target_group: str
+    protocol: str
+    source: str
+    source_port: int | None
+    destination: str
+    destination_port: int | None
+    fields: int = Field(description="The number of fields that make a flow: 5, or 3 or 2 with stickiness.")
+    fails_open: bool = Field(description="Whether all appliances get new flows because none is healthy.")
+    targets: Sequence[PacketTargetResponse] = Field(description="The appliances of the endpoint's zone, or all.")
+    reason: str = Field(description="Why the flow chooses its appliance, or why it has none.")
+
+
+class ExplanationResponse(RootModel[RequestExplanationResponse | FlowExplanationResponse | PacketExplanationResponse]):
+    """The way of a request, of a connection to a network load balancer, or of a packet at an endpoint."""
 
     def as_data(self) -> dict[str, Any]:
         """Return the explanation as JSON data."""

@@ -35,7 +35,11 @@ class Way:
     @classmethod
     def from_explanation(cls, found: ExplanationResponse) -> Self:
         """Return the way that was explained."""
-        return cls._of_flow(found.root) if isinstance(found.root, FlowExplanationResponse) else cls._of(found.root)
+        if isinstance(found.root, FlowExplanationResponse):
+            return cls._of_flow(found.root)
+        # The page asks for no packet.
+        assert isinstance(found.root, RequestExplanationResponse)
+        return cls._of(found.root)
 
     @classmethod
     def _of(cls, found: RequestExplanationResponse) -> Self:
