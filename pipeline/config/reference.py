@@ -26,6 +26,9 @@ from pipeline.balancer.model import (
     Condition,
     FixedResponse,
     Forward,
+    GatewayListener,
+    GatewayLoadBalancer,
+    GatewayTargetGroup,
     HealthCheck,
     Listener,
     LoadBalancer,
@@ -56,6 +59,11 @@ from pipeline.balancer.model.application.jwt import Claim, JwtValidation
 from pipeline.balancer.model.application.rule import Rewrite, Transforms
 from pipeline.balancer.model.endpoint import Zone
 from pipeline.balancer.model.gateway.attached_network import AttachedNetwork
+from pipeline.balancer.model.gateway.attributes import (
+    GatewayGroupAttributes,
+    GatewayListenerAttributes,
+    GatewayLoadBalancerAttributes,
+)
 from pipeline.balancer.model.gateway.endpoint_service import EndpointService
 from pipeline.balancer.model.gateway.gateway_endpoint import GatewayEndpoint
 from pipeline.balancer.model.network.attributes import (
@@ -100,6 +108,7 @@ _FORMATS: dict[str, Callable[[Any], str | None]] = {"size": format_size, "percen
 _CONDITION = "deploy.rollback_on.conditions[]"
 _LISTENER = "balancer.load_balancers.NAME.listeners[]"
 _NETWORK, _OF_NETWORK = "type: network", "protocol: TCP"
+_GATEWAY, _OF_GATEWAY = "type: gateway", "protocol: GENEVE"
 # Inherited fields that a section refuses.
 _HIDDEN: dict[type[BaseModel], Collection[str]] = {Service: OF_RELEASE, Deploy: OF_JOB}
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -171,6 +180,12 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     (f"balancer.load_balancers.NAME.attributes, {_NETWORK}", NetworkLoadBalancerAttributes),
     (f"{_LISTENER}, {_NETWORK}", NetworkListener),
     (f"{_LISTENER}.attributes, {_NETWORK}", NetworkListenerAttributes),
+    (f"balancer.target_groups.NAME, {_OF_GATEWAY}", GatewayTargetGroup),
+    (f"balancer.target_groups.NAME.attributes, {_OF_GATEWAY}", GatewayGroupAttributes),
+    (f"balancer.load_balancers.NAME, {_GATEWAY}", GatewayLoadBalancer),
+    (f"balancer.load_balancers.NAME.attributes, {_GATEWAY}", GatewayLoadBalancerAttributes),
+    (f"{_LISTENER}, {_GATEWAY}", GatewayListener),
+    (f"{_LISTENER}.attributes, {_GATEWAY}", GatewayListenerAttributes),
     ("balancer.endpoint_services.NAME", EndpointService),
     ("balancer.endpoints.NAME", GatewayEndpoint),
     ("balancer.endpoints.NAME.networks.NETWORK", AttachedNetwork),
