@@ -172,7 +172,7 @@ class FlowCounts:
     does not know is left out. `active` is the number now, and every other one only grows.
 
     The listener of a gateway load balancer has port 0. Its counts are `active`, `new`, `bytes` of inner packets, and
-    the packets that it dropped, by reason. See `DropReason`.
+    the packets that it dropped, by reason. See `DropReason`. They are counted by `endpoint`, which is the id of one.
     """
 
     source: str
@@ -181,6 +181,7 @@ class FlowCounts:
     port: int | None
     counts: Mapping[FlowCount, int]
     transport: Literal["tcp", "udp"] = "tcp"
+    endpoint: str = ""
 
 
 class DataPlane(Protocol):

@@ -7,6 +7,9 @@ from pathlib import Path
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.flows.monitor import FlowMonitor
 from pipeline.balancer.flows.plane import FlowPlane
+from pipeline.balancer.gateway.monitor import GatewayMonitor
+from pipeline.balancer.gateway.plane import GatewayPlane
+from pipeline.balancer.gateway.support import path_fault
 from pipeline.balancer.haproxy import process
 from pipeline.balancer.haproxy.monitor import HAProxyMonitor
 from pipeline.balancer.haproxy.plane import HAProxyPlane
@@ -20,12 +23,12 @@ def open_balancer(directory: Path) -> Balancer:
 
     Several processes may open the same directory.
     """
-    return Balancer(directory, FlowPlane(directory, HAProxyPlane(directory)))
+    return Balancer(directory, GatewayPlane(directory, FlowPlane(directory, HAProxyPlane(directory))))
 
 
 def open_monitor(directory: Path) -> PlaneMonitor:
     """Return a monitor of the data plane in `directory`, for the one process that supervises it."""
-    return FlowMonitor(directory, HAProxyMonitor(directory))
+    return GatewayMonitor(directory, FlowMonitor(directory, HAProxyMonitor(directory)))
 
 
 def data_plane_version() -> str:
@@ -36,3 +39,8 @@ def data_plane_version() -> str:
 def kernel_fault() -> BalancerFault | None:
     """Return what keeps the kernel of this machine from carrying network load balancers, or None."""
     return support.kernel_fault()
+
+
+def gateway_fault() -> BalancerFault | None:
+    """Return what keeps the kernel of this machine from sending packets through appliances, or None."""
+    return path_fault()

@@ -16,7 +16,7 @@ SLOTS = 4093
 def slot_table(targets: Mapping[int, str]) -> tuple[int, ...]:
     """Return the target's number in each slot. Empty without targets.
 
-    `targets`: numbers, each with a key of the target. The same keys give the same slots, whatever their numbers.
+    `targets`: numbers, each with the target's id. The same ids give the same slots, whatever their numbers.
     """
     if not targets:
         return ()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import Any
@@ -205,7 +207,7 @@ class GatewayKeeper:
         except OSError as error:
             raise BalancerFault(f"the kernel does not tell its routes: {error.strerror}") from error
         reached = {each: route for each, route in routes.items() if route}
-        return path_state(wanted, self._choices, self._numbers, reached)
+        return path_state(_without_lost_devices(wanted), self._choices, self._numbers, reached)
 
     def _forget(self, gone: list[Appliance]) -> None:
         """Take the numbers of appliances that are gone from the path, which sends nothing to them any more."""
@@ -219,3 +221,15 @@ class GatewayKeeper:
     def _is_elsewhere(appliance: Appliance, present: set[Appliance]) -> bool:
         """Return whether the target has another address now."""
         return any(each[:2] == appliance[:2] for each in present)
+
+
+def _without_lost_devices(wanted: WantedGateway) -> WantedGateway:
+    """Return what is wanted without the networks whose devices are gone. The plane attaches them again."""
+    existing = {index for index, _ in socket.if_nameindex()}
+    return replace(
+        wanted,
+        endpoints={
+            id_: replace(each, networks=tuple(network for network in each.networks if network.ifindex in existing))
+            for id_, each in wanted.endpoints.items()
+        },
+    )

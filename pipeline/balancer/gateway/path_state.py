@@ -41,7 +41,7 @@ def path_state(
 
 def slots_of(choice: PoolChoice, numbers: Mapping[Appliance, int], reached: Collection[Appliance]) -> tuple[int, ...]:
     """Return the slots of a pool."""
-    return _slots(tuple((numbers[each], each.key) for each in choice.chosen if each in reached))
+    return _slots(tuple((numbers[each], each.target) for each in choice.chosen if each in reached))
 
 
 def _pool(

@@ -71,11 +71,15 @@ class CarriedEndpoint:
 
 @dataclass(frozen=True)
 class WantedGateway:
-    """The endpoints by their ids, their pools by key, and the target groups of these by id."""
+    """The endpoints by their ids, their pools by key, and the target groups of these by id.
+
+    `devices`: what the devices of the networks were when they were attached. After a change, they are attached again.
+    """
 
     endpoints: Mapping[str, CarriedEndpoint] = field(default_factory=dict)
     pools: Mapping[str, AppliancePool] = field(default_factory=dict)
     groups: Mapping[str, ApplianceGroup] = field(default_factory=dict)
+    devices: str = ""
 
     @property
     def backends(self) -> list[str]:
@@ -98,6 +102,7 @@ class WantedGateway:
             {id_: _endpoint(each) for id_, each in found["endpoints"].items()},
             {key: AppliancePool(**{**each, "zones": _tuple(each["zones"])}) for key, each in found["pools"].items()},
             {id_: ApplianceGroup(tuple(each["backends"]), each["zones"]) for id_, each in found["groups"].items()},
+            found["devices"],
         )
 
 

@@ -24,6 +24,7 @@ from pipeline.balancer.haproxy.frontend import Frontend
 from pipeline.balancer.haproxy.gateway_backend import gateway_backend
 from pipeline.balancer.haproxy.naming import (
     FLOW_STATE_SOCKET,
+    GATEWAY_STATE_SOCKET,
     LOG_DESCRIPTOR,
     PLAIN_MAPS,
     POOLS,
@@ -53,6 +54,8 @@ _MAX_HEADERS = 400
 
 
 # Only of backends that check their servers. Requests are logged by frontends, at a lower level.
+# The sockets of the agents that follow the servers of target groups of these kinds.
+_AGENT_SOCKETS = {NetworkTargetGroup: FLOW_STATE_SOCKET, GatewayTargetGroup: GATEWAY_STATE_SOCKET}
 _STATE_LINE = "  log uxdg@{} len 1024 format raw local1 notice"
 
 
@@ -288,7 +291,8 @@ def _sections(group: WantedGroup, checked: str, found: Mapping[str, Iterable[str
         if target.admit:
             for definition in server_definitions(group, target):
                 servers[definition.backend].append(f"  server {definition.name} {definition.args}")
-    readers = [STATE_SOCKET, *[FLOW_STATE_SOCKET] * (not isinstance(group.settings, ApplicationTargetGroup))]
+    agents = [name for kind, name in _AGENT_SOCKETS.items() if isinstance(group.settings, kind)]
+    readers = [STATE_SOCKET, *agents]
     for backend, lines in found.items():
         state_lines = map(_STATE_LINE.format, readers if backend == checked else ())
         yield _Section([*lines, *state_lines], [*servers[backend], ""])

@@ -18,6 +18,8 @@ LOG_DESCRIPTOR = 3
 STATE_SOCKET = "state.sock"
 # And here for servers of network load balancers.
 FLOW_STATE_SOCKET = "flow-state.sock"
+# And here for those of gateway load balancers.
+GATEWAY_STATE_SOCKET = "gateway-state.sock"
 FAIL_OPEN_SUFFIX = ":open"
 """Ends the name of the server that a target has for the case that too few targets are healthy."""
 _FAIL_OPEN_BACKEND_SUFFIX = ".open"
