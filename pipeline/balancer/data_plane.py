@@ -33,6 +33,7 @@ FlowCount = Literal[
     "dropped_too_large",
     "dropped_no_target",
     "dropped_table_full",
+    "dropped_no_flow",
     "dropped_not_geneve",
     "dropped_not_a_target",
     "dropped_unknown_flow",

@@ -49,7 +49,7 @@ class FlowKey(NamedTuple):
     @classmethod
     def of_packet(cls, packet: bytes) -> FlowKey:
         """Return the key of a packet of IPv4 or IPv6. Raises `ValueError` if it is too short or neither."""
-        source, target, protocol, payload = _parsed(packet)
+        source, target, protocol, payload = parse_packet(packet)
         if protocol in _ERRORS and payload[:1] and payload[0] in _ERRORS[protocol]:
             source, target, protocol, payload = _reported(payload) or (source, target, protocol, b"")
         if protocol in (TCP, UDP) and len(payload) >= _PORTS.size:
@@ -91,28 +91,34 @@ def murmur3(data: bytes) -> int:
     return found ^ found >> 16
 
 
-_Parsed = tuple[Address, Address, int, bytes]
+class ParsedPacket(NamedTuple):
+    """The addresses of a packet, the protocol of its payload, and this. That of a fragment is left out."""
+
+    source: Address
+    target: Address
+    protocol: int
+    payload: bytes
 
 
-def _reported(error: bytes) -> _Parsed | None:
+def _reported(error: bytes) -> ParsedPacket | None:
     """Return the packet that an error of ICMP reports on, or None if it is not a packet."""
     try:
-        return _parsed(error[_ICMP_HEADER:])
+        return parse_packet(error[_ICMP_HEADER:])
     except ValueError:
         return None
 
 
-def _parsed(packet: bytes) -> _Parsed:
-    """Return source, target, protocol and payload. The payload of a fragment is empty, because most have no ports."""
+def parse_packet(packet: bytes) -> ParsedPacket:
+    """Parse a packet of IPv4 or IPv6. Raises `ValueError` if it is too short or neither."""
     version = packet[0] >> 4 if packet else 0
     if version == 4 and len(packet) >= 20:
         start = (packet[0] & 15) * 4
         is_fragment = int.from_bytes(packet[6:8]) & 0x3FFF
         payload = b"" if is_fragment else packet[start:]
-        return IPv4Address(packet[12:16]), IPv4Address(packet[16:20]), packet[9], payload
+        return ParsedPacket(IPv4Address(packet[12:16]), IPv4Address(packet[16:20]), packet[9], payload)
     if version == 6 and len(packet) >= 40:
         protocol, payload = _after_extensions(packet[6], packet[40:])
-        return IPv6Address(packet[8:24]), IPv6Address(packet[24:40]), protocol, payload
+        return ParsedPacket(IPv6Address(packet[8:24]), IPv6Address(packet[24:40]), protocol, payload)
     raise ValueError("not a packet of IPv4 or IPv6")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
@@ -30,7 +30,8 @@ _DRAINING_PAUSE = 1.0
 class GatewayKeeper:
     """The path of one balancer directory. All methods raise `BalancerFault`.
 
-    `open_path`: called at the first need. `route`: the way to an appliance, or None without one.
+    `open_path`: called at the first need. `route`: the way to an appliance, or None without one. `read_servers`: see
+    `ServerReader.read`.
     """
 
     def __init__(
@@ -38,14 +39,16 @@ class GatewayKeeper:
         directory: Path,
         open_path: Callable[[], PacketPath],
         route: Callable[[IPv4Address], GatewayTarget | None] = find_route,
+        read_servers: Callable[[Collection[str], Collection[str]], Servers | None] | None = None,
+        tally: FlowTally | None = None,
     ) -> None:
         self._open_path = open_path
         self._route = route
         self._file = GatewayFile(directory)
         self._number_file = NumberFile(directory)
         self._numbers = self._number_file.read()
-        self._servers = ServerReader(directory)
-        self._tally = FlowTally()
+        self._read_servers = read_servers or ServerReader(directory).read
+        self._tally = tally or FlowTally()
         self._path: PacketPath | None = None
         self._wanted: WantedGateway | None = None
         self._choices: Mapping[str, PoolChoice] = {}
@@ -63,7 +66,7 @@ class GatewayKeeper:
         wanted, or damaged it, everything stays as it was.
         """
         wanted = self._wanted = self._file.found() or self._wanted
-        servers = self._servers.read(wanted.backends, wanted.backends) if wanted else None
+        servers = self._read_servers(wanted.backends, wanted.backends) if wanted else None
         if wanted is None or servers is None:
             return
         gone = self._gone(wanted, servers)

@@ -19,6 +19,7 @@ DropReason = Literal[
     "too_large",  # larger than MAX_PACKET
     "no_target",  # the pool has no appliance
     "table_full",  # no flow can be added
+    "no_flow",  # of TCP, and not the first of a flow: its flow has ended
     "not_geneve",  # returned without AWS's three options, or with others first
     "not_a_target",  # returned by an address that is no target of the state
     "unknown_flow",  # returned without the cookie of a flow of this endpoint
