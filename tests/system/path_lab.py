@@ -20,7 +20,8 @@ from pipeline.balancer.gateway.gateway_state import (
     GatewayState,
     GatewayTarget,
 )
-from pipeline.balancer.gateway.path.gateway_path import GatewayPath
+from pipeline.balancer.gateway.path.gateway_path import ELB_IDLE, GatewayPath
+from pipeline.balancer.gateway.path.object_file import ObjectFile
 from pipeline.balancer.gateway.path.records import IdleTimes
 from tests.support.namespace import Namespace
 from tests.system.path_appliance import PathAppliance
@@ -38,7 +39,7 @@ _MTU, _LARGE = 8500, 9000
 class PathLab:
     """The machines, with the path of one home. Nothing is written until `write`."""
 
-    def __init__(self, appliances: int = 3, *, mtu: int = _MTU, idle: IdleTimes | None = None) -> None:
+    def __init__(self, appliances: int = 3, *, mtu: int = _MTU, idle: IdleTimes = ELB_IDLE) -> None:
         with ExitStack() as opened:
             self.machine, self.client, self.server = (opened.enter_context(closing(Namespace())) for _ in range(3))
             self.places = [opened.enter_context(closing(Namespace())) for _ in range(appliances)]
@@ -54,10 +55,10 @@ class PathLab:
             opened.callback(lambda: self.path.close())
             self._opened = opened.pop_all()
 
-    def opened(self, home: str = HOME) -> GatewayPath:
+    def opened(self, home: str = HOME, built: ObjectFile | None = None) -> GatewayPath:
         """Load or adopt the path of a home."""
         with self.machine.entered():
-            return GatewayPath(home, idle=self._idle) if self._idle else GatewayPath(home)
+            return GatewayPath(home, idle=self._idle, built=built)
 
     def state(
         self,

@@ -7,7 +7,6 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from threading import Thread
 
 import pytest
 
@@ -17,6 +16,7 @@ from pipeline.balancer.gateway.path.records import IdleTimes
 from tests.support.namespace import obstacle
 from tests.support.waiting import until
 from tests.system.path_appliance import PathAppliance
+from tests.system.path_connection import PathConnection
 from tests.system.path_lab import CLIENT, CLIENT_SIDE, ENDPOINT, MACHINE, SERVER, SERVER_SIDE, PathLab
 
 pytestmark = pytest.mark.skipif(bool(obstacle()), reason=obstacle())
@@ -69,39 +69,11 @@ def _appliance(lab: PathLab) -> PathAppliance:
     return found
 
 
-class _Connection:
-    """A connection of TCP from the client to the server, through the path."""
-
-    def __init__(self, lab: PathLab, version: int = 4) -> None:
-        with lab.socket_at(lab.server, version, socket.SOCK_STREAM) as listening:
-            listening.bind((SERVER[version], 0))
-            listening.listen()
-            with lab.client.entered():
-                self.client = socket.create_connection(listening.getsockname()[:2], timeout=30)
-            self.server, self.peer = listening.accept()
-        self.server.settimeout(30)
-
-    def send(self, data: bytes) -> None:
-        """Send data to the server and the same back."""
-        for source, target in ((self.client, self.server), (self.server, self.client)):
-            sender = Thread(target=source.sendall, args=(data,))
-            sender.start()
-            left = len(data)
-            while left:
-                left -= len(target.recv(min(left, 1 << 20)))
-            sender.join()
-
-    def close(self) -> None:
-        """Close both ends."""
-        self.client.close()
-        self.server.close()
-
-
 @pytest.mark.parametrize("version", [4, 6])
 def test_tcp(lab: PathLab, version: int) -> None:
     """Both directions of a connection go through one appliance, with right checksums, also of large segments."""
     lab.write(lab.state(1, 2, 3))
-    connection = _Connection(lab, version)
+    connection = PathConnection(lab, version)
     assert connection.peer[:2] == connection.client.getsockname()[:2]
     assert connection.peer[0] == CLIENT[version]
     connection.send(bytes(500_000))
@@ -178,7 +150,7 @@ def test_fields(lab: PathLab, fields: FlowFields, flows: int) -> None:
     lab.write(lab.state(1, 2, 3, fields=fields))
     for _ in range(2):
         _exchange(lab)
-        _Connection(lab).close()
+        PathConnection(lab).close()
     assert len(list(lab.path.flows())) == flows
 
 
@@ -310,7 +282,7 @@ def test_no_target(lab: PathLab) -> None:
 def test_stays(lab: PathLab) -> None:
     """A flow stays with a target without new flows. It chooses again when it is rebalanced, ended or not listed."""
     lab.write(lab.state(1))
-    connection = _Connection(lab)
+    connection = PathConnection(lab)
     cookie = _flow(lab).cookie
     lab.write(lab.state(2, 3, listed=[1]))
     connection.send(b"stays")
@@ -333,9 +305,8 @@ def test_stays(lab: PathLab) -> None:
 def test_reset_ends(lab: PathLab) -> None:
     """A flow that has seen RST is closing, and is gone five seconds later. One that is open stays 350 seconds."""
     lab.write(lab.state(1, 2, 3))
-    reset, opened = _Connection(lab), _Connection(lab)
-    reset.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    reset.close()
+    reset, opened = PathConnection(lab), PathConnection(lab)
+    reset.reset()
     until(lambda: sorted(each.state for each in lab.path.flows()) == ["closing", "established"], "the reset")
     now = time.monotonic()
     assert sum(lab.path.expire(now).values()) == 2
@@ -359,12 +330,12 @@ def test_idle_udp(lab: PathLab) -> None:
 def test_idle_tcp(lab: PathLab) -> None:
     """After its idle time, packets of a connection are dropped. The next SYN is a new flow, as in AWS."""
     lab.write(lab.state(1, tcp_idle=1))
-    connection = _Connection(lab)
+    connection = PathConnection(lab)
     end = _flow(lab).last_seen + 1
     until(lambda: time.monotonic() > end, "the idle time")
     connection.client.send(b"late")
     until(lambda: _drops(lab).get("no_flow"), "the drop")
-    again = _Connection(lab)
+    again = PathConnection(lab)
     again.send(b"new")
     again.close()
     connection.close()
@@ -375,10 +346,9 @@ def test_same_port_again() -> None:
     lab = PathLab(2, idle=IdleTimes(120, 3600))
     try:
         lab.write(lab.state(1))
-        connection = _Connection(lab)
-        connection.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection = PathConnection(lab)
         former, ports = _flow(lab).cookie, (connection.client.getsockname()[1], connection.server.getsockname()[1])
-        connection.close()
+        connection.reset()
         until(lambda: _flow(lab).state == "closing", "the reset")
         lab.write(lab.state(2, listed=[1]))
         with lab.socket_at(lab.client, 4, socket.SOCK_STREAM) as client:

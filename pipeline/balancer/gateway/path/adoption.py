@@ -28,8 +28,14 @@ def adopted(shapes: Mapping[str, MapShape], found: Mapping[str, Map]) -> dict[st
 
 
 def copy_missing(former: Map | None, new: Map) -> None:
-    """Copy the entries whose keys the new map has not. Those of another size mean something else: they are left."""
+    """Copy the entries whose keys the new map has not, of an array all that it has room for.
+
+    Those of another size mean something else: they are left.
+    """
     if former is None or (former.shape.key, former.shape.value) != (new.shape.key, new.shape.value):
+        return
+    if former.is_array:
+        new.put_row(0, [value for _, value in former.batches()][: new.shape.entries])
         return
     for key, value in former.items():
         new.add(key, value)

@@ -48,6 +48,11 @@ class Map:
         self.shape = shape
         self._copies = _processors() if shape.kind == _PER_CPU_HASH else 1
 
+    @property
+    def is_array(self) -> bool:
+        """Whether it has all its keys, from 0 on, at any time."""
+        return self.shape.kind == _ARRAY
+
     @classmethod
     def create(cls, name: str, shape: MapShape) -> Map:
         """Make an empty map."""
@@ -77,10 +82,9 @@ class Map:
         self._act(_UPDATE, key, ctypes.create_string_buffer(value, len(value)))
 
     def add(self, key: bytes, value: bytes) -> None:
-        """Set the value of a key, unless the map has it. An array has all its keys, so there it is set."""
-        flags = 0 if self.shape.kind == _ARRAY else _MISSING
+        """Set the value of a key, unless the map has it."""
         with suppress(FileExistsError):
-            self._act(_UPDATE, key, ctypes.create_string_buffer(value, len(value)), flags)
+            self._act(_UPDATE, key, ctypes.create_string_buffer(value, len(value)), _MISSING)
 
     def replace(self, key: bytes, value: bytes) -> None:
         """Set the value of a key, if the map has it."""
@@ -126,7 +130,7 @@ class Map:
             _bpf(_UPDATE_BATCH, _MANY.pack(0, 0, *places, len(values), self.descriptor, 0, 0))
 
     def batches(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield keys and values of a large hash table. May miss or repeat one that comes or goes meanwhile."""
+        """Yield keys and values of a large hash table or array. May miss or repeat one that comes or goes meanwhile."""
         size_key, size_value, count = self.shape.key, self.shape.value, _BATCH
         keys, values = (ctypes.create_string_buffer(size * count) for size in (size_key, size_value))
         cursor, start = ctypes.create_string_buffer(8), 0

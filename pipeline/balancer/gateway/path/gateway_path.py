@@ -32,22 +32,22 @@ from pipeline.base.errors import BalancerFault
 from pipeline.base.home_id import home_id
 
 OBJECT = Path(__file__).with_name("gate.o")
-_IDLE = IdleTimes(OTHER_IDLE, CLOSING_IDLE)
+ELB_IDLE = IdleTimes(OTHER_IDLE, CLOSING_IDLE)
 
 
 class GatewayPath:
     """The path of one home, in the network namespace in which the thread is.
 
     What another process has left in the kernel is adopted: its flows stay, and its programs are replaced by ours
-    without a gap. `idle` is for tests.
+    without a gap. `idle` and `built` are for tests.
     """
 
-    def __init__(self, home: str, *, idle: IdleTimes = _IDLE, object_file: Path = OBJECT) -> None:
+    def __init__(self, home: str, *, idle: IdleTimes = ELB_IDLE, built: ObjectFile | None = None) -> None:
         self._idle = idle
         self._gate = Gate(home)
         with faults("load its programs"):
             self._control = TrafficControl(int(home[:7], 16) + 1)
-            self._maps, self._programs = self._load(ObjectFile(object_file))
+            self._maps, self._programs = self._load(built or ObjectFile(OBJECT))
         self._rows = SlotRows(self._maps["slots"])
 
     @classmethod
