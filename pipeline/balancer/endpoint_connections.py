@@ -30,7 +30,7 @@ def check_endpoints(resources: Resources) -> None:
     for service in resources.endpoint_services.values():
         for id_ in service.settings.load_balancers:
             balancer = resources.load_balancers[id_]
-            if (type_ := str(balancer.settings.type)) != "gateway":
+            if (type_ := balancer.settings.type) != "gateway":
                 raise ConfigError(
                     f"{service.label} offers load balancer {balancer.name}, which is of type {type_}",
                     hint="name a load balancer of type: gateway",
@@ -41,9 +41,9 @@ def check_endpoints(resources: Resources) -> None:
             # Several endpoints may have routes of this machine, to different addresses.
             other = endpoint if network.kind == "host" else taken.setdefault((network.kind, network.place), endpoint)
             if other is not endpoint:
+                kind = "namespace" if network.kind == "namespace" else "network of Docker"
                 raise ConfigError(
-                    f"{endpoint.label} attaches {network.kind.replace('_', ' ')} {network.place}, which is attached to "
-                    f"{other.label}",
+                    f"{endpoint.label} attaches {kind} {network.place}, which is attached to {other.label}",
                     hint="a network has one endpoint; detach it from the other one first",
                 )
 

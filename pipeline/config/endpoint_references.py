@@ -73,7 +73,8 @@ def _attached_twice(document: Document, endpoints: dict[str, Any]) -> Iterator[P
                 other = taken.setdefault((key, place), endpoint) if isinstance(place, str) else endpoint
                 if other != endpoint:
                     path: KeyPath = (*_ENDPOINTS, endpoint, "networks", name, key)
-                    reason = f"{key.replace('_', ' ')} {place} is attached to endpoint {other}"
+                    what = f"namespace {place}" if key == "namespace" else f"network {place} of Docker"
+                    reason = f"{what} is attached to endpoint {other}"
                     yield document.problem(path, reason, "a network has one endpoint")
 
 

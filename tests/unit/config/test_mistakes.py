@@ -12,6 +12,7 @@ from tests.support.pipeline_yaml import GOOD
 from tests.unit.config.accessory_mistakes import ACCESSORY_MISTAKES
 from tests.unit.config.balancer_mistakes import BALANCER_MISTAKES
 from tests.unit.config.container_mistakes import CONTAINER_MISTAKES
+from tests.unit.config.endpoint_mistakes import ENDPOINT_MISTAKES
 from tests.unit.config.gateway_mistakes import GATEWAY_MISTAKES
 from tests.unit.config.host_mistakes import HOST_MISTAKES
 from tests.unit.config.loads import Loads
@@ -32,6 +33,7 @@ def test_the_good_file_is_good(loads: Loads) -> None:
         *BALANCER_MISTAKES,
         *NETWORK_MISTAKES,
         *GATEWAY_MISTAKES,
+        *ENDPOINT_MISTAKES,
         *CONTAINER_MISTAKES,
         *ACCESSORY_MISTAKES,
         *HOST_MISTAKES,
