@@ -18,6 +18,7 @@ _SCALING = (
     *("service", "before", "replicas", "reason", "min", "max", "serving", "starting"),
     *("requests", "connections", "cpu", "response_time"),
 )
+_ENDPOINT = ("endpoint", "service", "by")
 _ACCESSORY = ("accessory", "container", "image")
 
 
@@ -263,6 +264,18 @@ class EventKind(StrEnum):
     BALANCER_RESTARTED = "balancer.restarted", "HAProxy was not running or did not respond, and was restarted."
     BALANCER_RESUMED = "balancer.resumed", "HAProxy was stopped by a signal and was continued."
     BALANCER_FAILED = "balancer.failed", "HAProxy cannot be run."
+    ENDPOINT_ACCEPTED = (
+        "endpoint.accepted",
+        "A user accepted the connection of an endpoint. Both pipelines have the event.",
+        *_ENDPOINT,
+    )
+    ENDPOINT_REJECTED = (
+        "endpoint.rejected",
+        "A user rejected the connection of an endpoint. It carries no packets. Both pipelines have the event.",
+        *_ENDPOINT,
+    )
+    ENDPOINT_ATTACHED = "endpoint.attached", "A network is attached to its endpoint again."
+    ENDPOINT_DETACHED = "endpoint.detached", "A network is not attached to its endpoint."
     CERTIFICATE_ISSUED = "certificate.issued", "An authority issued or renewed a certificate.", "domains", "expires"
     CERTIFICATE_FAILED = (
         "certificate.failed",

@@ -40,6 +40,8 @@ _WARNINGS = frozenset(
         EventKind.CONFIG_REJECTED,
         EventKind.BALANCER_RESTARTED,
         EventKind.BALANCER_RESUMED,
+        EventKind.ENDPOINT_REJECTED,
+        EventKind.ENDPOINT_DETACHED,
         EventKind.CERTIFICATE_EXPIRING,
         EventKind.TRIGGER_WATCH_LOST,
         EventKind.TRIGGER_NO_REFS,

@@ -16,6 +16,7 @@ from pathlib import Path
 from pipeline.balancer.addresses import check_ports_free
 from pipeline.balancer.balancer_reader import BalancerReader
 from pipeline.balancer.data_plane import DataPlane, group_id
+from pipeline.balancer.endpoint_resources import EndpointState
 from pipeline.balancer.follower import Follower
 from pipeline.balancer.health import group_health
 from pipeline.balancer.jwks import read_keys, with_keys
@@ -238,6 +239,17 @@ class Balancer(BalancerReader):
             registry = self.registry().shift(owner, balancer, shift)
             if registry is not self.registry():
                 self._synchronizer.store_and_apply(registry)
+
+    # Endpoints
+
+    def decide(self, endpoint: str, state: EndpointState) -> bool:
+        """Accept or reject an endpoint, by its resource's id, for the owner of its service. Return whether it changed.
+
+        Raises `ConfigError` for an endpoint that does not exist, or whose service does not.
+        """
+        before = self.registry()
+        after = self.change(before.endpoints[endpoint].owner, lambda registry: registry.decide(endpoint, state))
+        return after.endpoints[endpoint].connection != before.endpoints[endpoint].connection
 
     # Targets
 

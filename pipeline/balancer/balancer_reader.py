@@ -102,6 +102,10 @@ class BalancerReader:
         known = ((group, facts.targets.get(group_id(*group))) for group in registry.groups())
         return any(found and _is_mid_change(registry, *group, found) for group, found in known)
 
+    def network_faults(self) -> Mapping[tuple[str, str], str]:
+        """Return why networks are not attached, by the id of the endpoint and the network's name there."""
+        return self._plane.network_faults() if self.registry().endpoints else {}
+
     def held_requests(self, owner: str, group: str) -> int:
         """Return the number of requests that wait until a group that is scaled to zero has a target."""
         return self._plane.held(group_id(owner, group))

@@ -247,6 +247,12 @@ class DataPlane(Protocol):
         Starts, changes and locks nothing. Empty if the plane does not run.
         """
 
+    def network_faults(self) -> Mapping[tuple[str, str], str]:
+        """Return why networks are not attached, by the id of the endpoint and the network's name there.
+
+        Starts, changes and locks nothing. A network that is attached is left out.
+        """
+
     def held(self, group: str) -> int:
         """Return the number of requests of a group that wait for a target, because the group has none.
 

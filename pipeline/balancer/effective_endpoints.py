@@ -8,6 +8,8 @@ from pipeline.balancer.endpoint_resources import EndpointResource, EndpointServi
 from pipeline.balancer.model.gateway.attached_network import AttachedNetwork
 from pipeline.balancer.resources import LoadBalancerResource, Resources
 from pipeline.balancer.wanted_endpoint import WantedEndpoint, WantedNetwork
+from pipeline.base.errors import ConfigError
+from pipeline.base.suggestion import not_declared
 
 _REASONS = {
     EndpointState.PENDING_ACCEPTANCE: "the owner of its service has not accepted it",
@@ -25,6 +27,11 @@ class EffectiveEndpoint:
     state: EndpointState
     reason: str
 
+    @property
+    def label(self) -> str:
+        """Its name for commands: NAME.OWNER."""
+        return f"{self.endpoint.name}.{self.endpoint.owner}"
+
     def wanted(self) -> WantedEndpoint | None:
         """Return what the data plane has to carry, or None."""
         found, balancer = self.endpoint, self.load_balancer
@@ -40,6 +47,18 @@ def effective_endpoints(resources: Resources) -> tuple[EffectiveEndpoint, ...]:
     services = {(service.owner, service.name): service for service in resources.endpoint_services.values()}
     found = sorted(resources.endpoints.values(), key=lambda endpoint: (endpoint.owner, endpoint.name))
     return tuple(_effective(resources, endpoint, services.get(endpoint.service)) for endpoint in found)
+
+
+def find_endpoint(resources: Resources, name: str) -> EffectiveEndpoint:
+    """Return an endpoint by its id, by NAME or by NAME.OWNER. Raises `ConfigError` for an unknown or ambiguous name."""
+    known = effective_endpoints(resources)
+    found = [each for each in known if name in (each.endpoint.endpoint_id, each.endpoint.name, each.label)]
+    if not found:
+        raise not_declared(f"endpoint {name}", (each.label for each in known), name)
+    if len(found) > 1:
+        labels = " or ".join(each.label for each in found)
+        raise ConfigError(f"several endpoints are named {name}", hint=f"use {labels}")
+    return found[0]
 
 
 def wanted_endpoints(resources: Resources) -> tuple[WantedEndpoint, ...]:

@@ -16,6 +16,7 @@ from pipeline.base.clock import SYSTEM, Stamp
 from pipeline.base.errors import StoreFault
 from pipeline.base.home import Home
 from pipeline.cli import (
+    balancer_endpoints,
     balancer_explain,
     balancer_hosts,
     balancer_import_classic,
@@ -59,6 +60,7 @@ command.add_command(balancer_traffic.command)
 command.add_command(balancer_metrics.command)
 command.add_command(balancer_explain.command)
 command.add_command(balancer_hosts.command)
+command.add_command(balancer_endpoints.command)
 command.add_command(balancer_shift.command)
 command.add_command(balancer_import_classic.command)
 command.add_command(balancer_serve.command)

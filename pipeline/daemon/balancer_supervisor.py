@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 import select
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 
@@ -75,6 +75,7 @@ class BalancerSupervisor:
         self._maintained: float | None = None
         self._reconciled: Registry | None = None
         self._was_settled = False
+        self._detached: Mapping[tuple[str, str], str] = {}
         self._is_needed = True
         self._empty_at = ""
         self._is_watching = False
@@ -160,6 +161,7 @@ class BalancerSupervisor:
         elif not (receives and self._is_settled()):
             started = self._balancer.reconcile()
             finish_drains(self._balancer)
+        self._report_networks()
         self._report_registry()
         pid = self._pid()
         # A command may have restarted it before the daemon did. That is a restart too.
@@ -191,6 +193,21 @@ class BalancerSupervisor:
         else:
             for owner in changed_owners(before, self._reconciled):
                 self._changed(owner)
+
+    def _report_networks(self) -> None:
+        """Report each network whose endpoint it has left, and each that is back."""
+        before, self._detached = self._detached, self._balancer.network_faults()
+        if before == self._detached:
+            return
+        endpoints = {each.endpoint_id: each.label for each in self._balancer.registry().endpoints.values()}
+        for (endpoint, network), reason in self._detached.items():
+            if before.get((endpoint, network)) != reason:
+                text = f"network {network} of {endpoints.get(endpoint, endpoint)} is not attached: {reason}"
+                self._emit(EventKind.ENDPOINT_DETACHED, text)
+        for endpoint, network in before.keys() - self._detached.keys():
+            # Otherwise the endpoint was removed.
+            if endpoint in endpoints:
+                self._emit(EventKind.ENDPOINT_ATTACHED, f"network {network} of {endpoints[endpoint]} is attached again")
 
     def _resume_forever(self) -> None:
         while not self._stopping.is_set():

@@ -19,6 +19,7 @@ from pipeline.base.errors import ConfigError, ExitCode, PenstockError
 from pipeline.http.accessory_api import AccessoryApi
 from pipeline.http.balancer_api import BalancerApi
 from pipeline.http.endpoint import Endpoint, json_response
+from pipeline.http.endpoint_api import EndpointApi
 from pipeline.http.event_api import EventApi
 from pipeline.http.job_api import JobApi
 from pipeline.http.log_api import LogApi
@@ -67,6 +68,7 @@ class ControlApi:
         groups = (
             AccessoryApi(control),
             BalancerApi(reports.balancer),
+            EndpointApi(reports.endpoints),
             EventApi(control, clock),
             JobApi(control),
             LogApi(control),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.balancer.planes import open_balancer
 from pipeline.daemon.control import Control
+from pipeline.daemon.endpoint_control import EndpointControl
 from pipeline.http.live_balancer import LiveBalancer
 from pipeline.http.metrics import DaemonMetrics
 from pipeline.http.now_report import NowReports
@@ -27,6 +28,7 @@ class Reports:
 
     control: Control
     balancer: LiveBalancer
+    endpoints: EndpointControl
     traffic: TrafficReports
     now: NowReports
     metrics: DaemonMetrics
@@ -39,6 +41,7 @@ class Reports:
         return cls(
             Control(daemon.supervisors, store),
             LiveBalancer(balancer, store.clusters.all, daemon.container_exits.all, plane_reports=daemon.plane_reports),
+            EndpointControl(balancer, store.events.record),
             TrafficReports(balancer, daemon.traffic, store.deployments.between),
             NowReports(daemon.home, store, balancer),
             DaemonMetrics(store, daemon.supervisors, balancer),

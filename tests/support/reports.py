@@ -12,6 +12,7 @@ from pipeline.base.clock import SYSTEM, Clock
 from pipeline.base.home import Home
 from pipeline.daemon.container_exits import ContainerExit
 from pipeline.daemon.control import Control
+from pipeline.daemon.endpoint_control import EndpointControl
 from pipeline.http.live_balancer import LiveBalancer
 from pipeline.http.metrics import DaemonMetrics
 from pipeline.http.now_report import NowReports
@@ -31,6 +32,7 @@ def reports_of(
     found = Reports(
         control,
         LiveBalancer(balancer, store.clusters.all, exits, clock),
+        EndpointControl(balancer, store.events.record),
         TrafficReports(balancer, TrafficFollower(balancer.access_log, clock), store.deployments.between),
         NowReports(home, store, balancer),
         DaemonMetrics(store, control.supervisors, balancer),

@@ -111,6 +111,9 @@ class FlowPlane:
         merged = {id_: with_flows(facts.targets[id_], found.get(id_, {})) for id_ in carried}
         return replace(facts, targets={**facts.targets, **merged})
 
+    def network_faults(self) -> Mapping[tuple[str, str], str]:
+        return self._haproxy.network_faults()
+
     def held(self, group: str) -> int:
         return self._haproxy.held(group)
 

@@ -132,6 +132,9 @@ class HAProxyPlane:
         targets = {group: group_facts(group, servers.get(group, {})) for group in carried}
         return Facts(running=True, at=SYSTEM.now(), targets=self._holding.with_passed(targets))
 
+    def network_faults(self) -> Mapping[tuple[str, str], str]:
+        return {}
+
     def held(self, group: str) -> int:
         return self._holding.held(group)
 

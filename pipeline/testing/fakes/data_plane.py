@@ -70,6 +70,7 @@ class FakePlane:
         self.flows: list[FlowCounts] = []
         """The counts of flows, while it runs."""
         self.waiting: Counter[str] = Counter()
+        self.faults: dict[tuple[str, str], str] = {}
         """The number of requests that are held, by the id of the target group."""
         self.calls: Counter[str] = Counter()
         self.objection: str | None = None
@@ -216,6 +217,10 @@ class FakePlane:
     def flow_counts(self) -> tuple[FlowCounts, ...]:
         with self._called("flow_counts"):
             return tuple(self.flows) if self._config is not None else ()
+
+    def network_faults(self) -> Mapping[tuple[str, str], str]:
+        with self._called("network_faults"):
+            return dict(self.faults)
 
     def held(self, group: str) -> int:
         with self._called("held"):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.balancer.effective_endpoints import effective_endpoints
+from pipeline.balancer.effective_endpoints import effective_endpoints, find_endpoint
 from pipeline.balancer.endpoint_resources import EndpointResource, EndpointServiceResource, EndpointState
 from pipeline.balancer.model import Declaration, SharedGroup, Undeclared
 from pipeline.balancer.registry import Registry
@@ -17,40 +17,14 @@ from pipeline.balancer.registry_snapshot import dump, load
 from pipeline.balancer.wanted import plane_config
 from pipeline.balancer.wanted_endpoint import WantedNetwork
 from pipeline.base.errors import ConfigError
+from tests.support.endpoints import consumer, provider
 
-_GATEWAY = {"type": "gateway", "listeners": [{"default_action": {"forward": "firewalls"}}]}
-_NETWORKS = {
-    "clients": {"namespace": "lab", "addresses": ["198.18.0.0/24"]},
-    "apps": {"docker_network": "inspected"},
-}
 PENDING, AVAILABLE, REJECTED, FAILED = (
     EndpointState.PENDING_ACCEPTANCE,
     EndpointState.AVAILABLE,
     EndpointState.REJECTED,
     EndpointState.FAILED,
 )
-
-
-def provider(*, required: bool = False, offers: tuple[str, ...] = ("inspection",), **balancer: Any) -> Declaration:
-    """Return the declaration of a pipeline with appliances and their service."""
-    return Declaration.model_validate(
-        {
-            "target_groups": {"firewalls": {"protocol": "GENEVE"}},
-            "load_balancers": {"inspection": {**_GATEWAY, **balancer}, "second": _GATEWAY},
-            "endpoint_services": {"inspection": {"load_balancers": offers, "acceptance_required": required}},
-        }
-    )
-
-
-def consumer(service: str = "firewall/inspection", port: int = 80, **endpoint: Any) -> Declaration:
-    """Return the declaration of a pipeline with an endpoint."""
-    return Declaration.model_validate(
-        {
-            "target_groups": {"web": {"port": 80}},
-            "load_balancers": {"edge": {"listeners": [{"port": port, "default_action": {"forward": "web"}}]}},
-            "endpoints": {"office": {"service": service, "networks": _NETWORKS, **endpoint}},
-        }
-    )
 
 
 def both(*, required: bool = False, **endpoint: Any) -> Registry:
@@ -237,3 +211,16 @@ def test_ids_are_those_of_ec2() -> None:
     assert isinstance(service, EndpointServiceResource)
     assert service.service_id == f"vpce-svc-0{service.id}"
     assert only(registry).endpoint_id == f"vpce-0{only(registry).id}"
+
+
+def test_an_endpoint_is_found_by_its_names() -> None:
+    """Its id, its name, and its name with the owner. An ambiguous name is refused with the names to use."""
+    registry = both()
+    for name in (only(registry).endpoint_id, "office", "office.shop"):
+        assert find_endpoint(registry, name).endpoint is only(registry)
+    with pytest.raises(ConfigError, match=r"endpoint offices is not declared\ndid you mean office\.shop"):
+        find_endpoint(registry, "offices")
+    networks = {"machine": {"host": True, "addresses": ["10.0.0.0/8"]}}
+    several = registry.declare("other", consumer(port=81, networks=networks))
+    with pytest.raises(ConfigError, match=r"several endpoints are named office\nuse office\.other or office\.shop"):
+        find_endpoint(several, "office")

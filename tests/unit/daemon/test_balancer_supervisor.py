@@ -18,6 +18,7 @@ from pipeline.base.errors import BalancerFault
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
 from pipeline.testing.fakes.data_plane import FakePlane
 from pipeline.testing.fakes.plane_monitor import FakeMonitor
+from tests.support.endpoints import consumer, provider
 from tests.support.waiting import DEADLINE, until
 
 DECLARED = Declaration.model_validate(
@@ -169,6 +170,28 @@ def test_a_plane_that_a_signal_stopped_is_continued(balancer: Balancer, plane: F
     until(lambda: not balancer.stopped(), "the plane is continued")
     until(lambda: emitted, "an event")
     assert [kind for kind, _ in emitted] == ["balancer.resumed"]
+
+
+def test_a_network_that_its_endpoint_has_lost_is_reported(
+    balancer: Balancer, plane: FakePlane, emitted: Emitted
+) -> None:
+    """With its reason, once, and again when it is back."""
+    balancer.apply("firewall", provider())
+    balancer.apply("office", consumer(port=8081))
+    (endpoint,) = (each.endpoint_id for each in balancer.registry().endpoints.values())
+    await_rounds(plane)
+    plane.faults[endpoint, "clients"] = "there is no such namespace"
+    until(lambda: emitted, "an event")
+    await_rounds(plane)
+    plane.faults.clear()
+    until(lambda: len(emitted) > 1, "another event")
+    assert emitted == [
+        (
+            "endpoint.detached",
+            "network clients of endpoint office of office is not attached: there is no such namespace",
+        ),
+        ("endpoint.attached", "network clients of endpoint office of office is attached again"),
+    ]
 
 
 def test_a_plane_that_hangs_is_replaced(balancer: Balancer, plane: FakePlane, emitted: Emitted) -> None:
