@@ -10,10 +10,10 @@ from pipeline.balancer.effective import EffectiveGatewayListener, effective_list
 from pipeline.balancer.effective_endpoints import EffectiveEndpoint, effective_endpoints
 from pipeline.balancer.flow_shares import chosen_targets
 from pipeline.balancer.gateway.choice import slot_table
+from pipeline.balancer.gateway.config_gateway import endpoint_pool
 from pipeline.balancer.gateway.flow_key import FlowFields, FlowKey
 from pipeline.balancer.model import GatewayTargetGroup, TargetHealth
 from pipeline.balancer.packet_question import PacketQuestion
-from pipeline.balancer.pools import EVERY_TARGET, pools_by_zone
 from pipeline.balancer.registry import Registry
 from pipeline.base.errors import ConfigError
 from pipeline.base.suggestion import not_declared
@@ -63,8 +63,7 @@ def explain_packet(balancer: BalancerReader, endpoint: str, question: PacketQues
     owner, name = listener.owner, listener.group
     group = registry.group(owner, name)
     assert isinstance(group, GatewayTargetGroup)
-    zone = found.endpoint.settings.zone
-    pool = pools_by_zone(listener, group).get(zone, EVERY_TARGET) if zone else EVERY_TARGET
+    pool = endpoint_pool(listener, found.endpoint.settings.zone, group)
     targets = [one for one in balancer.target_health(owner, name) if pool.has(one.target.zone)]
     eligible, fails_open = chosen_targets(group, pool, targets)
     fields = group.attributes.flow_fields
