@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.balancer.access import AccessLog
-from pipeline.balancer.data_plane import DataPlane, Facts, FlowCounts, TargetFact, group_id
+from pipeline.balancer.data_plane import DataPlane, Facts, FlowCounts, OpenFlow, PacketEnds, TargetFact, group_id
 from pipeline.balancer.effective import EffectiveListener, effective_listeners
 from pipeline.balancer.health import group_health
 from pipeline.balancer.model import Declaration, TargetHealth
@@ -101,6 +101,10 @@ class BalancerReader:
         """Return whether the registry is ahead of the facts: an admitted target is not open in them."""
         known = ((group, facts.targets.get(group_id(*group))) for group in registry.groups())
         return any(found and _is_mid_change(registry, *group, found) for group, found in known)
+
+    def open_flow(self, endpoint: str, packet: PacketEnds) -> OpenFlow | None:
+        """Return who has the flow of a packet at an endpoint, by its id, or None if none is open."""
+        return self._plane.open_flow(endpoint, packet)
 
     def network_faults(self) -> Mapping[tuple[str, str], str]:
         """Return why networks are not attached, by the id of the endpoint and the network's name there."""

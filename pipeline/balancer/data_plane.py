@@ -185,6 +185,23 @@ class FlowCounts:
     endpoint: str = ""
 
 
+class PacketEnds(NamedTuple):
+    """Where a packet comes from and goes to: addresses, the protocol's number, and ports, which are 0 without."""
+
+    source: str
+    target: str
+    protocol: int
+    source_port: int = 0
+    target_port: int = 0
+
+
+class OpenFlow(NamedTuple):
+    """The target that has an open flow. `stays`: it keeps it. Otherwise the flow chooses again at its next packet."""
+
+    target: str
+    stays: bool
+
+
 class DataPlane(Protocol):
     """Carries the traffic of all owners.
 
@@ -245,6 +262,12 @@ class DataPlane(Protocol):
         """Return the counts of the flows of network load balancers, by every process that carries some.
 
         Starts, changes and locks nothing. Empty if the plane does not run.
+        """
+
+    def open_flow(self, endpoint: str, packet: PacketEnds) -> OpenFlow | None:
+        """Return who has the flow of a packet at an endpoint of a gateway load balancer, or None if none is open.
+
+        Starts, changes and locks nothing. Goes through all flows. None if the plane does not respond.
         """
 
     def network_faults(self) -> Mapping[tuple[str, str], str]:

@@ -25,7 +25,8 @@ class PacketExplanation:
 
     `key`: what both directions of the flow have in common. `fields`: their number. `targets`: the appliances of the
     endpoint's pool. `eligible`: those among which the flow chooses, all of them if none is healthy (`fails_open`).
-    `slot` and `chosen` are None without one.
+    `slot` and `chosen` are None without one. `had`: the appliance that has the flow already. It keeps it if it is the
+    chosen one.
     """
 
     question: PacketQuestion
@@ -38,10 +39,19 @@ class PacketExplanation:
     fails_open: bool
     slot: int | None
     chosen: TargetHealth | None
+    had: TargetHealth | None = None
 
     @property
     def reason(self) -> str:
         """Why the appliance gets the flow, or why none does, in a sentence."""
+        if self.had and self.had is self.chosen:
+            return f"the flow is open, and stays with {self.had.target.id}"
+        if self.had:
+            return f"the flow of {self.had.target.id}, which is {self.had.state}, chooses again: {self._choice}"
+        return self._choice
+
+    @property
+    def _choice(self) -> str:
         if self.chosen is None:
             return "the endpoint has no appliance that was ever healthy, so its packets are dropped"
         zone = self.endpoint.endpoint.settings.zone
@@ -55,7 +65,7 @@ class PacketExplanation:
 def explain_packet(balancer: BalancerReader, endpoint: str, question: PacketQuestion) -> PacketExplanation:
     """Return what happens to a packet at an endpoint. Raises `ConfigError` if the endpoint carries none.
 
-    `endpoint`: NAME, OWNER/NAME or the id of an endpoint. A flow that has begun stays with its appliance.
+    `endpoint`: NAME, OWNER/NAME or the id of an endpoint.
     """
     registry = balancer.registry()
     found = _endpoint(registry, endpoint)
@@ -64,16 +74,20 @@ def explain_packet(balancer: BalancerReader, endpoint: str, question: PacketQues
     group = registry.group(owner, name)
     assert isinstance(group, GatewayTargetGroup)
     pool = endpoint_pool(listener, found.endpoint.settings.zone, group)
-    targets = [one for one in balancer.target_health(owner, name) if pool.has(one.target.zone)]
+    known = balancer.target_health(owner, name)
+    targets = [one for one in known if pool.has(one.target.zone)]
     eligible, fails_open = chosen_targets(group, pool, targets)
     fields = group.attributes.flow_fields
     key = question.key(fields)
     slots = slot_table({number: one.target.id for number, one in enumerate(eligible, 1)})
     slot = key.hash % len(slots) if slots else None
     chosen = eligible[slots[slot] - 1] if slot is not None else None
-    return PacketExplanation(
-        question, found, listener, key, fields, targets, eligible, fails_open and bool(eligible), slot, chosen
-    )
+    flow = balancer.open_flow(found.endpoint.endpoint_id, question.ends)
+    had = next((one for one in known if flow and one.target.id == flow.target), None)
+    if flow and flow.stays:
+        chosen = had or chosen
+    fails_open = fails_open and bool(eligible)
+    return PacketExplanation(question, found, listener, key, fields, targets, eligible, fails_open, slot, chosen, had)
 
 
 def _endpoint(registry: Registry, wanted: str) -> EffectiveEndpoint:

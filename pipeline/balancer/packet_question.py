@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
+from pipeline.balancer.data_plane import PacketEnds
 from pipeline.balancer.gateway.flow_key import ICMP, ICMPV6, TCP, UDP, FlowFields, FlowKey
 from pipeline.base.errors import ConfigError
 
@@ -45,6 +46,12 @@ class PacketQuestion:
     def protocol(self) -> int:
         """The number of its protocol in the header of IP."""
         return ICMPV6 if self.scheme == "icmp" and self.target.version == 6 else _PROTOCOLS[self.scheme]
+
+    @property
+    def ends(self) -> PacketEnds:
+        """Its ends, as a data plane knows them."""
+        ports = (self.source_port or 0, self.target_port or 0)
+        return PacketEnds(str(self.source), str(self.target), self.protocol, *ports)
 
     def key(self, fields: FlowFields) -> FlowKey:
         """Return the key of its flow, of which both directions are the same.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.balancer.model import Declaration
-from pipeline.balancer.planes import data_plane_version, kernel_fault, open_balancer
+from pipeline.balancer.planes import data_plane_version, gateway_fault, kernel_fault, open_balancer
 from pipeline.doctor.check import Check
 from pipeline.doctor.context import DoctorContext
 from pipeline.doctor.finding import Finding
@@ -17,6 +17,8 @@ def balancer_checks(context: DoctorContext) -> Iterator[Check]:
     """Yield the checks of the balancer."""
     yield Check("HAProxy", lambda: [Finding.ok("HAProxy", data_plane_version())])
     yield Check("kernel", lambda: [_kernel(context)])
+    if context.configuration is not None and context.configuration.pipeline.balancer.endpoints:
+        yield Check("endpoints", lambda: [_endpoints()])
     if context.configuration is not None and context.configuration.pipeline.balancer.load_balancers:
         pipeline = context.configuration.pipeline
         yield Check("ports", lambda: _ports(context.home.balancer, pipeline.name, pipeline.balancer))
@@ -28,6 +30,13 @@ def _kernel(context: DoctorContext) -> Finding:
         return Finding.ok("kernel", "nftables can carry network load balancers")
     text = f"HAProxy carries network load balancers, and no UDP: {fault.message}"
     return Finding.warning("kernel", text, fault.hint or "") if _is_needed(context) else Finding.ok("kernel", text)
+
+
+def _endpoints() -> Finding:
+    fault = gateway_fault()
+    if fault is None:
+        return Finding.ok("endpoints", "the kernel can send packets through appliances")
+    return Finding.failed("endpoints", fault.message, fault.hint or "")
 
 
 def _is_needed(context: DoctorContext) -> bool:

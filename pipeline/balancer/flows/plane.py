@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.balancer.access import AccessLog
 from pipeline.balancer.agent.flow_fact import FlowFacts, parse_facts, with_flows
-from pipeline.balancer.data_plane import DataPlane, Facts, FlowCounts, PlaneConfig, WantedGroup
+from pipeline.balancer.data_plane import DataPlane, Facts, FlowCounts, OpenFlow, PacketEnds, PlaneConfig, WantedGroup
 from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.flows.config_flows import group_flows, plane_choices, wanted_flows
 from pipeline.balancer.flows.kernel_counts import kernel_counts
@@ -110,6 +110,9 @@ class FlowPlane:
             return replace(facts, targets=others)
         merged = {id_: with_flows(facts.targets[id_], found.get(id_, {})) for id_ in carried}
         return replace(facts, targets={**facts.targets, **merged})
+
+    def open_flow(self, endpoint: str, packet: PacketEnds) -> OpenFlow | None:
+        return self._haproxy.open_flow(endpoint, packet)
 
     def network_faults(self) -> Mapping[tuple[str, str], str]:
         return self._haproxy.network_faults()

@@ -142,21 +142,22 @@ class GatewayKeeper:
                 self._tally.forget(number)
 
     def flow(self, request: Mapping[str, Any]) -> Mapping[str, object]:
-        """Return the appliance of an open flow of an endpoint, and its age. Empty without such a flow.
+        """Return the fields of an `OpenFlow` of an endpoint. Empty without such a flow.
 
-        `request` has the endpoint's id, the addresses `source` and `target`, the protocol's number and the ports.
+        `request` has the endpoint's id and the fields of a `PacketEnds`.
         """
         wanted, number = self._wanted, self._numbers.endpoints.get(request["endpoint"])
         if self._path is None or wanted is None or number is None:
             return {}
-        pool = wanted.pools[wanted.endpoints[request["endpoint"]].pool]
+        pool_key = wanted.endpoints[request["endpoint"]].pool
+        pool = wanted.pools[pool_key]
         ports = int(request["source_port"]), int(request["target_port"])
         source, target = ip_address(request["source"]), ip_address(request["target"])
         key = FlowKey.of(source, target, int(request["protocol"]), ports).reduced(pool.fields)
         appliances = {number: each for each, number in self._numbers.appliances.items()}
         for flow in self._path.flows():
             if (flow.endpoint, flow.key) == (number, key) and flow.target in appliances:
-                return {"target": appliances[flow.target].target, "packets": flow.packets, "state": flow.state}
+                return {"target": appliances[flow.target].target, "stays": not self._moves(pool_key, flow.target)}
         return {}
 
     def clear(self) -> None:
@@ -175,6 +176,11 @@ class GatewayKeeper:
         if self._path is None:
             self._path = self._open_path()
         return self._path
+
+    def _moves(self, pool: str, number: int) -> bool:
+        """Return whether the flows of an appliance choose again."""
+        choice = self._choices.get(pool, PoolChoice())
+        return any(self._numbers.appliances.get(each) == number for each in choice.rebalanced)
 
     def _staying_flows(self) -> Counter[int]:
         """Return the number of flows by the number of their appliance, without those that choose again."""

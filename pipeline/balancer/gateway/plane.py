@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.balancer.access import AccessLog
 from pipeline.balancer.agent.flow_fact import FlowFacts, parse_facts, with_flows
-from pipeline.balancer.data_plane import DataPlane, Facts, FlowCounts, PlaneConfig, WantedGroup
+from pipeline.balancer.data_plane import DataPlane, Facts, FlowCounts, OpenFlow, PacketEnds, PlaneConfig, WantedGroup
 from pipeline.balancer.gateway.attached_devices import AttachedDevices
 from pipeline.balancer.gateway.config_gateway import appliance_group, wanted_gateway
 from pipeline.balancer.gateway.gateway_counts import gateway_counts
@@ -103,6 +103,27 @@ class GatewayPlane:
             # The agent is starting or hangs. Its counts go on with the next call.
             return counts
         return (*counts, *gateway_counts(wanted, found))
+
+    def open_flow(self, endpoint: str, packet: PacketEnds) -> OpenFlow | None:
+        if endpoint not in self._file.read().endpoints:
+            return self._inner.open_flow(endpoint, packet)
+        try:
+            found = self._client.ask(
+                "flow",
+                endpoint=endpoint,
+                source=packet.source,
+                target=packet.target,
+                protocol=str(packet.protocol),
+                source_port=str(packet.source_port),
+                target_port=str(packet.target_port),
+            )
+        except BalancerFault:
+            return None
+        return OpenFlow(**found) if found else None
+
+    def network_faults(self) -> Mapping[tuple[str, str], str]:
+        known = self._devices.attachments.faults() if self._file.read().endpoints else {}
+        return {**self._inner.network_faults(), **{key: fault.message for key, fault in known.items()}}
 
     def held(self, group: str) -> int:
         return self._inner.held(group)

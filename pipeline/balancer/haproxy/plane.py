@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.balancer.access import AccessLog
 from pipeline.balancer.acme_account import account_thumbprint, has_account_key
 from pipeline.balancer.challenges import challenged_ports
-from pipeline.balancer.data_plane import Facts, FlowCounts, PlaneConfig, WantedGroup
+from pipeline.balancer.data_plane import Facts, FlowCounts, OpenFlow, PacketEnds, PlaneConfig, WantedGroup
 from pipeline.balancer.effective import EffectiveNetworkListener
 from pipeline.balancer.haproxy import process, socket_holder
 from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
@@ -131,6 +131,10 @@ class HAProxyPlane:
         carried -= self._holding.unattended(carried - servers.keys())
         targets = {group: group_facts(group, servers.get(group, {})) for group in carried}
         return Facts(running=True, at=SYSTEM.now(), targets=self._holding.with_passed(targets))
+
+    def open_flow(self, endpoint: str, packet: PacketEnds) -> OpenFlow | None:  # noqa: ARG002
+        # HAProxy sees no packets.
+        return None
 
     def network_faults(self) -> Mapping[tuple[str, str], str]:
         return {}

@@ -15,6 +15,8 @@ from pipeline.balancer.data_plane import (
     CheckFact,
     Facts,
     FlowCounts,
+    OpenFlow,
+    PacketEnds,
     PlaneConfig,
     TargetFact,
     WantedGroup,
@@ -70,8 +72,11 @@ class FakePlane:
         self.flows: list[FlowCounts] = []
         """The counts of flows, while it runs."""
         self.waiting: Counter[str] = Counter()
-        self.faults: dict[tuple[str, str], str] = {}
         """The number of requests that are held, by the id of the target group."""
+        self.faults: dict[tuple[str, str], str] = {}
+        """Why networks are not attached, by endpoint and name."""
+        self.open_flows: dict[tuple[str, PacketEnds], OpenFlow] = {}
+        """The open flows, by endpoint and first packet."""
         self.calls: Counter[str] = Counter()
         self.objection: str | None = None
         self._lock = threading.RLock()
@@ -217,6 +222,10 @@ class FakePlane:
     def flow_counts(self) -> tuple[FlowCounts, ...]:
         with self._called("flow_counts"):
             return tuple(self.flows) if self._config is not None else ()
+
+    def open_flow(self, endpoint: str, packet: PacketEnds) -> OpenFlow | None:
+        with self._called("open_flow"):
+            return self.open_flows.get((endpoint, packet))
 
     def network_faults(self) -> Mapping[tuple[str, str], str]:
         with self._called("network_faults"):

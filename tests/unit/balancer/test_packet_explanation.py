@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.data_plane import CheckFact
+from pipeline.balancer.data_plane import CheckFact, OpenFlow
 from pipeline.balancer.explanation import Question
 from pipeline.balancer.model import Declaration, Target
 from pipeline.balancer.packet_explanation import PacketExplanation, explain_packet
@@ -202,3 +202,28 @@ def test_what_people_get(world: World, capsys: pytest.CaptureFixture[str]) -> No
     assert text.count("this flow") == 1
     assert text.count("new flows") == 1
     assert found.reason in text
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_flow_that_is_open(stays: bool, world: World) -> None:
+    """It stays with its appliance, unless that is unhealthy and its flows choose again."""
+    url, source = "tcp://198.18.1.10:443", "198.18.0.5:40000"
+    fresh = world.chosen(url, source)
+    had = next(name for name in ("fw-1", "fw-2", "fw-3") if name != fresh)
+    ends = PacketQuestion.parse(url, source).ends
+    endpoint = world.explain(url, source).endpoint.endpoint.endpoint_id
+    world.plane.open_flows[endpoint, ends] = OpenFlow(had, stays)
+    found = world.explain(url, source)
+    assert found.chosen is not None
+    assert found.chosen.target.id == (had if stays else fresh)
+    expected = f"the flow is open, and stays with {had}" if stays else f"the flow of {had}, which is healthy, chooses"
+    assert found.reason.startswith(expected)
+    assert found.reason.endswith("3 healthy appliances") != stays
+
+
+def test_a_flow_of_an_appliance_that_is_gone(world: World) -> None:
+    """Nothing is known of it any more, so the packet is explained as a new flow."""
+    url, source = "tcp://198.18.1.10:443", "198.18.0.5:40000"
+    endpoint = world.explain(url, source).endpoint.endpoint.endpoint_id
+    world.plane.open_flows[endpoint, PacketQuestion.parse(url, source).ends] = OpenFlow("fw-9", stays=True)
+    assert world.explain(url, source).reason.startswith("the hash")
