@@ -341,6 +341,17 @@ def test_idle_tcp(lab: PathLab) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize("fields", [3, 2])
+def test_many_connections(lab: PathLab, fields: FlowFields) -> None:
+    """A connection that closes does not close the flow without ports that it shares with others."""
+    lab.write(lab.state(1, fields=fields))
+    first, second = PathConnection(lab), PathConnection(lab)
+    first.reset()
+    second.send(b"stays open")
+    assert _flow(lab).state == "established"
+    second.close()
+
+
 def test_same_port_again() -> None:
     """SYN with the ports of a connection that is closed is a new flow at once."""
     lab = PathLab(2, idle=IdleTimes(120, 3600))

@@ -5,8 +5,8 @@ on while no process of Penstock runs.
 
 - Flow: the key of `flow_key.py` at one endpoint. Its first packet takes the target of the slot that its hash names.
   It stays with this target until the target is not listed any more, is rebalanced, or its flows were ended.
-- TCP with ports: only SYN begins a flow. Other packets without a flow are dropped (`no_flow`), as by AWS after the idle
-  time. FIN from both sides, or RST, ends the flow some seconds after its last packet. SYN ends a closed flow at once.
+- TCP: only SYN begins a flow. Other packets without a flow are dropped (`no_flow`), as by AWS after the idle time. FIN
+  from both sides, or RST, ends a flow with ports some seconds after its last packet. SYN ends a closed flow at once.
 - Fragments have no ports: all those of two addresses and a protocol are one flow.
 - ICMP errors belong to the flow that they report on. They do not begin or end a flow of TCP.
 - Size: an inner packet has at most 8,500 bytes, and fits with 68 bytes more into the MTU of the target's link. Larger

@@ -166,7 +166,7 @@ static __always_inline int read_packet(struct __sk_buff *skb, __u32 at, int is_i
     if (bpf_skb_load_bytes(skb, ends.payload, ports, sizeof ports)) return -1;
     if (ends.protocol == IPPROTO_TCP && !is_reported) {
       if (bpf_skb_load_bytes(skb, ends.payload + 12, tcp, sizeof tcp)) return -1;
-      packet->is_tcp = fields == 5; packet->flags = tcp[1];
+      packet->is_tcp = 1; packet->flags = tcp[1];
       packet->headers = ends.payload - at + (tcp[0] >> 4) * 4;
     }
   }
@@ -212,9 +212,10 @@ static __always_inline __u64 idle_time(const struct pool *pool, const struct flo
   return protocol == IPPROTO_TCP ? pool->tcp_idle : pool->other_idle;
 }
 
-static __always_inline __u32 sides(const struct packet *packet, __u32 seen) {
+/* Flows without ports have several connections, so none of them closes the flow. */
+static __always_inline __u32 sides(const struct packet *packet, __u32 fields, __u32 seen) {
   seen |= packet->from_high ? HIGH : LOW;
-  if (!packet->is_tcp) return seen;
+  if (!packet->is_tcp || fields != 5) return seen;
   if (packet->flags & TCP_FIN) seen |= packet->from_high ? FIN_HIGH : FIN_LOW;
   if (packet->flags & TCP_RST) seen |= RST;
   return seen;
@@ -304,7 +305,7 @@ SEC("tc/to_appliance") int to_appliance(struct __sk_buff *skb) {
   if (size + sizeof(struct header) > target->mtu) return drop(from->endpoint, TOO_LARGE);
   __u64 bytes = length + (__u64)(segments - 1) * packet.headers;
   flow->last_seen = now;
-  flow->seen = sides(&packet, flow->seen);
+  flow->seen = sides(&packet, pool->fields, flow->seen);
   __sync_fetch_and_add(&flow->packets, segments);
   __sync_fetch_and_add(&flow->bytes, bytes);
   count(from->endpoint, number, is_new, segments, bytes);
