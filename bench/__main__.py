@@ -26,6 +26,7 @@ QUICK = (
     "tls",
     "reuse_race",
     "flow_cost",
+    "gateway_path",
     "deploy_time",
     "command_start",
     "scale",
