@@ -42,6 +42,7 @@ class _Flow:
     cookie: int
     target: int
     tcp: bool
+    has_ports: bool
     seen: float
     state: FlowState = "new"
     packets: int = 0
@@ -182,7 +183,9 @@ class FakePath:
             raise self._dropped(endpoint, "no_target")
         target = pool.slots[key.hash % len(pool.slots)]
         if flow is None:
-            flow = self._flows[endpoint, key] = _Flow(next(self._cookies), target, key.protocol == TCP, self.now)
+            flow = self._flows[endpoint, key] = _Flow(
+                next(self._cookies), target, key.protocol == TCP, pool.fields == 5, self.now
+            )
         flow.target = target
         self._traffic.setdefault((endpoint, target), Counter()).update(flows=1)
         return flow
@@ -190,7 +193,8 @@ class FakePath:
     def _touch(self, flow: _Flow, packet: bytes) -> None:
         flow.seen, flow.packets, flow.bytes = self.now, flow.packets + 1, flow.bytes + len(packet)
         flags = _tcp_flags(packet)
-        if not flow.tcp or flags is None:
+        if not flow.has_ports or flags is None:
+            # One of the connections of a flow does not end it.
             return
         if flags & _FIN:
             flow.closed_by |= {parse_packet(packet).source}
