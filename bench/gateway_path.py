@@ -35,7 +35,7 @@ from pipeline.balancer.gateway.gateway_state import (
 from pipeline.balancer.gateway.path.gateway_path import GatewayPath
 from pipeline.balancer.gateway.path.interface import leave_nothing_to_hardware
 from tests.support.namespace import Namespace
-from tests.system.path_lab import attach
+from tests.support.path_lab import attach
 
 _HOME = "be9c0000be9c"
 _HOST, _APPLIANCE, _SERVER = "10.61.3.1", "10.61.3.11", "10.61.2.2"

@@ -22,8 +22,8 @@ from pipeline.balancer.gateway.geneve import Encapsulated
 from pipeline.balancer.gateway.packet_path import PacketPath
 from pipeline.testing.fakes.packet_path import Dropped, FakePath
 from tests.support.inner_packets import udp
+from tests.support.path_lab import CLIENT, CLIENT_SIDE, ENDPOINT, SERVER, SERVER_SIDE, PathLab
 from tests.support.waiting import until
-from tests.system.path_lab import CLIENT, CLIENT_SIDE, ENDPOINT, SERVER, SERVER_SIDE, PathLab
 
 PORT = 7000
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
-from tests.system.path_lab import SERVER, PathLab
+from tests.support.path_lab import SERVER, PathLab
 
 _TIMEOUT = 30.0
 _CLOSE_BY_RESET = struct.pack("ii", 1, 0)

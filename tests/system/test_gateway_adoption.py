@@ -13,9 +13,9 @@ from pipeline.balancer.gateway.path.bpf import MapShape
 from pipeline.balancer.gateway.path.gateway_path import OBJECT
 from pipeline.balancer.gateway.path.object_file import ObjectFile
 from tests.support.namespace import obstacle
+from tests.support.path_lab import HOME, PathLab
 from tests.support.waiting import until
 from tests.system.path_connection import PathConnection
-from tests.system.path_lab import HOME, PathLab
 
 pytestmark = pytest.mark.skipif(bool(obstacle()), reason=obstacle())
 _OWNER = f"""

@@ -14,10 +14,10 @@ from pipeline.balancer.gateway.flow_key import FlowFields
 from pipeline.balancer.gateway.gateway_state import DropReason, FlowRecord
 from pipeline.balancer.gateway.path.records import IdleTimes
 from tests.support.namespace import obstacle
+from tests.support.path_appliance import PathAppliance
+from tests.support.path_lab import CLIENT, CLIENT_SIDE, ENDPOINT, MACHINE, SERVER, SERVER_SIDE, PathLab
 from tests.support.waiting import until
-from tests.system.path_appliance import PathAppliance
 from tests.system.path_connection import PathConnection
-from tests.system.path_lab import CLIENT, CLIENT_SIDE, ENDPOINT, MACHINE, SERVER, SERVER_SIDE, PathLab
 
 pytestmark = pytest.mark.skipif(bool(obstacle()), reason=obstacle())
 _PORT = 7000

@@ -24,7 +24,7 @@ from pipeline.balancer.gateway.path.gateway_path import ELB_IDLE, GatewayPath
 from pipeline.balancer.gateway.path.object_file import ObjectFile
 from pipeline.balancer.gateway.path.records import IdleTimes
 from tests.support.namespace import Namespace
-from tests.system.path_appliance import PathAppliance
+from tests.support.path_appliance import PathAppliance
 
 HOME = "0123456789ab"
 ENDPOINT, CLIENT_SIDE, SERVER_SIDE = 0x1122334455667788, 0xA1, 0xB2
