@@ -88,7 +88,9 @@ class GatewayPlaneLab:
     def register(self) -> None:
         """Register both appliances, and wait until they are healthy."""
         with self.opened() as balancer:
-            targets = [Target(id=f"fw-{n}", address=each.address, port=6081) for n, each in enumerate(self.appliances, 1)]
+            targets = [
+                Target(id=f"fw-{n}", address=each.address, port=6081) for n, each in enumerate(self.appliances, 1)
+            ]
             balancer.register(OWNER, GROUP, *targets)
         self.await_healthy()
 
@@ -128,14 +130,15 @@ class GatewayPlaneLab:
             balancer.withdraw(OWNER)
 
     def traces(self) -> list[str]:
-        """Return the devices, routes and queueing disciplines of all machines."""
-        commands = (("ip", "-oneline", "link"), ("ip", "route", "show", "table", "all"), ("tc", "qdisc"))
-        return sorted(
-            f"{number} {line.split(' qlen')[0]}"
-            for number, place in enumerate((self.machine, self.client, self.server))
-            for command in commands
-            for line in place.run(*command).splitlines()
-        )
+        """Return the devices, IPv4 routes and queueing disciplines of all machines."""
+        found = []
+        for number, place in enumerate((self.machine, self.client, self.server)):
+            devices = place.run("ip", "-oneline", "link").splitlines()
+            # The kernel may still be changing the states of devices and their addresses of IPv6.
+            found += [f"{number} {line.split(': ')[1]}" for line in devices]
+            for command in (("ip", "-4", "route", "show", "table", "all"), ("tc", "qdisc")):
+                found += [f"{number} {line}" for line in place.run(*command).splitlines()]
+        return sorted(found)
 
     def close(self) -> None:
         """Withdraw it and give up the machines."""
