@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.balancer.gateway.process import gateway_agent
+from pipeline.balancer.planes import open_monitor
 from tests.support.namespace import obstacle
 from tests.support.waiting import until
 from tests.system.gateway_lab import OWNER, GatewayPlaneLab
@@ -84,7 +85,9 @@ def test_agent_that_is_killed(carried: GatewayPlaneLab) -> None:
     rights = {line.split()[1] for line in status if line.startswith(("CapEff:", "CapPrm:", "CapBnd:"))}
     # CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_NET_ADMIN and CAP_BPF.
     assert rights == {"000000800000100b"}
+    assert _responds(carried)
     os.kill(agent, signal.SIGKILL)
+    until(lambda: not _responds(carried), "the daemon notices it")
     assert carried.chosen(PORTS) == before
     assert set(carried.chosen(range(31000, 31012)).values()) == {1, 2}
     carried.await_healthy()
@@ -99,6 +102,12 @@ def test_agent_that_is_stopped_is_continued(carried: GatewayPlaneLab) -> None:
     with carried.opened() as balancer:
         until(lambda: agent in balancer.resume(), "the agent is continued")
     assert carried.agent() == agent
+
+
+def _responds(lab: GatewayPlaneLab) -> bool:
+    """Return what the daemon asks every second."""
+    with lab.machine.entered():
+        return open_monitor(lab.directory).is_responding()
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_text("{")])
@@ -121,6 +130,7 @@ def test_device_that_another_program_removes(side: str, carried: GatewayPlaneLab
     names = [line.split(": ")[1].split("@")[0] for line in place.run("ip", "-oneline", "link").splitlines()]
     device = next(name for name in names if name.startswith("gwlb") and not name.startswith("gwlbg"))
     place.ip(f"link del {device}")
+    assert not _responds(carried)
     carried.await_healthy()
     assert carried.chosen(PORTS) == before
 
