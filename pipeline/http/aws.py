@@ -18,17 +18,21 @@ from pipeline.aws.keys import AccessKeys
 from pipeline.aws.message import HttpRequest
 from pipeline.aws.service import Service
 from pipeline.aws.sts import sts_service
+from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.elbv2.api import Api
 from pipeline.balancer.elbv2.service import elbv2_service
+from pipeline.balancer.endpoint_resources import EndpointState
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
 from pipeline.certificates.acm import acm_service
 from pipeline.certificates.store import CertificateStore
+from pipeline.daemon.endpoint_control import EndpointControl
 from pipeline.ecs.api import ecs_service
 from pipeline.ecs.ecs import Ecs
 from pipeline.ecs.tasks import containers_of
 from pipeline.http.connections import ConnectionLimits, limited_config
 from pipeline.http.serving import MAX_CONNECTIONS, REQUEST_TIMEOUT
+from pipeline.machine.endpoints.api import Endpoints
 from pipeline.machine.instances import containers
 from pipeline.machine.network import MachineNetwork, certificate_users, interfaces
 from pipeline.network.ec2 import ec2_service
@@ -41,6 +45,7 @@ from pipeline.stacks.cloudformation.service import cloudformation_service
 from pipeline.stacks.providers.ecs_registration import requested_revision
 from pipeline.stacks.stacks import Stacks
 from pipeline.store.clusters import clusters_in
+from pipeline.store.store import Store
 
 # Bytes. The longest requests have a template of CloudFormation, 51,200 characters before they are escaped.
 MAX_BODY = 1_000_000
@@ -56,15 +61,23 @@ def aws_services(
     networks, certificates = NetworkStore(home.aws, zones), CertificateStore(home.aws)
     balancer, instances = open_balancer(home.balancer), partial(containers, home, partial(clusters_in, home.database))
     network = MachineNetwork(Networks(networks), zones, certificates, instances)
+    endpoints = Endpoints(balancer, networks, partial(_decide, home, balancer))
     return (
         sts_service(),
-        ec2_service(networks, partial(interfaces, balancer), instances),
+        ec2_service(networks, partial(interfaces, balancer), instances, endpoints),
         acm_service(certificates, partial(certificate_users, balancer)),
         elbv2_service(Api(balancer, network)),
         ssm_service(ParameterStore(home.aws)),
         cloudformation_service(stacks),
         ecs_service(ecs, containers_of(home), requested_revision),
     )
+
+
+def _decide(home: Home, balancer: Balancer, endpoint: str, state: EndpointState, user: str) -> None:
+    with Store(home.database) as store:
+        control = EndpointControl(balancer, store.events.record)
+        decide = control.accept if state is EndpointState.AVAILABLE else control.reject
+        decide(endpoint, by=user)
 
 
 def aws_config(

@@ -11,6 +11,7 @@ from pipeline.network import account, attached, describe, elastic_addresses, gat
 from pipeline.network.attached import Instances, Interfaces
 from pipeline.network.state import State
 from pipeline.network.store import NetworkStore
+from pipeline.network.vpc_endpoints import NoEndpoints, VpcEndpoints
 
 Reading = Callable[[Call, State], dict[str, Any]]
 Changing = Callable[[Call, State], tuple[State, dict[str, Any]]]
@@ -28,6 +29,7 @@ _READING: Mapping[str, Reading] = {
     "DescribeTags": tags.describe_tags,
     "DescribeAccountAttributes": lambda call, _: account.describe_account(call),
 }
+_ROUTE = "RouteTableId DestinationCidrBlock DestinationIpv6CidrBlock GatewayId VpcEndpointId"
 # Each with the parameters that mean something here.
 _CHANGING: Mapping[str, tuple[Changing, str]] = {
     "CreateVpc": (vpcs.create_vpc, "CidrBlock InstanceTenancy TagSpecifications"),
@@ -63,8 +65,6 @@ _CHANGING: Mapping[str, tuple[Changing, str]] = {
     "DeleteInternetGateway": (gateways.delete_gateway, "InternetGatewayId"),
     "CreateRouteTable": (gateways.create_table, "VpcId TagSpecifications ClientToken"),
     "DeleteRouteTable": (gateways.delete_table, "RouteTableId"),
-    "CreateRoute": (gateways.create_route, "RouteTableId DestinationCidrBlock DestinationIpv6CidrBlock GatewayId"),
-    "ReplaceRoute": (gateways.replace_route, "RouteTableId DestinationCidrBlock DestinationIpv6CidrBlock GatewayId"),
     "DeleteRoute": (gateways.delete_route, "RouteTableId DestinationCidrBlock DestinationIpv6CidrBlock"),
     "AssociateRouteTable": (gateways.associate_table, "RouteTableId SubnetId"),
     "DisassociateRouteTable": (gateways.disassociate_table, "AssociationId"),
@@ -74,8 +74,14 @@ _CHANGING: Mapping[str, tuple[Changing, str]] = {
 }
 
 
-def ec2_service(store: NetworkStore, interfaces: Interfaces, instances: Instances) -> Service:
-    """Return the service: networks from `store`, interfaces of load balancers, and containers as instances."""
+def ec2_service(
+    store: NetworkStore, interfaces: Interfaces, instances: Instances, endpoints: VpcEndpoints | None = None
+) -> Service:
+    """Return the service: networks from `store`, interfaces of load balancers, and containers as instances.
+
+    `endpoints` are those of gateway load balancers.
+    """
+    known = endpoints or NoEndpoints()
 
     def used(call: Call, of: Callable[[attached.Interface], tuple[str, ...]]) -> frozenset[str]:
         return frozenset(name for each in interfaces(call.owner) for name in of(each))
@@ -92,6 +98,8 @@ def ec2_service(store: NetworkStore, interfaces: Interfaces, instances: Instance
             lambda call, state: vpcs.create_subnet(call, state, store.zones),
             "VpcId CidrBlock AvailabilityZone TagSpecifications",
         ),
+        "CreateRoute": (lambda call, state: gateways.create_route(call, state, known.ids(call.owner)), _ROUTE),
+        "ReplaceRoute": (lambda call, state: gateways.replace_route(call, state, known.ids(call.owner)), _ROUTE),
         "DeleteSubnet": (
             lambda call, state: vpcs.delete_subnet(call, state, used(call, lambda each: (each.subnet_id,))),
             "SubnetId",
@@ -110,7 +118,8 @@ def ec2_service(store: NetworkStore, interfaces: Interfaces, instances: Instance
         ),
     }
     operations = {name: _reading(store, read) for name, read in reading.items()}
-    operations |= {name: _changing(store, change, accepted) for name, (change, accepted) in changing.items()}
+    operations |= {name: _changing(store, known, *described) for name, described in changing.items()}
+    operations |= known.operations()
     return Service("ec2", "2016-11-15", "ec2", operations)
 
 
@@ -123,12 +132,14 @@ def _reading(store: NetworkStore, read: Reading) -> Operation:
     return carry_out
 
 
-def _changing(store: NetworkStore, change: Changing, accepted: str) -> Operation:
+def _changing(store: NetworkStore, endpoints: VpcEndpoints, change: Changing, accepted: str) -> Operation:
     names = frozenset(accepted.split()) | {"DryRun"}
 
     def checked(call: Call, state: State) -> tuple[State, dict[str, Any]]:
         after, result = change(call, state)
         _check_dry_run(call)
+        if after is not state:
+            endpoints.follow(call.owner, after)
         return after, result
 
     def carry_out(call: Call) -> dict[str, Any]:

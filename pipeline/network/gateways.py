@@ -6,7 +6,7 @@ They are kept and described. Packets take the routes of this machine.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from ipaddress import ip_network
 from typing import Any
 
@@ -81,18 +81,18 @@ def delete_table(call: Call, state: State) -> tuple[State, Result]:
     return state.remove(table), {}
 
 
-def create_route(call: Call, state: State) -> tuple[State, Result]:
-    """Add a route to an internet gateway."""
-    table, route = _table(call, state), _new_route(call, state)
+def create_route(call: Call, state: State, endpoints: Collection[str] = ()) -> tuple[State, Result]:
+    """Add a route to an internet gateway or to one of the endpoints, by their ids."""
+    table, route = _table(call, state), _new_route(call, state, endpoints)
     if _route(table, route) is not None:
         destination = route.get("DestinationCidrBlock") or route.get("DestinationIpv6CidrBlock")
         raise AwsError("RouteAlreadyExists", f"The route identified by {destination} already exists.")
     return state.put(table.with_data(Routes=[*table.data["Routes"], route])), {"Return": True}
 
 
-def replace_route(call: Call, state: State) -> tuple[State, Result]:
-    """Replace the route with the same destination."""
-    table, route = _table(call, state), _new_route(call, state)
+def replace_route(call: Call, state: State, endpoints: Collection[str] = ()) -> tuple[State, Result]:
+    """Replace the route with the same destination. See `create_route`."""
+    table, route = _table(call, state), _new_route(call, state, endpoints)
     former = _existing_route(table, route)
     routes = [route if each is former else each for each in table.data["Routes"]]
     return state.put(table.with_data(Routes=routes)), {}
@@ -171,7 +171,13 @@ def _destination(call: Call) -> dict[str, str]:
         raise AwsError("InvalidParameterValue", f"Value ({text}) for parameter {name} is invalid.") from None
 
 
-def _new_route(call: Call, state: State) -> dict[str, str]:
+def _new_route(call: Call, state: State, endpoints: Collection[str]) -> dict[str, str]:
+    if "VpcEndpointId" in call.parameters:
+        endpoint_id = call.parameters["VpcEndpointId"]
+        if endpoint_id not in endpoints:
+            raise AwsError("InvalidVpcEndpointId.NotFound", f"The vpcEndpoint ID '{endpoint_id}' does not exist")
+        # EC2 describes an endpoint as the gateway of its route.
+        return {**_destination(call), "GatewayId": endpoint_id, "Origin": "CreateRoute", "State": "active"}
     gateway_id = call.parameters.get("GatewayId")
     if gateway_id is None:
         raise AwsError("MissingParameter", "The request must contain the parameter gatewayId, an internet gateway")

@@ -19,6 +19,7 @@ from tests.system.attachment_lab import AttachmentLab, Hub
 # The points of a sample: fewer make no new state.
 _POINTS = 12
 _NO_CHECKSUM = 11
+_LEAST = {"attach": 100, "detach": 10, "change": 20}
 
 
 @pytest.fixture
@@ -103,6 +104,8 @@ def test_killed_at_every_step(lab: AttachmentLab, do: str) -> None:
         assert lab.state() == before, f"step {step} of {steps}"
         count += 1
     assert count >= _POINTS
+    # The lab kills before and after each change, and finds the changes by the names of functions.
+    assert steps >= _LEAST[do]
 
 
 def test_killed_and_then_removed(lab: AttachmentLab) -> None:

@@ -156,6 +156,9 @@ def delete_load_balancer(api: Api, call: Call) -> Result:
             raise AwsError("OperationNotPermitted", reason)
         if any(getattr(one.settings, "load_balancer", None) == found.name for one in view.target_groups):
             raise AwsError("ResourceInUse", f"Load balancer '{arn}' is currently the target of a target group")
+        if any(found.id in one.settings.load_balancers for one in view.registry.endpoint_services.values()):
+            reason = f"Load balancer '{arn}' cannot be deleted because it is currently associated with another service"
+            raise AwsError("ResourceInUse", reason)
         below = [id_ for listener in view.listeners(found) for id_ in listener_ids(view, listener)]
         return view.registry.drop(found.id, *below)
 

@@ -1,0 +1,1 @@
+"""Endpoint services and endpoints of gateway load balancers, as EC2's API shows and changes them."""

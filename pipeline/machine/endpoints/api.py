@@ -1,0 +1,114 @@
+"""EC2's operations on endpoint services and endpoints, over the balancer of a home."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.aws.errors import AwsError
+from pipeline.aws.service import Call, Operation
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.endpoint_resources import EndpointState
+from pipeline.balancer.registry import Registry
+from pipeline.machine.endpoints import connections, endpoints, services
+from pipeline.machine.endpoints.connections import Decide
+from pipeline.network.lookup import Networks
+from pipeline.network.state import State
+from pipeline.network.store import NetworkStore
+
+_Reading = Callable[[Call, Registry], dict[str, Any]]
+_Changing = Callable[[Call, Registry], tuple[Registry, dict[str, Any]]]
+_ACCEPTED = "ClientToken TagSpecifications"
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """The endpoint services and endpoints of a home. Safe to use from any thread.
+
+    `decide` accepts or rejects an endpoint for a user. While an operation changes something, no network changes.
+    """
+
+    balancer: Balancer
+    store: NetworkStore
+    decide: Decide
+
+    def operations(self) -> Mapping[str, Operation]:
+        """Return EC2's operations by their names."""
+        networks = Networks(self.store)
+        accepted = "GatewayLoadBalancerArns AcceptanceRequired SupportedIpAddressTypes NetworkLoadBalancerArns"
+        return {
+            "CreateVpcEndpointServiceConfiguration": self._changing(services.create, f"{accepted} {_ACCEPTED}"),
+            "ModifyVpcEndpointServiceConfiguration": self._changing(
+                services.modify,
+                "ServiceId AcceptanceRequired AddGatewayLoadBalancerArns RemoveGatewayLoadBalancerArns",
+            ),
+            "DeleteVpcEndpointServiceConfigurations": self._changing(services.delete, "ServiceIds"),
+            "DescribeVpcEndpointServiceConfigurations": self._reading(services.describe_configurations),
+            "DescribeVpcEndpointServices": self._reading(services.describe),
+            "DescribeVpcEndpointConnections": self._reading(connections.describe),
+            "AcceptVpcEndpointConnections": self._decision(EndpointState.AVAILABLE),
+            "RejectVpcEndpointConnections": self._decision(EndpointState.REJECTED),
+            "CreateVpcEndpoint": self._changing(
+                lambda call, registry: endpoints.create(
+                    call, registry, networks.subnet(call.owner, endpoints.subnet_of(call) or "")
+                ),
+                f"VpcEndpointType VpcId ServiceName SubnetIds IpAddressType {_ACCEPTED}",
+            ),
+            "DescribeVpcEndpoints": self._reading(endpoints.describe),
+            "ModifyVpcEndpoint": self._changing(endpoints.modify, "*"),
+            "DeleteVpcEndpoints": self._changing(
+                lambda call, registry: endpoints.delete(call, registry, self.store.read(call.owner)), "VpcEndpointIds"
+            ),
+        }
+
+    def ids(self, owner: str) -> Collection[str]:
+        """Return the ids of an owner's endpoints that routes may lead to."""
+        found = self.balancer.registry().endpoints.values()
+        return {each.endpoint_id for each in found if each.owner == owner and "vpc" in each.kept}
+
+    def follow(self, owner: str, state: State) -> None:
+        """Give the endpoints of an owner the networks whose routes lead to them. Raises as the change of a registry."""
+        if self.ids(owner):
+            self.balancer.change(owner, lambda registry: endpoints.followed(registry, owner, state))
+
+    def _reading(self, read: _Reading) -> Operation:
+        def carry_out(call: Call) -> dict[str, Any]:
+            result = read(call, self.balancer.registry())
+            _check_dry_run(call)
+            return result
+
+        return carry_out
+
+    def _changing(self, change: _Changing, accepted: str) -> Operation:
+        names = frozenset(accepted.split()) | {"DryRun"}
+
+        def carry_out(call: Call) -> dict[str, Any]:
+            for name, value in call.parameters.items():
+                if not names & {name, "*"} and value not in (False, "", []):
+                    raise AwsError("UnsupportedOperation", f"The parameter {name} has no meaning on this machine")
+            results: list[dict[str, Any]] = []
+
+            def changed(registry: Registry) -> Registry:
+                after, result = change(call, registry)
+                _check_dry_run(call)
+                results.append(result)
+                return after
+
+            with self.store.holding():
+                self.balancer.change(call.owner, changed)
+            return results[-1]
+
+        return carry_out
+
+    def _decision(self, state: EndpointState) -> Operation:
+        def carry_out(call: Call) -> dict[str, Any]:
+            _check_dry_run(call)
+            return connections.decide(call, self.balancer.registry(), state, self.decide)
+
+        return carry_out
+
+
+def _check_dry_run(call: Call) -> None:
+    if call.parameters.get("DryRun"):
+        raise AwsError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
