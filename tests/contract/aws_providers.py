@@ -75,6 +75,19 @@ def _route(machine: StackMachine) -> tuple[Properties, Properties, Properties]:
     return first, {**first, "GatewayId": gateways[1]}, {**first, "DestinationCidrBlock": "192.168.0.0/16"}
 
 
+def _endpoint_service(machine: StackMachine) -> tuple[Properties, Properties, Properties]:
+    first = {"GatewayLoadBalancerArns": [machine.load_balancer(Type="gateway")], "AcceptanceRequired": False}
+    return first, {**first, "AcceptanceRequired": True}, first
+
+
+def _endpoint(machine: StackMachine) -> tuple[Properties, Properties, Properties]:
+    given, _, _ = _endpoint_service(machine)
+    service = machine.create("AWS::EC2::VPCEndpointService", "lab-Service-A", **given).physical_id
+    name = f"com.amazonaws.vpce.eu-west-1.{service}"
+    first = {"VpcEndpointType": "GatewayLoadBalancer", "VpcId": VPC, "ServiceName": name, "SubnetIds": SUBNETS[:1]}
+    return first, {**first, "IpAddressType": "ipv4"}, {**first, "SubnetIds": SUBNETS[1:]}
+
+
 def _association(machine: StackMachine) -> tuple[Properties, Properties, Properties]:
     table = machine.create("AWS::EC2::RouteTable", "lab-Table-A", VpcId=VPC).physical_id
     first, other = ({"RouteTableId": table, "SubnetId": subnet} for subnet in SUBNETS)
@@ -149,6 +162,8 @@ _PREPARE: Mapping[str, Callable[[StackMachine], tuple[Properties, Properties, Pr
     "AWS::EC2::Subnet": _subnet,
     "AWS::EC2::SubnetRouteTableAssociation": _association,
     "AWS::EC2::VPC": _same({"CidrBlock": "10.1.0.0/16"}, {"CidrBlock": "10.1.0.0/16", "EnableDnsHostnames": True}),
+    "AWS::EC2::VPCEndpoint": _endpoint,
+    "AWS::EC2::VPCEndpointService": _endpoint_service,
     "AWS::EC2::VPCGatewayAttachment": _attachment,
     "AWS::ElasticLoadBalancingV2::Listener": _listener,
     "AWS::ElasticLoadBalancingV2::ListenerCertificate": _listener_certificate,

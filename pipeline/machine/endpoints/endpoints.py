@@ -79,7 +79,7 @@ def describe(call: Call, registry: Registry) -> Result:
 
 
 def modify(call: Call, registry: Registry) -> tuple[Registry, Result]:
-    """ModifyVpcEndpoint: nothing of an endpoint of this type can change but its tags, by CreateTags."""
+    """ModifyVpcEndpoint: nothing of an endpoint of this type can change."""
     changeable(EndpointView(registry, call).endpoint(call.parameters["VpcEndpointId"]).endpoint)
     given = [name for name in call.parameters if name not in ("VpcEndpointId", "DryRun", "IpAddressType")]
     if given:

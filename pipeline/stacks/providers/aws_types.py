@@ -12,6 +12,8 @@ from pipeline.stacks.providers import (
     gateway_attachment,
     route,
     ssm_parameter,
+    vpc_endpoint,
+    vpc_endpoint_service,
 )
 from pipeline.stacks.providers.ec2 import Ec2
 from pipeline.stacks.providers.elastic_address import ElasticAddress
@@ -68,6 +70,10 @@ def aws_types(machine: Machine) -> dict[str, Maker]:
             machine.elbv2(context), machine.kept
         ),
         ssm_parameter.TYPE: lambda context: ssm_parameter.SsmParameter(machine.parameters, context),
+        vpc_endpoint.TYPE: lambda context: vpc_endpoint.VpcEndpoint(machine.ec2(context), machine.kept),
+        vpc_endpoint_service.TYPE: lambda context: vpc_endpoint_service.VpcEndpointService(
+            machine.ec2(context), machine.kept
+        ),
         route.TYPE: lambda context: route.Route(machine.ec2(context), machine.kept),
     }
 

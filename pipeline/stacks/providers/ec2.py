@@ -14,6 +14,7 @@ from pipeline.network.ec2 import ec2_service
 from pipeline.network.kinds import Kind, new_id
 from pipeline.network.state import Resource, State
 from pipeline.network.store import NetworkStore
+from pipeline.network.vpc_endpoints import VpcEndpoints
 from pipeline.stacks.provider import Properties, StackContext
 
 
@@ -31,6 +32,7 @@ class Ec2:
     store: NetworkStore
     interfaces: Interfaces
     context: StackContext
+    endpoints: VpcEndpoints
 
     def __call__(self, operation: str, token: str = "", /, **parameters: Any) -> Mapping[str, Any]:
         """Carry out an operation. Parameters that are None are left out. What it makes has the id of the token."""
@@ -80,4 +82,4 @@ class Ec2:
 
     @cached_property
     def _operations(self) -> Mapping[str, Operation]:
-        return ec2_service(self.store, self.interfaces, lambda _: ()).operations
+        return ec2_service(self.store, self.interfaces, lambda _: (), self.endpoints).operations

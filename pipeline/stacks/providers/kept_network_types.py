@@ -80,13 +80,5 @@ KEPT_NETWORK_TYPES: Mapping[str, KeptType] = {
         "ResourceId ResourceType",
         "LogDestination LogDestinationType LogFormat LogGroupName ResourceId ResourceType TrafficType",
     ),
-    "AWS::EC2::VPCEndpoint": _kept(
-        _ENDPOINTS,
-        "vpce-{hex}",
-        "VpcId",
-        "ServiceName VpcEndpointType VpcId",
-        {"Id": "{ref}", "DnsEntries": (), "NetworkInterfaceIds": ()},
-    ),
-    "AWS::EC2::VPCEndpointService": _kept(_ENDPOINTS, "vpce-svc-{hex}", attributes={"ServiceId": "{ref}"}),
     "AWS::EC2::VPCEndpointServicePermissions": _kept(_ENDPOINTS, "{ServiceId}", "ServiceId", "ServiceId"),
 }

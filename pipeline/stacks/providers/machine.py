@@ -11,6 +11,7 @@ from pipeline.balancer.elbv2.network import Network
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
 from pipeline.certificates.store import CertificateStore
+from pipeline.machine.endpoints.api import Endpoints
 from pipeline.machine.instances import containers
 from pipeline.machine.network import MachineNetwork, interfaces
 from pipeline.network.lookup import Networks
@@ -46,8 +47,14 @@ class Machine:
 
     def ec2(self, context: StackContext) -> Ec2:
         """Return EC2's operations for a stack."""
-        return Ec2(self.networks, lambda owner: interfaces(self.balancer, owner), context)
+        endpoints = Endpoints(self.balancer, self.networks, _refuse)
+        return Ec2(self.networks, lambda owner: interfaces(self.balancer, owner), context, endpoints)
 
     def elbv2(self, context: StackContext) -> Elbv2:
         """Return ELBv2's operations for a stack."""
         return Elbv2(self.balancer, self.network, context)
+
+
+def _refuse(*_: object) -> None:
+    """No resource of a stack accepts or rejects an endpoint."""
+    raise AssertionError("a stack decides about no endpoint")

@@ -24,7 +24,7 @@ _KEPT = KeptType(
 
 
 class Route(Kept):
-    """Keeps routes. Those to internet gateways are in their tables too, where EC2's API shows them."""
+    """Keeps routes. Those to internet gateways and endpoints are in their tables too, as EC2's API shows them."""
 
     def __init__(self, ec2: Ec2, store: KeptStore) -> None:
         super().__init__(TYPE, _KEPT, store, ec2.context)
@@ -52,13 +52,19 @@ class Route(Kept):
         return super().delete(physical_id)
 
     def _put(self, properties: Mapping[str, Any]) -> None:
-        gateway = str(properties.get("GatewayId", ""))
-        if not gateway.startswith("igw-"):
+        target = self._target(properties)
+        if not target:
             self._remove(properties)
-        elif not self._is_in_table(properties):
-            self._ec2("CreateRoute", **_place(properties), GatewayId=gateway)
         else:
-            self._ec2("ReplaceRoute", **_place(properties), GatewayId=gateway)
+            operation = "ReplaceRoute" if self._is_in_table(properties) else "CreateRoute"
+            self._ec2(operation, **_place(properties), **target)
+
+    def _target(self, properties: Mapping[str, Any]) -> dict[str, str]:
+        """Return the target that a table has: an internet gateway, or an endpoint of a gateway load balancer."""
+        gateway, endpoint = (str(properties.get(name, "")) for name in ("GatewayId", "VpcEndpointId"))
+        if gateway.startswith("igw-"):
+            return {"GatewayId": gateway}
+        return {"VpcEndpointId": endpoint} if endpoint in self._ec2.endpoints.ids(self.context.owner) else {}
 
     def _remove(self, properties: Mapping[str, Any]) -> None:
         if self._is_in_table(properties):
