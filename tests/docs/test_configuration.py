@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.balancer.model import GatewayTargetGroup
 from pipeline.base.errors import ConfigError
 from pipeline.config.load import load
 from tests.support.paths import ROOT
@@ -64,6 +65,18 @@ def test_the_example_of_hosts(tmp_path: Path) -> None:
         ("app1", "a", "10.0.0.11"),
         ("app2", "b", "10.0.0.12"),
         ("here", "c", "127.0.0.1"),
+    ]
+
+
+def test_the_example_of_appliances(tmp_path: Path) -> None:
+    """Its flows go to others when an appliance fails, and its listener takes all packets."""
+    (tmp_path / "pipeline.yaml").write_text(next(block for block in _BLOCKS if "type: gateway" in block))
+    found = load(tmp_path / "pipeline.yaml", {}, {}).pipeline.balancer
+    group = found.target_groups["firewalls"]
+    assert isinstance(group, GatewayTargetGroup)
+    assert (group.port, group.health_check.port, group.attributes.rebalances) == (6081, 80, True)
+    assert [(name, listener.port, listener.groups()) for name, _, listener in found.listeners()] == [
+        ("inspection", 0, {"firewalls"})
     ]
 
 
