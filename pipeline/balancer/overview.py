@@ -9,6 +9,7 @@ from datetime import timedelta
 from pipeline.balancer.access import target_group_name
 from pipeline.balancer.balancer_reader import BalancerReader
 from pipeline.balancer.effective import EffectiveListener, effective_listeners
+from pipeline.balancer.effective_endpoints import EffectiveEndpoint, effective_endpoints
 from pipeline.balancer.model import Action, ApplicationTargetGroup, Condition, GatewayTargetGroup, TargetHealth
 from pipeline.balancer.nodes import NodeHealth
 from pipeline.balancer.plane_choice import PlaneChoice
@@ -39,7 +40,8 @@ class Overview:
     those of gateway load balancers among them. `nodes`: those
     of each load balancer with zones, by owner and name, then by zone. `planes`: what carries each listener of a network
     load balancer, by its number. `held`: the requests that wait for a target, of the groups that may be scaled to zero.
-    `delays`: the deregistration delay of each group.
+    `delays`: the deregistration delay of each group. `endpoints`: those of each gateway load balancer, by its owner and
+    name.
     """
 
     listeners: Sequence[EffectiveListener]
@@ -51,6 +53,7 @@ class Overview:
     planes: Mapping[int, PlaneChoice] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
     delays: Mapping[str, timedelta] = field(default_factory=dict)
+    endpoints: Mapping[tuple[str, str], Sequence[EffectiveEndpoint]] = field(default_factory=dict)
 
     @classmethod
     def from_balancer(cls, balancer: BalancerReader, traffic: Traffic) -> Overview:
@@ -83,6 +86,7 @@ class Overview:
                 if isinstance(one.settings, ApplicationTargetGroup) and one.settings.hold_time is not None
             },
             delays={name: one.settings.deregistration_delay for name, one in groups.items()},
+            endpoints=_endpoints(registry),
         )
 
     def load_balancers(self) -> dict[tuple[str, str], list[EffectiveListener]]:
@@ -101,6 +105,14 @@ class Overview:
         zones = effective.balancer.zones or {}
         for name in zones:
             yield name, str(zones[name].address) if isinstance(zones, dict) else "", known[name]
+
+
+def _endpoints(registry: Registry) -> Mapping[tuple[str, str], Sequence[EffectiveEndpoint]]:
+    found: dict[tuple[str, str], list[EffectiveEndpoint]] = {}
+    for one in effective_endpoints(registry) if registry.endpoints else ():
+        if balancer := one.load_balancer:
+            found.setdefault((balancer.owner, balancer.name), []).append(one)
+    return found
 
 
 def rule_rows(effective: EffectiveListener) -> Iterator[RuleRow]:

@@ -10,6 +10,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from pipeline.balancer.effective import EffectiveListener
+from pipeline.balancer.effective_endpoints import EffectiveEndpoint
 from pipeline.balancer.model import TargetHealth
 from pipeline.balancer.model.endpoint import EntryPoint
 from pipeline.balancer.overview import Overview, RuleRow, rule_rows
@@ -55,6 +56,8 @@ class _Forest:
                         f"  {node.reason}" if node.reason else "",
                     )
                 )
+            for found in self._overview.endpoints.get((owner, name), ()):
+                tree.add(_endpoint(found))
             for shared in listeners:
                 self._add_listener(tree, shared)
             yield tree
@@ -109,6 +112,12 @@ class _Forest:
         traffic, address = self._overview.traffic, address_of(health)
         rate, errors = traffic.rate(group, address), traffic.errors[group, address]
         return f"{health.in_flight} in flight  {rate:.1f}/s  {errors} 5XX"
+
+
+def _endpoint(found: EffectiveEndpoint) -> Text:
+    networks = ", ".join(found.endpoint.settings.networks)
+    style = "red" if found.reason else "green"
+    return _text(f"{found.endpoint.label}  {networks}  ", (str(found.state), style), f"  {found.reason}".rstrip())
 
 
 def _rule(row: RuleRow) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
 from pipeline.balancer.effective import EffectiveListener
+from pipeline.balancer.effective_endpoints import EffectiveEndpoint
 from pipeline.balancer.model import Target, TargetHealth, TargetState
 from pipeline.balancer.model.endpoint import EntryPoint
 from pipeline.balancer.overview import Overview
@@ -26,6 +27,7 @@ from pipeline.http.responses.balancer import (
     RuleResponse,
     TargetHealthResponse,
     TargetResponse,
+    UsedEndpointResponse,
 )
 from pipeline.http.rule_report import rule_responses
 
@@ -79,6 +81,7 @@ class BalancerReport:
                 NodeHealthResponse(zone=zone, address=address or None, **asdict(node))
                 for zone, address, node in self.overview.nodes_of(listeners[0])
             ],
+            endpoints=[_endpoint(found) for found in self.overview.endpoints.get((owner, name), ())],
             listeners=[self._listener(effective) for effective in listeners],
         )
 
@@ -140,6 +143,18 @@ _idle_targets = IdentityCache[TargetHealth, TargetHealthResponse](lambda health:
 _targets_of_connections = IdentityCache[TargetHealth, TargetHealthResponse](
     lambda health: _response(health, None, None)
 )
+
+
+def _endpoint(found: EffectiveEndpoint) -> UsedEndpointResponse:
+    endpoint = found.endpoint
+    return UsedEndpointResponse(
+        id=endpoint.endpoint_id,
+        name=endpoint.name,
+        owner=endpoint.owner,
+        state=str(found.state),
+        reason=found.reason,
+        networks=list(endpoint.settings.networks),
+    )
 
 
 def _exit(container: str, found: ContainerExit) -> ContainerExitResponse:

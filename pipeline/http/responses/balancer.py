@@ -58,6 +58,17 @@ class ListenerResponse(Body):
     rules: Sequence[RuleResponse] = Field(description="By priority. The last one is the default action.")
 
 
+class UsedEndpointResponse(Body):
+    """An endpoint whose packets go to a gateway load balancer."""
+
+    id: str = Field(description="`vpce-` and 17 hex digits.")
+    name: str
+    owner: str
+    state: str = Field(description="The state of its connection, as in EC2, such as `available`.")
+    reason: str = Field(description="Why it carries no packets. Empty if it may carry some.")
+    networks: Sequence[str]
+
+
 class LoadBalancerResponse(Body):
     """A load balancer with its nodes and listeners."""
 
@@ -66,6 +77,7 @@ class LoadBalancerResponse(Body):
     type: str
     scheme: str | None = Field(description="Null for a gateway load balancer, which has no address.")
     zones: Sequence[NodeHealthResponse] = Field(description="Its nodes. Empty without zones.")
+    endpoints: Sequence[UsedEndpointResponse] = Field(description="Those of a gateway load balancer. Empty for others.")
     listeners: Sequence[ListenerResponse]
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from pipeline.balancer.rule_text import ALL_PACKETS
 from pipeline.http.responses.balancer import BalancerResponse, LoadBalancerResponse, RuleResponse, ShareResponse
 from pipeline.web.icons import shape
 from pipeline.web.svg import svg
@@ -20,7 +19,7 @@ from pipeline.web.topology.shown_rules import ShownRules, total_rate
 from pipeline.web.topology.target_boxes import WIDTH as TARGET_WIDTH
 from pipeline.web.topology.target_boxes import TargetBoxes
 from pipeline.web.topology.way import Way
-from pipeline.web.topology.words import counts_text, cut, cut_start, rate_text
+from pipeline.web.topology.words import counts_text, cut, cut_start, place_text, rate_text
 
 _LISTENER, _RULE, _GROUP, _TARGET = 1, 250, 650, 895
 _LISTENER_WIDTH, _RULE_WIDTH, _GROUP_WIDTH = 190, 280, 185
@@ -57,7 +56,8 @@ class RulesPicture:
 
     def draw(self) -> DrawnRules:
         """Return the SVG element, which the other half describes, and where that one begins."""
-        drawn, y, last = list(self._head()), 44.0 + 40 * len(self.balancer.zones), 0.0
+        drawn, last = [*self._head(), *self._draw_endpoints()], 0.0
+        y = 44.0 + 40 * (len(self.balancer.zones) + len(self.balancer.endpoints))
         for shown in self.rules:
             last, y = y, self._draw_listener(drawn, shown, y) + 2 * _GAP
         stem = svg("path", d=f"M{_LISTENER + 6} 39V{last:g}", class_="stem")
@@ -86,12 +86,27 @@ class RulesPicture:
                 + (f", {zone.reason}" if zone.reason else ""),
             )
 
+    def _draw_endpoints(self) -> Iterator[Markup]:
+        """Draw the endpoints of a gateway load balancer below its zones."""
+        for number, found in enumerate(self.balancer.endpoints, len(self.balancer.zones)):
+            state = "unhealthy" if found.reason else "healthy"
+            box = Box(_LISTENER + 12, 44.0 + 40 * number, _LISTENER_WIDTH - 12, 34)
+            networks = ", ".join(found.networks)
+            yield box.draw(
+                f"zone {state}",
+                shape(state, 14, x=box.x + 6, y=box.y + 4),
+                line_of_text(box.x + 26, box.y + 15, cut(f"{found.name}: {found.state}", 22)),
+                line_of_text(box.x + 26, box.y + 29, cut(networks, 24), "detail"),
+                tip=f"endpoint {found.name} of {found.owner}, {networks}: {found.state}"
+                + (f", {found.reason}" if found.reason else ""),
+            )
+
     def _draw_listener(self, drawn: list[Markup], shown: ShownRules, y: float) -> float:
         """Draw a listener beside its rules, and return the position below both."""
         way, listener = self.way, shown.listener
         is_lit = way.has_listener(self.balancer, listener) if way else None
         box = Box(_LISTENER, y, _LISTENER_WIDTH, 38, is_lit)
-        urls = ", ".join(listener.urls) or ALL_PACKETS
+        urls = place_text(listener)
         detail = f"{listener.protocol} {rate_text(total_rate(listener.rules))}"
         rules, bottom = self._draw_rules(shown, y, box.right)
         drawn += rules

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pipeline.balancer.model import TargetState
-from pipeline.http.responses.balancer import TargetHealthResponse
+from pipeline.balancer.rule_text import ALL_PACKETS
+from pipeline.http.responses.balancer import ListenerResponse, TargetHealthResponse
 
 _ORDER = ("exited", *map(str, TargetState))
 
@@ -18,6 +19,11 @@ def rate_text(rate: float | None) -> str:
     if rate == 0:
         return "0/s"
     return f"{rate:,.0f}/s" if rate >= 100 else f"{rate:.1f}/s" if rate >= 0.1 else "<0.1/s"
+
+
+def place_text(listener: ListenerResponse) -> str:
+    """Return the URLs of a listener, or which packets it takes if it has none."""
+    return ", ".join(listener.urls) or ALL_PACKETS
 
 
 def state_of(target: TargetHealthResponse) -> str:
