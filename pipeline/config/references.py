@@ -105,7 +105,9 @@ def _protocol(data: dict[str, Any], path: KeyPath, listener: dict[str, Any]) -> 
     kind = mapping_at(data, *map(str, path[:3])).get("type")
     if kind == "gateway":
         return GENEVE
-    return listener.get("protocol", "" if kind == "network" else None)
+    protocol = listener.get("protocol", "" if kind == "network" else None)
+    # It has a mistake of its own.
+    return "" if protocol == GENEVE else protocol
 
 
 def _ports_used_twice(document: Document, data: dict[str, Any]) -> Iterator[Problem]:

@@ -512,4 +512,26 @@ GATEWAY_MISTAKES = [
         "9:3: deploy: function requires target_type: lambda in target group fw",
         deploy="function: app.handler",
     ),
+    # Other load balancers
+    Bad(
+        "a listener of an application load balancer with GENEVE",
+        "        - {port: 8000, default_action",
+        "        - {port: 8000, protocol: GENEVE, default_action",
+        "19:34: balancer.load_balancers.edge.listeners[0].protocol: GENEVE needs a load balancer of type: gateway, "
+        "whose listener has neither protocol nor port",
+    ),
+    Bad(
+        "a failover of requests",
+        "      health_check: {path: /up, interval: 1s}\n",
+        "      attributes: {target_failover.on_unhealthy: rebalance}\n",
+        "15:50: balancer.target_groups.web.attributes.target_failover.on_unhealthy: is not supported: it is for "
+        "gateway load balancers",
+    ),
+    Bad(
+        "appliances of an application load balancer",
+        "      port: 8080\n      health_check: {path: /up, interval: 1s}\n",
+        "      protocol: GENEVE\n",
+        "18:50: balancer.load_balancers.edge.listeners[0].default_action.forward: a listener of protocol HTTP cannot "
+        "forward to target group web, which has protocol GENEVE (set protocol: HTTP or HTTPS on the target group)",
+    ),
 ]

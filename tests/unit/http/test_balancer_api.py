@@ -135,5 +135,5 @@ def test_the_description(get: Get) -> None:
     parameters = {path: [each["name"] for each in paths[path]["get"]["parameters"]] for path in models}
     assert parameters == {
         "/v1/balancer": ["pipeline"],
-        "/v1/balancer/explain": ["url", "method", "header", "source"],
+        "/v1/balancer/explain": ["url", "method", "header", "source", "endpoint"],
     }
