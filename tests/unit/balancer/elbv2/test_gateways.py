@@ -11,6 +11,8 @@ from pipeline.aws.errors import AwsError
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.data_plane import CheckFact
 from pipeline.balancer.effective import EffectiveGatewayListener, effective_listeners
+from pipeline.balancer.endpoint_resources import EndpointServiceResource
+from pipeline.balancer.model.gateway.endpoint_service import EndpointService
 from pipeline.testing.fakes.data_plane import FakePlane
 from tests.support.elbv2 import Elbv2, attributes, forward
 
@@ -125,6 +127,31 @@ def test_a_protected_gateway_is_not_deleted(elbv2: Elbv2) -> None:
     elbv2("ModifyLoadBalancerAttributes", LoadBalancerArn=arn, Attributes=given)
     with pytest.raises(AwsError, match=r"^OperationNotPermitted"):
         elbv2("DeleteLoadBalancer", LoadBalancerArn=arn)
+
+
+def test_a_gateway_of_an_endpoint_service_is_not_deleted(elbv2: Elbv2) -> None:
+    """Its endpoints would lead nowhere."""
+    arn = gateway(elbv2)
+    (balancer,) = elbv2.balancer.registry().load_balancers.values()
+    service = EndpointServiceResource(
+        id="0" * 16,
+        owner="shop",
+        made_by="api",
+        name="inspection",
+        settings=EndpointService(load_balancers=(balancer.id,)),
+    )
+    elbv2.balancer.change("shop", lambda known: known.put(service))
+    with pytest.raises(AwsError, match=r"^ResourceInUse: .*it is currently associated with another service"):
+        elbv2("DeleteLoadBalancer", LoadBalancerArn=arn)
+    elbv2.balancer.change("shop", lambda known: known.drop(service.id))
+    elbv2("DeleteLoadBalancer", LoadBalancerArn=arn)
+    assert elbv2.balancer.registry().is_empty
+
+
+def test_limits_of_gateways(elbv2: Elbv2) -> None:
+    """They have AWS's names."""
+    found = {limit["Name"]: limit["Max"] for limit in elbv2("DescribeAccountLimits")["Limits"]}
+    assert (found["gateway-load-balancers"], found["geneve-target-groups"]) == ("1000", "3000")
 
 
 def test_the_listener_of_a_gateway(elbv2: Elbv2) -> None:
