@@ -21,12 +21,8 @@ from pydantic import ValidationError
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.haproxy.process import CONFIGURATION
 from pipeline.balancer.model import Declaration
-from pipeline.balancer.model.application.attributes import (
-    Attributes,
-    ListenerAttributes,
-    LoadBalancerAttributes,
-    NodeGroupAttributes,
-)
+from pipeline.balancer.model.application.attributes import ListenerAttributes, LoadBalancerAttributes
+from pipeline.balancer.model.attributes import Attributes, NodeGroupAttributes
 from pipeline.base.errors import ConfigError
 from pipeline.config.load import load
 from tests.support.pipeline_yaml import GOOD
