@@ -59,7 +59,7 @@ def test_a_stack_leads_a_network_through_appliances(tmp_path: Path) -> None:
     """The route attaches the network. All is gone with the stack."""
     machine = MachineStacks(tmp_path)
     stack = machine.create_stack(_STACK, Service="false")
-    assert stack.status == "CREATE_COMPLETE", stack.status_reason
+    assert stack.status == "CREATE_COMPLETE", machine.failures()
     (endpoint,) = plane_config(machine.balancer.registry()).endpoints
     assert [(each.kind, each.place, each.addresses, each.routes) for each in endpoint.networks] == [
         ("namespace", "lab", ("172.31.200.0/24",), ("0.0.0.0/0",))
