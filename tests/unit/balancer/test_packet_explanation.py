@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,30 +17,9 @@ from pipeline.base.errors import ConfigError
 from pipeline.cli.packet_view import show_packet
 from pipeline.http.explanation_report import answer, explanation_response
 from pipeline.testing.fakes.data_plane import FakePlane
+from tests.support.inspected_networks import declaration
 
-_NETWORKS = {"clients": {"namespace": "lab", "addresses": ["198.18.0.0/24"]}, "apps": {"docker_network": "apps"}}
 _PASSED = CheckFact("passed", passes=1)
-
-
-def declaration(zones: list[str] | None = None, attributes: dict[str, Any] | None = None) -> Declaration:
-    gateway: dict[str, Any] = {"type": "gateway", "listeners": [{"default_action": {"forward": "firewalls"}}]}
-    if zones:
-        gateway["zones"] = zones
-    office: dict[str, Any] = {"service": "inspection", "networks": _NETWORKS}
-    return Declaration.model_validate(
-        {
-            "target_groups": {"firewalls": {"protocol": "GENEVE", "attributes": attributes or {}}},
-            "load_balancers": {"inspection": gateway},
-            "endpoint_services": {
-                "inspection": {"load_balancers": ["inspection"], "acceptance_required": False},
-                "closed": {"load_balancers": ["inspection"], "acceptance_required": True},
-            },
-            "endpoints": {
-                "office": {**office, **({"zone": zones[0]} if zones else {})},
-                "waiting": {**office, "service": "closed", "networks": {"a": {"docker_network": "a"}}},
-            },
-        }
-    )
 
 
 class World:

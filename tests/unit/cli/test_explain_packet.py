@@ -10,7 +10,7 @@ import pytest
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_file import RegistryFile
 from tests.support.command_line import pipeline
-from tests.unit.balancer.test_packet_explanation import declaration
+from tests.support.inspected_networks import declaration
 
 _PACKET = ("balancer", "explain", "--endpoint", "office", "--source", "198.18.0.5:40000", "tcp://198.18.1.10:443")
 
