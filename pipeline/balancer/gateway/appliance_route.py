@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import struct
 from ipaddress import IPv4Address
@@ -15,12 +16,15 @@ _NEW_ROUTE, _GET_ROUTE = 24, 26
 _DESTINATION, _OUT, _GATEWAY, _SOURCE = 1, 4, 5, 7
 _UNICAST = 1
 _SIZE, _TIMEOUT = 65536, 10.0
+# The request for a device's hardware address, which has the device's kind before it.
+_GET_MAC, _REQUEST, _NAME_SIZE, _KIND, _ETHERNET = 0x8927, 40, 16, struct.Struct("=H"), 1
 
 
 def find_route(address: IPv4Address) -> GatewayTarget | None:
     """Return how this machine's network namespace reaches an address.
 
-    None without a route, or if the address is its own. Raises `OSError` if the kernel does not answer.
+    None without a route, if the address is its own, or over a device that is not one of Ethernet. Raises `OSError` if
+    the kernel does not answer.
     """
     body = _ROUTE.pack(socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, 0) + attribute(_DESTINATION, address.packed)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as kernel:
@@ -34,4 +38,16 @@ def find_route(address: IPv4Address) -> GatewayTarget | None:
     if _OUT not in found or _SOURCE not in found:
         return None
     next_hop = IPv4Address(found[_GATEWAY]) if _GATEWAY in found else None
-    return GatewayTarget(address, IPv4Address(found[_SOURCE]), _NUMBER.unpack(found[_OUT])[0], next_hop)
+    ifindex = _NUMBER.unpack(found[_OUT])[0]
+    return GatewayTarget(address, IPv4Address(found[_SOURCE]), ifindex, next_hop) if _is_ethernet(ifindex) else None
+
+
+def _is_ethernet(ifindex: int) -> bool:
+    try:
+        name = socket.if_indextoname(ifindex).encode()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asking:
+            reply = fcntl.ioctl(asking, _GET_MAC, name.ljust(_REQUEST, b"\0"))
+    except OSError:
+        # It has just been removed.
+        return False
+    return bool(_KIND.unpack_from(reply, _NAME_SIZE)[0] == _ETHERNET)

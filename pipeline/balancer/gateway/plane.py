@@ -38,8 +38,8 @@ class GatewayPlane:
 
     def check(self, wanted: PlaneConfig) -> str | None:
         if wanted.endpoints:
-            # An agent that was started with the right to change the path keeps it.
-            if not self._client.responds(_PING_TIMEOUT) and (fault := path_fault()):
+            # To attach networks takes rights too, whatever those of the agent are.
+            if fault := path_fault():
                 first = wanted.endpoints[0]
                 raise ConfigError(f"endpoint {first.name} of {first.owner}: {fault.message}", hint=fault.hint)
             self._devices.attachments.check(wanted.endpoints)

@@ -1,0 +1,43 @@
+"""The way to an appliance, as the routes of a network namespace say."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from ipaddress import IPv4Address
+
+import pytest
+
+from pipeline.balancer.gateway.appliance_route import find_route
+from pipeline.balancer.gateway.gateway_state import GatewayTarget
+from tests.support.namespace import Namespace, obstacle
+
+pytestmark = pytest.mark.skipif(bool(obstacle()), reason=obstacle())
+
+
+def test_ways_to_appliances() -> None:
+    """On a link, behind a router, from a chosen address; and what is no way."""
+    with closing(Namespace()) as machine:
+        machine.ip(
+            "link add one type bridge",
+            "link set one up",
+            "addr add 10.71.3.1/24 dev one",
+            "addr add 10.71.4.1/32 dev one",
+            "route add 10.71.5.0/24 via 10.71.3.9",
+            "route add 10.71.6.0/24 dev one src 10.71.4.1",
+            "route add blackhole 10.71.7.0/24",
+            "tuntap add dev tunnel mode tun",
+            "link set tunnel up",
+            "addr add 10.71.9.1/24 dev tunnel",
+        )
+        with machine.entered():
+            one = socket.if_nametoindex("one")
+            found = {last: find_route(IPv4Address(f"10.71.{last}")) for last in ("3.11", "5.11", "6.11")}
+            none = [find_route(IPv4Address(each)) for each in ("10.71.3.1", "10.71.7.1", "10.71.9.2", "192.0.2.1")]
+        own, router = IPv4Address("10.71.3.1"), IPv4Address("10.71.3.9")
+        assert found == {
+            "3.11": GatewayTarget(IPv4Address("10.71.3.11"), own, one),
+            "5.11": GatewayTarget(IPv4Address("10.71.5.11"), own, one, router),
+            "6.11": GatewayTarget(IPv4Address("10.71.6.11"), IPv4Address("10.71.4.1"), one),
+        }
+        assert none == [None] * 4
