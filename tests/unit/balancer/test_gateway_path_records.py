@@ -25,7 +25,7 @@ from pipeline.balancer.gateway.path.faults import faults
 from pipeline.balancer.gateway.path.gateway_path import OBJECT
 from pipeline.balancer.gateway.path.interface import Interface
 from pipeline.balancer.gateway.path.object_file import ObjectFile
-from pipeline.balancer.gateway.path.records import DROP_REASONS, IdleTimes, PoolRecord
+from pipeline.balancer.gateway.path.records import DROP_REASONS, FlowAge, IdleTimes, PoolRecord
 from pipeline.balancer.gateway.path.written_state import entries
 from pipeline.base.errors import BalancerFault
 
@@ -129,6 +129,14 @@ def test_flow_of_ipv6() -> None:
 def test_flow_state(seen: int, state: str) -> None:
     """FIN of one side leaves a flow open. FIN of both, or RST, closes it."""
     assert records.flow(_key(2, bytes(16), bytes(16)), _value(seen=seen)).state == state
+
+
+def test_flow_age() -> None:
+    """The part that `expire` reads says the same as the whole flow."""
+    for endpoint, seen in ((2, 3), (2 | 1 << 31, 17)):
+        key, value = _key(endpoint, bytes(16), bytes(16)), _value(seen=seen)
+        whole, age = records.flow(key, value), FlowAge.of(key, value)
+        assert age == (whole.endpoint, whole.target, whole.last_seen, True, whole.state == "closing")
 
 
 def test_without_target() -> None:

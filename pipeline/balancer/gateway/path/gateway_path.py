@@ -24,7 +24,7 @@ from pipeline.balancer.gateway.path.faults import faults
 from pipeline.balancer.gateway.path.gate import Gate
 from pipeline.balancer.gateway.path.interface import Interface
 from pipeline.balancer.gateway.path.object_file import ObjectFile
-from pipeline.balancer.gateway.path.records import DROP_REASONS, IdleTimes, PoolRecord
+from pipeline.balancer.gateway.path.records import DROP_REASONS, FlowAge, IdleTimes, PoolRecord
 from pipeline.balancer.gateway.path.slot_rows import SlotRows
 from pipeline.balancer.gateway.path.traffic_control import Filter, TrafficControl
 from pipeline.balancer.gateway.path.written_state import ADDED, Entries, entries
@@ -85,7 +85,7 @@ class GatewayPath:
         with faults("end flows"):
             for key, value in flows.batches():
                 # Read again, so that as little as possible of what happens meanwhile is overwritten.
-                if records.flow(key, value).target == target and (now := flows.get(key)) is not None:
+                if FlowAge.of(key, value).target == target and (now := flows.get(key)) is not None:
                     flows.replace(key, records.without_target(now))
 
     def expire(self, now: float) -> Mapping[tuple[int, int], int]:
@@ -93,12 +93,12 @@ class GatewayPath:
         left = Counter[tuple[int, int]]()
         with faults("expire flows"):
             for key, value in flows.batches():
-                record = records.flow(key, value)
+                flow = FlowAge.of(key, value)
                 # Read again, because a packet may have come since.
-                if _is_over(record, times, now) and _is_over(_again(flows, key), times, now):
+                if _is_over(flow, times, now) and _is_over(_again(flows, key), times, now):
                     flows.remove(key)
-                elif record.target:
-                    left[record.endpoint, record.target] += 1
+                elif flow.target:
+                    left[flow.endpoint, flow.target] += 1
         return left
 
     def counts(self) -> PathCounts:
@@ -186,7 +186,7 @@ class GatewayPath:
                     self._maps[name].remove(key)
         flows = self._maps["flows"]
         for key, value in flows.batches() if ended else ():
-            if records.flow(key, value).endpoint in ended:
+            if FlowAge.of(key, value).endpoint in ended:
                 flows.remove(key)
 
     def _idle_times(self) -> dict[int, PoolRecord]:
@@ -206,14 +206,14 @@ def _interfaces(numbers: set[int]) -> dict[int, Interface]:
     return {number: each for number, each in found.items() if each.mac}
 
 
-def _again(flows: Map, key: bytes) -> FlowRecord | None:
+def _again(flows: Map, key: bytes) -> FlowAge | None:
     value = flows.get(key)
-    return None if value is None else records.flow(key, value)
+    return None if value is None else FlowAge.of(key, value)
 
 
-def _is_over(record: FlowRecord | None, times: Mapping[int, PoolRecord], now: float) -> bool:
-    if record is None:
+def _is_over(flow: FlowAge | None, times: Mapping[int, PoolRecord], now: float) -> bool:
+    if flow is None:
         return False
-    pool = times.get(record.endpoint)
+    pool = times.get(flow.endpoint)
     # Without its endpoint, it has ended already.
-    return pool is None or now - record.last_seen > pool.idle_time(record)
+    return pool is None or pool.is_over(flow, now)

@@ -24,7 +24,8 @@ _SECOND = 1_000_000_000
 _LOW, _HIGH, _FIN_LOW, _FIN_HIGH, _RST = 1, 2, 4, 8, 16
 _IPV6 = 0x80000000
 _KEY, _FLOW = Struct("=I16s16s4s4s"), Struct("=QQQI4sII")
-_TARGET_AT, _SEEN_AT = 24, 32
+_KEY_ENDS, _AGE = Struct("=I39xB"), Struct("=Q16xI4xI4x")
+_TARGET_AT = 24
 _ATTACHMENT, _ORIGIN_KEY, _PAIR = Struct(">QQ"), Struct(">QQ"), Struct("=II")
 _POOL, _TARGET, _LINK = Struct("=QQQIIIxxxx"), Struct("=4s4s2sH"), Struct("=4s4sI")
 _ROUTE_KEY, _ROUTE = Struct("=I4s4s16s"), Struct("=I6sxx")
@@ -65,11 +66,27 @@ class PoolRecord(NamedTuple):
         times = (round(each * _SECOND) for each in self[:3])
         return _POOL.pack(*times, self.fields, self.first_slot, self.slots)
 
-    def idle_time(self, record: FlowRecord) -> float:
-        """Return the seconds without a packet after which a flow ends."""
-        if record.state == "closing":
-            return self.closing_idle
-        return self.tcp_idle if record.key.protocol == TCP else self.other_idle
+    def is_over(self, flow: FlowAge, now: float) -> bool:
+        """Return whether a flow was without a packet for too long."""
+        idle = self.closing_idle if flow.is_closing else self.tcp_idle if flow.is_tcp else self.other_idle
+        return now - flow.last_seen > idle
+
+
+class FlowAge(NamedTuple):
+    """What `expire` needs to know of a flow: there may be very many. `target` is 0 if it chooses again."""
+
+    endpoint: int
+    target: int
+    last_seen: float
+    is_tcp: bool
+    is_closing: bool
+
+    @classmethod
+    def of(cls, key: bytes, value: bytes) -> FlowAge:
+        """Parse a key and a value of the map."""
+        number, protocol = _KEY_ENDS.unpack(key)
+        last_seen, target, seen = _AGE.unpack(value)
+        return cls(number & ~_IPV6, target, last_seen / _SECOND, protocol == TCP, _is_closing(seen))
 
 
 def attachment(endpoint: int, endpoint_id: int, pool: int, attached: GatewayAttachment) -> bytes:
@@ -146,7 +163,11 @@ def _address(data: bytes, is_ipv6: bool) -> Address:
     return IPv6Address(data) if is_ipv6 else IPv4Address(data[:4])
 
 
+def _is_closing(seen: int) -> bool:
+    return bool(seen & _RST or (seen & _FIN_LOW and seen & _FIN_HIGH))
+
+
 def _state(seen: int) -> FlowState:
-    if seen & _RST or (seen & _FIN_LOW and seen & _FIN_HIGH):
+    if _is_closing(seen):
         return "closing"
     return "established" if seen & _LOW and seen & _HIGH else "new"
