@@ -270,7 +270,8 @@ def _held(machines: GatewayMachines) -> Held:
     try:
         with machines.machine.entered():
             path.write(_state(machines.machine))
-        machines.appliance.nft("flush chain netdev appliance reflect; add rule netdev appliance reflect udp dport 6081 drop")
+        chain = "netdev appliance reflect"
+        machines.appliance.nft(f"flush chain {chain}; add rule {chain} udp dport 6081 drop")
         with machines.client.entered():
             senders = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
         for sender in senders:
