@@ -388,6 +388,30 @@ def test_removal(lab: PathLab) -> None:
     assert lab.machine.run("ip", "-o", "link") == links
 
 
+def test_nothing_passes_by(lab: PathLab) -> None:
+    """After the removal, this machine forwards no packet of the networks by its own routes."""
+    lab.machine.set(ipv4__ip_forward="1")
+    lab.machine.ip(*(f"route add 10.61.{number}.0/24 dev side{number}" for number in (1, 2)))
+    lab.write(lab.state(1))
+    _exchange(lab)
+    with lab.machine.entered():
+        lab.path.remove()
+    before = _refused(lab)
+    with lab.socket_at(lab.client, 4, socket.SOCK_DGRAM) as client, lab.socket_at(lab.server, 4, 2) as server:
+        server.bind((SERVER[4], _PORT))
+        client.sendto(b"x", (SERVER[4], _PORT))
+        until(lambda: _refused(lab) == before + 1, "the kernel to refuse the packet")
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.recv(10)
+
+
+def _refused(lab: PathLab) -> int:
+    """Return how many packets the machine did not forward because the device where they arrived does not."""
+    names, values, *_ = [line.split() for line in lab.machine.run("cat", "/proc/net/snmp").splitlines()]
+    return int(values[names.index("InAddrErrors")])
+
+
 def test_restored(lab: PathLab) -> None:
     """`write` restores what another program has removed."""
     lab.write(lab.state(1))

@@ -22,7 +22,7 @@ from pipeline.balancer.gateway.path.adoption import adopted, attached_maps, copy
 from pipeline.balancer.gateway.path.bpf import Map, load_program
 from pipeline.balancer.gateway.path.faults import faults
 from pipeline.balancer.gateway.path.gate import Gate
-from pipeline.balancer.gateway.path.interface import Interface
+from pipeline.balancer.gateway.path.interface import Interface, forward_nothing
 from pipeline.balancer.gateway.path.object_file import ObjectFile
 from pipeline.balancer.gateway.path.records import DROP_REASONS, FlowAge, IdleTimes, PoolRecord
 from pipeline.balancer.gateway.path.slot_rows import SlotRows
@@ -68,6 +68,8 @@ class GatewayPath:
             programs = {gates[0]: "to_network", gates[1]: "to_neighbour"}
             programs |= dict.fromkeys(numbers & interfaces.keys(), "from_appliance")
             programs |= dict.fromkeys(places & interfaces.keys(), "to_appliance")
+            for each in places & interfaces.keys():
+                forward_nothing(interfaces[each].name)
             self._attach(programs)
             self._remove_others(wanted, state)
         if missing := sorted((numbers | places) - interfaces.keys()):

@@ -6,11 +6,13 @@ import array
 import fcntl
 import socket
 import struct
+from pathlib import Path
 from typing import NamedTuple
 
 _GET_MTU, _GET_ADDRESS, _ETHTOOL = 0x8921, 0x8927, 0x8946
 _SET_TX_CHECKSUMS = 0x17
 _ETHERNET = 1
+_SETTINGS = Path("/proc/sys/net")
 _REQUEST = struct.Struct("=16s24x")
 
 
@@ -36,6 +38,18 @@ def leave_nothing_to_hardware(name: str) -> None:
     value = array.array("I", [_SET_TX_CHECKSUMS, 0])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
         fcntl.ioctl(opened, _ETHTOOL, struct.pack("=16sQ16x", name.encode(), value.buffer_info()[0]))
+
+
+def forward_nothing(name: str) -> None:
+    """Keep this machine from forwarding what arrives at a device, while no program takes it. Raises `OSError`.
+
+    Otherwise packets of a network would pass the appliances by when the path is removed.
+    """
+    for family in ("ipv4", "ipv6"):
+        setting = _SETTINGS / family / "conf" / name / "forwarding"
+        # The kernel may have no IPv6.
+        if setting.exists() and setting.read_text().strip() != "0":
+            setting.write_text("0")
 
 
 def _ask(opened: socket.socket, what: int, name: str) -> bytes:
