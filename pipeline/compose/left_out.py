@@ -24,8 +24,7 @@ REASONS = {
     "cpuset": _SCHEDULING,
     "credential_spec": "it is for Windows",
     "develop": "",
-    "device_cgroup_rules": "devices of the machine are not supported",
-    "devices": "devices of the machine are not supported; GPUs are, by gpus",
+    "device_cgroup_rules": "name each device in devices",
     "dns": _NETWORK,
     "dns_opt": _NETWORK,
     "dns_search": _NETWORK,
@@ -65,7 +64,18 @@ REASONS = {
 
 READ = frozenset(
     {
-        *("build", "cap_add", "cap_drop", "command", "cpus", "depends_on", "deploy", "entrypoint", "env_file"),
+        *(
+            "build",
+            "cap_add",
+            "cap_drop",
+            "command",
+            "cpus",
+            "depends_on",
+            "deploy",
+            "devices",
+            "entrypoint",
+            "env_file",
+        ),
         *("environment", "expose", "extends", "extra_hosts", "gpus", "healthcheck", "image", "init", "labels", "links"),
         *("logging", "mem_limit", "networks", "pids_limit", "ports", "profiles", "read_only", "restart", "scale"),
         *("secrets", "security_opt", "shm_size", "stop_grace_period", "stop_signal", "tmpfs", "ulimits", "user"),

@@ -38,6 +38,7 @@ def container_options(service: View, tmpfs: list[str], networks: Mapping[str, st
         "labels": _labels(service),
         **_logging(service),
         "gpus": _gpus(service),
+        "devices": _devices(service),
         "networks": _shortest(joined_networks(service, networks)),
         "init": service.boolean("init"),
         "stop_grace": None if grace is None else format_duration(grace),
@@ -187,6 +188,26 @@ def _gpus(service: View) -> Any:
                 return [{"device_ids": [str(each) for each in ids]}]
             return count if isinstance(count, int) and count > 0 else "all"
     return None
+
+
+def _short_device(device: Map) -> str:
+    """Return the short form of Compose's long one."""
+    source = str(device.get("source", ""))
+    parts = (source, str(device.get("target", source)), str(device.get("permissions", "rwm")))
+    return source if parts == (source, source, "rwm") else ":".join(parts)
+
+
+def _devices(service: View) -> list[str]:
+    """Return `devices` in the short form. What is not below /dev, such as a device of CDI, is left out."""
+    value = service.data.get("devices")
+    if isinstance(value, Seq) and any(isinstance(each, Map) for each in value):
+        found = [_short_device(each) if isinstance(each, Map) else str(each) for each in value]
+    else:
+        found = service.texts("devices")
+    for text in found:
+        if not text.startswith("/dev/"):
+            service.left_out("devices", f"{text!r} is not a path below /dev")
+    return [text for text in found if text.startswith("/dev/")]
 
 
 def joined_networks(service: View, external: Mapping[str, str]) -> dict[str, Any]:

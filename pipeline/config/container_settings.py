@@ -15,6 +15,7 @@ from pipeline.config.container_labels import ContainerLabels
 from pipeline.config.container_log import LOG, ContainerLog
 from pipeline.config.container_process import StopSignal, User, WorkingDir
 from pipeline.config.container_values import Cpus, Memory
+from pipeline.config.devices import Devices, device_mapping
 from pipeline.config.env_file import ENV_FILE, EnvFiles
 from pipeline.config.environment import Environment
 from pipeline.config.extra_hosts import ExtraHosts
@@ -41,7 +42,7 @@ from pipeline.engine.container_options import ContainerOptions, Ulimit
 
 OPTIONAL_SETTINGS = (
     *("user", "working_dir", "stop_signal", "read_only", "tmpfs", "ulimits", "extra_hosts", "labels", "logging"),
-    *("gpus", "networks"),
+    *("gpus", "networks", "devices"),
 )
 """Settings that are no part of a container, of its template and of a stored release unless they are set."""
 _MAX_SIZE, _MAX_FILES = "max-size", "max-file"
@@ -99,6 +100,7 @@ class ContainerSettings(Model):
     networks: JoinedNetworks = Field(
         {}, description="Existing networks of Docker that the containers join besides the pipeline's own. See below."
     )
+    devices: Devices = ()
 
     @property
     def privileges(self) -> Privileges:
@@ -123,8 +125,9 @@ class ContainerSettings(Model):
             extra_hosts=self.extra_hosts,
             labels={name: unescape(value) for name, value in self.labels.items()},
             log_driver=self.logging.log_driver if self.logging else None,
-            devices=tuple(each.device_request for each in self.gpus),
+            device_requests=tuple(each.device_request for each in self.gpus),
             networks={name: each.aliases for name, each in self.networks.items()},
+            devices=tuple(map(device_mapping, self.devices)),
         )
 
     @model_validator(mode="after")

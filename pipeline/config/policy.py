@@ -18,6 +18,7 @@ from pipeline.alarms.condition import DEFAULT_SERVER, CommandCondition, Conditio
 from pipeline.balancer.model import Model
 from pipeline.base.errors import ConfigError, Problem
 from pipeline.config.container_values import repository_of
+from pipeline.config.devices import device_mapping
 from pipeline.config.document import read_document
 from pipeline.config.environment import VariableName
 from pipeline.config.privileges import ALL, DEFAULT_CAPABILITIES, Capabilities
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.config.container_settings import ContainerSettings
     from pipeline.config.hooks import Hook
     from pipeline.config.models import Build, Pipeline
+    from pipeline.config.steps import Tests, TestService
 
 TriggerName = Literal["command", "watch", "hook", "poll", "webhook", "schedule", "retry"]
 
@@ -86,6 +88,11 @@ class Policy(Model):
     capabilities: Capabilities | None = Field(
         None,
         description="Linux capabilities beyond the default ones that a commit may add to its containers. None: all.",
+    )
+    devices: tuple[str, ...] | None = Field(
+        None,
+        description="Devices of this machine, and folders of devices, that a commit may use in its containers. "
+        "None: all.",
     )
     networks: tuple[str, ...] | None = Field(
         None, description="Networks of Docker that the containers of a commit may join. None: all."
@@ -151,11 +158,18 @@ class Policy(Model):
         yield from self._objections_to_alarms(pipeline, served)
         yield from self._objections_to_hooks(pipeline, served)
         yield from self._objections_to_build(pipeline.build)
-        for section, capability in _added(pipeline) if self.capabilities is not None else ():
-            if not {ALL, capability} & set(self.capabilities or ()):
-                yield f"it adds {capability} in {section}.cap_add, which is not in capabilities"
+        yield from self._objections_to_privileges(pipeline)
         if self.approval == "required" and pipeline.deploy.approval is None:
             yield "it has no deploy.approval, which is required"
+
+    def _objections_to_privileges(self, pipeline: Pipeline) -> Iterator[str]:
+        for section, container in _containers(pipeline):
+            for capability in sorted(set(container.cap_add) - DEFAULT_CAPABILITIES):
+                if self.capabilities is not None and not {ALL, capability} & set(self.capabilities):
+                    yield f"it adds {capability} in {section}.cap_add, which is not in capabilities"
+            for device in (device_mapping(each).host for each in container.devices):
+                if self.devices is not None and not any(is_below(device, allowed) for allowed in self.devices):
+                    yield f"it uses {device} in {section}.devices, which is not in devices"
 
     def _objections_to_mounts(self, pipeline: Pipeline) -> Iterator[str]:
         """Yield the paths that hosts would mount: a container there may have replaced one by a link."""
@@ -304,17 +318,17 @@ def local_caches(build: Build) -> Iterator[str]:
             yield from (options[key] for key in ("src", "dest") if key in options)
 
 
-def _added(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
-    """Yield each capability that a commit adds beyond the default ones, with its section."""
-    sections = {"deploy": pipeline.deploy.cap_add}
-    sections |= {f"deploy.services.{name}": found.cap_add for name, found in pipeline.deploy.services.items()}
-    sections |= {f"accessories.{name}": found.cap_add for name, found in pipeline.accessories.items()}
+def _containers(pipeline: Pipeline) -> Iterator[tuple[str, ContainerSettings | Tests | TestService]]:
+    """Yield what each container of a commit is made from, with its section."""
+    yield "deploy", pipeline.deploy
+    for name, service in pipeline.deploy.services.items():
+        yield f"deploy.services.{name}", service
+    for name, accessory in pipeline.accessories.items():
+        yield f"accessories.{name}", accessory
     if tests := pipeline.build.test:
-        sections["build.test"] = tests.cap_add
-        sections |= {f"build.test.services.{name}": service.cap_add for name, service in tests.services.items()}
-    for section, added in sections.items():
-        for capability in sorted(set(added) - DEFAULT_CAPABILITIES):
-            yield section, capability
+        yield "build.test", tests
+        for name, beside in tests.services.items():
+            yield f"build.test.services.{name}", beside
 
 
 def _hooks(pipeline: Pipeline) -> Iterator[Hook]:

@@ -14,6 +14,7 @@ from pipeline.balancer.model import Model
 from pipeline.base.errors import FieldError, refuse
 from pipeline.base.quantity import Duration, Size, Whole
 from pipeline.config.container_values import MAX_PIDS, ImageName, Memory, PlainText
+from pipeline.config.devices import Devices, device_mapping
 from pipeline.config.env_file import ENV_FILE, EnvFiles
 from pipeline.config.environment import Environment
 from pipeline.config.privileges import (
@@ -27,6 +28,7 @@ from pipeline.config.privileges import (
     privileges,
 )
 from pipeline.engine.container import Privileges
+from pipeline.engine.container_options import ContainerOptions
 
 Command = Annotated[tuple[PlainText, ...], Field(min_length=1)]
 Entrypoint = tuple[PlainText, ...]
@@ -91,11 +93,17 @@ class TestService(Model):
     cap_add: AddedCapabilities = ()
     cap_drop: DroppedCapabilities = ()
     no_new_privileges: NoNewPrivileges = True
+    devices: Devices = ()
 
     @property
     def privileges(self) -> Privileges:
         """The privileges of its container."""
         return privileges(self.cap_add, self.cap_drop, no_new_privileges=self.no_new_privileges)
+
+    @property
+    def container_options(self) -> ContainerOptions:
+        """The options of its container."""
+        return ContainerOptions(devices=tuple(map(device_mapping, self.devices)))
 
     @model_validator(mode="after")
     def _check_capabilities(self) -> TestService:
@@ -138,6 +146,7 @@ class Tests(Model):
         (), description="Linux capabilities of the tests, such as NET_RAW. They have no others. ALL: all."
     )
     no_new_privileges: NoNewPrivileges = True
+    devices: Devices = ()
     network: Literal["none", "bridge"] = Field("bridge", description="Network of the tests. none: no network.")
     reports: ContainerPath | None = Field(
         None,
@@ -163,6 +172,11 @@ class Tests(Model):
     def privileges(self) -> Privileges:
         """The privileges of the test container."""
         return privileges(self.cap_add, no_new_privileges=self.no_new_privileges, default=())
+
+    @property
+    def container_options(self) -> ContainerOptions:
+        """The options of the test container."""
+        return ContainerOptions(devices=tuple(map(device_mapping, self.devices)))
 
     @model_validator(mode="after")
     def _check(self) -> Tests:

@@ -21,6 +21,10 @@ def swarm_mistakes(settings: ServiceSettings, *, is_swarm: bool, reaches_nodes: 
         return
     if settings.gpus:
         yield FieldError("gpus", "does not fit runtime: swarm, which gives no devices; use runtime: docker with hosts")
+    if settings.devices:
+        yield FieldError(
+            "devices", "does not fit runtime: swarm, which gives no devices; use runtime: docker with hosts"
+        )
     if settings.shm_size is not None:
         yield FieldError("shm_size", "does not fit runtime: swarm; write tmpfs: ['/dev/shm:size=64m'] instead")
     if settings.on_drain and settings.on_drain.http is None and not reaches_nodes:

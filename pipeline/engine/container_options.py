@@ -47,6 +47,14 @@ class DeviceRequest:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
+class DeviceMapping(NamedTuple):
+    """A device of the engine's machine. `permissions` are of r, w and m: to read, to write and to make the device."""
+
+    host: str
+    container: str
+    permissions: str
+
+
 @dataclass(frozen=True)
 class ContainerOptions:
     """The options of a container.
@@ -64,8 +72,9 @@ class ContainerOptions:
     extra_hosts: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     log_driver: LogDriver | None = None
-    devices: tuple[DeviceRequest, ...] = ()
+    device_requests: tuple[DeviceRequest, ...] = ()
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    devices: tuple[DeviceMapping, ...] = ()
 
     def of_command(self) -> ContainerOptions:
         """Return the options of a command that runs beside the service.
@@ -80,6 +89,7 @@ class ContainerOptions:
             tmpfs=self.tmpfs,
             ulimits=self.ulimits,
             extra_hosts=self.extra_hosts,
-            devices=self.devices,
+            device_requests=self.device_requests,
             networks=dict.fromkeys(self.networks, ()),
+            devices=self.devices,
         )

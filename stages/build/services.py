@@ -75,6 +75,7 @@ class Services:
             shm_size=service.shm_size,
             pids=pids(service.pids_limit),
             privileges=service.privileges,
+            options=service.container_options,
             network=self.network,
             aliases=(name,),
             low_priority=True,

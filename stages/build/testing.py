@@ -71,6 +71,7 @@ class ImageTests:
             shm_size=self._tests.shm_size,
             network=network,
             privileges=self._tests.privileges,
+            options=self._tests.container_options,
             low_priority=True,
         )
 

@@ -50,6 +50,7 @@ OPTIONS = """\
   networks: {%s: {aliases: [shop-web]}}
 """
 GRACE = "  stop_grace: 5s\n"
+TESTS = "  test: {command: [python3, -m, unittest], timeout: 30s}\n"
 
 
 @pytest.fixture
@@ -100,6 +101,32 @@ def test_a_container_has_every_option(network: str, project: Project) -> None:
     docker("network", "rm", f"{network}.gone")
     refused = project.pipeline("run", code=2)
     assert f"deploy.networks: Docker has no network {network}.gone\n" in refused.err
+    assert {container.id for container in project.containers()} == kept
+
+
+def test_devices(project: Project) -> None:
+    """The release command, the containers and the tests have them. A missing one stops the run, and nothing changes."""
+    opens = "import os; os.open('/dev/net/tap', os.O_RDWR)"
+    devices = "devices: ['/dev/net/tun:/dev/net/tap:rw']"
+    # On some machines, only root may open it.
+    project.write("Dockerfile", 'ARG BASE_IMAGE\nFROM $BASE_IMAGE\nCOPY . /app\nCMD ["python3", "-u", "/app/app.py"]\n')
+    project.configure(
+        (GRACE, f'{GRACE}  {devices}\n  release_command: {{command: [python3, -c, "{opens}"]}}\n'),
+        (TESTS, f'  test: {{command: [python3, -c, "{opens}"], timeout: 30s, {devices}}}\n'),
+    )
+    project.commit("1")
+    project.pipeline("run")
+    project.assert_serving(1)
+    kept = {container.id for container in project.containers()}
+    for container in kept:
+        docker("exec", container, "python3", "-c", opens)
+        assert inspect(container)["HostConfig"]["Devices"] == [
+            {"PathOnHost": "/dev/net/tun", "PathInContainer": "/dev/net/tap", "CgroupPermissions": "rw"}
+        ]
+
+    project.configure((GRACE, f"{GRACE}  devices: [/dev/net/missing]\n"))
+    refused = project.pipeline("run", code=4)
+    assert "/dev/net/missing" in refused.err
     assert {container.id for container in project.containers()} == kept
 
 

@@ -51,7 +51,8 @@ def _more_host_options(options: ContainerOptions) -> dict[str, Any]:
         "tmpfs": dict(options.tmpfs),
         "extra_hosts": list(options.extra_hosts),
         "ulimits": [{"Name": name, "Soft": soft, "Hard": hard} for name, (soft, hard) in options.ulimits.items()],
-        "device_requests": [_device_request(each) for each in options.devices],
+        "device_requests": [_device_request(each) for each in options.device_requests],
+        "devices": [":".join(each) for each in options.devices],
     }
     return {name: value for name, value in found.items() if value}
 

@@ -260,6 +260,88 @@ _MISTAKES = [
         "logging: syslog",
         "11:12: deploy.logging: must be a mapping of keys, got 'syslog' (write {driver: syslog})",
     ),
+    (
+        "devices as text",
+        "devices: /dev/fuse",
+        "11:12: deploy.devices: must be a list, got '/dev/fuse' (write [/dev/fuse])",
+    ),
+    (
+        "an empty device",
+        'devices: [""]',
+        "11:13: deploy.devices[0]: '' is not a valid device; write /dev/net/tun or /dev/net/tun:/dev/net/tun:rw",
+    ),
+    (
+        "a device with four parts",
+        "devices: ['/dev/a:/dev/b:rwm:x']",
+        "11:13: deploy.devices[0]: '/dev/a:/dev/b:rwm:x' is not a valid device; write /dev/net/tun or "
+        "/dev/net/tun:/dev/net/tun:rw",
+    ),
+    (
+        "a device with an empty part",
+        "devices: ['/dev/fuse:']",
+        "11:13: deploy.devices[0]: '/dev/fuse:' is not a valid device; write /dev/net/tun or "
+        "/dev/net/tun:/dev/net/tun:rw",
+    ),
+    (
+        "a device with permissions in the place of its path",
+        "devices: ['/dev/fuse:rw']",
+        "11:13: deploy.devices[0]: '/dev/fuse:rw' must have a path in the container before 'rw'; write "
+        "/dev/fuse:/dev/fuse:rw",
+    ),
+    (
+        "a device outside /dev",
+        "devices: [/srv/disk]",
+        "11:13: deploy.devices[0]: '/srv/disk' must have a path of the machine below /dev, without ..; write "
+        "/dev/net/tun or /dev/net/tun:/dev/net/tun:rw",
+    ),
+    (
+        "a device that leaves /dev",
+        "devices: [/dev/../srv/disk]",
+        "11:13: deploy.devices[0]: '/dev/../srv/disk' must have a path of the machine below /dev, without ..; write "
+        "/dev/net/tun or /dev/net/tun:/dev/net/tun:rw",
+    ),
+    (
+        "all of /dev",
+        "devices: [/dev/.]",
+        "11:13: deploy.devices[0]: '/dev/.' must have a path of the machine below /dev, without ..; write "
+        "/dev/net/tun or /dev/net/tun:/dev/net/tun:rw",
+    ),
+    (
+        "a device with a relative path in the container",
+        "devices: ['/dev/fuse:fuse:rw']",
+        "11:13: deploy.devices[0]: '/dev/fuse:fuse:rw' must have an absolute path in the container, without ..; write "
+        "/dev/net/tun or /dev/net/tun:/dev/net/tun:rw",
+    ),
+    (
+        "a device over the root",
+        "devices: ['/dev/fuse:/']",
+        "11:13: deploy.devices[0]: '/dev/fuse:/' must have an absolute path in the container, without ..; write "
+        "/dev/net/tun or /dev/net/tun:/dev/net/tun:rw",
+    ),
+    (
+        "a device with an unknown permission",
+        "devices: ['/dev/fuse:/dev/fuse:rx']",
+        "11:13: deploy.devices[0]: '/dev/fuse:/dev/fuse:rx' has the permissions 'rx'; write r, w and m at most once "
+        "each, as in rwm",
+    ),
+    (
+        "a device with a permission twice",
+        "devices: ['/dev/fuse:/dev/fuse:rr']",
+        "11:13: deploy.devices[0]: '/dev/fuse:/dev/fuse:rr' has the permissions 'rr'; write r, w and m at most once "
+        "each, as in rwm",
+    ),
+    (
+        "a device of CDI",
+        "devices: [vendor.com/net=card0]",
+        "11:13: deploy.devices[0]: 'vendor.com/net=card0' is a device of CDI, which is not supported; write a path "
+        "below /dev, or use gpus",
+    ),
+    (
+        "two devices with one path in the container",
+        "devices: [/dev/fuse, '/dev/net/tun:/dev/fuse']",
+        "11:12: deploy.devices: '/dev/fuse' and '/dev/net/tun:/dev/fuse' have the same path in the container; remove "
+        "one of them",
+    ),
     ("no GPUs", "gpus: 0", "11:9: deploy.gpus: must be at least 1, or all, got 0"),
     (
         "GPUs as another word",

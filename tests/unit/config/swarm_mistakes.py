@@ -69,6 +69,11 @@ SWARM_MISTAKES = [
         "9: deploy.gpus: does not fit runtime: swarm, which gives no devices; use runtime: docker with hosts",
     ),
     _swarm(
+        "a device on a Swarm",
+        "devices: [/dev/net/tun]",
+        "12: deploy.devices: does not fit runtime: swarm, which gives no devices; use runtime: docker with hosts",
+    ),
+    _swarm(
         "a size of /dev/shm on a Swarm",
         "shm_size: 64m",
         "13: deploy.shm_size: does not fit runtime: swarm; write tmpfs: ['/dev/shm:size=64m'] instead",

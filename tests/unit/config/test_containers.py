@@ -16,7 +16,7 @@ from pipeline.config.logging_driver import Logging
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.secrets import Secrets
 from pipeline.config.service import ServiceHealthCheck, ServiceSettings
-from pipeline.engine.container_options import ContainerOptions, DeviceRequest, LogDriver, Ulimit
+from pipeline.engine.container_options import ContainerOptions, DeviceMapping, DeviceRequest, LogDriver, Ulimit
 from tests.support.pipeline_yaml import GOOD
 from tests.unit.config.loads import Loads
 
@@ -42,6 +42,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"logging": {"driver": "local"}},
     {"gpus": "all"},
     {"networks": ["backend"]},
+    {"devices": ["/dev/net/tun"]},
 ]
 
 
@@ -114,12 +115,24 @@ def test_a_stored_setting_is_read_back(settings: dict[str, Any]) -> None:
         ("labels: {a: 1, b: true, c: }", ContainerOptions(labels={"a": "1", "b": "true", "c": ""})),
         ("logging: {driver: local}", ContainerOptions(log_driver=LogDriver("local"))),
         ("logging: {options: {max-file: 3}}", ContainerOptions(log_driver=LogDriver(None, {"max-file": "3"}))),
-        ("gpus: all", ContainerOptions(devices=(DeviceRequest(count=-1),))),
-        ("gpus: 2", ContainerOptions(devices=(DeviceRequest(count=2),))),
-        ("gpus: [{}]", ContainerOptions(devices=(DeviceRequest(count=-1),))),
+        ("gpus: all", ContainerOptions(device_requests=(DeviceRequest(count=-1),))),
+        ("gpus: 2", ContainerOptions(device_requests=(DeviceRequest(count=2),))),
+        ("gpus: [{}]", ContainerOptions(device_requests=(DeviceRequest(count=-1),))),
         (
             "gpus: [{driver: nvidia, device_ids: ['0', '3'], capabilities: [compute, gpu], options: {a: false}}]",
-            ContainerOptions(devices=(DeviceRequest("nvidia", 0, ("0", "3"), ("gpu", "compute"), {"a": "false"}),)),
+            ContainerOptions(
+                device_requests=(DeviceRequest("nvidia", 0, ("0", "3"), ("gpu", "compute"), {"a": "false"}),)
+            ),
+        ),
+        (
+            "devices: [/dev/net/tun, '/dev//ttyUSB0:/dev/printer', '/dev/fuse:/dev/fuse:rw']",
+            ContainerOptions(
+                devices=(
+                    DeviceMapping("/dev/net/tun", "/dev/net/tun", "rwm"),
+                    DeviceMapping("/dev/ttyUSB0", "/dev/printer", "rwm"),
+                    DeviceMapping("/dev/fuse", "/dev/fuse", "rw"),
+                )
+            ),
         ),
         ("networks: [backend]", ContainerOptions(networks={"backend": ()})),
         ("networks: {backend: , other: {}}", ContainerOptions(networks={"backend": (), "other": ()})),
@@ -148,8 +161,10 @@ def test_a_command_beside_a_service_has_no_names_of_it() -> None:
         labels={"a": "b"},
         logging=Logging(driver="none"),
         networks={"backend": Membership(aliases=("a",))},
+        devices=("/dev/fuse",),
     )
-    expected = ContainerOptions(user="1000", read_only=True, networks={"backend": ()})
+    devices = (DeviceMapping("/dev/fuse", "/dev/fuse", "rwm"),)
+    expected = ContainerOptions(user="1000", read_only=True, networks={"backend": ()}, devices=devices)
     assert service.container_options.of_command() == expected
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.errors import ConfigError
+from pipeline.config.accessory import Accessory
 from pipeline.config.models import Pipeline
 from pipeline.config.mounts import resolved_mounts
 from pipeline.config.policy import Policy, SecretUse
@@ -153,6 +154,39 @@ def test_capabilities_that_a_commit_may_add(
     asked = pipeline({"test": tests}, **(adding if section == "deploy" else {}))
     found = list(Policy.model_validate({"capabilities": allowed}).objections(asked, frozenset(), "main", "watch"))
     assert found == [f"it adds {name} in {section}.cap_add, which is not in capabilities" for name in refused]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "is_allowed"),
+    [
+        (None, True),
+        (["/dev/net/tun"], True),
+        (["/dev/net"], True),
+        (["/dev/net/"], True),
+        (["/dev"], True),
+        ([], False),
+        (["/dev/net/t"], False),
+        (["/dev/net/tun/x"], False),
+        (["/dev/fuse"], False),
+    ],
+)
+@pytest.mark.parametrize(
+    "section", ["deploy", "deploy.services.x", "accessories.a", "build.test", "build.test.services.db"]
+)
+def test_devices_that_a_commit_may_use(allowed: list[str] | None, section: str, *, is_allowed: bool) -> None:
+    """The path on the machine counts, in all containers of a commit. An entry covers everything below it."""
+    using = {"devices": ["/dev/net/tun:/dev/fuse:r"]}
+    tests = {"command": ["true"], **(using if section == "build.test" else {})}
+    tests["services"] = {"db": {"image": "postgres", **(using if section.endswith("db") else {})}}
+    keys: dict[str, object] = using if section == "deploy" else {}
+    if section == "deploy.services.x":
+        keys = {"target_group": None, "services": {"x": {"target_group": "web", **using}}}
+    asked = pipeline({"test": tests}, **keys)
+    if section == "accessories.a":
+        asked = asked.model_copy(update={"accessories": {"a": Accessory.model_validate({"image": "a", **using})}})
+    found = list(Policy.model_validate({"devices": allowed}).objections(asked, frozenset(), "main", "watch"))
+    refused = [] if is_allowed else [f"it uses /dev/net/tun in {section}.devices, which is not in devices"]
+    assert found == refused
 
 
 @pytest.mark.parametrize(

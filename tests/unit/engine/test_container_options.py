@@ -8,7 +8,7 @@ import pytest
 from docker.types import HostConfig
 
 from pipeline.engine.container import ContainerSpec, LogLimit
-from pipeline.engine.container_options import ContainerOptions, DeviceRequest, LogDriver, Ulimit
+from pipeline.engine.container_options import ContainerOptions, DeviceMapping, DeviceRequest, LogDriver, Ulimit
 from pipeline.engine.docker.translation import address_in, host_options
 
 
@@ -20,7 +20,7 @@ def sent(options: ContainerOptions, default_driver: str | None = None) -> dict[s
 
 def test_what_is_not_set_is_not_sent() -> None:
     """Docker's own defaults count for a container that sets nothing."""
-    keys = {"ReadonlyRootfs", "Tmpfs", "Ulimits", "ExtraHosts", "DeviceRequests"}
+    keys = {"ReadonlyRootfs", "Tmpfs", "Ulimits", "ExtraHosts", "DeviceRequests", "Devices"}
     assert not sent(ContainerOptions()).keys() & keys
 
 
@@ -32,9 +32,13 @@ def test_each_option_in_dockers_form() -> None:
             tmpfs={"/run": "size=64m"},
             ulimits={"nofile": Ulimit(1024, -1)},
             extra_hosts=("v6:2001:db8::5", "dev:host-gateway"),
+            devices=(DeviceMapping("/dev/net/tun", "/dev/tun", "rw"),),
         )
     )
     assert found["ReadonlyRootfs"] is True
+    assert found["Devices"] == [
+        {"PathOnHost": "/dev/net/tun", "PathInContainer": "/dev/tun", "CgroupPermissions": "rw"}
+    ]
     assert found["Tmpfs"] == {"/run": "size=64m"}
     assert found["Ulimits"] == [{"Name": "nofile", "Soft": 1024, "Hard": -1}]
     assert found["ExtraHosts"] == ["v6:2001:db8::5", "dev:host-gateway"]
@@ -61,7 +65,7 @@ def test_each_option_in_dockers_form() -> None:
 )
 def test_a_request_for_gpus(request_: DeviceRequest, expected: dict[str, Any]) -> None:
     """As `docker run --gpus` sends it."""
-    assert sent(ContainerOptions(devices=(request_,)))["DeviceRequests"] == [expected]
+    assert sent(ContainerOptions(device_requests=(request_,)))["DeviceRequests"] == [expected]
 
 
 @pytest.mark.parametrize(
