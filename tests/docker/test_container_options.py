@@ -125,7 +125,7 @@ def test_devices(project: Project) -> None:
         ]
 
     project.configure((GRACE, f"{GRACE}  devices: [/dev/net/missing]\n"))
-    refused = project.pipeline("run", code=4)
+    refused = project.pipeline("run", code=3)
     assert "/dev/net/missing" in refused.err
     assert {container.id for container in project.containers()} == kept
 
