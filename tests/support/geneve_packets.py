@@ -70,7 +70,7 @@ def aws_packet(
 
 def checksum(data: bytes) -> int:
     """Return the internet checksum (RFC 1071) of a header whose own checksum is 0."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
