@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -81,17 +82,24 @@ class Servers:
                 opened.callback(transport.close)
             self._ready.set()
             await self._stop.wait()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            answering = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in answering:
                 task.cancel()
+            await asyncio.gather(*answering, return_exceptions=True)
+            # A connection that was aborted is closed in the next turn of the loop.
+            await asyncio.sleep(0)
 
 
 async def _answer_lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     peer = writer.get_extra_info("peername")
-    with contextlib.suppress(OSError, asyncio.CancelledError):
-        while await reader.readline():
-            writer.write(f"{peer[0]} {peer[1]}\n".encode())
-            await writer.drain()
-    writer.close()
+    try:
+        with contextlib.suppress(OSError):
+            while await reader.readline():
+                writer.write(f"{peer[0]} {peer[1]}\n".encode())
+                await writer.drain()
+    finally:
+        # Its way may be gone already, and what is not sent by now never is.
+        writer.transport.abort()
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -227,3 +235,52 @@ async def _echo(opened: socket.socket, server: str, version: int, number: int, t
                     if icmp[0] == reply and icmp[4:8] == identity:
                         return str(opened.getsockname()[0])
     return None
+
+
+class SteadyFlows:
+    """New connections of TCP at a steady rate, from a thread, while its block runs. Each asks one question.
+
+    `slowest` is the longest time of one, in seconds.
+    """
+
+    def __init__(self, client: Client, servers: Sequence[str], rate: float, *, timeout: float = 30) -> None:
+        self.outcome = Outcome()
+        self.slowest = 0.0
+        self._client, self._servers, self._rate, self._timeout = client, servers, rate, timeout
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with self._client.namespace.entered():
+            asyncio.run(self._open_all())
+
+    async def _open_all(self) -> None:
+        begun, number = time.monotonic(), 0
+        pairs = [
+            (one, other) for one in self._client.addresses for other in self._servers if (":" in one) == (":" in other)
+        ]
+        async with asyncio.TaskGroup() as flows:
+            while not self._over.is_set():
+                flows.create_task(self._one(*pairs[number % len(pairs)]))
+                number += 1
+                # One that is late is made up for.
+                await asyncio.sleep(max(0.0, begun + number / self._rate - time.monotonic()))
+
+    async def _one(self, source: str, server: str) -> None:
+        begun = time.monotonic()
+        flow, seen = await _flow("tcp", source, server, 0, self._timeout)
+        self.slowest = max(self.slowest, time.monotonic() - begun)
+        if seen is None:
+            self.outcome.lost.append(flow)
+        elif seen != source:
+            self.outcome.wrong.append((flow, seen))
+        else:
+            self.outcome.answered.append(flow)

@@ -154,7 +154,11 @@ def serve_health(appliance: Appliance, port: int) -> None:
         def log_message(self, *_: Any) -> None:
             """Write no line for each health check."""
 
-    server = ThreadingHTTPServer(("", port), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: Any) -> None:
+            """Write nothing: a health check may close its connection as soon as it has the status."""
+
+    server = Server(("", port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
