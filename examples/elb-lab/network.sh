@@ -14,8 +14,8 @@ up() {
   ip link add "$name" type veth peer name eth0 netns "$name"
   ip address add 198.18.0.1/24 dev "$name"
   for zone in 1 2; do
-    # .10 is the zone's node of the ALB, .20 that of the NLB. The others are for servers.
-    for host in 10 20 101 102 103 104 105 106 107 108; do
+    # .10 is the zone's node of the ALB, .20 that of the NLB, .30 the NLB of step 8. The others are for servers.
+    for host in 10 20 30 101 102 103 104 105 106 107 108; do
       ip address add "198.18.$zone.$host/24" dev "$name"
     done
   done

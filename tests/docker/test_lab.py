@@ -48,7 +48,7 @@ def lab(base_image: str, only_laboratory: None) -> Iterator[Play]:
 
     yield play
     if FOLDER.exists():
-        play("8")
+        play("9")
 
 
 def assert_nothing_is_left() -> None:
@@ -62,7 +62,7 @@ def test_all_steps_show_what_the_readme_says(lab: Play) -> None:
     """Everything is as expected, and the commands are those of the README. Nothing is left."""
     played = lab()
     assert played.returncode == 0, played.stdout + played.stderr
-    assert len(re.findall(r"^== Step \d: ", played.stdout, re.MULTILINE)) == 8
+    assert len(re.findall(r"^== Step \d: ", played.stdout, re.MULTILINE)) == 9
     assert len(re.findall(r" yes$", played.stdout, re.MULTILINE)) > 60
     # What is counted as removed was there before, and the kernel carried connections.
     for kind in ("containers", "images", "processes", "nft tables"):
@@ -82,7 +82,7 @@ def test_a_step_alone_plays_what_it_needs(lab: Play) -> None:
     assert (FOLDER / "repository" / "env.sh").exists()
     refused = lab()
     assert refused.returncode == 3
-    assert "make lab ARGS=8" in refused.stderr
-    removed = lab("8")
+    assert "make lab ARGS=9" in refused.stderr
+    removed = lab("9")
     assert removed.returncode == 0, removed.stdout + removed.stderr
     assert_nothing_is_left()

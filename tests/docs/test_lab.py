@@ -32,7 +32,7 @@ def test_both_pages_have_the_same_sections_lists_and_tables() -> None:
     """Headings, items, questions, answers and the numbers in tables come in the same order in both languages."""
     english, korean = sections(ENGLISH), sections(KOREAN)
     assert [structure(section) for section in korean] == [structure(section) for section in english]
-    assert sum(re.match(r"## \d\.", section) is not None for section in english) == 8
+    assert sum(re.match(r"## \d\.", section) is not None for section in english) == 9
 
 
 def test_both_pages_have_the_same_commands() -> None:

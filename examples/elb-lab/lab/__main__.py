@@ -16,7 +16,8 @@ from lab import (
     step_5_user_agents,
     step_6_cross_zone,
     step_7_source_address,
-    step_8_removal,
+    step_8_gateway,
+    step_9_removal,
 )
 from lab.finding import show
 from lab.laboratory import SOURCE, CommandFailed, Laboratory
@@ -30,7 +31,8 @@ STEPS = (
     step_5_user_agents,
     step_6_cross_zone,
     step_7_source_address,
-    step_8_removal,
+    step_8_gateway,
+    step_9_removal,
 )
 FIRST, LAST = 1, len(STEPS)
 FOLDER = SOURCE.parents[1] / ".setup" / "elb-lab"
@@ -52,7 +54,7 @@ def play(steps: Sequence[int]) -> int:
         return _play_some(lab, steps)
     if lab.exists:
         return _refuse(
-            "a laboratory is there already. Play one of its steps: make lab ARGS=4\nRemove it: make lab ARGS=8"
+            "a laboratory is there already. Play one of its steps: make lab ARGS=4\nRemove it: make lab ARGS=9"
         )
     return _play_all(lab)
 

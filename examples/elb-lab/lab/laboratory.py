@@ -21,11 +21,13 @@ SOURCE = Path(__file__).resolve().parents[1]
 """The folder of this example."""
 NETWORK = "elb-lab"
 """The network namespace of the client, and this machine's end of the cable to it."""
+APPS_NETWORK = "elb-lab-apps"
+"""The network namespace of the ALB in step 8."""
 CLIENT = "198.18.0.2"
 """The client's address."""
 STACK = "lab"
 """The name of the stack."""
-PIPELINES = ("dev", "mgt", "mobile", "nlb")
+PIPELINES = ("dev", "mgt", "mobile", "nlb", "gateway")
 """The names of the files of pipelines, and of the pipelines that they declare. The stack has one more, `web`."""
 DEADLINE = 30.0
 
@@ -47,7 +49,7 @@ class CommandFailed(Exception):
 
 
 class Laboratory:
-    """A repository with the templates, and the home of stack and pipelines, in a folder that step 8 removes."""
+    """A repository with the templates, and the home of stack and pipelines, in a folder that step 9 removes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from lab.laboratory import NETWORK, Laboratory
+from lab.laboratory import APPS_NETWORK, NETWORK, Laboratory
 from pipeline.base.home_id import home_id
 
 
@@ -24,8 +24,8 @@ class Remains:
             "networks in Docker": len(self._docker("network")),
             "images": len(set(self._docker("image"))),
             "volumes": len(self._docker("volume")),
-            "network namespaces": int((Path("/run/netns") / NETWORK).exists()),
-            "network interfaces": int((Path("/sys/class/net") / NETWORK).exists()),
+            "network namespaces": sum((Path("/run/netns") / name).exists() for name in (NETWORK, APPS_NETWORK)),
+            "network interfaces": sum(map(self._is_our_interface, Path("/sys/class/net").iterdir())),
             "processes": sum(map(self._is_ours, Path("/proc").glob("[0-9]*"))),
             "nft tables": _output("nft", "list", "tables").count(f"penstock_{self._table_id}"),
             "files": sum(1 for path in self._folder.rglob("*") if not path.is_dir()),
@@ -34,6 +34,14 @@ class Remains:
     def _docker(self, kind: str, *options: str) -> list[str]:
         label = f"label=penstock.home={self._id}"
         return _output("docker", kind, "ls", "--quiet", *options, "--filter", label).split()
+
+    def _is_our_interface(self, interface: Path) -> bool:
+        """Return whether an interface is the client's, or has the text that Penstock gives to those of the balancer."""
+        try:
+            alias = (interface / "ifalias").read_text()
+        except OSError:
+            return False
+        return interface.name == NETWORK or alias.startswith(f"penstock {self._table_id} ")
 
     def _is_ours(self, process: Path) -> bool:
         """Return whether a process serves the laboratory: its arguments name the folder, or it works in the home."""

@@ -40,7 +40,7 @@ def play(main: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> P
 
         (folder := tmp_path / "elb-lab").mkdir(exist_ok=True)
         monkeypatch.setattr(main, "FOLDER", folder if exists else tmp_path / "nowhere")
-        monkeypatch.setattr(main, "STEPS", [step(number) for number in range(1, 9)])
+        monkeypatch.setattr(main, "STEPS", [step(number) for number in range(1, 10)])
         return main.play(steps), played
 
     return play
@@ -48,35 +48,35 @@ def play(main: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> P
 
 def test_all_steps(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
     """Without arguments, all steps are played in order."""
-    assert play() == (0, [1, 2, 3, 4, 5, 6, 7, 8])
+    assert play() == (0, [1, 2, 3, 4, 5, 6, 7, 8, 9])
     assert "a share  25 % ± 3  26.00 %  yes" in capsys.readouterr().out
 
 
 def test_a_wrong_figure_fails_and_everything_is_removed(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
     """A finding that differs ends the laboratory with 1. The last step is played, those between are not."""
-    assert play(wrong=3) == (1, [1, 2, 3, 8])
+    assert play(wrong=3) == (1, [1, 2, 3, 9])
     assert "a share  25 % ± 3  20.00 %  NO" in capsys.readouterr().out
 
 
 def test_a_failed_command_fails_and_everything_is_removed(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
     """A failed command ends the laboratory with 1, and its message names the step."""
-    assert play(failing=2) == (1, [1, 2, 8])
+    assert play(failing=2) == (1, [1, 2, 9])
     assert capsys.readouterr().err == "step 2 failed: exit code 1: false\n"
 
 
 def test_what_is_not_removed_fails(play: Play) -> None:
     """A rest that the last step finds is a failure."""
-    assert play(wrong=8) == (1, [1, 2, 3, 4, 5, 6, 7, 8])
+    assert play(wrong=9) == (1, [1, 2, 3, 4, 5, 6, 7, 8, 9])
 
 
 def test_one_step(play: Play) -> None:
     """A step is played after the first one, if that has not been played. The last step needs nothing."""
     assert play(5) == (0, [1, 5])
     assert play(1, 2) == (0, [1, 2])
-    assert play(8) == (0, [8])
+    assert play(9) == (0, [9])
 
 
 def test_a_laboratory_in_use_is_not_replaced(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
     """If a laboratory exists, playing everything is refused, and the message says how to remove it."""
     assert play(exists=True) == (3, [])
-    assert "make lab ARGS=8" in capsys.readouterr().err
+    assert "make lab ARGS=9" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Step 8: everything is removed, and nothing is left."""
+"""Step 9: everything is removed, and nothing is left."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ def play(lab: Laboratory) -> list[Finding]:
 
 def _remove(lab: Laboratory) -> None:
     """Remove what there is, the stack after the pipelines that use its listener."""
-    downs = ("python zones.py stop", *(f"pipeline down -f {name}.yaml" for name in reversed(PIPELINES)))
+    downs = (
+        "python apps.py stop",
+        "python zones.py stop",
+        *(f"pipeline down -f {name}.yaml" for name in reversed(PIPELINES)),
+    )
     failed: list[CommandFailed] = []
     for command in downs if lab.home.exists() else ():
         _try(lab, command, failed)
