@@ -13,7 +13,7 @@ from pipeline.balancer.overview import Overview
 from pipeline.balancer.telemetry.traffic import Traffic
 from pipeline.cli.balancer_tree import draw
 from pipeline.cli.console import show
-from pipeline.web.topology.picture import Picture
+from pipeline.web.topology.picture import RulesPicture
 from pipeline.web.topology.shown_rules import shown_rules
 from tests.support.balancer_world import BalancerWorld
 
@@ -65,7 +65,7 @@ def test_the_picture(world: BalancerWorld) -> None:
     """It has a box for the zone and one for the endpoint, above the listener for all packets."""
     report = world.live.report()
     (balancer,) = report.load_balancers
-    root = ElementTree.fromstring(Picture(0, balancer, report, shown_rules(balancer, 1), None).draw())
+    root = ElementTree.fromstring(RulesPicture(balancer, shown_rules(balancer, 1)).draw().svg)
     texts = [text.text for text in root.iter("text")]
     assert "gateway load balancer of shop" in texts
     assert "office: pendingAccept…" in texts
