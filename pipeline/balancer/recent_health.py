@@ -82,7 +82,9 @@ class RecentHealth:
         health = self._balancer.health_from(registry, facts)
         cost = self._cpu_time() - started
         self._last, self._reported = (registry, facts, health), reported
-        self._due = now + min(cost * _AGE_PER_COST, _MAX_AGE) if cost > _MIN_COST else now
+        # A registry that is ahead says that the next facts differ. Their report would be taken for an echo.
+        is_kept = cost > _MIN_COST and not self._balancer.is_ahead(registry, facts)
+        self._due = now + min(cost * _AGE_PER_COST, _MAX_AGE) if is_kept else now
         return registry, health
 
 

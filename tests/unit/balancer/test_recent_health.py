@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.balancer.data_plane import CheckFact
-from pipeline.balancer.model import TargetHealth
+from pipeline.balancer.model import Target, TargetHealth
 from pipeline.balancer.recent_health import RecentHealth
+from pipeline.base.errors import BalancerFault
 from pipeline.testing.fakes.clock import FakeClock
 from tests.support.balancer_world import GUEST, BalancerWorld
 
@@ -147,3 +148,19 @@ def test_what_is_kept_is_what_an_answer_would_be(changes: list[tuple[str, str]])
             getattr(reader, change)(name)
             found = reader.health.read()[1]["shop", "web"]
             assert _shown(found) == _shown(reader.world.balancer.all_target_health()["shop", "web"])
+
+
+def test_facts_that_are_behind_the_registry_are_not_kept(reader: Reader) -> None:
+    """A target is admitted, and the plane opens it later. Its report would be taken for an echo of the change."""
+    balancer, plane = reader.world.balancer, reader.world.plane
+    plane.answer_checks("web-4", CheckFact("passed", passes=1))
+    balancer.register("shop", "web", Target(id="web-4", address="10.1.0.4", port=8080))
+    plane.run_checks()
+    plane.fail("steer")
+    with pytest.raises(BalancerFault, match="injected"):
+        balancer.reconcile()
+    assert reader.states()["web-4"] != "healthy"
+    balancer.reconcile()
+    plane.run_checks()
+    reader.reports = 1
+    assert reader.states()["web-4"] == "healthy"
