@@ -28,13 +28,13 @@ def run_log_from(path: Path, start: int, most: int = MAX_BYTES) -> RunLogRespons
     return _response(found, start)
 
 
-def run_log_tail(path: Path, most: int) -> RunLogResponse:
-    """Return the last lines, at most `most`, and at most 2 MiB."""
-    span, size = _TAIL, log_size(path)
+def run_log_tail(path: Path, most: int, limit: int = _MAX_TAIL) -> RunLogResponse:
+    """Return the last lines, at most `most`, from at most `limit` bytes. A last line that is longer is returned too."""
+    span, size = min(_TAIL, limit), log_size(path)
     while True:
         start = max(0, size - span)
         found = list(read_log(path, start))
-        if len(found) >= most or not start or span >= _MAX_TAIL:
+        if len(found) >= most or not start or span >= (limit if found else _MAX_TAIL):
             break
         span *= 4
     # The offset of the first line is the end of the one before.

@@ -44,6 +44,6 @@ class LogGrowth:
 
 def _added(path: Path, before: RunLogResponse) -> RunLogResponse:
     if log_size(path) - before.next > _MOST:
-        return run_log_tail(path, _LINES)
+        return run_log_tail(path, _LINES, _MOST)
     found = run_log_from(path, before.next)
     return found if found.lines else before

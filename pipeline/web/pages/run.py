@@ -26,8 +26,8 @@ from pipeline.web.reports import WebReports
 from pipeline.web.timeline_chart import deployment_scale, drawn_until, duration, legend, service_charts, stage_bars
 
 _RUN = "/pipelines/{pipeline}/runs/{number}"
-# Of the log: what the page shows of its end when it is loaded.
-_LINES = 200
+# Of the log: the lines and bytes that the page shows of its end when it is loaded.
+_LINES, _TAIL = 200, 2**17
 _CHUNK = 2**20
 
 
@@ -88,7 +88,7 @@ def _is_retryable(run: Run) -> bool:
 
 def _opening(context: ViewContext) -> Parts:
     run = _found(context.reports, context.arguments)
-    found = run_log_tail(_log_path(context.reports, run), _LINES)
+    found = run_log_tail(_log_path(context.reports, run), _LINES, _TAIL)
     lines = [(_shown_line(line), line.end) for line in found.lines]
     part = context.part("run/log.html", run=run, lines=lines, is_whole=not found.start, next=found.next)
     return {"log": part}

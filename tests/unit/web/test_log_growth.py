@@ -51,6 +51,18 @@ def test_a_flood_is_cut(tmp_path: Path) -> None:
     assert [line.text for line in found.lines] == [f"line {number}" for number in range(9_800, 10_000)]
 
 
+def test_a_flood_of_long_lines_is_cut_by_its_bytes(tmp_path: Path) -> None:
+    """Each open page gets what is found, so it stays small. The last line is there, however long it is."""
+    log, growth = tmp_path / "log", LogGrowth()
+    growth.look("run", log)
+    write(log, *("x" * 10_000 for _ in range(300)))
+    found = growth.look("run", log)
+    assert 1 <= len(found.lines) <= 3
+    assert found.next == log.stat().st_size
+    write(log, "y" * 50_000)
+    assert growth.look("run", log).lines[-1].text == "y" * 50_000
+
+
 def test_logs_are_forgotten(tmp_path: Path) -> None:
     """Those that nobody has looked at for long need no memory. A look at one begins again."""
     log, growth = tmp_path / "log", LogGrowth()

@@ -330,6 +330,14 @@ def test_the_pages_are_small(server: WebServer) -> None:
     assert answer.text.count("<polygon") >= 20 * 3 + 20 * 4
 
 
+def test_a_log_of_long_lines_does_not_make_a_large_page(server: WebServer) -> None:
+    """The page has as many of the last lines as fit."""
+    write_log(server, *(f"line {number} {'x' * 10_000}" for number in range(300)))
+    log = server.browser().get(RUN).part("log")
+    assert "line 299" in log
+    assert len(log) < 150_000
+
+
 def test_a_line_that_is_longer_than_the_end_of_the_log(server: WebServer) -> None:
     """It is shown all the same."""
     write_log(server, "first", "\u4e00" * 16_000)
