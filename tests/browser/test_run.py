@@ -147,6 +147,27 @@ def test_the_log_grows(shop: World, visit: Visit) -> None:
     assert seen.bounding_box() == before
 
 
+def test_a_page_does_not_ask_again_for_lines_that_are_not_there(shop: World, visit: Visit) -> None:
+    """The file may have no whole line up to where the latest ones end. Later lines come all the same."""
+    number = shop.last_run().number
+    page = visit().open(path(number))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.evaluate(
+        """async () => {
+            const end = Number(document.getElementById("log").dataset.next) + 10;
+            const news = { lines: [], start: end, next: end };
+            document.getElementById("log-news").textContent = JSON.stringify(news);
+            document.dispatchEvent(new Event("htmx:after:swap"));
+            for (let round = 0; round < 10; round++) await (await fetch("/")).text();
+        }"""
+    )
+    with shop.home.run_log("shop", number).open("a") as file:
+        file.write(f"{json.dumps({'at': '2026-01-01T12:00:00.000Z', 'stage': 'test', 'text': 'a later line'})}\n")
+    expect(page.locator("#log-lines")).to_contain_text("a later line")
+    assert 1 <= sum("/log/from/" in each for each in asked) <= 2
+
+
 @pytest.mark.long
 def test_a_page_that_missed_much_of_the_log(shop: World, visit: Visit) -> None:
     """It says how much it leaves out, and goes on with the latest lines. Very many at once are cut in the same way."""

@@ -54,14 +54,17 @@
     next = end;
   };
 
-  const ask = async () => {
+  const ask = async (wanted) => {
     clearTimeout(timer);
     timer = 0;
     isAsking = true;
     try {
       const answer = await fetch(`${log.dataset.more}${next}`, { headers: { Accept: "application/json" } });
       if (!answer.ok) throw new Error(answer.statusText);
+      const before = next;
       add(await answer.json());
+      // No whole line follows, such as after the middle of a very long last one. To ask again would not end.
+      if (next === before) next = wanted;
       isAsking = false;
       take();
     } catch {
@@ -76,7 +79,7 @@
     if (news.next <= next) return;
     if (news.next - next > MAX_GAP && news.start > next) leaveOut(news.lines.length ? news.start : news.next - TAIL);
     if (news.start <= next) add(news);
-    else ask();
+    else ask(news.next);
   };
 
   document.addEventListener("htmx:after:swap", take);
