@@ -29,6 +29,8 @@ _STEPS = tuple(timedelta(seconds=seconds) for seconds in (3600, 600, 60, 20, 5, 
 _LEAST = 2.0
 # Of a lane and of the line of healthy targets: the latest. A run of many hours may have very many.
 _MAX_PHASES, _MAX_POINTS = 60, 400
+# Of a service. A service whose containers fail starts new ones again and again.
+_MAX_LANES = 2000
 # The upper edge of a phase at its start and at its end, from 0 at the top.
 _EDGES = {
     TargetPhase.STARTING: (12.0, 12.0),
@@ -74,9 +76,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class ServiceChart:
-    """The charts of one service. `healthy` and `share` are None if nothing is known."""
+    """The charts of one service, with a bar for each of `lanes`. `healthy` and `share` are None if nothing is known."""
 
     service: TimelineService
+    lanes: Sequence[Lane]
     bars: Sequence[Bar]
     healthy: Bar | None
     share: Bar | None
@@ -107,15 +110,29 @@ def service_charts(timeline: TimelineResponse, now: datetime) -> list[ServiceCha
     """Return the charts of all services, on the scale of the deployment."""
     scale = _deployment(timeline, now)
     ending = "at the end" if timeline.finished_at else "now"
-    return [
-        ServiceChart(
-            service,
-            [_lane(lane, scale) for lane in service.lanes],
-            _healthy(service.healthy, scale, ending) if service.healthy else None,
-            _shares(service.shares, scale, ending) if service.shares else None,
-        )
-        for service in timeline.services
-    ]
+    return [_chart(service, scale, ending) for service in timeline.services]
+
+
+def _chart(service: TimelineService, scale: Scale, ending: str) -> ServiceChart:
+    lanes = _shown_lanes(service.lanes)
+    return ServiceChart(
+        service,
+        lanes,
+        [_lane(lane, scale) for lane in lanes],
+        _healthy(service.healthy, scale, ending) if service.healthy else None,
+        _shares(service.shares, scale, ending) if service.shares else None,
+    )
+
+
+def _shown_lanes(lanes: Sequence[Lane]) -> Sequence[Lane]:
+    """Return the lanes of containers that run and the latest others, in their order."""
+    numbers = sorted(range(len(lanes)), key=lambda number: (_is_running(lanes[number]), number))
+    return [lanes[number] for number in sorted(numbers[-_MAX_LANES:])]
+
+
+def _is_running(lane: Lane) -> bool:
+    last = lane.phases[-1]
+    return last.finished_at is None and last.phase is not TargetPhase.STOPPED
 
 
 def deployment_scale(timeline: TimelineResponse, now: datetime) -> Scale:

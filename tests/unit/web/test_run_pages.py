@@ -312,6 +312,21 @@ def test_older_runs_are_on_the_next_page(server: WebServer) -> None:
     assert numbers(browser, f"?{link.partition('?')[2].replace('&amp;', '&')}") == list(range(11, 1, -1))
 
 
+def test_a_run_of_very_many_containers(server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page says how many it leaves out, and what has them."""
+    monkeypatch.setattr("pipeline.web.timeline_chart._MAX_LANES", 2)
+    script = EventScript()
+    for number in range(5):
+        script.target(number, K.CONTAINER_STARTING, f"shop.web.r2.{number:06x}", 2)
+    for event in script.events:
+        server.store.events.record(event)
+    part = server.browser().get(RUN).part("containers")
+    assert "3 earlier containers are left out: <code>pipeline timeline 1</code> has them" in part
+    assert part.count("<svg") >= 2
+    assert "shop.web.r2.000002" not in part
+    assert part.count("<td>shop.web.r2.000004</td>") == 1
+
+
 def test_the_pages_are_small(server: WebServer) -> None:
     """A run of twenty containers is a few kilobytes."""
     script = EventScript()

@@ -141,3 +141,16 @@ def test_a_clock_that_was_set_back() -> None:
     for bar in (*chart.bars, chart.healthy, chart.share):
         assert bar is not None
         assert all(0 <= x <= 1002 and 0 <= y <= 16 for shape in points(bar.picture) for x, y in shape)
+
+
+def test_a_service_that_starts_containers_again_and_again() -> None:
+    """Those that run and the latest others are drawn, in their order."""
+    script = EventScript()
+    script.add(20, K.ROLLOUT_STARTED, service="web", release=2, replicas=1, floor=1, healthy=1, targets="old=1")
+    for number in range(2100):
+        script.target(30 + number, K.CONTAINER_STARTING, f"new-{number}", 2)
+        script.target(30.5 + number, K.CONTAINER_STOPPED, f"new-{number}", 2)
+    (chart,) = service_charts(timeline(script, None), at(3000))
+    assert len(chart.service.lanes) == 2101
+    assert [bar.name for bar in chart.bars] == ["old", *(f"new-{number}" for number in range(101, 2100))]
+    assert [lane.target for lane in chart.lanes] == [bar.name for bar in chart.bars]
