@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, ValidationError
@@ -20,6 +20,7 @@ from pipeline.base.errors import ConfigError, Problem
 from pipeline.config.container_values import repository_of
 from pipeline.config.devices import device_mapping
 from pipeline.config.document import read_document
+from pipeline.config.endpoint_policy import ENDPOINT_NETWORK, endpoint_objections
 from pipeline.config.environment import VariableName
 from pipeline.config.privileges import ALL, DEFAULT_CAPABILITIES, Capabilities
 from pipeline.config.triggers import RefGlob
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pipeline.config.steps import Tests, TestService
 
 TriggerName = Literal["command", "watch", "hook", "poll", "webhook", "schedule", "retry"]
+EndpointNetwork = Annotated[str, Field(pattern=ENDPOINT_NETWORK)]
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,11 @@ class Policy(Model):
     networks: tuple[str, ...] | None = Field(
         None, description="Networks of Docker that the containers of a commit may join. None: all."
     )
+    endpoint_networks: tuple[EndpointNetwork, ...] | None = Field(
+        None,
+        description="Networks that endpoints of a commit may attach: `docker_network/NAME`, `namespace/NAME` and "
+        "`host`. None: those in the served file, with the same addresses and routes.",
+    )
     log_drivers: tuple[str, ...] | None = Field(
         None, description="Log drivers that a commit may choose in `logging`, besides Docker's default one. None: all."
     )
@@ -154,6 +161,7 @@ class Policy(Model):
         yield from self._objections_to_mounts(pipeline)
         yield from self._objections_to_options(containers)
         yield from self._objections_to_ports(pipeline)
+        yield from endpoint_objections(self.endpoint_networks, pipeline, served)
         yield from self._objections_to_hosts(pipeline, served)
         yield from self._objections_to_alarms(pipeline, served)
         yield from self._objections_to_hooks(pipeline, served)

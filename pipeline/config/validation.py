@@ -18,6 +18,7 @@ from pipeline.base.schema import Shorthand
 from pipeline.base.suggestion import did_you_mean, nearest
 from pipeline.base.written import written
 from pipeline.config.document import Document, KeyPath
+from pipeline.config.endpoint_policy import ENDPOINT_NETWORK
 from pipeline.config.form import form_hint
 from pipeline.config.model_path import field_of, keys_of, model_at, type_at, variants_at
 
@@ -39,6 +40,7 @@ _PATTERNS = {
     r"^/": "must start with /",
     NAMESPACE: "must be a name in /run/netns, or the path of a namespace's file",
     DOCKER_NETWORK: "must be the name of a network of Docker: letters, digits and characters of _.-",
+    ENDPOINT_NETWORK: "must be docker_network/NAME, namespace/NAME or host",
     SERVICE_NAME: "must be NAME, or PIPELINE/NAME for an endpoint service of another pipeline",
     r"^https?://[!-~]+$": "must be a URL that starts with http:// or https://",
     r"^[ -~]*$": "must be printable ASCII",
