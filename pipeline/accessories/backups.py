@@ -60,16 +60,17 @@ class Backups:
         The backup is compared with its digest first. Raises as `create` does, and `StoreFault` for a damaged backup. A
         command that fails may have restored a part.
         """
-        settings = self.check_restore(name)
-        with data_lock(self._context.home, self._pipeline, name, f"restore of {name}"):
-            found = self.files(name).find(backup)
-            try:
-                with self.files(name).reading(found) as file:
-                    self._restore(name, settings, found, file)
-            except PenstockError as error:
-                text = f"the restore of {found.name} failed: {error.message}"
-                self._emit(EventKind.RESTORE_FAILED, text, name, backup=found.name, reason=error.message)
-                raise
+        settings, found = self.check_restore(name), self.files(name).find(backup)
+        try:
+            with (
+                data_lock(self._context.home, self._pipeline, name, f"restore of {name}"),
+                self.files(name).reading(found) as file,
+            ):
+                self._restore(name, settings, found, file)
+        except PenstockError as error:
+            text = f"the restore of {found.name} failed: {error.message}"
+            self._emit(EventKind.RESTORE_FAILED, text, name, backup=found.name, reason=error.message)
+            raise
         return found
 
     def check_restore(self, name: str) -> Restore:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import structlog
 
-from pipeline.base.errors import Cancelled, ConfigError, PenstockError, StageFailed, StoreFault
+from pipeline.base.errors import Cancelled, ConfigError, PenstockError, StageFailed
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 
@@ -50,9 +51,27 @@ def _carry_out(context: StageContext, action: AccessoryAction, name: str, backup
             case AccessoryAction.UPGRADE:
                 accessories.upgrade(name)
             case AccessoryAction.BACKUP:
-                Backups(context, engine, local_console(context.home.id)).create(name)
+                backups = Backups(context, engine, local_console(context.home.id))
+                with _reported():
+                    backups.create(name)
             case AccessoryAction.RESTORE:
-                Backups(context, engine, local_console(context.home.id)).restore(name, backup)
+                backups = Backups(context, engine, local_console(context.home.id))
+                with _reported():
+                    backups.restore(name, backup)
+
+
+class _Reported(Exception):
+    """A failure that has an event."""
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    try:
+        yield
+    except Cancelled:
+        raise
+    except PenstockError as error:
+        raise _Reported from error
 
 
 class AccessoryActions:
@@ -113,10 +132,12 @@ class AccessoryActions:
                 self._carry_out(context, action, name, backup)
         except Cancelled:
             _logger.info("action on an accessory cancelled", accessory=name, action=str(action))
+        except (_Reported, StageFailed):
+            # Of a start or an upgrade that is not healthy, an event tells too.
+            _logger.info("action on an accessory failed", accessory=name, action=str(action))
         except PenstockError as error:
-            if not _is_reported(action, error):
-                text = f"the {action} of {name} failed: {error.message}"
-                context.events.emit(EventKind.ACCESSORY_FAILED, text, accessory=name, reason=error.message)
+            text = f"the {action} of {name} failed: {error.message}"
+            context.events.emit(EventKind.ACCESSORY_FAILED, text, accessory=name, reason=error.message)
         except Exception:
             _logger.exception("internal error in an action on an accessory", accessory=name, action=str(action))
         finally:
@@ -145,13 +166,3 @@ def _check(context: StageContext, action: AccessoryAction, name: str, backup: st
     if backup is None:
         raise ConfigError("backup: is required for a restore", hint="use the name of a backup of the accessory")
     BackupFiles(context.home.backups(context.configuration.pipeline.name, name)).find(backup)
-
-
-def _is_reported(action: AccessoryAction, error: PenstockError) -> bool:
-    """Return whether an event has reported the failure.
-
-    That of a backup has one, that of a restore once it has begun, and that of a start that is not healthy.
-    """
-    if action is AccessoryAction.RESTORE:
-        return isinstance(error, StageFailed | StoreFault)
-    return action is AccessoryAction.BACKUP or isinstance(error, StageFailed)

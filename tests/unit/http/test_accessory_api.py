@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.accessories.lock import data_lock
 from pipeline.base.errors import ConfigError, EngineFault
 from pipeline.engine import hosts
 from pipeline.testing.fakes.console import FakeConsole
@@ -115,7 +117,25 @@ def test_a_restore_needs_a_backup(daemon: ApiDaemon, action: str, body: dict[str
     assert not _works(action)
 
 
-def test_a_failure_is_an_event(daemon: ApiDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("held", "reason"), [(False, "accessory db does not run"), (True, "backup of db (pid ")])
+def test_a_restore_that_fails_has_one_event(daemon: ApiDaemon, held: bool, reason: str) -> None:
+    """Also one that another process does not let begin."""
+    act(daemon, "start", "ann")
+    act(daemon, "backup", "ann")
+    act(daemon, "stop", "ann")
+    (backup,) = daemon.get("accessories/db/backups")
+    home = daemon.control.home_of("shop")
+    with data_lock(home, "shop", "db", "backup of db") if held else nullcontext():
+        daemon.post("accessories/db/restore", by="bob", backup=backup["name"])
+        until(lambda: not _works("restore"), "the restore has ended")
+    until(lambda: daemon.events("restore.failed"), "the failure is reported")
+    found = [fields["reason"] for _, fields in [*daemon.events("restore.failed"), *daemon.events("accessory.failed")]]
+    assert len(found) == 1, found
+    assert reason in found[0]
+
+
+@pytest.mark.parametrize("action", ["start", "backup"])
+def test_a_failure_is_an_event(daemon: ApiDaemon, monkeypatch: pytest.MonkeyPatch, action: str) -> None:
     """The request has been answered before. A later action works again."""
 
     def fail(*_: Any) -> None:
@@ -123,7 +143,7 @@ def test_a_failure_is_an_event(daemon: ApiDaemon, monkeypatch: pytest.MonkeyPatc
 
     with monkeypatch.context() as patched:
         patched.setattr(hosts, "local_engine", fail)
-        act(daemon, "start", "ann")
+        act(daemon, action, "ann")
     until(lambda: daemon.events("accessory.failed"), "the failure is reported")
     assert daemon.events("accessory.failed") == [("accessory.failed", {"accessory": "db", "reason": "Docker: gone"})]
     act(daemon, "start", "ann")

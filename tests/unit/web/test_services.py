@@ -318,7 +318,7 @@ def test_a_restore_shows_its_backup_before(server: WebServer) -> None:
     assert "Replace the data of db</button>" in part
     assert "The restore of db has begun" in press(browser, f"{DB}/restore", {"backup": name})
     assert "there is no backup 1999" in press(browser, f"{DB}/restore", {"backup": "1999"})
-    until(lambda: stored(server, "accessory.failed"), "a restore of what does not run fails")
+    until(lambda: stored(server, "restore.failed"), "a restore of what does not run fails")
 
 
 @pytest.mark.parametrize(
