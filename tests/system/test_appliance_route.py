@@ -20,7 +20,7 @@ def test_ways_to_appliances() -> None:
     with closing(Namespace()) as machine:
         machine.ip(
             "link add one type bridge",
-            "link set one up",
+            "link set one mtu 1400 up",
             "addr add 10.71.3.1/24 dev one",
             "addr add 10.71.4.1/32 dev one",
             "route add 10.71.5.0/24 via 10.71.3.9",
@@ -36,8 +36,8 @@ def test_ways_to_appliances() -> None:
             none = [find_route(IPv4Address(each)) for each in ("10.71.3.1", "10.71.7.1", "10.71.9.2", "192.0.2.1")]
         own, router = IPv4Address("10.71.3.1"), IPv4Address("10.71.3.9")
         assert found == {
-            "3.11": GatewayTarget(IPv4Address("10.71.3.11"), own, one),
-            "5.11": GatewayTarget(IPv4Address("10.71.5.11"), own, one, router),
-            "6.11": GatewayTarget(IPv4Address("10.71.6.11"), IPv4Address("10.71.4.1"), one),
+            "3.11": GatewayTarget(IPv4Address("10.71.3.11"), own, one, mtu=1400),
+            "5.11": GatewayTarget(IPv4Address("10.71.5.11"), own, one, router, mtu=1400),
+            "6.11": GatewayTarget(IPv4Address("10.71.6.11"), IPv4Address("10.71.4.1"), one, mtu=1400),
         }
         assert none == [None] * 4

@@ -42,6 +42,7 @@ class Agent:
         self._listen()
         self._is_ending = False
         self._last_failure = ""
+        self._synced = time.monotonic()
 
     def run(self) -> None:
         """Serve until SIGTERM or the request `stop`. The kernel goes on."""
@@ -61,12 +62,14 @@ class Agent:
 
     def _wait_and_serve(self) -> None:
         ready = self._wait()
-        if not ready and Path().stat().st_nlink == 0:
+        # A client may ask more often than that.
+        is_due = self._pause() <= 0
+        if is_due and Path().stat().st_nlink == 0:
             self._leave()
             return
         if self._requests.fileno() in ready:
             self._serve()
-        if not ready or self._has_reports() or self._is_changed(ready):
+        if is_due or self._has_reports() or self._is_changed(ready):
             self._sync()
 
     def _leave(self) -> None:
@@ -80,8 +83,12 @@ class Agent:
         own = (each.fileno() for each in (self._wake, self._reports, self._requests))
         for descriptor in (*own, *self._keeper.descriptors()):
             poll.register(descriptor, select.POLLIN)
+        return {descriptor for descriptor, _ in poll.poll(max(0, self._pause()) * 1000)}
+
+    def _pause(self) -> float:
+        """Return the seconds until the next look."""
         pause = _RETRY_PAUSE if self._last_failure else self._keeper.pause
-        return {descriptor for descriptor, _ in poll.poll(pause * 1000)}
+        return self._synced + pause - time.monotonic()
 
     def _has_reports(self) -> bool:
         found = False
@@ -122,6 +129,7 @@ class Agent:
         return False
 
     def _sync(self) -> None:
+        self._synced = time.monotonic()
         if not self._keeps_socket():
             return
         self._renew_reports()

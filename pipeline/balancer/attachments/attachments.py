@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,9 +21,6 @@ from pipeline.balancer.attachments.routes import check_routes, ensure_routes, wa
 from pipeline.balancer.attachments.rtnetlink import Link, Net, RoutingSocket, Veth
 from pipeline.balancer.wanted_endpoint import WantedEndpoint, WantedNetwork
 from pipeline.base.errors import ConfigError
-
-MTU = 8500
-"""The size of the largest packet that an endpoint takes, in bytes."""
 
 _Key = tuple[str, str]
 _Records = dict[_Key, AttachmentRecord]
@@ -88,6 +86,27 @@ class Attachments:
             raise kernel_fault(error) from error
         self._file.write(records.values())
         return tuple(each for each in found if each)
+
+    def limit(self, sizes: Mapping[str, int]) -> None:
+        """Let endpoints take no packets of more than so many bytes. The kernel tells senders of larger ones.
+
+        `sizes`: by the id of the endpoint. Others stay as they are.
+        """
+        known = self._file.read()
+        wanted = {key: replace(each, size=sizes.get(each.endpoint, each.size)) for key, each in known.items()}
+        if wanted == known:
+            return
+        try:
+            for key in wanted.keys() - {key for key, each in known.items() if each == wanted[key]}:
+                _resize(wanted[key])
+        except OSError as error:
+            raise kernel_fault(error) from error
+        # Last: until then, the next call repeats what a crash has interrupted.
+        self._file.write(wanted.values())
+
+    def has_limits(self, sizes: Mapping[str, int]) -> bool:
+        """Return whether `limit` was called with these sizes."""
+        return all(each.size == sizes.get(each.endpoint, each.size) for each in self._file.read().values())
 
     def detach_all(self) -> None:
         """Remove all that was made, and what a crash or a lost file has left of this home."""
@@ -179,7 +198,7 @@ class Attachments:
             check_routes(there, record, routes)
             # Both ends have one address, because without ARP each sends to its own.
             mac = record.mac("cable")
-            near, far = (Veth(name, mac, MTU, has_arp=False) for name in (record.outer, record.inner))
+            near, far = (Veth(name, mac, record.size, has_arp=False) for name in (record.outer, record.inner))
             outer, inner = Cable(near, far, alias).ensure(here, there, namespace)
             # Answers may come from any address.
             loose = {f"ipv4/conf/{record.inner}/rp_filter": "2"}
@@ -232,6 +251,14 @@ def _remove(record: AttachmentRecord) -> None:
             remove(here, here.link(name))
     if record.kind == "docker_network":
         namespaces.remove(record.router)
+
+
+def _resize(record: AttachmentRecord) -> None:
+    """Give the devices of a network the size of its record, as far as they exist."""
+    with suppress(AttachmentFault), namespaces.routing_in(record.namespace) as (_, there), RoutingSocket() as here:
+        for routing, name in ((here, record.outer), (there, record.inner)):
+            if (link := routing.link(name)) is not None:
+                routing.set_mtu(link.number, record.size)
 
 
 def _state(record: AttachmentRecord, links: Mapping[str, Link]) -> tuple[object, ...]:

@@ -26,14 +26,16 @@ class Cable(NamedTuple):
             for routing, link in ((here, near), (there, far)):
                 remove(routing, link)
             here.add_pair(self.near, self.far, namespace)
-        return self._set_up(here, self.near.name), self._set_up(there, self.far.name)
+        return self._set_up(here, self.near), self._set_up(there, self.far)
 
-    def _set_up(self, routing: RoutingSocket, name: str) -> Link:
-        link = routing.link(name)
+    def _set_up(self, routing: RoutingSocket, wanted: Veth) -> Link:
+        link = routing.link(wanted.name)
         if link is None:
-            raise OSError(f"device {name} was removed by another program")
+            raise OSError(f"device {wanted.name} was removed by another program")
         if link.alias != self.alias:
             routing.set_alias(link.number, self.alias)
+        if link.mtu != wanted.mtu:
+            routing.set_mtu(link.number, wanted.mtu)
         if not link.is_up:
             routing.silence(link.number)
             routing.set_up(link.number)

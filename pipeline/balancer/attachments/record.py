@@ -16,6 +16,9 @@ from pipeline.base.files import write_atomically
 _FILE = "attachments.json"
 _DIGITS = 9
 
+MAX_SIZE = 8500
+"""The most bytes of a packet that an endpoint takes, as in ELB."""
+
 
 @dataclass(frozen=True)
 class AttachmentRecord:
@@ -23,8 +26,9 @@ class AttachmentRecord:
 
     `inner` is the device in the network, and `outer` the other end of its cable, in this machine's namespace. For a
     network of Docker, `router` is the namespace that has its gateway address, and `port` is the device in the bridge
-    that leads there. `bridge`, `gateway`, `mtu` and `addresses` are as the engine described them last. `fault` says why
-    the network is not attached, and is empty if it is.
+    that leads there. `bridge`, `gateway`, `mtu` and `addresses` are as the engine described them last. `size`: the
+    bytes of the largest packet that the endpoint takes. `fault` says why the network is not attached, and is empty if
+    it is.
     """
 
     endpoint: str
@@ -35,6 +39,7 @@ class AttachmentRecord:
     bridge: str = ""
     gateway: str = ""
     mtu: int = 0
+    size: int = MAX_SIZE
     addresses: tuple[str, ...] = ()
     fault: str = ""
     hint: str = ""

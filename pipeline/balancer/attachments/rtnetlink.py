@@ -39,7 +39,7 @@ _SIZE, _TIMEOUT = 1 << 18, 10.0
 class Link(NamedTuple):
     """A network device. `master`: the number of the bridge that it is a port of, or 0. `mac`: its address.
 
-    `other`: the number of the other end of its cable, in the namespace of that end, or 0.
+    `other`: the number of the other end of its cable, in the namespace of that end, or 0. `mtu`: in bytes.
     """
 
     number: int
@@ -48,6 +48,7 @@ class Link(NamedTuple):
     master: int
     other: int
     mac: bytes
+    mtu: int
     is_up: bool
 
 
@@ -105,9 +106,9 @@ class RoutingSocket:
         for body in self._dump(_GET_LINK, _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
             _, _, index, flags, _ = _LINK.unpack_from(body)
             found = {kind: bytes(value) for kind, value in attributes(body[_LINK.size :])}
-            master, other = (_NUMBER.unpack(found.get(kind, bytes(4)))[0] for kind in (_MASTER, _OTHER))
+            master, other, mtu = (_NUMBER.unpack(found.get(kind, bytes(4)))[0] for kind in (_MASTER, _OTHER, _MTU))
             name, alias = (_text(found.get(kind)) for kind in (_NAME, _ALIAS))
-            yield Link(index, name, alias, master, other, found.get(_MAC, b""), bool(flags & _UP))
+            yield Link(index, name, alias, master, other, found.get(_MAC, b""), mtu, bool(flags & _UP))
 
     def link(self, name: str) -> Link | None:
         """Return a device by its name, or None."""
@@ -123,6 +124,10 @@ class RoutingSocket:
     def set_up(self, index: int) -> None:
         """Bring a device up."""
         self._change(_NEW_LINK, 0, _LINK.pack(socket.AF_UNSPEC, 0, index, _UP, _UP))
+
+    def set_mtu(self, index: int, mtu: int) -> None:
+        """Set the size of the largest packet of a device. Senders with larger ones are told."""
+        self._change(_NEW_LINK, 0, _head(index) + attribute(_MTU, _NUMBER.pack(mtu)))
 
     def set_alias(self, index: int, alias: str) -> None:
         """Give a device a text that people and programs see beside its name."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import socket
 import struct
 from ipaddress import IPv4Address
 
 from pipeline.balancer.gateway.gateway_state import GatewayTarget
+from pipeline.balancer.gateway.path.interface import Interface
 from pipeline.balancer.kernel.netlink import REQUEST, attribute, attributes
 
 _HEADER, _ROUTE = struct.Struct("=IHHII"), struct.Struct("=BBBBBBBBI")
@@ -16,8 +16,6 @@ _NEW_ROUTE, _GET_ROUTE = 24, 26
 _DESTINATION, _OUT, _GATEWAY, _SOURCE = 1, 4, 5, 7
 _UNICAST = 1
 _SIZE, _TIMEOUT = 65536, 10.0
-# The request for a device's hardware address, which has the device's kind before it.
-_GET_MAC, _REQUEST, _NAME_SIZE, _KIND, _ETHERNET = 0x8927, 40, 16, struct.Struct("=H"), 1
 
 
 def find_route(address: IPv4Address) -> GatewayTarget | None:
@@ -39,15 +37,15 @@ def find_route(address: IPv4Address) -> GatewayTarget | None:
         return None
     next_hop = IPv4Address(found[_GATEWAY]) if _GATEWAY in found else None
     ifindex = _NUMBER.unpack(found[_OUT])[0]
-    return GatewayTarget(address, IPv4Address(found[_SOURCE]), ifindex, next_hop) if _is_ethernet(ifindex) else None
+    mtu = _mtu(ifindex)
+    return GatewayTarget(address, IPv4Address(found[_SOURCE]), ifindex, next_hop, mtu=mtu) if mtu else None
 
 
-def _is_ethernet(ifindex: int) -> bool:
+def _mtu(ifindex: int) -> int:
+    """Return the size of the largest packet of a device of Ethernet, or 0 if it is none."""
     try:
-        name = socket.if_indextoname(ifindex).encode()
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asking:
-            reply = fcntl.ioctl(asking, _GET_MAC, name.ljust(_REQUEST, b"\0"))
+        found = Interface.of(ifindex)
     except OSError:
         # It has just been removed.
-        return False
-    return bool(_KIND.unpack_from(reply, _NAME_SIZE)[0] == _ETHERNET)
+        return 0
+    return found.mtu if found.mac else 0

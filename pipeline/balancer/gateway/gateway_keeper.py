@@ -18,6 +18,7 @@ from pipeline.balancer.gateway.flow_tally import PAUSE, FlowTally
 from pipeline.balancer.gateway.gateway_state import GatewayState, GatewayTarget
 from pipeline.balancer.gateway.numbers import Appliance, NumberFile, Numbers
 from pipeline.balancer.gateway.packet_path import PacketPath
+from pipeline.balancer.gateway.packet_sizes import packet_sizes
 from pipeline.balancer.gateway.path_state import address_of, path_state
 from pipeline.balancer.gateway.pool_choice import PoolChoice, appliances_of, pool_choices
 from pipeline.balancer.gateway.wanted_gateway import GatewayFile, WantedGateway
@@ -52,6 +53,7 @@ class GatewayKeeper:
         self._path: PacketPath | None = None
         self._wanted: WantedGateway | None = None
         self._choices: Mapping[str, PoolChoice] = {}
+        self._sizes: Mapping[str, int] = {}
 
     @property
     def pause(self) -> float:
@@ -90,10 +92,12 @@ class GatewayKeeper:
         return True
 
     def answer(self, request: Mapping[str, Any]) -> object:
-        """Answer the requests facts, counts, cut and flow. See `Keeper`."""
+        """Answer the requests facts, sizes, counts, cut and flow. See `Keeper`."""
         match request["do"]:
             case "facts":
                 return self.facts()
+            case "sizes":
+                return self._sizes
             case "counts":
                 return self.counts()
             case "cut":
@@ -216,6 +220,7 @@ class GatewayKeeper:
         except OSError as error:
             raise BalancerFault(f"the kernel does not tell its routes: {error.strerror}") from error
         reached = {each: route for each, route in routes.items() if route}
+        self._sizes = packet_sizes(wanted, reached)
         return path_state(_without_lost_devices(wanted), self._choices, self._numbers, reached)
 
     def _forget(self, gone: list[Appliance]) -> None:

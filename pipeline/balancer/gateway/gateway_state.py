@@ -29,6 +29,8 @@ DropReason = Literal[
 
 MAX_PACKET = 8500
 """The most bytes of an inner packet, as in ELB."""
+OVERHEAD = 68
+"""The bytes that a packet to an appliance has more than the inner packet."""
 OTHER_IDLE = 120
 """Seconds after which a flow of another protocol than TCP ends, as in ELB."""
 CLOSING_IDLE = 5
@@ -40,6 +42,7 @@ class GatewayTarget:
     """An appliance, and how this machine reaches it.
 
     `source` is the address of this machine that it sees. `next_hop` is None if it is on the link of the interface.
+    `mtu` is the size of the interface's largest packet, in bytes.
     """
 
     address: IPv4Address
@@ -47,6 +50,7 @@ class GatewayTarget:
     ifindex: int
     next_hop: IPv4Address | None = None
     port: int = 6081
+    mtu: int = MAX_PACKET + OVERHEAD
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class GatewayPlane:
             return facts
         try:
             # Without it, nothing is known of these groups. The reconciliation that follows revives the agent.
-            found = self._facts(_PING_TIMEOUT) if self._devices.stamp() == self._file.read().devices else None
+            found = self._facts(_PING_TIMEOUT) if self._has_devices() else None
         except BalancerFault:
             found = None
         if found is None:
@@ -169,6 +169,12 @@ class GatewayPlane:
         """Return whether an agent was started, and another program removed or damaged the file of what it keeps."""
         return self._file.found() is None and self._agent.is_started()
 
+    def _has_devices(self) -> bool:
+        """Return whether the networks are attached as wanted, by devices of the right sizes."""
+        if self._devices.stamp() != self._file.read().devices:
+            return False
+        return self._devices.attachments.has_limits(self._client.ask("sizes", _PING_TIMEOUT))
+
     def _carried(self) -> set[str]:
         """Return the target groups whose appliances get packets."""
         return set(self._file.read().groups)
@@ -185,6 +191,8 @@ class GatewayPlane:
     def _sync(self) -> None:
         self._ensure_agent()
         self._client.ask("sync")
+        # What was on its way in larger packets is sent again.
+        self._devices.attachments.limit(self._client.ask("sizes"))
 
     def _ensure_agent(self) -> None:
         # A process without the right to change the path must not replace an agent that has it, or start one.

@@ -10,7 +10,8 @@ on while no process of Penstock runs.
 - Fragments have no ports: all those of two addresses and a protocol are one flow.
 - ICMP errors belong to the flow that they report on. They do not begin or end a flow of TCP.
 - Size: an inner packet has at most 8,500 bytes, and fits with 68 bytes more into the MTU of the target's link. Larger
-  ones are dropped (`too_large`). As in AWS, no ICMP is sent and nothing is fragmented, also with DF.
+  ones are dropped (`too_large`). As in AWS, no ICMP is sent and nothing is fragmented, also with DF. The devices of the
+  attachments take no larger ones: `packet_sizes.py` says which, and the kernel tells the senders.
 - Link-local and multicast packets, and ARP, stay on the link. They are dropped and not counted.
 - Returned packets: to the address that the target sees, from a listed target, with AWS's three options in their order,
   of a known endpoint and attachment, with the cookie of the flow. What fails is dropped with its reason. Only a packet
