@@ -390,6 +390,9 @@ def test_targets_to_which_docker_drops_what_is_forwarded(
             "again to publish it"
         )
         assert found.hint
+    else:
+        found = flows.choice()
+        assert (found.plane, "; Docker drops what the kernel forwards to s0 at " in found.reason) == ("kernel", True)
     lab.balancer.nft(
         f"add rule ip filter DOCKER ip daddr {address(0)} {transport} dport {SERVER_PORT} accept;"
         "insert rule ip filter FORWARD ct state established,related accept;"
@@ -400,7 +403,26 @@ def test_targets_to_which_docker_drops_what_is_forwarded(
     flows.deregister(1)
     flows.remove(1)
     assert flows.choice().plane == "kernel"
+    assert "Docker drops" not in flows.choice().reason
     with lab.open(transport) as flow:
+        assert ask(flow)[0] == address(0)
+
+
+def test_rule_that_lets_docker_accept_what_is_forwarded(lab: FlowLab, flows: FlowBalancer) -> None:
+    """What the choice of a listener that only the kernel carries says to do, for targets that are no containers."""
+    lab.balancer.nft(_DOCKER + "add chain ip filter DOCKER-USER; add rule ip filter FORWARD jump DOCKER-USER")
+    flows.declare("TCP", group=PRESERVED)
+    flows.register(0)
+    assert flows.choice().hint == (
+        "let Docker accept it: iptables -I DOCKER-USER -m conntrack --ctstate DNAT -j ACCEPT"
+    )
+    # As iptables writes it.
+    lab.balancer.nft("add rule ip filter DOCKER-USER ct status dnat counter packets 0 bytes 0 accept")
+    flows.register(1)
+    flows.deregister(1)
+    flows.remove(1)
+    assert flows.choice().hint == ""
+    with lab.open("tcp") as flow:
         assert ask(flow)[0] == address(0)
 
 

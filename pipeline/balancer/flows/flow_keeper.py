@@ -10,7 +10,7 @@ from pipeline.balancer.agent.flow_fact import FlowFact, FlowFacts
 from pipeline.balancer.agent.servers import ServerReader
 from pipeline.balancer.flows.flow_counter import FlowCounter
 from pipeline.balancer.flows.flow_state import chosen_targets, failed_targets, flow_state
-from pipeline.balancer.flows.left_listeners import LeftListener, left_listeners
+from pipeline.balancer.flows.left_listeners import LeftListener, blocked_listeners, left_listeners
 from pipeline.balancer.flows.marks import MarkedTarget, MarkFile, Marks, with_marks, without
 from pipeline.balancer.flows.wanted_flows import FlowFile, WantedFlows
 from pipeline.balancer.haproxy.naming import group_of
@@ -42,7 +42,7 @@ class FlowKeeper:
         self._deliverable = frozenset[MarkedTarget]()
         self._has_draining = False
         self.left: list[LeftListener] = []
-        """The nodes that the last `sync` left to HAProxy."""
+        """The nodes that the last `sync` left to HAProxy, and those whose flows Docker drops."""
 
     @property
     def pause(self) -> float:
@@ -63,9 +63,12 @@ class FlowKeeper:
         flows = self._counter.exact(self._marks_besides(chosen))
         self._update_marks(chosen, flows)
         draining = [marked for marked, mark in self._marks.items() if mark in flows and marked not in chosen]
-        undeliverable = self._undeliverable(chosen)
+        undeliverable = self._undeliverable(wanted, chosen)
         self._apply(flow_state(wanted, servers, self._marks, draining, undeliverable))
-        self.left = left_listeners(wanted, chosen, undeliverable)
+        self.left = [
+            *left_listeners(wanted, chosen, undeliverable),
+            *blocked_listeners(wanted, chosen, undeliverable),
+        ]
         self._chosen, self._has_draining = frozenset(chosen), bool(draining)
         for marked in failed_targets(wanted, servers):
             if marked in self._marks:
@@ -173,12 +176,13 @@ class FlowKeeper:
         getting_flows = set(chosen)
         return [mark for marked, mark in self._marks.items() if marked not in getting_flows]
 
-    def _undeliverable(self, chosen: list[MarkedTarget]) -> list[MarkedTarget]:
-        """Return the targets that see the balancer's address, and to which Docker drops what the kernel forwards."""
+    def _undeliverable(self, wanted: WantedFlows, chosen: list[MarkedTarget]) -> list[MarkedTarget]:
+        """Return the targets to which Docker drops what the kernel forwards. Those of TCP and UDP are asked for TCP."""
+        of_tcp = {id_ for each in wanted.listeners if each.protocol == "tcp" for id_, _ in each.groups}
         unknown = {
-            marked: Place(str(address), port, "tcp")
+            marked: Place(str(address), port, "tcp" if marked.group in of_tcp else "udp")
             for marked in chosen
-            if marked.hidden and marked not in self._deliverable
+            if marked not in self._deliverable
             for address, port in [marked.place]
         }
         dropped = self._table.undeliverable(set(unknown.values()))

@@ -12,11 +12,14 @@ from pipeline.balancer.kernel.flow import Address
 from pipeline.balancer.plane_choice import PlaneChoice
 
 _OTHER_FAMILY = "give the targets addresses of the listener's family that are not loopback, or leave it to HAProxy"
+_ALLOW = "let Docker accept it: {} -I DOCKER-USER -m conntrack --ctstate DNAT -j ACCEPT"
 _PUBLISH = "deploy again, because this version publishes the ports of its containers; publish those of others yourself"
 
 
 class LeftListener(NamedTuple):
     """A node of a listener, with a target that the kernel cannot send its flows to.
+
+    If only the kernel can carry the listener, the node is not left, and its flows to the target are lost.
 
     `is_dropped`: Docker drops them. Otherwise the target's address is loopback, or of the other family.
     """
@@ -30,6 +33,12 @@ class LeftListener(NamedTuple):
     def address(self) -> str:
         """The address of the node."""
         return self.node[-1]
+
+    def lost_by(self, choice: PlaneChoice) -> PlaneChoice:
+        """Return the choice of a listener that only the kernel can carry, with what is lost and what to change."""
+        reason = f"{choice.reason}; Docker drops what the kernel forwards to {self.target} at {self.endpoint}"
+        command = "ip6tables" if ":" in self.address else "iptables"
+        return PlaneChoice(choice.plane, reason, _ALLOW.format(command), choice.is_missing)
 
     def choice(self) -> PlaneChoice:
         """Return that HAProxy carries the listener, and what to change."""
@@ -54,6 +63,19 @@ def left_listeners(
     return [left for left in found if left]
 
 
+def blocked_listeners(
+    wanted: WantedFlows, chosen: Iterable[MarkedTarget], undeliverable: Collection[MarkedTarget]
+) -> list[LeftListener]:
+    """Return the nodes that only the kernel can carry, and that have a target whose flows Docker drops."""
+    dropped = [marked for marked in chosen if marked in undeliverable]
+    return [
+        LeftListener(listener.node, marked.target, marked.endpoint, is_dropped=True)
+        for listener in wanted.listeners
+        for marked in dropped
+        if not listener.is_optional and marked.group in dict(listener.groups)
+    ]
+
+
 def reaches(address: Address, target: Address) -> bool:
     """Return whether the kernel can send flows to an address on to a target. It drops what goes to loopback."""
     return target.version == address.version and not target.is_loopback
@@ -62,12 +84,14 @@ def reaches(address: Address, target: Address) -> bool:
 def with_left(choice: PlaneChoice, nodes: Collection[ListenerFlows], left: Collection[LeftListener]) -> PlaneChoice:
     """Return what carries a listener that has these nodes. If the kernel carries some, the reason names the others.
 
-    `choice`: what would carry them. `left`: the nodes that are left, of all listeners.
+    `choice`: what would carry them. `left`: the nodes that are left or blocked, of all listeners.
     """
     own = {each.node for each in nodes if each.is_optional}
     found = [each for each in left if each.node in own]
     if not found:
-        return choice
+        needed = {each.node for each in nodes if not each.is_optional}
+        blocked = next((each for each in left if each.is_dropped and each.node in needed), None)
+        return blocked.lost_by(choice) if blocked else choice
     if len(found) == len(nodes):
         return found[0].choice()
     addresses = ", ".join(each.address for each in found)

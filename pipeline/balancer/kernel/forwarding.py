@@ -13,6 +13,8 @@ from pipeline.balancer.kernel.nft import NftError
 from pipeline.balancer.kernel.others import BaseChain, Run, base_chains
 
 _ACCEPT = "ct status dnat accept"
+# As nft lists it. Rules of iptables have a counter.
+_ACCEPTED = re.compile(r"^\s*ct status dnat (counter packets \d+ bytes \d+ )?accept\s*$", re.MULTILINE)
 _DOCKER = {("ip", "filter", "FORWARD"), ("ip6", "filter", "FORWARD")}
 # Docker accepts what goes to a port that it publishes.
 _PUBLISHED = re.compile(r"daddr ([0-9a-f.:]+) .*?(tcp|udp) dport (\d+) .*accept$", re.MULTILINE)
@@ -37,7 +39,7 @@ def remedy(run: Run) -> str:
     for chain in base_chains(run("list chains")):
         # It may have been removed in the meantime.
         with suppress(NftError):
-            if _drops(chain) and not _is_docker(chain) and _ACCEPT not in run(f"list chain {_name(chain)}"):
+            if _drops(chain) and not _is_docker(chain) and not _accepts(run, _name(chain)):
                 return f"add a rule: nft insert rule {_name(chain)} {_ACCEPT}"
     return ""
 
@@ -45,14 +47,26 @@ def remedy(run: Run) -> str:
 def dropped_by_docker(run: Run, places: Set[Place]) -> Set[Place]:
     """Return the places to which Docker lets nothing be forwarded, because it does not publish their ports.
 
-    What goes to an address of the machine itself is not forwarded.
+    What goes to an address of the machine itself is not forwarded. A person may let all pass in the chain DOCKER-USER.
     """
     found, places = set[Place](), {place for place in places if not _is_own(place.address)}
     for chain in base_chains(run("list chains")):
-        if _drops(chain) and _is_docker(chain):
+        if _drops(chain) and _is_docker(chain) and not _lets_all_pass(run, chain.family):
             with suppress(NftError):
                 found |= _of_family(chain.family, places) - _published(run(f"list chain {chain.family} filter DOCKER"))
     return found
+
+
+def _accepts(run: Run, chain: str) -> bool:
+    return bool(_ACCEPTED.search(run(f"list chain {chain}")))
+
+
+def _lets_all_pass(run: Run, family: str) -> bool:
+    try:
+        return _accepts(run, f"{family} filter DOCKER-USER")
+    except NftError:
+        # Old engines have no such chain, and it may have been removed in the meantime.
+        return False
 
 
 def _is_own(address: str) -> bool:

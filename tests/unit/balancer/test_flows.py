@@ -20,7 +20,7 @@ from pipeline.balancer.alternate import Alternate, with_alternates
 from pipeline.balancer.flows.config_flows import wanted_flows
 from pipeline.balancer.flows.flow_state import chosen_targets, failed_targets, flow_state
 from pipeline.balancer.flows.kernel_counts import kernel_counts
-from pipeline.balancer.flows.left_listeners import left_listeners, with_left
+from pipeline.balancer.flows.left_listeners import blocked_listeners, left_listeners, with_left
 from pipeline.balancer.flows.marks import MarkedTarget, MarkFile, with_marks, without
 from pipeline.balancer.flows.plane import FlowPlane
 from pipeline.balancer.flows.wanted_flows import FlowFile, GroupFlows, ListenerFlows, WantedFlows
@@ -279,6 +279,21 @@ def test_choice_of_a_listener_that_is_left() -> None:
     )
     needed = replace(six, is_optional=False)
     assert with_left(kernel, [needed], left_listeners(WantedFlows((needed,), ANY.groups), chosen)) == kernel
+
+
+def test_choice_of_a_listener_that_only_the_kernel_carries() -> None:
+    """The reason names a target whose flows Docker drops, and the hint what lets them pass."""
+    kernel = PlaneChoice("kernel", "target group db has preserve_client_ip.enabled")
+    needed = WantedFlows((replace(ANY.listeners[0], is_optional=False),), ANY.groups)
+    chosen = chosen_targets(needed, servers(UP))
+    assert blocked_listeners(needed, chosen, ()) == blocked_listeners(ANY, chosen, chosen) == []
+    found = with_left(kernel, needed.listeners, blocked_listeners(needed, chosen, chosen))
+    assert (str(found), found.hint) == (
+        "carried by the kernel: target group db has preserve_client_ip.enabled; Docker drops what the kernel forwards "
+        "to t1 at 10.0.0.1:5432",
+        "let Docker accept it: iptables -I DOCKER-USER -m conntrack --ctstate DNAT -j ACCEPT",
+    )
+    assert len(flow_state(needed, servers(UP), with_marks({}, chosen, (), "home"), (), chosen).listeners) == 1
 
 
 targets = st.builds(

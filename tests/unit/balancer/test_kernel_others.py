@@ -40,11 +40,12 @@ table ip filter {
 """
 
 
-def run(*, chains: str = _CHAINS, docker: str = _DOCKER, user: str = "") -> object:
+def run(*, chains: str = _CHAINS, docker: str = _DOCKER, users: str = "", user: str = "") -> object:
     """A function that answers what nft would."""
     found = {
         "list chains": chains,
         "list chain ip filter DOCKER": docker,
+        "list chain ip filter DOCKER-USER": users,
         "list chain inet user forward": user,
     }
     return lambda script: found[script]
@@ -98,6 +99,15 @@ def test_docker_accepts_published_ports() -> None:
     dropped = {Place("172.20.0.2", 53, "tcp"), Place("172.20.0.3", 5000, "tcp"), Place("192.0.2.1", 1, "tcp")}
     assert dropped_by_docker(run(), accepted | dropped) == dropped  # type: ignore[arg-type]
     assert dropped_by_docker(run(chains=""), dropped) == set()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("counter", ["", "counter packets 3 bytes 180 "])
+def test_docker_user_lets_all_pass(counter: str) -> None:
+    """A person's rule in Docker's chain for them lets translated flows pass, in its family."""
+    users = f"table ip filter {{\n\tchain DOCKER-USER {{\n\t\tct status dnat {counter}accept\n\t}}\n}}\n"
+    assert dropped_by_docker(run(users=users), {Place("172.20.0.3", 5000, "tcp")}) == set()  # type: ignore[arg-type]
+    limited = users.replace("ct status", "ip saddr 192.0.2.1 ct status")
+    assert dropped_by_docker(run(users=limited), {Place("172.20.0.3", 5000, "tcp")})  # type: ignore[arg-type]
 
 
 def test_chain_that_drops_what_is_forwarded() -> None:
