@@ -75,7 +75,8 @@ class GatewayKeeper:
         self._numbers = self._numbers.covering(appliances_of(wanted, servers), wanted.pools, wanted.endpoints)
         # Written first: the flows that the path makes from now on have these numbers.
         self._number_file.write(self._numbers)
-        self._choices = pool_choices(wanted, servers, self._numbers.appliances)
+        choices, strays = pool_choices(wanted, servers, self._numbers.appliances), self._strays(wanted)
+        self._choices = {key: each.without(strays.get(key, ())) for key, each in choices.items()}
         self._opened().write(self._state(wanted, gone))
         self._forget(gone)
 
@@ -201,6 +202,17 @@ class GatewayKeeper:
 
     def _chosen(self) -> set[Appliance]:
         return {each for choice in self._choices.values() for each in choice.chosen}
+
+    def _strays(self, wanted: WantedGateway) -> Mapping[str, set[Appliance]]:
+        """Return the appliances of other groups that still have flows, by the pool that their endpoints use now."""
+        appliances = {number: each for each, number in self._numbers.appliances.items()}
+        pools = {self._numbers.endpoints[id_]: each.pool for id_, each in wanted.endpoints.items()}
+        found = dict[str, set[Appliance]]()
+        for endpoint, number in self._tally.recent(self._opened()):
+            pool, appliance = pools.get(endpoint), appliances.get(number)
+            if pool and appliance and appliance.group != wanted.pools[pool].group:
+                found.setdefault(pool, set()).add(appliance)
+        return found
 
     def _gone(self, wanted: WantedGateway, servers: Servers) -> list[Appliance]:
         """Return the appliances that are not registered any more and have no flows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.balancer.agent.servers import Server, Servers
 from pipeline.balancer.gateway.numbers import Appliance
@@ -20,6 +20,10 @@ class PoolChoice:
     chosen: tuple[Appliance, ...] = ()
     fails_open: bool = False
     rebalanced: frozenset[Appliance] = frozenset()
+
+    def without(self, others: Iterable[Appliance]) -> PoolChoice:
+        """Return the choice if the flows of other appliances, which are not of the pool, choose again too."""
+        return replace(self, rebalanced=self.rebalanced.union(others))
 
 
 def group_servers(group: ApplianceGroup, servers: Servers) -> Mapping[str, Server]:

@@ -49,7 +49,8 @@ class GatewayWorld:
         self.servers: dict[str, Server] | None = {}
         self._zones = dict[str, str | None]()
         self._endpoints = zones or (None,)
-        self._declared = {
+        self._load_balancer = "inspection"
+        self._declared: dict[str, dict[str, Any]] = {
             "target_groups": {"firewalls": {"protocol": "GENEVE", "attributes": attributes or {}}},
             "load_balancers": {
                 "inspection": {
@@ -80,6 +81,15 @@ class GatewayWorld:
         ]
         GatewayFile(self.directory).write(wanted_gateway(config, attached))
 
+    def move_endpoints(self) -> None:
+        """Let the endpoints lead to the load balancer `other`, whose group is `others`. It has the same appliances."""
+        groups, balancers = self._declared["target_groups"], self._declared["load_balancers"]
+        groups["others"] = {"protocol": "GENEVE"}
+        balancers["other"] = {"type": "gateway", "listeners": [{"default_action": {"forward": "others"}}]}
+        self._load_balancer = "other"
+        self.apply()
+        self.keeper.sync()
+
     def config(self) -> PlaneConfig:
         """Return the wanted state of the plane."""
         registry = Registry().declare(OWNER, Declaration.model_validate(self._declared))
@@ -91,7 +101,9 @@ class GatewayWorld:
             WantedNetwork("servers", "namespace", "servers", (SERVERS, "fd98:1::/64")),
         )
         endpoints = tuple(
-            WantedEndpoint(f"vpce-{number:017x}", OWNER, f"office-{number}", zone, (OWNER, "inspection"), networks)
+            WantedEndpoint(
+                f"vpce-{number:017x}", OWNER, f"office-{number}", zone, (OWNER, self._load_balancer), networks
+            )
             for number, zone in enumerate(self._endpoints, 1)
         )
         return replace(plane_config(registry), endpoints=endpoints)

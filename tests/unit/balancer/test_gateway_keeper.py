@@ -139,6 +139,20 @@ def test_failover_that_is_changed_later(world: GatewayWorld) -> None:
     assert {p for p in PORTS if before[p] != "fw-1"} == {p for p in PORTS if before[p] == after[p]}
 
 
+def test_flows_of_an_endpoint_that_is_moved(world: GatewayWorld) -> None:
+    """They choose again among the appliances of the other load balancer. The former ones see no packet of them."""
+    world.flows(PORTS)
+    assert sum(each.in_flight for each in world.facts().values()) == len(PORTS)
+    world.move_endpoints()
+    for port in PORTS:
+        world.again(port)
+    found = world.opened()
+    found.sync()
+    facts = found.facts()
+    assert sum(each.in_flight for each in facts["security.others"].values()) == len(PORTS)
+    assert GROUP not in facts
+
+
 def test_appliance_at_another_address_is_another_one(world: GatewayWorld) -> None:
     """The former one keeps its flows, and they count for the target."""
     before = world.flows(PORTS)
