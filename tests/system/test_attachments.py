@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -203,3 +204,29 @@ def test_a_device_that_is_removed_is_made_again(lab: AttachmentLab) -> None:
     assert lab.stamp() != stamp
     assert len(lab.attach()) == 3
     assert lab.state() == complete
+
+
+def test_limit_that_is_killed_at_every_step(lab: AttachmentLab) -> None:
+    """It is only complete when all devices have the size, and the next call completes it."""
+    lab.attach()
+    id_, step = lab.wanted()[0].id, 0
+    for size in range(1400, 1500):
+        sizes = {id_: size}
+        was_killed = lab.killed_after(step, partial(lab.attachments.limit, sizes))
+        assert not (lab.attachments.has_limits(sizes) and _sizes(lab) != {size}), step
+        with lab.host.entered():
+            lab.attachments.limit(sizes)
+        assert (lab.attachments.has_limits(sizes), _sizes(lab)) == (True, {size}), step
+        step += 1
+        if not was_killed:
+            break
+    assert step > 6
+
+
+_DEVICES = ("gwlbe-", "gwlbo-")
+
+
+def _sizes(lab: AttachmentLab) -> set[int]:
+    """Return the sizes of the devices that packets of the networks enter the endpoint by."""
+    state = lab.state()
+    return {mtu for place in ("host", "clients") for name, mtu, *_ in state[place]["links"] if name[:6] in _DEVICES}
