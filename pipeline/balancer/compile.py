@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from pipeline.balancer.model import (
     Declaration,
+    EndpointsAlone,
     GatewayListener,
     GatewayLoadBalancer,
     Listener,
@@ -140,12 +141,13 @@ def decompile(owner: str, resources: Resources) -> Declaration | None:
     own = [r for r in resources.all() if r.owner == owner and r.made_by == DECLARED]
     names = {r.id: r.name for r in own if isinstance(r, TargetGroupResource)}
     balancers = {r.name: r for r in own if isinstance(r, LoadBalancerResource)}
+    endpoints = _endpoints(own)
     if not names or not balancers:
-        return None
+        return EndpointsAlone.model_construct(**endpoints) if endpoints else None
     return Declaration.model_construct(
         target_groups={r.name: r.settings for r in own if isinstance(r, TargetGroupResource)},
         load_balancers={name: _balancer(found, own, names) for name, found in balancers.items()},
-        **_endpoints(own),
+        **endpoints,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.balancer.balancer_reader import BalancerReader
 from pipeline.balancer.effective import EffectiveGatewayListener, effective_listeners
-from pipeline.balancer.effective_endpoints import EffectiveEndpoint, effective_endpoints
+from pipeline.balancer.effective_endpoints import EffectiveEndpoint, find_endpoint
 from pipeline.balancer.flow_shares import chosen_targets
 from pipeline.balancer.gateway.choice import slot_table
 from pipeline.balancer.gateway.config_gateway import endpoint_pool
@@ -16,7 +16,6 @@ from pipeline.balancer.model import GatewayTargetGroup, TargetHealth
 from pipeline.balancer.packet_question import PacketQuestion
 from pipeline.balancer.registry import Registry
 from pipeline.base.errors import ConfigError
-from pipeline.base.suggestion import not_declared
 
 
 @dataclass(frozen=True)
@@ -65,10 +64,10 @@ class PacketExplanation:
 def explain_packet(balancer: BalancerReader, endpoint: str, question: PacketQuestion) -> PacketExplanation:
     """Return what happens to a packet at an endpoint. Raises `ConfigError` if the endpoint carries none.
 
-    `endpoint`: NAME, OWNER/NAME or the id of an endpoint.
+    `endpoint`: NAME, NAME.OWNER or the id of an endpoint.
     """
     registry = balancer.registry()
-    found = _endpoint(registry, endpoint)
+    found = find_endpoint(registry, endpoint)
     listener = _listener(registry, found)
     owner, name = listener.owner, listener.group
     group = registry.group(owner, name)
@@ -88,18 +87,6 @@ def explain_packet(balancer: BalancerReader, endpoint: str, question: PacketQues
         chosen = had or chosen
     fails_open = fails_open and bool(eligible)
     return PacketExplanation(question, found, listener, key, fields, targets, eligible, fails_open, slot, chosen, had)
-
-
-def _endpoint(registry: Registry, wanted: str) -> EffectiveEndpoint:
-    known = {f"{one.endpoint.owner}/{one.endpoint.name}": one for one in effective_endpoints(registry)}
-    found = [
-        (full, one) for full, one in known.items() if wanted in (full, one.endpoint.name, one.endpoint.endpoint_id)
-    ]
-    if not found:
-        raise not_declared(f"endpoint {wanted}", known, wanted)
-    if len(found) > 1:
-        raise ConfigError(f"several endpoints are named {wanted}", hint=f"use {' or '.join(full for full, _ in found)}")
-    return found[0][1]
 
 
 def _listener(registry: Registry, found: EffectiveEndpoint) -> EffectiveGatewayListener:

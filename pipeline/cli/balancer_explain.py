@@ -30,7 +30,7 @@ TIMEOUT = 10
 @click.option(
     "--source", default="127.0.0.1", show_default=True, metavar="IP", help="Client address, for a packet with its port."
 )
-@click.option("--endpoint", default="", metavar="NAME", help="Endpoint that gets a packet: NAME, OWNER/NAME or its id.")
+@click.option("--endpoint", default="", metavar="NAME", help="Endpoint that gets a packet: NAME, NAME.OWNER or its id.")
 @json_option
 def command(url: str, headers: tuple[str, ...], method: str, source: str, endpoint: str, as_json: bool) -> None:
     """Show which rule matches a request for URL, why earlier rules do not, and where the request goes.

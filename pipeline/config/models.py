@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from pipeline.balancer.model import Declaration, Model, Name, Undeclared
+from pipeline.balancer.model import Declaration, EndpointsAlone, Model, Name, Undeclared
 from pipeline.base.errors import FieldError, refuse
 from pipeline.base.quantity import Duration, Size
 from pipeline.base.remote_url import RemoteUrl, is_url
@@ -179,6 +179,12 @@ class SecretSource(Model):
         return self
 
 
+def _declared(data: Any) -> Any:
+    """Endpoints of other pipelines' services need no load balancer here."""
+    is_alone = isinstance(data, dict) and data.keys() == {"endpoints"}
+    return EndpointsAlone.model_validate(data) if is_alone else data
+
+
 class Pipeline(Model):
     """A whole pipeline.yaml."""
 
@@ -201,7 +207,7 @@ class Pipeline(Model):
     )
     reporters: Reporters = Field({}, description="Receivers of a run's events, each under a name of your choice.")
     retention: Retention = Field(Retention(), description="Retention of finished runs.")
-    balancer: Declaration = Field(
+    balancer: Annotated[Declaration, BeforeValidator(_declared)] = Field(
         Undeclared(),
         description="Listeners of the load balancer, and their target groups. None: no service gets requests.",
     )

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from pipeline.balancer.model import Declaration, Model, Name, SharedGroup, Undeclared
+from pipeline.balancer.model import Declaration, EndpointsAlone, Model, Name, SharedGroup, Undeclared
 from pipeline.config.load import Configuration
 from pipeline.config.privileges import VERSION_1_LIMITS
 from pipeline.config.run_variables import RunVariables
@@ -53,7 +53,7 @@ class ReleaseSpec(Model):
     services: dict[Name, ServiceSettings]
     images: dict[Name, ServiceImage] = Field({})
     shared: ServiceSettings | None = None
-    balancer: Declaration | SharedGroup | Undeclared
+    balancer: Declaration | SharedGroup | EndpointsAlone | Undeclared
 
     _from_version_1 = model_validator(mode="before")(_with_services)
 

@@ -148,7 +148,7 @@ class ExplainQuery(Query):
     method: str = Field("GET", description="Its method.")
     header: tuple[str, ...] = Field((), description="A header, such as `X-Release: next`.")
     source: str = Field("127.0.0.1", description="The address of its client, for a packet with its port.")
-    endpoint: str = Field("", description="For a packet, the endpoint: `NAME`, `OWNER/NAME` or its id.")
+    endpoint: str = Field("", description="For a packet, the endpoint: `NAME`, `NAME.OWNER` or its id.")
 
 
 def _known_kind(text: str) -> str:

@@ -13,6 +13,7 @@ from pipeline.balancer.model.application.load_balancer import LoadBalancer
 from pipeline.balancer.model.application.rule import Rule
 from pipeline.balancer.model.application.target_group import ApplicationTargetGroup
 from pipeline.balancer.model.declaration import Declaration
+from pipeline.balancer.model.endpoints_alone import EndpointsAlone
 from pipeline.balancer.model.gateway.listener import GatewayListener
 from pipeline.balancer.model.gateway.load_balancer import GatewayLoadBalancer
 from pipeline.balancer.model.gateway.target_group import GatewayTargetGroup
@@ -31,6 +32,7 @@ __all__ = [
     "ApplicationTargetGroup",
     "Condition",
     "Declaration",
+    "EndpointsAlone",
     "FixedResponse",
     "Forward",
     "GatewayListener",

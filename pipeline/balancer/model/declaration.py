@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from pipeline.balancer.model.gateway.endpoint_service import EndpointService
 from pipeline.balancer.model.gateway.gateway_endpoint import GatewayEndpoint
@@ -16,8 +16,16 @@ from pipeline.base.schema import Model, Name
 _ADDED = ("endpoint_services", "endpoints")
 
 
+def _endpoints_alone(schema: dict[str, Any]) -> None:
+    """Say in the JSON schema that endpoints need no load balancer."""
+    if required := schema.pop("required", None):
+        schema["anyOf"] = [{"required": required}, {"required": ["endpoints"], "maxProperties": 1}]
+
+
 class Declaration(Model):
     """All target groups, load balancers, endpoint services and endpoints of one owner."""
+
+    model_config = ConfigDict(json_schema_extra=_endpoints_alone)
 
     target_groups: dict[Name, AnyTargetGroup] = Field(min_length=1, description="Target groups, by name.")
     load_balancers: dict[Name, AnyLoadBalancer] = Field(min_length=1, description="Load balancers, by name.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from pipeline.balancer.model.declaration import Declaration
+from pipeline.balancer.model.gateway.gateway_endpoint import GatewayEndpoint
 from pipeline.balancer.model.variants import AnyLoadBalancer, AnyTargetGroup
 from pipeline.base.schema import Name
 
@@ -14,3 +15,4 @@ class Undeclared(Declaration):
 
     target_groups: dict[Name, AnyTargetGroup] = Field({}, max_length=0)
     load_balancers: dict[Name, AnyLoadBalancer] = Field({}, max_length=0)
+    endpoints: dict[Name, GatewayEndpoint] = Field({}, max_length=0)

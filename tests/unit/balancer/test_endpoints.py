@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.balancer.effective_endpoints import effective_endpoints, find_endpoint
 from pipeline.balancer.endpoint_resources import EndpointResource, EndpointServiceResource, EndpointState
-from pipeline.balancer.model import Declaration, SharedGroup, Undeclared
+from pipeline.balancer.model import Declaration, EndpointsAlone, SharedGroup, Undeclared
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_change import RegistryChange
 from pipeline.balancer.registry_file import RegistryFile
@@ -224,3 +224,14 @@ def test_an_endpoint_is_found_by_its_names() -> None:
     several = registry.declare("other", consumer(port=81, networks=networks))
     with pytest.raises(ConfigError, match=r"several endpoints are named office\nuse office\.other or office\.shop"):
         find_endpoint(several, "office")
+
+
+def test_endpoints_need_no_load_balancer_of_their_owner() -> None:
+    """A declaration of endpoints alone comes back, goes away, and carries packets through another pipeline's service."""
+    alone = EndpointsAlone(endpoints=consumer().endpoints)
+    registry = Registry().declare("firewall", provider()).declare("shop", alone)
+    assert found(registry) == (AVAILABLE, "")
+    assert [each.owner for each in plane_config(registry).endpoints] == ["shop"]
+    assert registry.declaration("shop") == alone
+    assert registry.declares("shop", alone)
+    assert not registry.withdraw("shop").endpoints

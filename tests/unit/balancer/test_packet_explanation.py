@@ -170,7 +170,7 @@ def test_an_endpoint_that_carries_nothing(world: World) -> None:
 def test_the_same_endpoint_by_each_of_its_names(world: World) -> None:
     """Name, owner and name, and id."""
     first = world.explain("icmp://198.18.1.10", "198.18.0.5")
-    for name in ("shop/office", first.endpoint.endpoint.endpoint_id):
+    for name in ("office.shop", first.endpoint.endpoint.endpoint_id):
         assert world.explain("icmp://198.18.1.10", "198.18.0.5", name) == first
 
 

@@ -40,4 +40,4 @@ def test_mistakes() -> None:
     assert found.returncode == 2
     assert "source 127.0.0.1 has no port, and a flow has five fields" in found.stderr
     found = pipeline("balancer", "explain", "--endpoint", "ofice", "icmp://198.18.1.10")
-    assert (found.returncode, "did you mean shop/office?" in found.stderr) == (2, True)
+    assert (found.returncode, "did you mean office.shop?" in found.stderr) == (2, True)

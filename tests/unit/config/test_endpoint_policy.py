@@ -86,7 +86,9 @@ def test_a_list_of_the_policy_replaces_the_served_file(allowed: list[str], refus
     assert objections(asked, served, allowed) == expected
 
 
-@pytest.mark.parametrize("entry", ["office", "namespace", "namespace/", "host/x", "network/office", "docker_network/a b"])
+@pytest.mark.parametrize(
+    "entry", ["office", "namespace", "namespace/", "host/x", "network/office", "docker_network/a b"]
+)
 def test_an_entry_of_another_form_is_refused(tmp_path: Path, entry: str) -> None:
     """The place and what to write instead."""
     path = tmp_path / "shop.yaml"
