@@ -21,11 +21,7 @@ from pipeline.config.service_references import check_groups, groups_of_services
 
 
 def check_references(document: Document, data: dict[str, Any]) -> Iterator[Problem]:
-    """Yield what does not fit together.
-
-    Unknown target groups, ports that are used twice, health checks that always pass, and a deployment that no listener
-    reaches.
-    """
+    """Yield unknown groups, ports that are used twice, checks that always pass, and a deployment that none reaches."""
     groups = mapping_at(data, "balancer", "target_groups")
     wanted = set(groups_of_services(data).values())
     forwarded = set()

@@ -227,7 +227,7 @@ def test_an_endpoint_is_found_by_its_names() -> None:
 
 
 def test_endpoints_need_no_load_balancer_of_their_owner() -> None:
-    """A declaration of endpoints alone comes back, goes away, and carries packets through another pipeline's service."""
+    """A declaration of endpoints alone comes back and goes away. Its packets go through another pipeline's service."""
     alone = EndpointsAlone(endpoints=consumer().endpoints)
     registry = Registry().declare("firewall", provider()).declare("shop", alone)
     assert found(registry) == (AVAILABLE, "")

@@ -190,6 +190,11 @@ ENDPOINT_MISTAKES = [
         clients="docker_network: a/b",
     ),
     _bad(
+        "IPv6 in a network of Docker",
+        f"24:52: {_CLIENTS}.addresses: must be of IPv4, got 2001:db8::/64: Docker gives the gateway address of IPv6 to the bridge",
+        clients="docker_network: apps, addresses: ['2001:db8::/64']",
+    ),
+    _bad(
         "a network by another key",
         f"24:19: {_CLIENTS}.network: unknown key (write docker_network)",
         clients="network: inspected",

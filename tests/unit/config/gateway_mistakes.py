@@ -17,6 +17,7 @@ _NO_ADDRESS = "a gateway load balancer has no address; networks reach it by the 
 _NO_TLS = "a gateway load balancer passes packets on as they are, encrypted or not"
 _APP = "is not supported: it is for application load balancers"
 _NET = "is not supported: it is for network load balancers"
+_RESET = "is not supported: the ends of a flow get no reset"
 _BOTH = "is not supported: it is for application and network load balancers"
 
 
@@ -259,6 +260,16 @@ GATEWAY_MISTAKES = [
         "a response header of a gateway",
         f"19:62: {_LISTENER}.attributes.routing.http.response.server.enabled: {_APP}",
         listener_attributes="routing.http.response.server.enabled: true",
+    ),
+    _bad(
+        "resets to the ends of a flow that is idle",
+        f"19:64: {_LISTENER}.attributes.send_tcp_reset.on_idle_timeout.enabled: {_RESET}",
+        listener_attributes="send_tcp_reset.on_idle_timeout.enabled: true",
+    ),
+    _bad(
+        "resets to the ends of a flow of an unhealthy appliance",
+        f"14:57: {_FW}.attributes.send_tcp_reset.on_unhealthy.enabled: {_RESET}",
+        group_attributes="send_tcp_reset.on_unhealthy.enabled: true",
     ),
     _bad(
         "a misspelt attribute of a gateway's listener",

@@ -67,6 +67,10 @@ class AttachedNetwork(Model):
             raise ValueError(f"must have one of namespace, docker_network and host, {found}")
         if not self.addresses and given != ["docker_network"]:
             raise FieldError("addresses", f"must hold the addresses that are reached through this {_noun(given[0])}")
+        if self.docker_network and (wrong := next((each for each in self.addresses if each.version == 6), None)):
+            raise FieldError(
+                "addresses", f"must be of IPv4, got {wrong}: Docker gives the gateway address of IPv6 to the bridge"
+            )
         return self
 
     @property

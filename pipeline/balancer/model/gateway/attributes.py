@@ -14,6 +14,7 @@ Failover = Literal["no_rebalance", "rebalance"]
 _APPLICATION = "it is for application load balancers"
 _NETWORK = "it is for network load balancers"
 _NODES = "it is for application and network load balancers"
+_RESET = "the ends of a flow get no reset"
 _FAILOVER = "target_failover"
 
 
@@ -56,7 +57,7 @@ class GatewayLoadBalancerAttributes(Attributes):
 class GatewayListenerAttributes(Attributes):
     """Attributes of a listener of a gateway load balancer."""
 
-    refused: ClassVar[dict[str, str]] = {"routing.http.": _APPLICATION}
+    refused: ClassVar[dict[str, str]] = {"routing.http.": _APPLICATION, "send_tcp_reset.": _RESET}
 
     tcp_idle_timeout: Whole = Field(
         350,
@@ -72,6 +73,7 @@ class GatewayGroupAttributes(TargetGroupAttributes):
     """Attributes of a target group of a gateway load balancer."""
 
     refused: ClassVar[dict[str, str]] = {
+        "send_tcp_reset.": _RESET,
         CROSS_ZONE: f"{_NODES}; set it on the gateway load balancer",
         "deregistration_delay.connection_termination.enabled": _NETWORK,
         "lambda.multi_value_headers.enabled": _APPLICATION,
