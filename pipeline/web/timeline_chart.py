@@ -30,7 +30,7 @@ _LEAST = 2.0
 # Of a lane and of the line of healthy targets: the latest. A run of many hours may have very many.
 _MAX_PHASES, _MAX_POINTS = 60, 400
 # Of a service. A service whose containers fail starts new ones again and again.
-_MAX_LANES = 2000
+MAX_LANES = 2000
 # The upper edge of a phase at its start and at its end, from 0 at the top.
 _EDGES = {
     TargetPhase.STARTING: (12.0, 12.0),
@@ -127,7 +127,7 @@ def _chart(service: TimelineService, scale: Scale, ending: str) -> ServiceChart:
 def _shown_lanes(lanes: Sequence[Lane]) -> Sequence[Lane]:
     """Return the lanes of containers that run and the latest others, in their order."""
     numbers = sorted(range(len(lanes)), key=lambda number: (_is_running(lanes[number]), number))
-    return [lanes[number] for number in sorted(numbers[-_MAX_LANES:])]
+    return [lanes[number] for number in sorted(numbers[-MAX_LANES:])]
 
 
 def _is_running(lane: Lane) -> bool:

@@ -314,7 +314,7 @@ def test_older_runs_are_on_the_next_page(server: WebServer) -> None:
 
 def test_a_run_of_very_many_containers(server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page says how many it leaves out, and what has them."""
-    monkeypatch.setattr("pipeline.web.timeline_chart._MAX_LANES", 2)
+    monkeypatch.setattr("pipeline.web.timeline_chart.MAX_LANES", 2)
     script = EventScript()
     for number in range(5):
         script.target(number, K.CONTAINER_STARTING, f"shop.web.r2.{number:06x}", 2)
