@@ -14,10 +14,21 @@ from pipeline.base.written import written
 IN_CLOUD = "it configures AWS's network"
 IN_S3 = "logs are not written to S3"
 OF_GATEWAYS = "it is for gateway load balancers"
+OF_APPLICATIONS = "it is for application load balancers"
 _ROUTING = "target_group_health.unhealthy_state_routing.minimum_healthy_targets"
 _FAILOVER = "target_group_health.dns_failover.minimum_healthy_targets"
 _AS_LOAD_BALANCER = "use_load_balancer_configuration"
 CROSS_ZONE = "load_balancing.cross_zone.enabled"
+NOT_HTTP = {
+    "idle_timeout.timeout_seconds": f"{OF_APPLICATIONS}; set tcp.idle_timeout.seconds on the listener",
+    "client_keep_alive.seconds": OF_APPLICATIONS,
+    "connection_logs.s3.": OF_APPLICATIONS,
+    "health_check_logs.s3.": OF_APPLICATIONS,
+    "routing.http.": OF_APPLICATIONS,
+    "routing.http2.enabled": OF_APPLICATIONS,
+    "waf.fail_open.enabled": OF_APPLICATIONS,
+}
+"""What load balancers that do not speak HTTP refuse, and why."""
 
 
 def _minimum(value: object) -> object:

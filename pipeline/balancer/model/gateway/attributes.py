@@ -6,12 +6,18 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.balancer.model.attributes import CROSS_ZONE, IN_S3, Attributes, TargetGroupAttributes
+from pipeline.balancer.model.attributes import (
+    CROSS_ZONE,
+    IN_S3,
+    NOT_HTTP,
+    OF_APPLICATIONS,
+    Attributes,
+    TargetGroupAttributes,
+)
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Whole
 
 Failover = Literal["no_rebalance", "rebalance"]
-_APPLICATION = "it is for application load balancers"
 _NETWORK = "it is for network load balancers"
 _NODES = "it is for application and network load balancers"
 _RESET = "the ends of a flow get no reset"
@@ -23,17 +29,11 @@ class GatewayLoadBalancerAttributes(Attributes):
 
     refused: ClassVar[dict[str, str]] = {
         "access_logs.s3.": IN_S3,
-        "connection_logs.s3.": _APPLICATION,
-        "health_check_logs.s3.": _APPLICATION,
         "ipv6.deny_all_igw_traffic": _NODES,
         "zonal_shift.config.enabled": _NODES,
         "dns_record.client_routing_policy": f"{_NETWORK}; a gateway load balancer has no name in DNS",
         "secondary_ips.auto_assigned.per_subnet": _NETWORK,
-        "idle_timeout.timeout_seconds": f"{_APPLICATION}; set tcp.idle_timeout.seconds on the listener",
-        "client_keep_alive.seconds": _APPLICATION,
-        "routing.http.": _APPLICATION,
-        "routing.http2.enabled": _APPLICATION,
-        "waf.fail_open.enabled": _APPLICATION,
+        **NOT_HTTP,
     }
 
     cross_zone: bool = Field(
@@ -57,7 +57,7 @@ class GatewayLoadBalancerAttributes(Attributes):
 class GatewayListenerAttributes(Attributes):
     """Attributes of a listener of a gateway load balancer."""
 
-    refused: ClassVar[dict[str, str]] = {"routing.http.": _APPLICATION, "send_tcp_reset.": _RESET}
+    refused: ClassVar[dict[str, str]] = {"routing.http.": OF_APPLICATIONS, "send_tcp_reset.": _RESET}
 
     tcp_idle_timeout: Whole = Field(
         350,
@@ -76,14 +76,14 @@ class GatewayGroupAttributes(TargetGroupAttributes):
         "send_tcp_reset.": _RESET,
         CROSS_ZONE: f"{_NODES}; set it on the gateway load balancer",
         "deregistration_delay.connection_termination.enabled": _NETWORK,
-        "lambda.multi_value_headers.enabled": _APPLICATION,
-        "load_balancing.algorithm.": _APPLICATION,
+        "lambda.multi_value_headers.enabled": OF_APPLICATIONS,
+        "load_balancing.algorithm.": OF_APPLICATIONS,
         "preserve_client_ip.enabled": f"{_NETWORK}; appliances always get the packet as the client sent it",
         "proxy_protocol_v2.enabled": f"{_NETWORK}; appliances always get the packet as the client sent it",
-        "retry.": _APPLICATION,
-        "slow_start.duration_seconds": _APPLICATION,
-        "stickiness.app_cookie.": _APPLICATION,
-        "stickiness.lb_cookie.duration_seconds": _APPLICATION,
+        "retry.": OF_APPLICATIONS,
+        "slow_start.duration_seconds": OF_APPLICATIONS,
+        "stickiness.app_cookie.": OF_APPLICATIONS,
+        "stickiness.lb_cookie.duration_seconds": OF_APPLICATIONS,
         "target_group_health.": f"{_NODES}; without a healthy appliance, all of them get new flows",
         "target_health_state.unhealthy.": f"{_NETWORK}; set {_FAILOVER}.on_unhealthy",
     }

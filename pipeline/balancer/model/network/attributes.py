@@ -11,6 +11,8 @@ from pipeline.balancer.model.attributes import (
     CROSS_ZONE,
     IN_CLOUD,
     IN_S3,
+    NOT_HTTP,
+    OF_APPLICATIONS,
     OF_GATEWAYS,
     Attributes,
     NodeGroupAttributes,
@@ -20,7 +22,6 @@ from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Whole
 
 RoutingPolicy = Literal["any_availability_zone", "availability_zone_affinity", "partial_availability_zone_affinity"]
-_APPLICATION = "it is for application load balancers"
 _UNHEALTHY = "target_health_state.unhealthy"
 
 
@@ -31,13 +32,7 @@ class NetworkLoadBalancerAttributes(EntryPointAttributes):
         "access_logs.s3.": IN_S3,
         "ipv6.deny_all_igw_traffic": IN_CLOUD,
         "secondary_ips.auto_assigned.per_subnet": IN_CLOUD,
-        "idle_timeout.timeout_seconds": f"{_APPLICATION}; set tcp.idle_timeout.seconds on the listener",
-        "client_keep_alive.seconds": _APPLICATION,
-        "connection_logs.s3.": _APPLICATION,
-        "health_check_logs.s3.": _APPLICATION,
-        "routing.http.": _APPLICATION,
-        "routing.http2.enabled": _APPLICATION,
-        "waf.fail_open.enabled": _APPLICATION,
+        **NOT_HTTP,
     }
 
     cross_zone: bool = Field(
@@ -56,7 +51,7 @@ class NetworkLoadBalancerAttributes(EntryPointAttributes):
 class NetworkListenerAttributes(Attributes):
     """Attributes of a listener of a network load balancer."""
 
-    refused: ClassVar[dict[str, str]] = {"routing.http.": _APPLICATION}
+    refused: ClassVar[dict[str, str]] = {"routing.http.": OF_APPLICATIONS}
 
     tcp_idle_timeout: Whole = Field(
         350,
@@ -73,12 +68,12 @@ class NetworkGroupAttributes(NodeGroupAttributes):
     """Attributes of a target group of a network load balancer."""
 
     refused: ClassVar[dict[str, str]] = {
-        "load_balancing.algorithm.": _APPLICATION,
-        "slow_start.duration_seconds": _APPLICATION,
-        "stickiness.lb_cookie.duration_seconds": _APPLICATION,
-        "stickiness.app_cookie.": _APPLICATION,
-        "lambda.multi_value_headers.enabled": _APPLICATION,
-        "retry.": f"{_APPLICATION}; a connection that a target refuses always goes to another one",
+        "load_balancing.algorithm.": OF_APPLICATIONS,
+        "slow_start.duration_seconds": OF_APPLICATIONS,
+        "stickiness.lb_cookie.duration_seconds": OF_APPLICATIONS,
+        "stickiness.app_cookie.": OF_APPLICATIONS,
+        "lambda.multi_value_headers.enabled": OF_APPLICATIONS,
+        "retry.": f"{OF_APPLICATIONS}; a connection that a target refuses always goes to another one",
         "target_failover.": OF_GATEWAYS,
     }
 
