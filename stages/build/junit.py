@@ -43,8 +43,19 @@ def _outcome(element: Element) -> Outcome:
         return "failed"
     if not failed and skipped is None and element.get("status", "").lower() in _FAILED:
         return "failed"
+    if skipped is not None and _is_prevented(element, skipped):
+        return "failed"
     not_run = element.get("status") in _NOT_RUN or element.get("result") in (*_NOT_RUN, "skipped")
     return "skipped" if skipped is not None or not_run else "passed"
+
+
+def _is_prevented(element: Element, skipped: Element) -> bool:
+    """Return whether CTest could not start a test.
+
+    It counts such a test as failed and exits with 8, but reports it as skipped. A test that skips itself is reported
+    alike, with the property that said so.
+    """
+    return element.get("status") == "notrun" and not skipped.get("message", "SKIP_").startswith("SKIP_")
 
 
 def _is_risky(child: Element) -> bool:
@@ -54,7 +65,10 @@ def _is_risky(child: Element) -> bool:
 
 def _name(element: Element) -> str:
     group, name = element.get("classname", "").strip(), element.get("name", "?").strip()
-    # Node's test runner has no class names. Those of jest and mocha repeat the name or a part of it.
+    # Node's test runner has no class names. Those of jest and mocha repeat the name or a part of it. Bats 1.8 does not
+    # name the hook that failed.
+    if not name:
+        return group
     return name if not group or group == "test" or name.endswith(group) else f"{group}.{name}"
 
 

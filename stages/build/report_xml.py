@@ -69,7 +69,7 @@ def _parse(content: bytes | str) -> Element:
             kept += 1
             if kept > _MAX_ELEMENTS:
                 raise UnreadableXml(f"has more than {_MAX_ELEMENTS} tests and suites")
-            builder.start(name, {key: value for key, value in attributes.items() if key in _ATTRIBUTES})
+            builder.start(name, {key: value for key, value in attributes.items() if _matters(name, key)})
 
     def end(tag: str) -> None:
         nonlocal depth
@@ -91,6 +91,10 @@ def _parse(content: bytes | str) -> Element:
         # The encoding is unknown.
         raise error if isinstance(error, UnreadableXml) else UnreadableXml(f"is not XML: {error}") from None
     return builder.close()
+
+
+def _matters(element: str, attribute: str) -> bool:
+    return attribute in _ATTRIBUTES or (element, attribute) == ("skipped", "message")
 
 
 def _replace_reference(match: re.Match[str]) -> str:

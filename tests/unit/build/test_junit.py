@@ -33,6 +33,17 @@ def read(name: str) -> TestReport:
 @pytest.mark.parametrize(
     ("name", "counts", "failed"),
     [
+        (
+            "bats",
+            "5 tests, 4 failed, 1 skipped",
+            ("setup_suite.setup_file failed", "shop.bats.bad", "shop.bats.td", "1 failure outside of the tests"),
+        ),
+        (
+            "behave",
+            "7 tests, 5 failed",
+            ("a.A.fails", "a.A.undefined", "a.A.raises", "a.A.rows -- @1.2", "a.A.clean"),
+        ),
+        ("ctest", "10 tests, 5 failed, 2 skipped", ("fails", "missing", "slow", "fixture", "needs")),
         ("gotestsum-rerun", "2 tests, 1 failed", ("example.com/shop.TestFlaky",)),
         (
             "gotestsum",
@@ -104,6 +115,28 @@ def read(name: str) -> TestReport:
         ("pytest-collection", "1 test, 1 failed", ("test_broken",)),
         ("pytest-rerunfailures", "1 test", ()),
         ("pytest-skip-and-teardown", "2 tests, 1 failed, 1 skipped", ("test_skip.test_skips",)),
+        (
+            "playwright",
+            "11 tests, 4 failed, 4 skipped",
+            (
+                "shop.spec.js.known that passes",
+                "shop.spec.js.before \u203a y",
+                "shop.spec.js.after \u203a x",
+                "serial.spec.js.one",
+            ),
+        ),
+        ("robot", "3 tests, 2 failed, 1 skipped", ("A.Passes", "A.Fails")),
+        (
+            "vitest",
+            "14 tests, 5 failed, 4 skipped",
+            (
+                "test/shop.test.js.hook",
+                "test/shop.test.js.before",
+                "test/load.test.js",
+                "vitest unhandled errors.Uncaught Exception: late",
+                "vitest unhandled errors.Unhandled Rejection: unhandled",
+            ),
+        ),
         (
             "pytest-xunit1",
             "12 tests, 7 failed, 2 skipped",
