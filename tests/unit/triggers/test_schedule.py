@@ -50,6 +50,22 @@ def test_a_due_time_is_returned_once() -> None:
     assert schedule.next() == DueTime(datetime(2026, 11, 25, 3, 30, tzinfo=UTC), "30 4 * * *")
 
 
+@pytest.mark.parametrize(
+    ("expression", "days"),
+    [
+        ("0 0 1 * 1", [1, 7, 14, 21, 28]),
+        ("0 0 1-31 * 1", [*range(1, 32)]),
+        ("0 0 */2 * 1", [7, 21]),
+        ("0 0 10-16 * */7", [13]),
+        ("0 0 * * 7", [6, 13, 20, 27]),
+    ],
+)
+def test_days(expression: str, days: list[int]) -> None:
+    """Of two days, either is enough, unless one of them begins with an asterisk. Then both have to match."""
+    schedule = Schedule((expression,), UTC, datetime(2026, 11, 30, 12, tzinfo=UTC))
+    assert [due.day for due in schedule.passed(datetime(2026, 12, 31, 12, tzinfo=UTC), 100)] == days
+
+
 @pytest.mark.parametrize("expressions", [("* * * * *",), ("0 * * * *", "*/5 * * * *", "0 0 * * *")])
 def test_one_due_time_after_a_long_suspend(expressions: tuple[str, ...]) -> None:
     """After a month of suspend, one due time is returned, and the next is in the future."""
