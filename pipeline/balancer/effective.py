@@ -249,6 +249,11 @@ def _merge(host: ListenerPart, parts: Sequence[ListenerPart]) -> EffectiveListen
         "number": host.port + host.number * _NUMBER_STEP,
         "away": host.away,
     }
+    return _listener(host, rules, common)
+
+
+def _listener(host: ListenerPart, rules: Sequence[OwnedRule], common: Mapping[str, Any]) -> EffectiveListener:
+    """Return the listener of the load balancer's kind. Raises `ConfigError` if the parts are of different kinds."""
     balancer, listener = host.balancer, host.listener
     if isinstance(balancer, LoadBalancerSettings) and isinstance(listener, ListenerSettings):
         return EffectiveApplicationListener(balancer=balancer, listener=listener, **common)

@@ -13,7 +13,7 @@ FileStamp = tuple[int, int, int]
 def file_stamp(path: Path) -> FileStamp | None:
     """Return the stamp of a file. None if it is missing, or in a folder that cannot be read: reading it says why."""
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116  # called every second
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size

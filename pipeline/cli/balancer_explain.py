@@ -18,6 +18,8 @@ from pipeline.cli.session import json_option
 
 if TYPE_CHECKING:
     from pipeline.balancer.explanation import Explanation
+    from pipeline.balancer.flow_explanation import FlowExplanation
+    from pipeline.balancer.packet_explanation import PacketExplanation
 
 # Seconds for the evaluation of all rules, which takes milliseconds.
 TIMEOUT = 10
@@ -42,11 +44,7 @@ def command(url: str, headers: tuple[str, ...], method: str, source: str, endpoi
     198.18.0.5:40000 tcp://198.18.1.10:443. The appliance of a new flow is shown with the reason. Nothing is sent.
     """
     from pipeline.balancer.explanation import Question
-    from pipeline.balancer.flow_explanation import FlowExplanation
-    from pipeline.balancer.packet_explanation import PacketExplanation
     from pipeline.balancer.planes import open_balancer
-    from pipeline.cli.flow_view import show_flow
-    from pipeline.cli.packet_view import show_packet
     from pipeline.http.explanation_report import answer, explanation_response
 
     question, balancer = Question(url, method, headers, source, endpoint), open_balancer(Home.locate().balancer)
@@ -60,15 +58,25 @@ def command(url: str, headers: tuple[str, ...], method: str, source: str, endpoi
         ) from None
     if as_json:
         click.echo(json.dumps(explanation_response(found).as_data()))
-    elif isinstance(found, FlowExplanation):
-        show_flow(found)
-    elif isinstance(found, PacketExplanation):
-        show_packet(found)
     else:
         _show(found)
 
 
-def _show(found: Explanation) -> None:
+def _show(found: Explanation | FlowExplanation | PacketExplanation) -> None:
+    from pipeline.balancer.flow_explanation import FlowExplanation
+    from pipeline.balancer.packet_explanation import PacketExplanation
+    from pipeline.cli.flow_view import show_flow
+    from pipeline.cli.packet_view import show_packet
+
+    if isinstance(found, FlowExplanation):
+        show_flow(found)
+    elif isinstance(found, PacketExplanation):
+        show_packet(found)
+    else:
+        _show_rule(found)
+
+
+def _show_rule(found: Explanation) -> None:
     from pipeline.balancer.rule_text import format_action, format_listener
     from pipeline.cli.console import show, table
 

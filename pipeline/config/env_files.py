@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.base.errors import ConfigError, Problem
+from pipeline.base.files import FileStamp, file_stamp
 from pipeline.config.document import Document, KeyPath
 from pipeline.config.dotenv import parse_dotenv
 from pipeline.config.env_file import EnvFile, EnvFiles
@@ -26,10 +27,6 @@ _MAX_SIZE = 2**20
 _ELSEWHERE = "values that stay out of the repository belong in secrets.file, with `secrets: all`"
 
 
-Stamp = tuple[int, int]
-"""The time of a file's last change in nanoseconds, and its inode."""
-
-
 @dataclass(frozen=True)
 class FilesOf:
     """Where environment files come from: `place` names it in errors, `kept` says how a file gets there.
@@ -41,26 +38,17 @@ class FilesOf:
     read: ReadFile
     place: str
     kept: str
-    stamps: dict[Path, Stamp | None] = field(default_factory=dict)
-
-
-def stamp_of(file: Path) -> Stamp | None:
-    """Return the stamp of a file. None if it is missing."""
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino
+    stamps: dict[Path, FileStamp | None] = field(default_factory=dict)
 
 
 def files_in(directory: Path) -> FilesOf:
     """Return the files of a directory."""
-    stamps: dict[Path, Stamp | None] = {}
+    stamps: dict[Path, FileStamp | None] = {}
 
     def read(path: str) -> bytes | None:
         file = directory / path
         # Taken first, so that a change during the reading is seen later.
-        stamps[file] = stamp_of(file)
+        stamps[file] = file_stamp(file)
         try:
             if file.exists() and not file.is_file():
                 raise ConfigError(f"{path} must be a regular file")

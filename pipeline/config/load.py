@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.base.errors import ConfigError, Problem
+from pipeline.base.files import FileStamp
 from pipeline.base.remote_url import RemoteUrl
 from pipeline.config.document import Document, KeyPath, dotted, read_document
 from pipeline.config.empty_values import complete_empty_values
-from pipeline.config.env_files import FilesOf, ReadFile, Stamp, add_env_files, files_in, files_of_commit
+from pipeline.config.env_files import FilesOf, ReadFile, add_env_files, files_in, files_of_commit
 from pipeline.config.environment import complete_environments
 from pipeline.config.models import Parameter, Pipeline, SecretSource
 from pipeline.config.parameters import Scalar, resolve_parameters
@@ -49,7 +50,7 @@ class Configuration:
     secrets: Secrets
     variables: frozenset[str] = frozenset()
     used_secrets: tuple[UsedSecret, ...] = ()
-    env_files: Mapping[Path, Stamp | None] = field(default_factory=dict)
+    env_files: Mapping[Path, FileStamp | None] = field(default_factory=dict)
 
     @property
     def secret_names(self) -> frozenset[str]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.base.errors import ConfigError
-from pipeline.config.policy import covers, is_below, read_policy, resolved
+from pipeline.config.allowed_paths import covers, is_below, resolved
+from pipeline.config.policy_file import read_policy
 
 
 def resolved_mounts(policy: Path, volumes: Iterable[str]) -> tuple[str, ...]:

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import csv
-import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Literal
-from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from pipeline.alarms.condition import DEFAULT_SERVER, CommandCondition, Condition, PromqlCondition
 from pipeline.balancer.model import Model
-from pipeline.base.errors import ConfigError, Problem
+from pipeline.config.allowed_paths import covers, is_below, is_url_below
 from pipeline.config.container_values import repository_of
 from pipeline.config.devices import device_mapping
-from pipeline.config.document import read_document
 from pipeline.config.endpoint_policy import ENDPOINT_NETWORK, endpoint_objections
 from pipeline.config.environment import VariableName
 from pipeline.config.privileges import ALL, DEFAULT_CAPABILITIES, Capabilities
 from pipeline.config.triggers import RefGlob
-from pipeline.config.validation import problems_of
 from pipeline.engine.cluster import SWARM
 from pipeline.engine.host import LOCAL
 
@@ -294,29 +289,6 @@ def _unnamed(key: str, listed: tuple[str, ...] | None) -> str:
     return f"is neither in the served file nor in {key} of a policy" if listed is None else f"is not in {key}"
 
 
-def read_policy(path: Path) -> Policy:
-    """Return the policy in a file, or one without limits if there is none. Raises `ConfigError`."""
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except FileNotFoundError:
-        return Policy()
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    if mode & 0o022:
-        raise ConfigError(f"{path} must be writable only by its owner, got mode {mode:04o}", hint=f"chmod go-w {path}")
-    if not _has_content(path):
-        return Policy()
-    document = read_document(path)
-    try:
-        policy = Policy.model_validate(document.data)
-    except ValidationError as error:
-        problems: tuple[Problem, ...] = (*document.problems, *problems_of(error, document, Policy))
-        raise ConfigError(source=str(path), problems=problems) from None
-    if document.problems:
-        raise ConfigError(source=str(path), problems=tuple(document.problems))
-    return policy
-
-
 def local_caches(build: Build) -> Iterator[str]:
     """Yield the paths of this machine that the caches of a build use."""
     for cache in (*build.cache_from, *build.cache_to):
@@ -347,45 +319,3 @@ def _hooks(pipeline: Pipeline) -> Iterator[Hook]:
 
 def _call(hook: Hook) -> tuple[str, str] | None:
     return (hook.http.method, hook.http.url) if hook.http else None
-
-
-def is_url_below(url: str, allowed: str) -> bool:
-    """Return whether a URL is an entry of `hook_urls`, or has the same scheme, host and port and a path below it."""
-    wanted, base = urlsplit(url), urlsplit(allowed)
-    if (wanted.scheme, wanted.netloc) != (base.scheme, base.netloc):
-        return False
-    parts = unquote(wanted.path).replace("\\", "/").split("/")
-    folder = f"{base.path.rstrip('/')}/"
-    return not {".", ".."} & set(parts) and f"{wanted.path}/".startswith(folder)
-
-
-def _has_content(path: Path) -> bool:
-    lines = (line.strip() for line in path.read_text(errors="replace").splitlines())
-    return any(line and not line.startswith("#") for line in lines)
-
-
-def covers(allowed: str, source: str) -> bool:
-    """Return whether an entry of `volumes` allows a source: this name, or a path below it, also after its links."""
-    if not source.startswith("/"):
-        return allowed == source
-    if ".." in PurePosixPath(source).parts or not is_below(source, allowed):
-        return False
-    target, base = resolved(source), resolved(allowed)
-    return target is not None and base is not None and target.is_relative_to(base)
-
-
-def resolved(path: str) -> Path | None:
-    """Return where a path leads. None if its links make a loop, or if Docker may see links that this user does not."""
-    try:
-        return Path(path).resolve(strict=True)
-    except FileNotFoundError:
-        target = Path(path).resolve()
-        # A missing folder in the text of a link may have hidden links behind it.
-        return target if str(target) == path else resolved(str(target))
-    except (OSError, RuntimeError):
-        return None
-
-
-def is_below(source: str, allowed: str) -> bool:
-    """Return whether a path is written as one below an entry of `volumes`."""
-    return source.startswith("/") and allowed.startswith("/") and PurePosixPath(source).is_relative_to(allowed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 from functools import lru_cache
 
 import structlog
@@ -130,18 +130,8 @@ class ScalingLoop:
             self._remember(context, target, state, DecisionRecord.unseen(now, count, _FIRST, bounds))
             return
         found = found or ServiceMetrics(serving=0)
-        seen = Observation(
-            at=now,
-            count=count,
-            serving=found.serving,
-            starting=_starting(found, count, state, now, spec.services[service].deploy_timeout),
-            held=found.held,
-            requests=found.requests,
-            connections=found.connections,
-            cpu=found.cpu,
-            response_time=found.response_time,
-            zone=zone,
-        )
+        starting = _starting(found, count, state, now, spec.services[service].deploy_timeout)
+        seen = _observation(found, now, count, starting, zone)
         self._apply(context, target, seen, decide(policy, state, seen), bounds)
 
     def _pause_reason(self, context: PipelineContext, target: ScalableTarget) -> str:
@@ -243,6 +233,21 @@ def _stored_state(text: str) -> ScalingState:
 def _interrupted(state: ScalingState) -> ScalingState:
     """Return the state after a time in which nothing was observed."""
     return state.model_copy(update={"low_since": None, "low_peak": 0, "idle_since": None})
+
+
+def _observation(found: ServiceMetrics, now: Stamp, count: int, starting: int, zone: tzinfo) -> Observation:
+    return Observation(
+        at=now,
+        count=count,
+        serving=found.serving,
+        starting=starting,
+        held=found.held,
+        requests=found.requests,
+        connections=found.connections,
+        cpu=found.cpu,
+        response_time=found.response_time,
+        zone=zone,
+    )
 
 
 def _starting(found: ServiceMetrics, count: int, state: ScalingState, now: Stamp, limit: timedelta) -> int:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import ConfigError
+from pipeline.base.files import FileStamp, file_stamp
 from pipeline.base.home import Home
-from pipeline.config.env_files import stamp_of
 from pipeline.config.load import load
 from pipeline.event_kinds import EventKind
 from pipeline.events import Listener
@@ -85,7 +84,7 @@ class ServedFile:
             return self._reload_if_changed()
 
     def _reload_if_changed(self) -> bool:
-        stamp, env_files = self._stamp(), {file: stamp_of(file) for file in self._env_files}
+        stamp, env_files = self._stamp(), {file: file_stamp(file) for file in self._env_files}
         # A file that is being replaced may be missing for a moment.
         if stamp is None or (stamp == self._read_at and env_files == self._env_files):
             return False
@@ -122,9 +121,5 @@ class ServedFile:
         configuration = load(self.file, self._parameters)
         return PipelineContext(self._home, configuration, self._store, self._listeners, self._parameters, self._clock)
 
-    def _stamp(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self.file)  # noqa: PTH116  # called every second
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino
+    def _stamp(self) -> FileStamp | None:
+        return file_stamp(self.file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pipeline.base.clock import Clock
+from pipeline.base.files import FileStamp
 from pipeline.base.home import Home
 from pipeline.daemon.served_file import ServedFile
 from pipeline.ecs.context import service_context
@@ -65,7 +66,7 @@ class ServedService(ServedFile):
             self._has_changed = self.is_triggered
         return False
 
-    def _stamp(self) -> tuple[int, int] | None:
+    def _stamp(self) -> FileStamp | None:
         # A pipeline's own file follows from its record, for commands.
         return self._kept.stamp()
 

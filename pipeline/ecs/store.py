@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.base.errors import ConfigError, StoreFault
-from pipeline.base.files import make_folder, remove_drafts, write_atomically
+from pipeline.base.files import FileStamp, file_stamp, make_folder, remove_drafts, write_atomically
 from pipeline.base.lock import short_lock
 from pipeline.ecs.records import Cluster, Declared, EcsState, Service, TaskDefinition
 from pipeline.ecs.stack_pipeline import StackPipeline
@@ -30,15 +29,11 @@ class EcsStore:
     def __init__(self, folder: Path) -> None:
         self.file = folder / "ecs.json"
         self._lock = folder / "ecs.lock"
-        self._known: tuple[tuple[int, int], EcsState] | None = None
+        self._known: tuple[FileStamp, EcsState] | None = None
 
-    def stamp(self) -> tuple[int, int] | None:
+    def stamp(self) -> FileStamp | None:
         """Return what changes with the file, None if there is none. Cheap enough to call every second."""
-        try:
-            found = os.stat(self.file)  # noqa: PTH116  # called every second
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino
+        return file_stamp(self.file)
 
     def read(self) -> EcsState:
         """Return everything. Takes no lock."""

@@ -9,7 +9,8 @@ from pipeline.api import Source, StageContext, Wanted
 from pipeline.base.errors import ConfigError
 from pipeline.base.remote_url import RemoteUrl
 from pipeline.config.load import CommittedFile, Configuration, load
-from pipeline.config.policy import Readable, read_policy
+from pipeline.config.policy import Readable
+from pipeline.config.policy_file import read_policy
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 from pipeline.store.records import Trigger

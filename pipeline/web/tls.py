@@ -7,6 +7,9 @@ from pathlib import Path
 
 import structlog
 
+from pipeline.base.files import FileStamp, file_stamp
+
+_Stamps = tuple[FileStamp | None, FileStamp | None]
 _logger = structlog.get_logger(__name__)
 
 
@@ -21,35 +24,26 @@ class RenewedCertificate:
         self._certificate = certificate
         self._key = key
         self._context: ssl.SSLContext | None = None
-        self._used = self._refused = self._stamp()
+        self._used = self._refused = self._stamps()
 
     def choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _: str | None, __: ssl.SSLContext) -> None:
         """Choose the certificate of a connection. The callback `sni_callback` of a context."""
-        stamp = self._stamp()
-        if stamp not in (self._used, self._refused):
-            self._load(stamp)
+        stamps = self._stamps()
+        if stamps not in (self._used, self._refused):
+            self._load(stamps)
         if self._context is not None:
             connection.context = self._context
 
-    def _load(self, stamp: tuple[object, ...]) -> None:
+    def _load(self, stamps: _Stamps) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
             context.load_cert_chain(self._certificate, self._key, password="")  # no prompt
         except OSError as error:  # also `SSLError`
-            self._refused = stamp
+            self._refused = stamps
             _logger.warning("the certificate of the web interface is not renewed", reason=str(error))
         else:
-            self._used, self._context = stamp, context
+            self._used, self._context = stamps, context
             _logger.info("renewed the certificate of the web interface", file=str(self._certificate))
 
-    def _stamp(self) -> tuple[object, ...]:
-        """Return what changes with the files."""
-        return (*_stamp(self._certificate), *_stamp(self._key))
-
-
-def _stamp(path: Path) -> tuple[object, ...]:
-    try:
-        found = path.stat()
-    except OSError:
-        return (None,)
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    def _stamps(self) -> _Stamps:
+        return file_stamp(self._certificate), file_stamp(self._key)

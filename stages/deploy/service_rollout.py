@@ -28,7 +28,8 @@ from stages.deploy.rolling import RollingStrategy
 from stages.deploy.rolling_rollout import RollingRollout
 from stages.deploy.rollout_start import emit_start
 from stages.deploy.service_targets import Place, ServiceTargets
-from stages.deploy.shift_rollout import ShiftPlan, ShiftRollout
+from stages.deploy.shift_goal import ShiftGoal
+from stages.deploy.shift_rollout import ShiftRollout
 from stages.deploy.stored_progress import StoredProgress
 
 
@@ -165,7 +166,7 @@ class ServiceRollout:
         targets = self._targets.paired(alternate)
         mirroring = self._mirroring
         return ShiftRollout(
-            self._shift_plan(spec, release, wanted, is_deployment=stored is not None),
+            self._shift_goal(spec, release, wanted, is_deployment=stored is not None),
             self._replica_set(targets),
             targets,
             alternate,
@@ -179,13 +180,13 @@ class ServiceRollout:
             hooks=self._hooks(spec, release) if stored else NoHooks(),
         )
 
-    def _shift_plan(self, spec: ServiceSpec, release: int, wanted: DesiredState, *, is_deployment: bool) -> ShiftPlan:
+    def _shift_goal(self, spec: ServiceSpec, release: int, wanted: DesiredState, *, is_deployment: bool) -> ShiftGoal:
         strategy = spec.settings.strategy
         # A circuit breaker is for replicas that are replaced one for one. Nothing here counts its failures.
         wanted = replace(wanted, failure_threshold=None)
         # After a restart of the machine, the targets of a step that continues are unhealthy for a moment.
         lenient = replace(wanted, unhealthy_timeout=spec.settings.unhealthy_timeout)
-        return ShiftPlan(
+        return ShiftGoal(
             service=self._name,
             strategy=strategy.type if strategy else "rolling",
             steps=strategy.steps() if strategy else (),

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
 from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError
-from pipeline.config.mirror import Mirror
-from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.events import Events
 from pipeline.store.deployment_progress import ServiceProgress, ShiftPhase
 from stages.deploy.alternate_group import AlternateGroup
@@ -25,35 +23,14 @@ from stages.deploy.lifecycle import Lifecycle, LifecycleEvent, NoHooks, is_done
 from stages.deploy.moving_targets import wait_unless_cancelled
 from stages.deploy.paired_targets import PairedTargets
 from stages.deploy.replicas import ReplicaSet
+from stages.deploy.shift_goal import ShiftGoal
 from stages.deploy.shift_report import ShiftReport
-from stages.deploy.shifting import Move, MoveType, ShiftDecision, ShiftObservation, Step, can_return, decide
+from stages.deploy.shifting import Move, MoveType, ShiftDecision, ShiftObservation, can_return, decide
 from stages.deploy.step_watch import LOOK_INTERVAL, StepWatch
 from stages.deploy.stored_progress import StoredProgress
 
 _ALL = 100.0
 _WITHOUT_TRAFFIC = (ShiftPhase.INSTALL, ShiftPhase.MIRROR)
-
-
-@dataclass(frozen=True)
-class ShiftPlan:
-    """What a shifting rollout moves to: `desired` replicas of `spec`, by the steps of a strategy.
-
-    `mirror` says which requests are copied before the first step.
-    """
-
-    service: str
-    strategy: str
-    steps: Sequence[Step]
-    desired: DesiredState
-    spec: ReplicaSpec
-    restart: RestartPolicy
-    has_test_traffic: bool = False
-    mirror: Mirror | None = None
-
-    @property
-    def mirror_time(self) -> timedelta:
-        """The time of the copies, 0 without them."""
-        return self.mirror.duration if self.mirror else timedelta(0)
 
 
 class ShiftRollout:
@@ -65,7 +42,7 @@ class ShiftRollout:
 
     def __init__(
         self,
-        plan: ShiftPlan,
+        goal: ShiftGoal,
         replicas: ReplicaSet,
         targets: PairedTargets,
         alternate: AlternateGroup,
@@ -79,7 +56,7 @@ class ShiftRollout:
         mirroring: Callable[[], Mirroring] | None = None,
         hooks: Lifecycle | None = None,
     ) -> None:
-        self._plan = plan
+        self._goal = goal
         self._replicas = replicas
         self._targets = targets
         self._alternate = alternate
@@ -92,10 +69,10 @@ class ShiftRollout:
         self._make_mirroring = mirroring
         self._mirroring: Mirroring | None = None
         self._hooks = hooks or NoHooks()
-        self._report = ShiftReport(events, plan.service, plan.spec.release, alternate.name, plan.mirror)
+        self._report = ShiftReport(events, goal.service, goal.spec.release, alternate.name, goal.mirror)
         self._hooks_done, self._is_resumed = "", False
-        name = f"{plan.service} of release {plan.spec.release}"
-        self._faults = FaultWait(name, plan.desired.deploy_timeout, events, clock)
+        name = f"{goal.service} of release {goal.spec.release}"
+        self._faults = FaultWait(name, goal.desired.deploy_timeout, events, clock)
         self._entered_at = clock.monotonic()
         self._watch = self._watched(self._at(ShiftPhase.UNDO, 0))
 
@@ -107,7 +84,7 @@ class ShiftRollout:
             self._stop_mirroring()
 
     def _run(self) -> None:
-        found = self._stored.of(self._plan.service) if self._stored else None
+        found = self._stored.of(self._goal.service) if self._stored else None
         if found is None:
             self._hooks.run(LifecycleEvent.BEFORE_INSTALL)
             self._hooks_done = LifecycleEvent.BEFORE_INSTALL
@@ -153,11 +130,11 @@ class ShiftRollout:
         self._targets.is_shifting = self._watch.progress.phase not in (ShiftPhase.HOME, ShiftPhase.UNDO)
         return RolloutExecutor(
             self._replicas,
-            self._plan.desired,
+            self._goal.desired,
             strategy,
             self._events,
-            spec=self._plan.spec,
-            restart=self._plan.restart,
+            spec=self._goal.spec,
+            restart=self._goal.restart,
             cancelled=self._cancelled,
             wait=self._wait,
             healthy_text="is healthy",
@@ -182,7 +159,7 @@ class ShiftRollout:
         observed = replace(observed, alarm=alarm, baked=self._watch.progress.baked)
         # Only now: a store that fails at each look of the watch is a fault that lasts.
         self._faults.is_over()
-        found = decide(observed, self._plan.steps, self._plan.desired, self._plan.mirror_time)
+        found = decide(observed, self._goal.steps, self._goal.desired, self._goal.mirror_time)
         if is_in_hook and (found.alarm or found.failure):
             self._return_early(observed)
         return found
@@ -191,7 +168,7 @@ class ShiftRollout:
         """Give the home group all requests before the hook has ended, which may take its `stop_grace`."""
         # The rollback that follows meets the same fault, and reports it.
         with suppress(PenstockError):
-            if is_possible := can_return(seen, self._plan.desired):
+            if is_possible := can_return(seen, self._goal.desired):
                 # First, because the store may fail too.
                 self._alternate.set_share(0.0)
             # If the process dies before the hook has ended, nothing gives the release its share again.
@@ -209,7 +186,7 @@ class ShiftRollout:
         if is_in_hook:
             return self._watch.alarm()
         new = [r for r in seen.replicas.replicas if r.name in seen.alternate and r.healthy]
-        is_enough = len(new) >= max(1, self._plan.desired.min_healthy)
+        is_enough = len(new) >= max(1, self._goal.desired.min_healthy)
         return self._watch.look(serves=is_enough and seen.share == self._watch.progress.share)
 
     @property
@@ -226,7 +203,7 @@ class ShiftRollout:
     def _carry_out(self, move: Move) -> None:
         match move.type:
             case MoveType.DECLARE:
-                self._report.installing(self._plan.desired.replicas)
+                self._report.installing(self._goal.desired.replicas)
                 self._alternate.set_share(0.0)
                 assert self._alternate.is_declared, "a listener forwards to the home group of each service"
             case MoveType.SET_SHARE:
@@ -253,7 +230,7 @@ class ShiftRollout:
         if self._watch.progress.phase is ShiftPhase.INSTALL:
             self._report.installed()
             self._run_hooks(LifecycleEvent.AFTER_INSTALL)
-            if self._plan.has_test_traffic:
+            if self._goal.has_test_traffic:
                 self._run_hooks(LifecycleEvent.AFTER_ALLOW_TEST_TRAFFIC)
         if self._watch.progress.phase is ShiftPhase.MIRROR:
             self._watch.check_alarm()
@@ -267,7 +244,7 @@ class ShiftRollout:
 
     def _judge_step(self, *, is_last: bool) -> None:
         """Let the judge end a step. It wants enough requests at the end of the last bake time, before more may come."""
-        steps = self._plan.steps
+        steps = self._goal.steps
         deciding = max((number for number, step in enumerate(steps) if step.bake_time), default=len(steps) - 1)
         if self._watch.progress.step == deciding:
             self._watch.check_end()
@@ -316,12 +293,12 @@ class ShiftRollout:
         return StepWatch(self._clock, judge, progress, self._store, wait, was_promoted)
 
     def _at(self, phase: ShiftPhase, step: int) -> ServiceProgress:
-        steps = self._plan.steps
+        steps = self._goal.steps
         baking = steps[step] if phase is ShiftPhase.SHIFT else None
-        mirror_time = self._plan.mirror_time if phase is ShiftPhase.MIRROR else timedelta(0)
+        mirror_time = self._goal.mirror_time if phase is ShiftPhase.MIRROR else timedelta(0)
         return ServiceProgress(
-            service=self._plan.service,
-            strategy=self._plan.strategy,
+            service=self._goal.service,
+            strategy=self._goal.strategy,
             phase=phase,
             since=self._clock.now(),
             step=step,

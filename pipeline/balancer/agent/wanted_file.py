@@ -10,11 +10,14 @@ from pipeline.base.errors import BalancerFault
 from pipeline.base.files import FileStamp, file_stamp, write_atomically
 
 
-class _Wanted(Protocol):
-    def to_json(self) -> str: ...
+class Wanted(Protocol):
+    """What an agent is to keep."""
+
+    def to_json(self) -> str:
+        """Return it as text."""
 
 
-_T = TypeVar("_T", bound=_Wanted)
+_T = TypeVar("_T", bound=Wanted)
 
 
 class WantedFile(Generic[_T]):

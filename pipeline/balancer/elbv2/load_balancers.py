@@ -52,19 +52,24 @@ def create_load_balancer(api: Api, call: Call) -> Result:
             name=given["Name"],
             settings=checked(_SETTINGS[kind], {**model, "zones": places.zones(mapped)}),
         )
-        known = next((one for one in view.load_balancers if one.name == made.name), None)
-        if known is None:
-            check_limit(LIMITS.load_balancers, len(view.load_balancers))
-            return view.registry.put(made)
-        if not _is_same(known, made):
-            reason = f"A load balancer with the same name '{made.name}' exists, but with different settings"
-            raise AwsError("DuplicateLoadBalancerName", reason)
-        return view.registry
+        return _created(view, made)
 
     view = api.change(call, change)
     found = next(one for one in view.load_balancers if one.name == given["Name"])
     shown = shown_load_balancer(view, found)
     return {"LoadBalancers": [{**shown, "State": {"Code": "provisioning"}} if found.id == fields["id"] else shown]}
+
+
+def _created(view: View, made: LoadBalancerResource) -> Registry:
+    """Return the registry with a new load balancer, or unchanged if it has the same one already."""
+    known = next((one for one in view.load_balancers if one.name == made.name), None)
+    if known is None:
+        check_limit(LIMITS.load_balancers, len(view.load_balancers))
+        return view.registry.put(made)
+    if not _is_same(known, made):
+        reason = f"A load balancer with the same name '{made.name}' exists, but with different settings"
+        raise AwsError("DuplicateLoadBalancerName", reason)
+    return view.registry
 
 
 def _settings(given: Mapping[str, Any], kind: str) -> dict[str, Any]:

@@ -6,19 +6,18 @@ the kernel's rules, HAProxy gets the connections until the flow agent has restor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.balancer.access import AccessLog
-from pipeline.balancer.agent.flow_fact import FlowFacts, parse_facts, with_flows
-from pipeline.balancer.data_plane import DataPlane, Facts, FlowCounts, OpenFlow, PacketEnds, PlaneConfig, WantedGroup
+from pipeline.balancer.agent.flow_fact import parse_facts
+from pipeline.balancer.agent.plane_with_agent import PING_TIMEOUT, PlaneWithAgent
+from pipeline.balancer.data_plane import DataPlane, FlowCounts, PlaneConfig, WantedGroup
 from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.flows.config_flows import group_flows, plane_choices, wanted_flows
 from pipeline.balancer.flows.kernel_counts import kernel_counts
 from pipeline.balancer.flows.left_listeners import LeftListener, with_left
-from pipeline.balancer.flows.process import flow_agent, flow_client, has_lost_flows
+from pipeline.balancer.flows.process import flow_agent, flow_client
 from pipeline.balancer.flows.wanted_flows import FlowFile, GroupFlows, ListenerFlows, WantedFlows
 from pipeline.balancer.haproxy.naming import group_of
 from pipeline.balancer.kernel.others import PREFIX
@@ -28,19 +27,13 @@ from pipeline.balancer.plane_choice import KernelSupport, PlaneChoice
 from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.base.home_id import home_id
 
-# Seconds in which the agent answers, unless it hangs or a signal has stopped it.
-_PING_TIMEOUT = 3.0
 
-
-class FlowPlane:
+class FlowPlane(PlaneWithAgent[WantedFlows]):
     """HAProxy and the kernel of one directory, as a `DataPlane`. `haproxy`: the plane that also checks all targets."""
 
     def __init__(self, directory: Path, haproxy: DataPlane) -> None:
+        super().__init__(haproxy, flow_agent(directory), flow_client(directory), FlowFile(directory))
         self._directory = directory
-        self._haproxy = haproxy
-        self._file = FlowFile(directory)
-        self._agent = flow_agent(directory)
-        self._client = flow_client(directory)
 
     def check(self, wanted: PlaneConfig) -> str | None:
         support = self._support(wanted)
@@ -48,7 +41,7 @@ class FlowPlane:
             message, hint = missing
             raise ConfigError(message, hint=hint)
         _check_free(wanted_flows(wanted, support), PREFIX + home_id(self._directory))
-        return self._haproxy.check(wanted)
+        return super().check(wanted)
 
     def choices(self, wanted: PlaneConfig) -> Mapping[int, PlaneChoice]:
         support = self._support(wanted)
@@ -58,18 +51,15 @@ class FlowPlane:
             for effective, choice in plane_choices(wanted, support)
         }
 
-    def take_over(self, wanted: PlaneConfig) -> None:
-        self._haproxy.take_over(wanted)
-
     def apply(self, wanted: PlaneConfig) -> bool:
-        started, support = self._haproxy.apply(wanted), self._support(wanted)
+        started, support = self._inner.apply(wanted), self._support(wanted)
         flows = wanted_flows(wanted, support)
         # Their open flows are still counted.
         former = {pool: flows for pool, flows in self._pools_with_flows().items() if group_of(pool) in wanted.groups}
         if flows.listeners or former:
             self._file.write(replace(flows, groups={**former, **flows.groups}))
             self._ensure_agent()
-            self._ask("sync")
+            self._client.ask("sync")
         else:
             self._stop_agent()
         # The right may have been lost since the check. What HAProxy carries must not depend on it.
@@ -79,99 +69,35 @@ class FlowPlane:
         return started
 
     def steer(self, group: WantedGroup) -> None:
-        self._haproxy.steer(group)
+        self._inner.steer(group)
         known = self._file.read()
         if changed := {pool: flows for pool, flows in group_flows(group).items() if pool in known.groups}:
             self._file.write(replace(known, groups={**known.groups, **changed}))
             self._sync()
 
     def extend(self, group: WantedGroup) -> bool:
-        has_extended = self._haproxy.extend(group)
+        has_extended = self._inner.extend(group)
         if group.id not in self._carried():
             return has_extended
         # HAProxy may have closed former targets of these ids.
         self._sync()
-        found = self._ask("facts").get(group.id, {})
+        found = self._facts().get(group.id, {})
         return has_extended and not any(target.id in found for target in group.targets)
 
-    def observe(self, groups: Collection[str] | None = None) -> Facts:
-        facts = self._haproxy.observe(groups)
-        if has_lost_flows(self._agent, self._file):
-            # Nothing is known of the kernel's groups, so the reconciliation that follows applies them all.
-            return replace(facts, targets={})
-        carried = self._carried() & facts.targets.keys()
-        if not (facts.running and carried):
-            return facts
-        try:
-            found = self._ask("facts", _PING_TIMEOUT)
-        except BalancerFault:
-            # Nothing is known of the flows of these groups. The reconciliation that follows revives the agent.
-            others = {id_: targets for id_, targets in facts.targets.items() if id_ not in carried}
-            return replace(facts, targets=others)
-        merged = {id_: with_flows(facts.targets[id_], found.get(id_, {})) for id_ in carried}
-        return replace(facts, targets={**facts.targets, **merged})
-
-    def open_flow(self, endpoint: str, packet: PacketEnds) -> OpenFlow | None:
-        return self._haproxy.open_flow(endpoint, packet)
-
-    def network_faults(self) -> Mapping[tuple[str, str], str]:
-        return self._haproxy.network_faults()
-
-    def held(self, group: str) -> int:
-        return self._haproxy.held(group)
-
-    def abort(self, group: str, target: str) -> None:
-        self._haproxy.abort(group, target)
-        if group in self._carried():
-            self._ask("cut", group=group, target=target)
-
-    def maintain(self) -> None:
-        self._haproxy.maintain()
-
-    def stop(self) -> None:
-        self._haproxy.stop()
-        self._stop_agent()
-
-    def pid(self) -> int | None:
-        return self._haproxy.pid()
-
-    def stopped(self) -> tuple[int, ...]:
-        return (*self._haproxy.stopped(), *self._agent.stopped())
-
-    def resume(self) -> tuple[int, ...]:
-        return (*self._haproxy.resume(), *self._agent.resume())
-
-    def is_cut_off(self) -> bool:
-        return self._haproxy.is_cut_off() or has_lost_flows(self._agent, self._file)
-
-    def end_if_hung(self) -> bool:
-        has_ended = self._haproxy.end_if_hung()
-        if self._agent.running() is None or self._responds():
-            return has_ended
-        self._agent.kill()
-        return True
-
-    def standby(self) -> AbstractContextManager[None]:
-        return self._haproxy.standby()
-
-    def access_log(self) -> AccessLog:
-        return self._haproxy.access_log()
-
-    def flow_counts(self) -> tuple[FlowCounts, ...]:
-        found, wanted = self._haproxy.flow_counts(), self._file.read()
+    def _own_counts(self) -> Iterable[FlowCounts]:
+        wanted = self._file.read()
         if not wanted.listeners:
-            return found
-        try:
-            counted = self._client.ask("counts", _PING_TIMEOUT)
-        except BalancerFault:
-            # The agent is starting or hangs. Its counts go on with the next call.
-            return found
-        return (*found, *kernel_counts(wanted, _traffic(counted["traffic"]), parse_facts(counted["facts"])))
+            return ()
+        counted = self._client.ask("counts", PING_TIMEOUT)
+        return kernel_counts(wanted, _traffic(counted["traffic"]), parse_facts(counted["facts"]))
+
+    def _right_fault(self) -> BalancerFault | None:
+        return kernel_fault()
 
     def _left(self) -> list[LeftListener]:
         """Return the nodes that the agent has left to HAProxy."""
         try:
-            found = self._client.ask("left", _PING_TIMEOUT) if self._file.read().listeners else []
+            found = self._client.ask("left", PING_TIMEOUT) if self._file.read().listeners else []
         except BalancerFault:
             return []
         return [LeftListener(tuple(node), *target) for node, *target in found]
@@ -180,15 +106,12 @@ class FlowPlane:
         if not any(choice.plane == "kernel" for _, choice in plane_choices(wanted, KernelSupport())):
             return KernelSupport()
         # An agent that was started with the right to change rules keeps it.
-        if self._file.read().listeners and self._responds():
+        if self._file.read().listeners and self._client.responds(PING_TIMEOUT):
             return KernelSupport(blocked=forwarding_remedy())
         fault = kernel_fault()
         if fault is not None:
             return KernelSupport(fault.message, fault.hint or "")
         return KernelSupport(blocked=forwarding_remedy())
-
-    def _responds(self) -> bool:
-        return self._client.responds(_PING_TIMEOUT)
 
     def _carried(self) -> set[str]:
         """Return the target groups of which the kernel carries a pool."""
@@ -198,7 +121,7 @@ class FlowPlane:
         """Return the pools of groups that the kernel carried until now and that have open flows."""
         known = self._file.read().groups
         try:
-            found = self._ask("facts", exact="yes") if known else {}
+            found = self._facts(exact="yes") if known else {}
         except BalancerFault:
             return {}
         busy = {id_ for id_, flows in found.items() if any(flow.in_flight for flow in flows.values())}
@@ -207,14 +130,7 @@ class FlowPlane:
     def _sync(self) -> None:
         if self._agent.running() is None:
             self._ensure_agent()
-        self._ask("sync")
-
-    def _ensure_agent(self) -> None:
-        # A process without the right to change rules must not replace an agent that has it, or start one.
-        if (fault := kernel_fault()) is None:
-            self._agent.ensure_current()
-        elif self._agent.running() is None:
-            raise fault
+        self._client.ask("sync")
 
     def _stop_agent(self) -> None:
         if not (self._file.exists() or self._agent.is_started()):
@@ -222,12 +138,9 @@ class FlowPlane:
         if self._agent.running() is not None or not has_vanished(self._directory):
             self._ensure_agent()
             self._file.write(WantedFlows())
-            self._ask("stop")
+            self._client.ask("stop")
         self._agent.stop()
         self._file.remove()
-
-    def _ask(self, do: str, timeout: float = 10.0, **arguments: str) -> FlowFacts:
-        return parse_facts(self._client.ask(do, timeout, **arguments))
 
 
 def _traffic(found: Mapping[str, Mapping[str, Iterable[int]]]) -> dict[str, dict[str, Traffic]]:

@@ -4,57 +4,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from pipeline.base.errors import EngineFault, NetworkVanished, PortTaken, StageFailed
-from pipeline.engine.container import SIGKILL_CODE, Container, ContainerHealth, ContainerSpec
+from pipeline.engine.container import SIGKILL_CODE, Container, ContainerSpec
 from pipeline.engine.interfaces import CpuTime
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_APP, ROLE_RELEASE, ROLE_TEST
 from pipeline.testing.fakes.faults import Faults
 from pipeline.testing.fakes.images import FakeImages
 from pipeline.testing.fakes.networks import FakeNetworks
+from pipeline.testing.fakes.process import FakeProcess
 from pipeline.testing.fakes.program import Program
 
 # The ids of several engines differ.
 _IDS = count(1)
-# An engine's list shows seconds for young processes only.
-_SECONDS_SHOWN = 60
 
 ProcessListener = Callable[[ContainerSpec, int | None], object]
 """Hears of a process of a container that begins, with None, or that has ended, with its exit code."""
-
-
-@dataclass
-class _Process:
-    """One container and its last process."""
-
-    id: str
-    spec: ContainerSpec
-    image: str
-    program: Program
-    created_at: datetime
-    address: str
-    state: str = "created"
-    policy: str = "no"
-    process_started_at: datetime | None = None
-    finished_at: datetime | None = None
-    exit_code: int = 0
-    oom_killed: bool = False
-    restarts: int = 0
-    stopped_by_hand: bool = False
-    lines: list[str] = field(default_factory=list)
-    networks: dict[str, int | None] = field(default_factory=dict)
-
-    def begin(self, now: datetime) -> None:
-        self.state, self.process_started_at, self.exit_code, self.oom_killed = "running", now, 0, False
-        self.lines.extend(self.program.lines)
-
-    def is_restarted_after(self, code: int) -> bool:
-        return self.policy in ("always", "unless-stopped") or (self.policy == "on-failure" and code != 0)
 
 
 class FakeContainers:
@@ -87,19 +57,19 @@ class FakeContainers:
         self._now = now
         self._on_change = on_change
         self._changed = threading.Condition()
-        self._containers: dict[str, _Process] = {}
+        self._containers: dict[str, FakeProcess] = {}
 
     def for_pipeline(self, pipeline: str, role: str = ROLE_APP) -> list[Container]:
         """Return every container of a pipeline, in any state."""
         wanted = {LABEL_HOME: self._home, LABEL_PIPELINE: pipeline, LABEL_ROLE: role}.items()
         with self._faults.call("containers.of"), self._changed:
-            return [self._shown(c) for c in self._containers.values() if wanted <= self._labels(c).items()]
+            return [c.shown(self._now()) for c in self._containers.values() if wanted <= c.labels.items()]
 
     def find(self, name: str) -> Container | None:
         """Return the container of that name, or None."""
         with self._faults.call("containers.find"), self._changed:
             found = self._get(name)
-            return self._shown(found) if found else None
+            return found.shown(self._now()) if found else None
 
     def inspect(self, container: str) -> Container:
         """Return one container in full. Raises `EngineFault` if it is gone."""
@@ -107,7 +77,7 @@ class FakeContainers:
             found = self._get(container)
             if found is None:
                 raise EngineFault(f"No such container: {container}")
-            return self._shown(found, full=True)
+            return found.shown(self._now(), full=True)
 
     def start(self, spec: ContainerSpec) -> str:
         """Create and start a container and return its id."""
@@ -124,7 +94,9 @@ class FakeContainers:
                 if not self._networks.has(network):
                     raise StageFailed(f"{spec.name} cannot be started: network {network} not found")
             address = spec.address or self._networks.assign(spec.network)
-            made = _Process(f"{next(_IDS):064x}", spec, self._images.known(spec.image), program, self._now(), address)
+            made = FakeProcess(
+                f"{next(_IDS):064x}", spec, self._images.known(spec.image), program, self._now(), address, self._home
+            )
             made.networks = {each: self._networks.identity(each) for each in (spec.network, *spec.options.networks)}
             self._containers[made.id] = made
             self._begin(made)
@@ -135,7 +107,7 @@ class FakeContainers:
         wanted = {(each.address, each.port, each.protocol) for each in spec.published if each.port}
         for other in self._containers.values():
             held = {(each.address, each.port, each.protocol) for each in other.spec.published}
-            if self._shown(other).is_running and wanted & held:
+            if other.state == "running" and wanted & held:
                 raise PortTaken("the fake engine: port is already allocated")
 
     def start_again(self, container: str) -> None:
@@ -161,7 +133,7 @@ class FakeContainers:
         """Send SIGTERM, and SIGKILL immediately if the program ignores it."""
         with self._faults.call("containers.stop"), self._changed:
             found = self._get(container)
-            if found and self._shown(found).is_running:
+            if found and found.state == "running":
                 code = found.program.on_sigterm
                 self._end(found, SIGKILL_CODE if code is None else code, by_hand=True)
 
@@ -169,7 +141,7 @@ class FakeContainers:
         """Send a signal. One that the program ignores has no effect."""
         with self._faults.call("containers.kill"), self._changed:
             found = self._get(container)
-            if found and self._shown(found).is_running:
+            if found and found.state == "running":
                 code = SIGKILL_CODE if signal == "SIGKILL" else found.program.on_sigterm
                 if code is not None:
                     self._end(found, code, by_hand=True)
@@ -279,7 +251,7 @@ class FakeContainers:
         """Return every container of a pipeline, of any role."""
         wanted = {LABEL_HOME: self._home, LABEL_PIPELINE: pipeline}.items()
         with self._changed:
-            return [self._shown(c) for c in self._containers.values() if wanted <= self._labels(c).items()]
+            return [c.shown(self._now()) for c in self._containers.values() if wanted <= c.labels.items()]
 
     def exit(self, container: str, code: int = 0, *, oom_killed: bool = False) -> None:
         """End a process from inside. The restart policy applies."""
@@ -334,15 +306,15 @@ class FakeContainers:
             running = (c.spec for c in self._containers.values() if c.state == "running")
             return any(network in (spec.network, *spec.options.networks) for spec in running)
 
-    def _begin(self, container: _Process) -> None:
+    def _begin(self, container: FakeProcess) -> None:
         container.begin(self._now())
         self._on_change(container.spec, None)
 
-    def _end_by_program(self, container: _Process) -> None:
+    def _end_by_program(self, container: FakeProcess) -> None:
         if container.program.exit_code is not None:
             self._end(container, container.program.exit_code)
 
-    def _end(self, container: _Process, code: int, *, oom_killed: bool = False, by_hand: bool = False) -> None:
+    def _end(self, container: FakeProcess, code: int, *, oom_killed: bool = False, by_hand: bool = False) -> None:
         container.stopped_by_hand, container.finished_at = by_hand, self._now()
         container.state, container.exit_code, container.oom_killed = "exited", code, oom_killed
         self._on_change(container.spec, code)
@@ -351,58 +323,11 @@ class FakeContainers:
             container.restarts += 1
         self._changed.notify_all()
 
-    def _get(self, container: str) -> _Process | None:
+    def _get(self, container: str) -> FakeProcess | None:
         return next((c for c in self._containers.values() if container in (c.id, c.spec.name)), None)
 
-    def _existing(self, container: str) -> _Process:
+    def _existing(self, container: str) -> FakeProcess:
         found = self._get(container)
         if found is None:
             raise KeyError(container)
         return found
-
-    def _labels(self, container: _Process) -> dict[str, str]:
-        return {**container.spec.options.labels, **container.spec.labels, LABEL_HOME: self._home}
-
-    def _shown(self, container: _Process, *, full: bool = False) -> Container:
-        """Translate a container as a list shows it, or in full as `inspect` does."""
-        running = container.state == "running"
-        age = (
-            int((self._now() - container.process_started_at).total_seconds())
-            if running and container.process_started_at
-            else None
-        )
-        return Container(
-            id=container.id,
-            name=container.spec.name,
-            state=container.state,
-            image=container.image,
-            labels=self._labels(container),
-            address=container.address,
-            created_at=container.created_at,
-            running_for=age if age is not None and age < _SECONDS_SHOWN else None,
-            exit_code=container.exit_code if full else None,
-            oom_killed=container.oom_killed if full else False,
-            process_started_at=container.process_started_at if full else None,
-            finished_at=container.finished_at if full and not running else None,
-            restarts=container.restarts if full else 0,
-            mounts=_mounts(container) if full else (),
-            health=self._health(container) if running else None,
-        )
-
-    def _health(self, container: _Process) -> ContainerHealth | None:
-        """Return what the last probe that is due has found. The first one is due after the probe's interval."""
-        probe, started = container.spec.probe, container.process_started_at
-        command = (probe.command or container.program.healthcheck) if probe else None
-        if probe is None or command is None or started is None:
-            return None
-        runs = (self._now() - started) // probe.interval
-        if not runs:
-            return ContainerHealth.STARTING
-        if container.program.commands.get(command) == 0:
-            return ContainerHealth.HEALTHY
-        failures = runs - probe.start_period // probe.interval
-        return ContainerHealth.UNHEALTHY if failures >= probe.threshold else ContainerHealth.STARTING
-
-
-def _mounts(container: _Process) -> tuple[str, ...]:
-    return (*(volume.split(":")[1] for volume in container.spec.volumes), *container.program.mounts)

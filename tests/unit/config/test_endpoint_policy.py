@@ -8,7 +8,8 @@ import pytest
 
 from pipeline.base.errors import ConfigError
 from pipeline.config.models import Pipeline
-from pipeline.config.policy import Policy, read_policy
+from pipeline.config.policy import Policy
+from pipeline.config.policy_file import read_policy
 
 OFFICE: dict[str, object] = {"namespace": "office", "addresses": ["198.18.0.0/24"]}
 APPS: dict[str, object] = {"docker_network": "inspected"}

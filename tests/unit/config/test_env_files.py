@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from pipeline.base.errors import ConfigError
+from pipeline.base.files import file_stamp
 from pipeline.config.load import CommittedFile, Configuration, load
 from pipeline.config.policy import Readable
 from pipeline.config.release import ReleaseSpec
@@ -220,5 +220,6 @@ def test_it_is_known_when_a_file_changes(loads: Loads) -> None:
     """The stamp of each file is that of its content, None for a file that is missing."""
     Path(".env").write_text("A=1\n")
     found = loads(with_deploy("  env_file: [.env, {path: gone.env, required: false}]")).env_files
-    state = os.stat(".env")  # noqa: PTH116
-    assert found == {Path.cwd() / ".env": (state.st_mtime_ns, state.st_ino), Path.cwd() / "gone.env": None}
+    stamp = file_stamp(Path(".env"))
+    assert stamp is not None
+    assert found == {Path.cwd() / ".env": stamp, Path.cwd() / "gone.env": None}
