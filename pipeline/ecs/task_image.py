@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from pipeline.api import Checkout, Image, Plan, StageContext
 from pipeline.balancer.model import SharedGroup
 from pipeline.base.errors import ConfigError, EngineFault, StageFailed
+from pipeline.base.quantity import format_duration
 from pipeline.config.release import forced_deployments
 from pipeline.engine.hosts import local_engine
-from pipeline.engine.interfaces import Engine, EngineConnection
-
-_POLL_INTERVAL = 0.1
+from pipeline.engine.interfaces import Engine
+from pipeline.engine.long_call import long_call
 
 
 class TaskImage:
@@ -77,9 +73,11 @@ def _name(context: StageContext) -> str:
 def _pulled(context: StageContext, engine: Engine, name: str) -> str:
     """Pull an image and return its id. Raises `Cancelled` as soon as the run is cancelled."""
     context.log.line("build", f"pulling {name}")
+    limit = context.configuration.pipeline.build.timeout
     try:
-        with engine.cancellable() as connection, _aborted_on_cancel(context.cancelled, connection):
-            connection.images.pull(name)
+        long_call(engine, lambda images: images.pull(name), limit, context.cancelled)
+    except TimeoutError:
+        raise StageFailed(f"CannotPullContainerError: {name}: not pulled within {format_duration(limit)}") from None
     except EngineFault as error:
         context.check_cancelled()
         raise StageFailed(f"CannotPullContainerError: {name}: {error.message}") from error
@@ -87,23 +85,3 @@ def _pulled(context: StageContext, engine: Engine, name: str) -> str:
     if found is None:
         raise StageFailed(f"CannotPullContainerError: {name} was pulled and is not there")
     return found
-
-
-@contextmanager
-def _aborted_on_cancel(cancelled: threading.Event, connection: EngineConnection) -> Iterator[None]:
-    """Close the connection when the run is cancelled, so that its call ends."""
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(_POLL_INTERVAL):
-            if cancelled.is_set():
-                connection.close()
-                return
-
-    thread = threading.Thread(target=watch, name="task-image", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()

@@ -18,6 +18,7 @@ from pipeline.base.errors import Cancelled, ConfigError, EngineFault
 from pipeline.base.memory_file import memory_file
 from pipeline.engine.builder import BuildSpec
 from pipeline.engine.docker.command import BuildKitCommand, forget_commands
+from pipeline.engine.docker.faults import TIMEOUT
 from pipeline.engine.docker.lines import lines_of
 from pipeline.engine.docker.progress import Progress
 from pipeline.engine.labels import LABEL_HOME
@@ -125,7 +126,9 @@ class BuildKitBuilder:
                     raise Cancelled("cancelled")
                 if time.monotonic() > deadline:
                     raise TimeoutError
-            return process.wait()
+            return process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise EngineFault(f"{arguments[0]} has closed its output and does not end") from None
         finally:
             _end(process)
             reader.join()

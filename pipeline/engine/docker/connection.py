@@ -14,7 +14,7 @@ from pipeline.engine.docker.images import DockerImages
 from pipeline.engine.docker.server import recently, remember_server
 
 
-def connect(environment: Mapping[str, str], version: str | None = None, pool: int = 1, timeout: int = TIMEOUT) -> Any:
+def connect(environment: Mapping[str, str], version: str | None = None, pool: int = 1, timeout: float = TIMEOUT) -> Any:
     """Return a client of the SDK that keeps at most `pool` connections. Raises `EngineFault`.
 
     The engine may take `timeout` seconds for a response.
@@ -73,8 +73,8 @@ class DockerConnection:
     Builds and pulls may be silent for a long time, so another thread may close it.
     """
 
-    def __init__(self, environment: Mapping[str, str], version: str, home: str) -> None:
-        self.api = connect(environment, version)
+    def __init__(self, environment: Mapping[str, str], version: str, home: str, timeout: float = TIMEOUT) -> None:
+        self.api = connect(environment, version, timeout=timeout)
         self.api.hooks["response"].append(self._keep_response)
         self._lock = threading.Lock()
         self._response: Any = None

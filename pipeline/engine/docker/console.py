@@ -38,22 +38,28 @@ _COPIED = ("Env", "Cmd", "Entrypoint", "WorkingDir", "User", "StopSignal", "Volu
 class DockerConsole:
     """Commands in the containers that carry the label of `home`. Each method needs one or two requests.
 
-    `on_close` is called by `close`, and may be called again.
+    `on_close` is called by `close`, and may be called again. Docker may take `timeout` seconds for each response.
     """
 
     missing: Mapping[str, EngineFault] = MappingProxyType({})
 
     def __init__(
-        self, home: str, environment: Mapping[str, str] = os.environ, *, on_close: Callable[[], None] = lambda: None
+        self,
+        home: str,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        on_close: Callable[[], None] = lambda: None,
+        timeout: float = TIMEOUT,
     ) -> None:
         self._home = home
         self._environment = environment
+        self._timeout = timeout
         self._on_close = on_close
         self._found: Wire | None = None
 
     @property
     def _wire(self) -> Wire:
-        self._found = self._found or Wire(self._environment)
+        self._found = self._found or Wire(self._environment, self._timeout)
         return self._found
 
     def containers(self, pipeline: str) -> list[Container]:
@@ -90,8 +96,7 @@ class DockerConsole:
         if since:
             query["since"] = unix_time(since)
         try:
-            timeout = None if follow else TIMEOUT
-            return DockerLogStream(self._wire.open("GET", f"{path}/logs", timeout=timeout, **query))
+            return DockerLogStream(self._wire.open("GET", f"{path}/logs", endless=follow, **query))
         except Refusal as refusal:
             if refusal.status == 404 or UNREADABLE in refusal.message:
                 return None
@@ -103,7 +108,7 @@ class DockerConsole:
         with _translated():
             number = self._wire.ask("POST", f"/containers/{container}/exec", wanted)["Id"]
             opened = self._wire.open(
-                "POST", f"/exec/{number}/start", {"Detach": False, "Tty": tty}, upgrade=True, timeout=None
+                "POST", f"/exec/{number}/start", {"Detach": False, "Tty": tty}, upgrade=True, endless=True
             )
         return _Exec(self._wire, f"/exec/{number}", opened, tty=tty)
 
@@ -120,11 +125,11 @@ class DockerConsole:
                 failed.callback(_remove, wire, path)
                 self._join(path, model)
                 attached = wire.open(
-                    "POST", f"{path}/attach", upgrade=True, timeout=None, stream=1, stdin=1, stdout=1, stderr=1
+                    "POST", f"{path}/attach", upgrade=True, endless=True, stream=1, stdin=1, stdout=1, stderr=1
                 )
                 failed.enter_context(attached.connection)
                 # Asked before the start: afterwards, the container may be gone.
-                ended = wire.open("POST", f"{path}/wait", timeout=None, condition="removed")
+                ended = wire.open("POST", f"{path}/wait", endless=True, condition="removed")
                 failed.enter_context(ended.connection)
                 wire.ask("POST", f"{path}/start")
                 failed.pop_all()

@@ -14,7 +14,13 @@ from typing import Any
 
 from pipeline.base.errors import EngineFault
 from pipeline.engine.container import Container, ContainerSpec
-from pipeline.engine.docker.faults import as_stage_failure, ignore_not_found, ignore_unreadable, translate_errors
+from pipeline.engine.docker.faults import (
+    as_stage_failure,
+    check_response,
+    ignore_not_found,
+    ignore_unreadable,
+    translate_errors,
+)
 from pipeline.engine.docker.lines import lines_of, missing_lines
 from pipeline.engine.docker.networks import DockerNetworks
 from pipeline.engine.docker.server import log_driver_of
@@ -195,8 +201,12 @@ class DockerContainers:
     def tar(self, container: str, path: str) -> Iterator[bytes]:
         """Yield a tar of a file or a folder in a container, or nothing if it does not exist."""
         with translate_errors(self._api), ignore_not_found():
-            chunks, _ = self._api.get_archive(container, path, chunk_size=_CHUNK)
-            yield from chunks
+            # The SDK's own method has no limit for what follows the first bytes.
+            url = f"{self._api.base_url}/v{self._api.api_version}/containers/{container}/archive"
+            answer = self._api.get(url, params={"path": path}, stream=True, timeout=self._api.timeout)
+            with answer:
+                check_response(answer)
+                yield from answer.iter_content(_CHUNK)
 
     def changed_paths(self, container: str) -> frozenset[str]:
         """Return the paths that were written since the container started, without those in volumes."""

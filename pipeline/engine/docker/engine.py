@@ -14,7 +14,7 @@ from pipeline.engine.container_options import UNREADABLE_DRIVER
 from pipeline.engine.docker.builders import choose_builder
 from pipeline.engine.docker.connection import DockerConnection, connect
 from pipeline.engine.docker.containers import DockerContainers
-from pipeline.engine.docker.faults import translate_errors
+from pipeline.engine.docker.faults import TIMEOUT, translate_errors
 from pipeline.engine.docker.images import DockerImages
 from pipeline.engine.docker.networks import DockerNetworks
 from pipeline.engine.docker.server import server_of
@@ -30,16 +30,23 @@ class DockerEngine:
     """The Docker Engine that `environment` names, limited to the objects of `home`.
 
     It uses the SDK's low-level client, which lists containers in one call. The SDK's objects need one call for each.
-    `on_close` is called after the connections are closed, and may be called again.
+    `on_close` is called after the connections are closed, and may be called again. Docker may take `timeout` seconds
+    for each response, and a stop its grace besides.
     """
 
     def __init__(
-        self, home: str, environment: Mapping[str, str] = os.environ, *, on_close: Callable[[], None] = lambda: None
+        self,
+        home: str,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        on_close: Callable[[], None] = lambda: None,
+        timeout: float = TIMEOUT,
     ) -> None:
         self._on_close = on_close
         self._home = home
         self._environment = environment
-        self._api = connect(environment, pool=_CONNECTIONS)
+        self._timeout = timeout
+        self._api = connect(environment, pool=_CONNECTIONS, timeout=timeout)
         self.networks = DockerNetworks(self._api, home)
         self.containers = DockerContainers(self._api, home, self.networks)
         self.images = DockerImages(self._api, home)
@@ -82,7 +89,7 @@ class DockerEngine:
 
     def cancellable(self) -> DockerConnection:
         """Open a separate connection, which another thread may close."""
-        return DockerConnection(self._environment, self._api.api_version, self._home)
+        return DockerConnection(self._environment, self._api.api_version, self._home, self._timeout)
 
     def answers(self) -> bool:
         """Return whether Docker responds."""

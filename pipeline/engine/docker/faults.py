@@ -18,6 +18,7 @@ _HINTS = {
     "no space left": MAKE_ROOM,
     "cannot assign requested address": "its machine lacks this address; `pipeline doctor` names those that it has",
 }
+_HANGS = "if this repeats, see `journalctl --unit docker`, then restart Docker"
 UNREADABLE = "does not support reading"
 """The engine's message for the output of a container whose log driver keeps none."""
 # The builder's messages if another program removes its base image during the build.
@@ -33,6 +34,8 @@ _GONE = re.compile(
 )
 _PORT_TAKEN = re.compile(r"port is already allocated|address already in use")
 _NO_NETWORK = re.compile(r"network \S+ not found", re.IGNORECASE)
+_LIMIT = re.compile(r"timeout=([0-9.]+)")
+_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
 @contextmanager
@@ -55,7 +58,26 @@ def translate_errors(api: Any) -> Iterator[None]:
         urllib3.exceptions.HTTPError,
         OSError,
     ) as error:
-        raise unreachable(error, address_of(api)) from error
+        limit = _LIMIT.search(str(error))
+        seconds = float(limit[1]) if limit else getattr(api, "timeout", None) or TIMEOUT
+        raise unreachable(error, address_of(api), _call_of(error), seconds) from error
+
+
+def _call_of(error: Exception) -> str:
+    """Return the request that raised an error, empty if the error does not have it."""
+    request: Any = getattr(error, "request", None)
+    return f"{request.method} {request.path_url}" if hasattr(request, "path_url") else ""
+
+
+def check_response(answer: Any) -> None:
+    """Raise the SDK's error for a response that is one."""
+    import docker.errors
+    import requests.exceptions
+
+    try:
+        answer.raise_for_status()
+    except requests.exceptions.HTTPError as error:
+        docker.errors.create_api_error_from_http_exception(error)
 
 
 def address_of(api: Any) -> str:
@@ -63,8 +85,11 @@ def address_of(api: Any) -> str:
     return api if isinstance(api, str) else str(getattr(api, "address", DEFAULT_ADDRESS))
 
 
-def unreachable(error: Exception, address: str) -> EngineFault:
-    """Return the error for an engine at `address` that could not be reached, from what a client raised."""
+def unreachable(error: Exception, address: str, call: str = "", seconds: float = TIMEOUT) -> EngineFault:
+    """Return the error for an engine at `address` that could not be reached, from what a client raised.
+
+    `call` is the request, such as `GET /v1.41/info`, and `seconds` what the engine had for the response.
+    """
     text = str(error)
     if "Permission denied" in text:
         return EngineFault(
@@ -76,12 +101,19 @@ def unreachable(error: Exception, address: str) -> EngineFault:
             hint="start it with `systemctl start docker`",
         )
     if "timed out" in text.lower():
-        return EngineFault(f"Docker at {address} did not respond within {TIMEOUT} s")
+        return EngineFault(f"Docker at {address} did not respond within {seconds:g} s{_to(call)}", hint=_HANGS)
     with contextlib.suppress(IndexError):
         text = text.splitlines()[0]
     return EngineFault(
         f"connection to Docker at {address} failed: {text}", hint="check that Docker runs, then repeat the command"
     )
+
+
+def _to(call: str) -> str:
+    """Return a request in words, without the version of the API, the parameters, and most of a long id."""
+    method, _, target = call.partition(" ")
+    path = _ID.sub(r"\1", re.sub(r"^/v[0-9.]+(?=/)", "", target.partition("?")[0]))
+    return f" to {method} {path}" if path else ""
 
 
 def is_gone(error: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.base.errors import EngineFault, StageFailed
 from pipeline.engine.docker.connection import connect
-from pipeline.engine.docker.faults import ignore_not_found, ignore_unreadable, translate_errors
+from pipeline.engine.docker.faults import check_response, ignore_not_found, ignore_unreadable, translate_errors
 from pipeline.engine.docker.frames import FrameReader
 from pipeline.engine.docker.server import log_driver_of
 from pipeline.engine.docker.swarm_translation import (
@@ -41,12 +41,22 @@ _REFUSED = (400, 404, 409)
 
 
 class DockerSwarm:
-    """The Swarm of the engine that `environment` names, limited to the services of `home`. See `Swarm`."""
+    """The Swarm of the engine that `environment` names, limited to the services of `home`. See `Swarm`.
 
-    def __init__(self, home: str, environment: Mapping[str, str]) -> None:
+    The engine may take these seconds for the response to a read and to a change.
+    """
+
+    def __init__(
+        self,
+        home: str,
+        environment: Mapping[str, str],
+        *,
+        read_timeout: float = _READ_TIMEOUT,
+        write_timeout: float = _WRITE_TIMEOUT,
+    ) -> None:
         self._home = home
-        self._reader = connect(environment, pool=_CONNECTIONS, timeout=_READ_TIMEOUT)
-        self._writer = connect(environment, pool=_CONNECTIONS, timeout=_WRITE_TIMEOUT)
+        self._reader = connect(environment, pool=_CONNECTIONS, timeout=read_timeout)
+        self._writer = connect(environment, pool=_CONNECTIONS, timeout=write_timeout)
         self._url = f"{self._writer.base_url}/v{self._writer.api_version}"
         self._lock = threading.Lock()
 
@@ -131,8 +141,10 @@ class DockerSwarm:
         """Return the last lines of output of a task, or nothing if its node does not have them any more."""
         parameters = {"stdout": True, "stderr": True, "tail": lines}
         with _errors(self._reader), ignore_not_found(), ignore_unreadable():
-            answer = self._reader.get(f"{self._url}/tasks/{task.id}/logs", params=parameters, timeout=_READ_TIMEOUT)
-            _check(answer)
+            answer = self._reader.get(
+                f"{self._url}/tasks/{task.id}/logs", params=parameters, timeout=self._reader.timeout
+            )
+            check_response(answer)
             text = b"".join(content for _, content in FrameReader().feed(answer.content))
             return tuple(text.decode(errors="replace").splitlines())[-lines:]
         return ()
@@ -214,10 +226,10 @@ class DockerSwarm:
             f"{self._url}{path}",
             params={"version": found["Version"]["Index"]},
             json=dict(spec),
-            timeout=_WRITE_TIMEOUT,
+            timeout=self._writer.timeout,
         )
         try:
-            _check(answer)
+            check_response(answer)
         except docker.errors.APIError as error:
             if _OUT_OF_SEQUENCE in str(error.explanation):
                 return False
@@ -241,17 +253,6 @@ class DockerSwarm:
     @property
     def _config_name(self) -> str:
         return f"penstock-{self._home}"
-
-
-def _check(answer: Any) -> None:
-    """Raise the SDK's error for a response that is one."""
-    import docker.errors
-    import requests.exceptions
-
-    try:
-        answer.raise_for_status()
-    except requests.exceptions.HTTPError as error:
-        docker.errors.create_api_error_from_http_exception(error)
 
 
 @contextmanager

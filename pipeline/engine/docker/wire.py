@@ -46,22 +46,24 @@ class Opened(NamedTuple):
 class Wire:
     """The engine that `environment` names. Safe to use from any thread: each request has a connection of its own.
 
-    Requests raise `Refusal` for an error response, and `EngineFault` if the engine does not respond.
+    Requests raise `Refusal` for an error response, and `EngineFault` if the engine does not respond within `timeout`
+    seconds.
     """
 
-    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, environment: Mapping[str, str] = os.environ, timeout: float = TIMEOUT) -> None:
         self._endpoint = find_endpoint(environment)
+        self._timeout = timeout
 
-    def ask(self, method: str, path: str, body: Any = None, *, timeout: float | None = TIMEOUT, **query: Any) -> Any:
-        """Send a request and return the JSON of the response, None if it has none. No `timeout`: wait for ever."""
-        opened = self.open(method, path, body, timeout=timeout, **query)
+    def ask(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        """Send a request and return the JSON of the response, None if it has none."""
+        opened = self.open(method, path, body, **query)
         with opened.connection:
             parts = [opened.rest]
             try:
                 while part := opened.connection.recv(_CHUNK):
                     parts.append(part)
             except OSError as error:
-                raise unreachable(error, self._endpoint.address) from error
+                raise self._fault(error, method, path) from error
         content = b"".join(parts)
         return json.loads(content) if content.strip() else None
 
@@ -72,12 +74,13 @@ class Wire:
         body: Any = None,
         *,
         upgrade: bool = False,
-        timeout: float | None = TIMEOUT,
+        endless: bool = False,
         **query: Any,
     ) -> Opened:
         """Send a request and return its connection, from which the content of the response is read until its end.
 
-        With `upgrade`, the connection carries the input and the output of a process.
+        With `upgrade`, the connection carries the input and the output of a process. With `endless`, the content may
+        take any time, and the response must still begin in time.
         """
         target = quote(path) + (f"?{urlencode(query)}" if query else "")
         content = b"" if body is None else json.dumps(body).encode()
@@ -87,35 +90,41 @@ class Wire:
         head += ["Connection: Upgrade", "Upgrade: tcp"] if upgrade else []
         connection = None
         try:
-            connection = self._dial(timeout)
+            connection = self._dial()
             connection.sendall("\r\n".join([*head, "", ""]).encode() + content)
-            return Opened(connection, _response(connection))
+            opened = Opened(connection, _response(connection))
+            if endless:
+                connection.settimeout(None)
         except BaseException as error:
             if connection is not None:
                 connection.close()
             if isinstance(error, OSError | ValueError):
-                raise unreachable(error, self._endpoint.address) from error
+                raise self._fault(error, method, path) from error
             raise
+        return opened
 
-    def _dial(self, timeout: float | None) -> socket.socket:
+    def _fault(self, error: Exception, method: str, path: str) -> EngineFault:
+        return unreachable(error, self._endpoint.address, f"{method} {path}", self._timeout)
+
+    def _dial(self) -> socket.socket:
         """Return a new connection. Raises `OSError`."""
         address = urlsplit(self._endpoint.address)
         if address.scheme == "unix":
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
-                connection.settimeout(timeout)
+                connection.settimeout(self._timeout)
                 connection.connect(address.path or f"/{address.netloc}")
             except BaseException:
                 connection.close()
                 raise
             return connection
         if address.scheme == "ssh":
-            return _over_ssh(address.netloc, timeout)
+            return _over_ssh(address.netloc, self._timeout)
         if address.scheme not in _PORTS:
             raise EngineFault(f"Docker's address {self._endpoint.address} has an unknown scheme")
         host, tls = address.hostname or "localhost", _tls(self._endpoint, address.scheme)
-        connection = socket.create_connection((host, address.port or _PORTS["https" if tls else "tcp"]), TIMEOUT)
-        connection.settimeout(timeout)
+        port = address.port or _PORTS["https" if tls else "tcp"]
+        connection = socket.create_connection((host, port), self._timeout)
         return tls.wrap_socket(connection, server_hostname=host) if tls else connection
 
 
@@ -160,7 +169,7 @@ def _message(content: bytes) -> str:
         return content.decode(errors="replace").strip()
 
 
-def _over_ssh(host: str, timeout: float | None) -> socket.socket:
+def _over_ssh(host: str, timeout: float) -> socket.socket:
     """Return a connection through the docker command of another machine, as Docker's own command makes it."""
     near, far = socket.socketpair()
     near.settimeout(timeout)
