@@ -82,6 +82,16 @@ def test_flows_of_an_appliance_that_is_not_listed_choose_again(harness: PathHarn
     assert {port for port in PORTS if chosen[port] != after[port]} == {port for port in PORTS if chosen[port] == 1}
 
 
+def test_flows_of_a_rebalanced_appliance_without_another(harness: PathHarness) -> None:
+    """Nothing goes to it any more. The flow goes on as soon as there is another one."""
+    harness.write(1)
+    assert harness.exchange(30000) == 1
+    harness.write(listed=[1], rebalanced=[1])
+    assert harness.lose(30000) == "no_target"
+    harness.write(2, listed=[1], rebalanced=[1])
+    assert harness.exchange(30000) == 2
+
+
 def test_flows_that_are_ended_choose_again(harness: PathHarness) -> None:
     """They count no more until their next packets."""
     harness.write(1, 2, 3)

@@ -185,7 +185,7 @@ class GatewayKeeper:
     def _moves(self, pool: str, number: int) -> bool:
         """Return whether the flows of an appliance choose again."""
         choice = self._choices.get(pool, PoolChoice())
-        return any(self._numbers.appliances.get(each) == number for each in choice.rebalanced)
+        return any(self._numbers.appliances.get(each) == number for each in choice.moving)
 
     def _staying_flows(self) -> Counter[int]:
         """Return the number of flows by the number of their appliance, without those that choose again."""
@@ -193,7 +193,7 @@ class GatewayKeeper:
         moving = {
             (self._numbers.endpoints.get(id_), self._numbers.appliances.get(each))
             for id_, endpoint in wanted.endpoints.items()
-            for each in self._choices.get(endpoint.pool, PoolChoice()).rebalanced
+            for each in self._choices.get(endpoint.pool, PoolChoice()).moving
         }
         found = Counter[int]()
         for key, count in self._tally.recent(path).items():

@@ -60,7 +60,7 @@ class GatewayPool:
     `tcp_idle`: seconds without a packet after which a flow of TCP ends. A new flow takes the target
     `slots[hash % len(slots)]`. Without slots, its packets are dropped. A flow stays with its target, also if no slot
     has it. A flow whose target is among the `rebalanced`, or not in the state any more, chooses again at its next
-    packet. No slot has a target that is rebalanced.
+    packet, which is dropped if there are no slots. No slot has a target that is rebalanced.
     """
 
     fields: FlowFields

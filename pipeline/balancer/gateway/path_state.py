@@ -48,9 +48,9 @@ def _pool(
     pool: AppliancePool, choice: PoolChoice, numbers: Numbers, reached: Mapping[Appliance, GatewayTarget]
 ) -> GatewayPool:
     slots = slots_of(choice, numbers.appliances, reached)
-    # Without a slot, no other appliance can take the flows.
-    rebalanced = frozenset(numbers.appliances[each] for each in choice.rebalanced) if slots else frozenset[int]()
-    return GatewayPool(pool.fields, pool.tcp_idle, slots, rebalanced)
+    # Without a slot, no other appliance can take the flows. Those of another group must not stay even so.
+    moving = choice.moving if slots else choice.foreign
+    return GatewayPool(pool.fields, pool.tcp_idle, slots, frozenset(numbers.appliances[each] for each in moving))
 
 
 # Most changes leave most pools as they are.

@@ -14,16 +14,23 @@ from pipeline.balancer.gateway.wanted_gateway import ApplianceGroup, AppliancePo
 class PoolChoice:
     """The appliances that get new flows, and those whose flows choose again.
 
-    `fails_open`: none is healthy, so all of them get new flows.
+    `fails_open`: none is healthy, so all of them get new flows. `foreign`: appliances of other groups with flows of
+    endpoints that used these groups before. These flows choose again too, also if no appliance can take them.
     """
 
     chosen: tuple[Appliance, ...] = ()
     fails_open: bool = False
     rebalanced: frozenset[Appliance] = frozenset()
+    foreign: frozenset[Appliance] = frozenset()
 
-    def without(self, others: Iterable[Appliance]) -> PoolChoice:
-        """Return the choice if the flows of other appliances, which are not of the pool, choose again too."""
-        return replace(self, rebalanced=self.rebalanced.union(others))
+    @property
+    def moving(self) -> frozenset[Appliance]:
+        """All appliances whose flows choose again."""
+        return self.rebalanced | self.foreign
+
+    def without(self, foreign: Iterable[Appliance]) -> PoolChoice:
+        """Return the choice if the flows of appliances of other groups choose again."""
+        return replace(self, foreign=frozenset(foreign))
 
 
 def group_servers(group: ApplianceGroup, servers: Servers) -> Mapping[str, Server]:

@@ -47,6 +47,7 @@ class GatewayWorld:
         self.directory = directory
         self.path = FakePath()
         self.servers: dict[str, Server] | None = {}
+        self._empty = set[str]()
         self._zones = dict[str, str | None]()
         self._endpoints = zones or (None,)
         self._load_balancer = "inspection"
@@ -81,13 +82,15 @@ class GatewayWorld:
         ]
         GatewayFile(self.directory).write(wanted_gateway(config, attached))
 
-    def move_endpoints(self) -> None:
+    def move_endpoints(self, *, has_appliances: bool = True) -> None:
         """Let the endpoints lead to the load balancer `other`, whose group is `others`. It has the same appliances."""
         groups, balancers = self._declared["target_groups"], self._declared["load_balancers"]
         groups["others"] = {"protocol": "GENEVE"}
         balancers["other"] = {"type": "gateway", "listeners": [{"default_action": {"forward": "others"}}]}
         self._load_balancer = "other"
         self.apply()
+        if not has_appliances:
+            self._empty = set(GatewayFile(self.directory).read().groups["security.others"].backends)
         self.keeper.sync()
 
     def config(self) -> PlaneConfig:
@@ -167,7 +170,7 @@ class GatewayWorld:
     def _read(self, backends: Collection[str], _used: Collection[str]) -> Servers | None:
         if self.servers is None:
             return None
-        return {backend: tuple(self.servers.values()) for backend in backends}
+        return {each: () if each in self._empty else tuple(self.servers.values()) for each in backends}
 
     @staticmethod
     def _route(address: IPv4Address) -> GatewayTarget:

@@ -153,6 +153,20 @@ def test_flows_of_an_endpoint_that_is_moved(world: GatewayWorld) -> None:
     assert GROUP not in facts
 
 
+@pytest.mark.parametrize("attributes", [{}, REBALANCE])
+def test_endpoint_that_is_moved_to_no_appliances(attributes: dict[str, str], tmp_path: Path) -> None:
+    """Its packets are dropped. The former appliances, which are of another service, get none of them."""
+    world = GatewayWorld(tmp_path, attributes=attributes)
+    world.register(*THREE)
+    world.flows(PORTS)
+    world.move_endpoints(has_appliances=False)
+    assert [pool.slots for pool in world.path.state.pools.values()] == [()]
+    for port in PORTS:
+        with pytest.raises(Dropped, match="no_target"):
+            world.again(port)
+    assert not sum(each.in_flight for facts in world.keeper.facts().values() for each in facts.values())
+
+
 def test_appliance_at_another_address_is_another_one(world: GatewayWorld) -> None:
     """The former one keeps its flows, and they count for the target."""
     before = world.flows(PORTS)

@@ -1,3 +1,8 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+ *
+ * The kernel lets only programs under a license compatible with the GPL call some of its functions. So this file, and gate.o,
+ * are under both licenses. All other files of Penstock are under the Apache License alone.
+ */
 /* The path of packets through appliances, as four programs of the kernel's traffic control.
  *
  * to_appliance   ingress of an attachment: gives the packet a flow and an appliance, wraps it in GENEVE, sends it to gate 0
@@ -295,7 +300,8 @@ SEC("tc/to_appliance") int to_appliance(struct __sk_buff *skb) {
   struct target *target = bpf_map_lookup_elem(&targets, &number);
   if (!target || bpf_map_lookup_elem(&moved, &moving)) {
     __u32 other = chosen(pool, &packet.key);
-    if (other && other != number) {
+    if (!other) return drop(from->endpoint, NO_TARGET);
+    if (other != number) {
       flow->target = number = other;
       target = bpf_map_lookup_elem(&targets, &number);
       is_new = 1;
