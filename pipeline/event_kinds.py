@@ -276,6 +276,14 @@ class EventKind(StrEnum):
     )
     ENDPOINT_ATTACHED = "endpoint.attached", "A network is attached to its endpoint again."
     ENDPOINT_DETACHED = "endpoint.detached", "A network is not attached to its endpoint."
+    APPLIANCE_UNUSABLE = (
+        "appliance.unusable",
+        "An appliance gets no flows, healthy or not, because this machine cannot send packets to its address.",
+    )
+    APPLIANCE_USABLE = (
+        "appliance.usable",
+        "An appliance that could not be used is removed, or this machine can send packets to it again.",
+    )
     CERTIFICATE_ISSUED = "certificate.issued", "An authority issued or renewed a certificate.", "domains", "expires"
     CERTIFICATE_FAILED = (
         "certificate.failed",

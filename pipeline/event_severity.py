@@ -42,6 +42,7 @@ _WARNINGS = frozenset(
         EventKind.BALANCER_RESUMED,
         EventKind.ENDPOINT_REJECTED,
         EventKind.ENDPOINT_DETACHED,
+        EventKind.APPLIANCE_UNUSABLE,
         EventKind.CERTIFICATE_EXPIRING,
         EventKind.TRIGGER_WATCH_LOST,
         EventKind.TRIGGER_NO_REFS,

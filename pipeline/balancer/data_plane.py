@@ -139,6 +139,7 @@ class TargetFact(NamedTuple):
     `admitted`: it may get new requests, healthy or not. `up`: it counts as healthy, as an unchecked target does.
     `in_flight`: open requests or flows, including those of replaced workers. `state_age`: the time since `up` changed,
     to the second. `endpoint`: the address and port that its traffic goes to, or empty if the plane does not know.
+    `fault`: why it gets no requests or flows, whatever its health, or empty.
     A plane that runs no checks itself takes `up` and `check` from the plane that does.
     """
 
@@ -148,6 +149,7 @@ class TargetFact(NamedTuple):
     in_flight: int
     state_age: timedelta
     endpoint: str = ""
+    fault: str = ""
 
     @property
     def is_down(self) -> bool:
@@ -174,6 +176,7 @@ class FlowCounts:
 
     The listener of a gateway load balancer has port 0. Its counts are `active`, `new`, `bytes` of inner packets, and
     the packets that it dropped, by reason. See `DropReason`. They are counted by `endpoint`, which is the id of one.
+    What was dropped and belongs to no endpoint has an empty `owner`, `name` and `endpoint`.
     """
 
     source: str

@@ -13,6 +13,8 @@ from pipeline.balancer.targets import Registration
 
 _UNUSED = "Target group is not configured to receive traffic from the load balancer"
 _UNCHECKED = ("none", "pending")
+IP_UNUSABLE = "Target.IpUnusable"
+"""The reason of a target that is unused because the data plane cannot send anything to its address."""
 _NO_PLANE = "The load balancer is not running"
 
 Verdict = tuple[TargetState, str, str]
@@ -86,6 +88,8 @@ def _verdict(known: Registration, fact: TargetFact | None, *, running: bool, use
         return TargetState.UNUSED, "Target.NotInUse", _UNUSED
     if not running:
         return TargetState.UNHEALTHY, "Elb.InternalError", _NO_PLANE
+    if fact is not None and fact.fault:
+        return TargetState.UNUSED, IP_UNUSABLE, fact.fault
     if not known.admitted:
         return _initial(fact)
     if fact is None or not fact.admitted:

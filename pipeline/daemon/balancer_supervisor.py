@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 import select
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 
@@ -33,6 +33,7 @@ from pipeline.balancer.registry import Registry
 from pipeline.balancer.settled import changed_owners, is_settled
 from pipeline.base.clock import Clock, until_next
 from pipeline.base.errors import PenstockError
+from pipeline.daemon.endpoint_reports import EndpointReports
 from pipeline.event_kinds import EventKind
 
 # Seconds between checks for changed certificates and keys.
@@ -75,7 +76,7 @@ class BalancerSupervisor:
         self._maintained: float | None = None
         self._reconciled: Registry | None = None
         self._was_settled = False
-        self._detached: Mapping[tuple[str, str], str] = {}
+        self._endpoints = EndpointReports(balancer, emit)
         self._is_needed = True
         self._empty_at = ""
         self._is_watching = False
@@ -158,10 +159,12 @@ class BalancerSupervisor:
         now, started = self._clock.monotonic(), False
         if self._maintained is None or now - self._maintained >= _RELOAD_INTERVAL:
             started, self._maintained = self._balancer.ensure_running(), now
+            self._endpoints.report_appliances()
         elif not (receives and self._is_settled()):
             started = self._balancer.reconcile()
             finish_drains(self._balancer)
-        self._report_networks()
+            self._endpoints.report_appliances()
+        self._endpoints.report_networks()
         self._report_registry()
         pid = self._pid()
         # A command may have restarted it before the daemon did. That is a restart too.
@@ -193,21 +196,6 @@ class BalancerSupervisor:
         else:
             for owner in changed_owners(before, self._reconciled):
                 self._changed(owner)
-
-    def _report_networks(self) -> None:
-        """Report each network whose endpoint it has left, and each that is back."""
-        before, self._detached = self._detached, self._balancer.network_faults()
-        if before == self._detached:
-            return
-        endpoints = {each.endpoint_id: each.label for each in self._balancer.registry().endpoints.values()}
-        for (endpoint, network), reason in self._detached.items():
-            if before.get((endpoint, network)) != reason:
-                text = f"network {network} of {endpoints.get(endpoint, endpoint)} is not attached: {reason}"
-                self._emit(EventKind.ENDPOINT_DETACHED, text)
-        for endpoint, network in before.keys() - self._detached.keys():
-            # Otherwise the endpoint was removed.
-            if endpoint in endpoints:
-                self._emit(EventKind.ENDPOINT_ATTACHED, f"network {network} of {endpoints[endpoint]} is attached again")
 
     def _resume_forever(self) -> None:
         while not self._stopping.is_set():

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.balancer.balancer_reader import BalancerReader
 from pipeline.balancer.model import Declaration
 from pipeline.balancer.planes import data_plane_version, gateway_fault, kernel_fault, open_balancer
 from pipeline.doctor.check import Check
@@ -19,6 +20,8 @@ def balancer_checks(context: DoctorContext) -> Iterator[Check]:
     yield Check("kernel", lambda: [_kernel(context)])
     if context.configuration is not None and context.configuration.pipeline.balancer.endpoints:
         yield Check("endpoints", lambda: [_endpoints()])
+    if context.home.balancer.exists():
+        yield Check("appliances", lambda: _packets(open_balancer(context.home.balancer)))
     if context.configuration is not None and context.configuration.pipeline.balancer.load_balancers:
         pipeline = context.configuration.pipeline
         yield Check("ports", lambda: _ports(context.home.balancer, pipeline.name, pipeline.balancer))
@@ -37,6 +40,19 @@ def _endpoints() -> Finding:
     if fault is None:
         return Finding.ok("endpoints", "the kernel can send packets through appliances")
     return Finding.failed("endpoints", fault.message, fault.hint or "")
+
+
+def _packets(balancer: BalancerReader) -> Iterator[Finding]:
+    """Yield what keeps packets of endpoints from appliances."""
+    labels = {each.endpoint_id: each.label for each in balancer.registry().endpoints.values()}
+    for (endpoint, network), reason in balancer.network_faults().items():
+        if endpoint in labels:
+            text = f"network {network} of {labels[endpoint]} is not attached: {reason}"
+            yield Finding.warning("endpoints", text, "see `pipeline balancer endpoints`")
+    for target, reason in balancer.unusable_targets().items():
+        yield Finding.warning(
+            "appliances", f"{target} gets no flows: {reason}", "register an address that this machine can reach by IPv4"
+        )
 
 
 def _is_needed(context: DoctorContext) -> bool:

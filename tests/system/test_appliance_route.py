@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from contextlib import closing
 from ipaddress import IPv4Address
 
 import pytest
 
-from pipeline.balancer.gateway.appliance_route import find_route
+from pipeline.balancer.gateway.appliance_route import Unreachable, find_route
 from pipeline.balancer.gateway.gateway_state import GatewayTarget
 from tests.support.namespace import Namespace, obstacle
 
 pytestmark = pytest.mark.skipif(bool(obstacle()), reason=obstacle())
+
+UNREACHABLE = {
+    "10.71.3.1": "10.71.3.1 is an address of this machine itself",
+    "10.71.7.1": "this machine has no route to 10.71.7.1",
+    "10.71.9.2": "the route to 10.71.9.2 leads to a network device that is not one of Ethernet",
+    "192.0.2.1": "this machine has no route to 192.0.2.1",
+}
 
 
 def test_ways_to_appliances() -> None:
@@ -33,11 +41,12 @@ def test_ways_to_appliances() -> None:
         with machine.entered():
             one = socket.if_nametoindex("one")
             found = {last: find_route(IPv4Address(f"10.71.{last}")) for last in ("3.11", "5.11", "6.11")}
-            none = [find_route(IPv4Address(each)) for each in ("10.71.3.1", "10.71.7.1", "10.71.9.2", "192.0.2.1")]
+            for address, reason in UNREACHABLE.items():
+                with pytest.raises(Unreachable, match=f"^{re.escape(reason)}$"):
+                    find_route(IPv4Address(address))
         own, router = IPv4Address("10.71.3.1"), IPv4Address("10.71.3.9")
         assert found == {
             "3.11": GatewayTarget(IPv4Address("10.71.3.11"), own, one, mtu=1400),
             "5.11": GatewayTarget(IPv4Address("10.71.5.11"), own, one, router, mtu=1400),
             "6.11": GatewayTarget(IPv4Address("10.71.6.11"), IPv4Address("10.71.4.1"), one, mtu=1400),
         }
-        assert none == [None] * 4

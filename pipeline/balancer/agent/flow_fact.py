@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 
 
 class FlowFact(NamedTuple):
-    """A target that gets flows. `admitted`: it gets new ones. `in_flight`: its open flows, also at former addresses."""
+    """A target that gets flows. `admitted`: it gets new ones. `in_flight`: its open flows, also at former addresses.
+
+    `fault`: why it gets no flows, whatever its health, or empty.
+    """
 
     admitted: bool
     in_flight: int
+    fault: str = ""
 
 
 FlowFacts = Mapping[str, Mapping[str, FlowFact]]
@@ -38,6 +42,7 @@ def with_flows(targets: Mapping[str, TargetFact], flows: Mapping[str, FlowFact])
         name: fact._replace(
             admitted=fact.admitted or flow.admitted,
             in_flight=fact.in_flight + flow.in_flight,
+            fault=flow.fault,
         )
         for name, fact in found.items()
         for flow in [flows.get(name, _NO_FLOWS)]

@@ -14,31 +14,40 @@ _HEADER, _ROUTE = struct.Struct("=IHHII"), struct.Struct("=BBBBBBBBI")
 _NUMBER = struct.Struct("=I")
 _NEW_ROUTE, _GET_ROUTE = 24, 26
 _DESTINATION, _OUT, _GATEWAY, _SOURCE = 1, 4, 5, 7
-_UNICAST = 1
+_UNICAST, _LOCAL = 1, 2
 _SIZE, _TIMEOUT = 65536, 10.0
 
 
-def find_route(address: IPv4Address) -> GatewayTarget | None:
+class Unreachable(Exception):
+    """This machine cannot send packets to an address. The text says why, in a sentence without a dot."""
+
+
+def find_route(address: IPv4Address) -> GatewayTarget:
     """Return how this machine's network namespace reaches an address.
 
-    None without a route, if the address is its own, or over a device that is not one of Ethernet. Raises `OSError` if
-    the kernel does not answer.
+    Raises `Unreachable` without a route, if the address is its own, or over a device that is not one of Ethernet.
+    Raises `OSError` if the kernel does not answer.
     """
     body = _ROUTE.pack(socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, 0) + attribute(_DESTINATION, address.packed)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as kernel:
         kernel.settimeout(_TIMEOUT)
         kernel.send(_HEADER.pack(_HEADER.size + len(body), _GET_ROUTE, REQUEST, 1, 0) + body)
         reply = memoryview(kernel.recv(_SIZE))
-    if _HEADER.unpack_from(reply)[1] != _NEW_ROUTE or _ROUTE.unpack_from(reply, _HEADER.size)[7] != _UNICAST:
+    if _HEADER.unpack_from(reply)[1] != _NEW_ROUTE:
         # The kernel reports an error for an address that it does not reach.
-        return None
+        raise Unreachable(f"this machine has no route to {address}")
+    kind = _ROUTE.unpack_from(reply, _HEADER.size)[7]
+    if kind == _LOCAL:
+        raise Unreachable(f"{address} is an address of this machine itself")
     found = {kind: bytes(value) for kind, value in attributes(reply[_HEADER.size + _ROUTE.size :])}
-    if _OUT not in found or _SOURCE not in found:
-        return None
+    if kind != _UNICAST or _OUT not in found or _SOURCE not in found:
+        raise Unreachable(f"this machine has no route to {address}")
     next_hop = IPv4Address(found[_GATEWAY]) if _GATEWAY in found else None
     ifindex = _NUMBER.unpack(found[_OUT])[0]
     mtu = _mtu(ifindex)
-    return GatewayTarget(address, IPv4Address(found[_SOURCE]), ifindex, next_hop, mtu=mtu) if mtu else None
+    if not mtu:
+        raise Unreachable(f"the route to {address} leads to a network device that is not one of Ethernet")
+    return GatewayTarget(address, IPv4Address(found[_SOURCE]), ifindex, next_hop, mtu=mtu)
 
 
 def _mtu(ifindex: int) -> int:

@@ -12,10 +12,10 @@ from typing import Any
 
 from pipeline.balancer.agent.flow_fact import FlowFact, FlowFacts
 from pipeline.balancer.agent.servers import ServerReader, Servers
-from pipeline.balancer.gateway.appliance_route import find_route
+from pipeline.balancer.gateway.appliance_route import Unreachable, find_route
 from pipeline.balancer.gateway.flow_key import FlowKey
 from pipeline.balancer.gateway.flow_tally import PAUSE, FlowTally
-from pipeline.balancer.gateway.gateway_state import GatewayState, GatewayTarget
+from pipeline.balancer.gateway.gateway_state import GatewayTarget
 from pipeline.balancer.gateway.numbers import Appliance, NumberFile, Numbers
 from pipeline.balancer.gateway.packet_path import PacketPath
 from pipeline.balancer.gateway.packet_sizes import packet_sizes
@@ -31,7 +31,7 @@ _DRAINING_PAUSE = 1.0
 class GatewayKeeper:
     """The path of one balancer directory. All methods raise `BalancerFault`.
 
-    `open_path`: called at the first need. `route`: the way to an appliance, or None without one. `read_servers`: see
+    `open_path`: called at the first need. `route`: the way to an appliance, see `find_route`. `read_servers`: see
     `ServerReader.read`.
     """
 
@@ -39,7 +39,7 @@ class GatewayKeeper:
         self,
         directory: Path,
         open_path: Callable[[], PacketPath],
-        route: Callable[[IPv4Address], GatewayTarget | None] = find_route,
+        route: Callable[[IPv4Address], GatewayTarget] = find_route,
         read_servers: Callable[[Collection[str], Collection[str]], Servers | None] | None = None,
         tally: FlowTally | None = None,
     ) -> None:
@@ -54,6 +54,7 @@ class GatewayKeeper:
         self._wanted: WantedGateway | None = None
         self._choices: Mapping[str, PoolChoice] = {}
         self._sizes: Mapping[str, int] = {}
+        self._unreachable: Mapping[Appliance, str] = {}
 
     @property
     def pause(self) -> float:
@@ -72,12 +73,16 @@ class GatewayKeeper:
         if wanted is None or servers is None:
             return
         gone = self._gone(wanted, servers)
-        self._numbers = self._numbers.covering(appliances_of(wanted, servers), wanted.pools, wanted.endpoints)
+        present = appliances_of(wanted, servers)
+        self._numbers = self._numbers.covering(present, wanted.pools, wanted.endpoints)
         # Written first: the flows that the path makes from now on have these numbers.
         self._number_file.write(self._numbers)
-        choices, strays = pool_choices(wanted, servers, self._numbers.appliances), self._strays(wanted)
+        reached = self._reached(gone, present)
+        choices = pool_choices(wanted, servers, self._numbers.appliances, self._unreachable)
+        strays = self._strays(wanted)
         self._choices = {key: each.without(strays.get(key, ())) for key, each in choices.items()}
-        self._opened().write(self._state(wanted, gone))
+        self._sizes = packet_sizes(wanted, reached)
+        self._opened().write(path_state(_without_lost_devices(wanted), self._choices, self._numbers, reached))
         self._forget(gone)
 
     def is_wanted(self) -> bool:
@@ -109,7 +114,7 @@ class GatewayKeeper:
         raise ValueError(request["do"])
 
     def facts(self) -> FlowFacts:
-        """Return the appliances that get new flows or have open ones, by group and id.
+        """Return the appliances that get new flows, have open ones, or cannot be reached, by group and id.
 
         Flows that choose again at their next packet do not count.
         """
@@ -119,9 +124,11 @@ class GatewayKeeper:
         found = dict[str, dict[str, FlowFact]]()
         for each, number in self._numbers.appliances.items():
             group = found.setdefault(each.group, {})
-            if flows[number] or each in chosen:
+            fault = self._unreachable.get(each, "")
+            if flows[number] or each in chosen or fault:
                 other = group.get(each.target, FlowFact(admitted=False, in_flight=0))
-                group[each.target] = FlowFact(other.admitted or each in chosen, other.in_flight + flows[number])
+                has_new, in_flight = other.admitted or each in chosen, other.in_flight + flows[number]
+                group[each.target] = FlowFact(has_new, in_flight, other.fault or fault)
         return found
 
     def counts(self) -> Mapping[str, object]:
@@ -136,7 +143,9 @@ class GatewayKeeper:
             for key, one in counts.traffic.items()
             if key[0] in endpoints and key[1] in appliances
         ]
-        drops = [[endpoints.get(number, ""), reason, count] for (number, reason), count in counts.drops.items()]
+        # Number 0 is that of packets without a known endpoint. What former endpoints dropped counts no more.
+        endpoints[0] = ""
+        drops = [[endpoints[key[0]], key[1], count] for key, count in counts.drops.items() if key[0] in endpoints]
         return {"traffic": traffic, "drops": drops}
 
     def cut(self, group: str, target: str) -> None:
@@ -224,16 +233,18 @@ class GatewayKeeper:
         path = self._opened() if ended else None
         return [each for each in ended if path and not self._tally.of_target(path, self._numbers.appliances[each])]
 
-    def _state(self, wanted: WantedGateway, gone: list[Appliance]) -> GatewayState:
-        kept = (each for each in self._numbers.appliances if each not in gone)
-        addresses = {each: address for each in kept if (address := address_of(each))}
-        try:
-            routes = {each: self._route(address) for each, address in addresses.items()}
-        except OSError as error:
-            raise BalancerFault(f"the kernel does not tell its routes: {error.strerror}") from error
-        reached = {each: route for each, route in routes.items() if route}
-        self._sizes = packet_sizes(wanted, reached)
-        return path_state(_without_lost_devices(wanted), self._choices, self._numbers, reached)
+    def _reached(self, gone: list[Appliance], present: list[Appliance]) -> dict[Appliance, GatewayTarget]:
+        """Return the ways to the appliances that are not gone, and note why those of HAProxy cannot be reached."""
+        reached, unreachable = dict[Appliance, GatewayTarget](), dict[Appliance, str]()
+        for each in self._numbers.appliances.keys() - set(gone):
+            try:
+                reached[each] = self._route(address_of(each))
+            except Unreachable as reason:
+                unreachable[each] = str(reason)
+            except OSError as error:
+                raise BalancerFault(f"the kernel does not tell its routes: {error.strerror}") from error
+        self._unreachable = {each: unreachable[each] for each in present if each in unreachable}
+        return reached
 
     def _forget(self, gone: list[Appliance]) -> None:
         """Take the numbers of appliances that are gone from the path, which sends nothing to them any more."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, ip_address, ip_network
 
+from pipeline.balancer.gateway.appliance_route import Unreachable
 from pipeline.balancer.gateway.choice import slot_table
 from pipeline.balancer.gateway.gateway_state import (
     GatewayAttachment,
@@ -19,10 +20,12 @@ from pipeline.balancer.gateway.pool_choice import PoolChoice
 from pipeline.balancer.gateway.wanted_gateway import AppliancePool, CarriedEndpoint, WantedGateway
 
 
-def address_of(appliance: Appliance) -> IPv4Address | None:
-    """Return the address of an appliance, or None if it is not IPv4, which GENEVE to appliances always uses."""
+def address_of(appliance: Appliance) -> IPv4Address:
+    """Return the address of an appliance. Raises `Unreachable` if it is one of IPv6."""
     host = ip_address(appliance.endpoint.rpartition(":")[0].strip("[]"))
-    return host if isinstance(host, IPv4Address) else None
+    if isinstance(host, IPv4Address):
+        return host
+    raise Unreachable(f"{host} is an address of IPv6, and appliances get packets over IPv4")
 
 
 def path_state(

@@ -54,13 +54,33 @@ def appliances_of(wanted: WantedGateway, servers: Servers) -> list[Appliance]:
     ]
 
 
-def pool_choices(wanted: WantedGateway, servers: Servers, known: Collection[Appliance]) -> Mapping[str, PoolChoice]:
-    """Return the choice of each pool by its key. `known`: appliances that may have flows, also former ones."""
-    return {key: _choice(pool, wanted.groups[pool.group], servers, known) for key, pool in wanted.pools.items()}
+def pool_choices(
+    wanted: WantedGateway,
+    servers: Servers,
+    known: Collection[Appliance],
+    unreachable: Collection[Appliance] = (),
+) -> Mapping[str, PoolChoice]:
+    """Return the choice of each pool by its key. `known`: appliances that may have flows, also former ones.
+
+    `unreachable`: appliances that get no flows, healthy or not.
+    """
+    return {
+        key: _choice(pool, wanted.groups[pool.group], servers, known, unreachable) for key, pool in wanted.pools.items()
+    }
 
 
-def _choice(pool: AppliancePool, group: ApplianceGroup, servers: Servers, known: Collection[Appliance]) -> PoolChoice:
-    found = group_servers(group, servers)
+def _choice(
+    pool: AppliancePool,
+    group: ApplianceGroup,
+    servers: Servers,
+    known: Collection[Appliance],
+    unreachable: Collection[Appliance],
+) -> PoolChoice:
+    found = {
+        target: each
+        for target, each in group_servers(group, servers).items()
+        if Appliance(pool.group, target, each.endpoint) not in unreachable
+    }
     usable = [each for each in found.values() if each.is_open and pool.has(group.zones.get(each.target))]
     healthy = [each for each in usable if each.is_up and pool.prefers(group.zones.get(each.target))]
     chosen = _appliances(pool, healthy or usable)

@@ -138,7 +138,7 @@ GATEWAY_FAMILIES = dict(
 DROPPED = Family(
     "penstock_gateway_dropped_packets_total",
     "counter",
-    "Packets that a gateway load balancer dropped, by reason.",
+    "Packets that a gateway load balancer dropped, by reason. Without an endpoint, its name is empty.",
 )
 HELD = Family(
     "penstock_held_requests",

@@ -10,6 +10,7 @@ from pipeline.balancer.access import load_balancer_name, target_group_name
 from pipeline.balancer.data_plane import FlowCount, FlowCounts
 from pipeline.balancer.effective import EffectiveGatewayListener, EffectiveNetworkListener, effective_listeners
 from pipeline.balancer.model import NetworkTargetGroup
+from pipeline.balancer.model.gateway.listener import NO_PORT
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.telemetry.families import Labels, Sample, labels
 
@@ -33,6 +34,10 @@ class _Place(NamedTuple):
     name: str
     port: int | None
     transport: Literal["tcp", "udp"]
+
+
+# Packets that a gateway load balancer dropped, and that belong to no endpoint.
+_NO_ENDPOINT = _Place("", "", NO_PORT, "tcp")
 
 
 class FlowTotals:
@@ -75,6 +80,10 @@ class FlowTotals:
             if isinstance(effective, EffectiveGatewayListener) and place in totals:
                 yield load_balancer_name(effective.owner, effective.name, "gateway"), totals[place]
 
+    def of_no_endpoint(self) -> Counter[FlowCount]:
+        """Return the counts of packets that belong to no endpoint, so to no load balancer."""
+        return self._totals().get(_NO_ENDPOINT, Counter())
+
     def _totals(self) -> dict[_Place, Counter[FlowCount]]:
         totals = defaultdict[_Place, Counter[FlowCount]](Counter)
         for place, former in self._former.items():
@@ -109,8 +118,8 @@ def gateway_samples(totals: FlowTotals, name: str, registry: Registry) -> Iterat
 
 
 def dropped_samples(totals: FlowTotals, registry: Registry) -> Iterator[Sample]:
-    """Yield the packets that each gateway load balancer dropped, by reason."""
-    for where, counts in totals.of_gateways(registry):
+    """Yield the packets that each gateway load balancer dropped, by reason, and those that belong to none."""
+    for where, counts in (*totals.of_gateways(registry), ("", totals.of_no_endpoint())):
         for count, value in sorted(counts.items()):
             if count.startswith(_DROPPED):
                 yield "", labels({"load_balancer": where, "reason": count.removeprefix(_DROPPED)}), value

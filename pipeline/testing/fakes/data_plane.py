@@ -75,6 +75,8 @@ class FakePlane:
         """The number of requests that are held, by the id of the target group."""
         self.faults: dict[tuple[str, str], str] = {}
         """Why networks are not attached, by endpoint and name."""
+        self.target_faults: dict[str, str] = {}
+        """Why targets get nothing, whatever their health, by id."""
         self.open_flows: dict[tuple[str, PacketEnds], OpenFlow] = {}
         """The open flows, by endpoint and first packet."""
         self.calls: Counter[str] = Counter()
@@ -216,7 +218,13 @@ class FakePlane:
             if self.hangs:
                 raise BalancerFault("the fake plane does not respond")
             asked = self._groups.keys() if groups is None else self._groups.keys() & set(groups)
-            targets = {id_: {name: held.fact() for name, held in self._groups[id_].items()} for id_ in asked}
+            targets = {
+                id_: {
+                    name: held.fact()._replace(fault=self.target_faults.get(name, ""))
+                    for name, held in self._groups[id_].items()
+                }
+                for id_ in asked
+            }
             return Facts(running=self._config is not None, at=SYSTEM.now(), targets=targets)
 
     def flow_counts(self) -> tuple[FlowCounts, ...]:

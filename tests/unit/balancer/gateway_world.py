@@ -12,6 +12,7 @@ from pipeline.balancer.agent.flow_fact import FlowFact
 from pipeline.balancer.agent.servers import Server, Servers
 from pipeline.balancer.attachments.attachments import Attached
 from pipeline.balancer.data_plane import PlaneConfig
+from pipeline.balancer.gateway.appliance_route import Unreachable
 from pipeline.balancer.gateway.config_gateway import appliance_group, wanted_gateway
 from pipeline.balancer.gateway.flow_tally import FlowTally
 from pipeline.balancer.gateway.gateway_keeper import GatewayKeeper
@@ -47,6 +48,7 @@ class GatewayWorld:
         self.directory = directory
         self.path = FakePath()
         self.servers: dict[str, Server] | None = {}
+        self.unreachable = set[str]()
         self._empty = set[str]()
         self._zones = dict[str, str | None]()
         self._endpoints = zones or (None,)
@@ -172,8 +174,9 @@ class GatewayWorld:
             return None
         return {each: () if each in self._empty else tuple(self.servers.values()) for each in backends}
 
-    @staticmethod
-    def _route(address: IPv4Address) -> GatewayTarget:
+    def _route(self, address: IPv4Address) -> GatewayTarget:
+        if str(address) in self.unreachable:
+            raise Unreachable(f"this machine has no route to {address}")
         return GatewayTarget(address, IPv4Address("10.81.0.1"), _DEVICE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -185,7 +186,7 @@ def test_no_appliance(tmp_path: Path) -> None:
     with pytest.raises(Dropped, match="no_target"):
         world.flow(40000)
     (counts,) = gateway_counts(GatewayFile(tmp_path).read(), world.keeper.counts())
-    assert counts.counts == {"dropped_no_target": 1}
+    assert counts.counts == {"active": 0, "new": 0, "bytes": 0, "dropped_no_target": 1}
     assert (counts.owner, counts.name, counts.port) == ("security", "inspection", 0)
 
 
@@ -271,6 +272,31 @@ def test_lost_file_of_what_is_wanted(content: str | None, world: GatewayWorld) -
     assert before == {port: world.again(port) for port in PORTS}
 
 
+def test_appliance_without_a_route(world: GatewayWorld) -> None:
+    """It gets no flows, and the reason is known. Its flows go on as soon as there is a route again."""
+    before = world.flows(PORTS)
+    world.unreachable.add("10.81.0.11")
+    world.keeper.sync()
+    fact = world.facts()["fw-1"]
+    assert (fact.admitted, fact.fault) == (False, "this machine has no route to 10.81.0.11")
+    assert [world.facts()[name].fault for name in ("fw-2", "fw-3")] == ["", ""]
+    assert set(world.flows(range(50000, 50100)).values()) == {"fw-2", "fw-3"}
+    world.unreachable.clear()
+    world.keeper.sync()
+    assert world.facts()["fw-1"].fault == ""
+    assert before == {port: world.again(port) for port in PORTS}
+
+
+def test_the_healthy_appliances_cannot_be_reached(world: GatewayWorld) -> None:
+    """It is as if they were unhealthy: the others get the flows."""
+    assert world.servers is not None
+    world.servers["fw-1"] = world.servers["fw-1"]._replace(endpoint="[fd81::11]:6081")
+    world.unreachable.add("10.81.0.12")
+    world.change("fw-3", is_up=False)
+    assert set(world.flows(PORTS).values()) == {"fw-3"}
+    assert world.facts()["fw-1"].fault == "fd81::11 is an address of IPv6, and appliances get packets over IPv4"
+
+
 def test_haproxy_does_not_run(world: GatewayWorld) -> None:
     """The appliances stay as they were. An agent that starts then changes nothing."""
     before, state = world.flows(PORTS), world.path.state
@@ -296,13 +322,28 @@ def test_a_write_that_fails_is_repeated(world: GatewayWorld) -> None:
 def test_counts(world: GatewayWorld) -> None:
     """By endpoint and appliance. They are those of the load balancer's listener, which has port 0."""
     chosen = Counter(world.flows(PORTS).values())
-    found = {each.source.rpartition(" ")[2]: each for each in gateway_counts(wanted(world), world.keeper.counts())}
+    counted = gateway_counts(wanted(world), world.keeper.counts())
+    found = {each.source.rpartition(" ")[2]: each for each in counted if "fw-" in each.source}
     assert found.keys() == set(THREE)
     size = len(tcp(CLIENT, SERVER))
     for name, each in found.items():
         assert each.counts == {"active": chosen[name], "new": chosen[name], "bytes": 2 * size * chosen[name]}
         assert (each.owner, each.name, each.port) == ("security", "inspection", 0)
         assert each.endpoint == "vpce-00000000000000001"
+
+
+def test_counts_without_traffic(world: GatewayWorld) -> None:
+    """They are known, and 0."""
+    (found,) = gateway_counts(wanted(world), world.keeper.counts())
+    assert (found.counts, found.endpoint) == ({"active": 0, "new": 0, "bytes": 0}, "vpce-00000000000000001")
+
+
+def test_drops_without_an_endpoint_are_counted(world: GatewayWorld) -> None:
+    """They belong to no load balancer."""
+    with pytest.raises(Dropped, match="not_a_target"):
+        world.path.give_back(IPv4Address("192.0.2.1"), b"")
+    found = [each for each in gateway_counts(wanted(world), world.keeper.counts()) if not each.endpoint]
+    assert [(each.owner, each.name, each.counts) for each in found] == [("", "", {"dropped_not_a_target": 1})]
 
 
 def test_drops_are_counted(world: GatewayWorld) -> None:
@@ -313,7 +354,8 @@ def test_drops_are_counted(world: GatewayWorld) -> None:
     with pytest.raises(Dropped, match="no_network"):
         world.path.give_back(target.address, payload)
     drops = next(each for each in gateway_counts(wanted(world), world.keeper.counts()) if "fw-" not in each.source)
-    assert drops.counts == {"dropped_too_large": 1, "dropped_malformed": 2, "dropped_no_network": 1}
+    nothing = {"active": 0, "new": 0, "bytes": 0}
+    assert drops.counts == {**nothing, "dropped_too_large": 1, "dropped_malformed": 2, "dropped_no_network": 1}
 
 
 def test_known_flow(world: GatewayWorld) -> None:

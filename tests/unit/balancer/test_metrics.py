@@ -105,6 +105,7 @@ class Inspecting(Still):
         counts: dict[FlowCount, int] = {"active": 2, "new": 7, "bytes": 9000, "dropped_too_large": 3}
         return (
             FlowCounts("gateway", "shop", "inspection", 0, {**counts, "dropped_no_network": 1}),
+            FlowCounts("gateway", "", "", 0, {"dropped_unknown_flow": 4}),
             FlowCounts("7 shop.web BACKEND", "shop", "web", None, {"client_resets": 0}),
         )
 
@@ -142,7 +143,7 @@ def test_metrics_of_a_network_load_balancer(tmp_path: Path) -> None:
 
 
 def test_metrics_of_a_gateway_load_balancer(tmp_path: Path) -> None:
-    """It has the names of `AWS/GatewayELB`. Its drops have a reason."""
+    """It has the names of `AWS/GatewayELB`. Its drops have a reason. Some are those of no load balancer."""
     balancer = Inspecting(tmp_path)
     balancer.states = (TargetState.HEALTHY, TargetState.UNHEALTHY)
     lines = [line for line in Metrics(balancer).text().splitlines() if not line.startswith(("#", "penstock_access"))]
@@ -155,6 +156,7 @@ def test_metrics_of_a_gateway_load_balancer(tmp_path: Path) -> None:
         f"aws_gatewayelb_un_healthy_host_count{{{gateway},{group}}} 1.0",
         f'penstock_gateway_dropped_packets_total{{{gateway},reason="no_network"}} 1.0',
         f'penstock_gateway_dropped_packets_total{{{gateway},reason="too_large"}} 3.0',
+        'penstock_gateway_dropped_packets_total{load_balancer="",reason="unknown_flow"} 4.0',
     ]
 
 

@@ -194,6 +194,25 @@ def test_a_network_that_its_endpoint_has_lost_is_reported(
     ]
 
 
+def test_an_appliance_that_cannot_be_reached_is_reported(
+    balancer: Balancer, plane: FakePlane, emitted: Emitted
+) -> None:
+    """With its reason, once, and again when its address can be used."""
+    balancer.apply("firewall", provider())
+    balancer.apply("office", consumer(port=8081))
+    balancer.register("firewall", "firewalls", Target(id="fw-1", address="10.1.0.1", port=6081))
+    plane.target_faults["fw-1"] = "this machine has no route to 10.1.0.1"
+    until(lambda: emitted, "an event")
+    await_rounds(plane)
+    plane.target_faults.clear()
+    until(lambda: len(emitted) > 1, "another event")
+    fw = "fw-1 in firewalls of firewall"
+    assert emitted == [
+        ("appliance.unusable", f"{fw} gets no flows: this machine has no route to 10.1.0.1"),
+        ("appliance.usable", f"{fw} is removed, or its address can be used again"),
+    ]
+
+
 def test_a_plane_that_hangs_is_replaced(balancer: Balancer, plane: FakePlane, emitted: Emitted) -> None:
     """It is ended and started again."""
     await_rounds(plane)

@@ -12,6 +12,8 @@ import pytest
 
 from pipeline import __version__
 from pipeline.balancer.addresses import check_ports_free
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import Target
 from pipeline.base.errors import BalancerFault
 from pipeline.base.home import Home
 from pipeline.config.load import load
@@ -21,7 +23,9 @@ from pipeline.doctor.context import DoctorContext
 from pipeline.doctor.daemon import daemon_checks
 from pipeline.doctor.finding import Finding
 from pipeline.http import client
+from pipeline.testing.fakes.data_plane import FakePlane
 from pipeline.triggers.hook import GitHooks
+from tests.support.endpoints import consumer, provider
 from tests.unit.doctor.subject import found_by
 
 FILE = """\
@@ -66,6 +70,29 @@ def test_a_kernel_that_carries_nothing(
     found = found_by(balancer_checks, context(tmp_path, type_=type_, protocol=protocol))[1]
     assert (found.status, found.hint) == (status, "run as root" if status == "warning" else "")
     assert found.message == "HAProxy carries network load balancers, and no UDP: no rights"
+
+
+def test_packets_that_reach_no_appliance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks that are not attached and appliances that cannot be reached are named, of all pipelines."""
+    home, plane = Home(tmp_path), FakePlane()
+    known = Balancer(home.balancer, plane)
+    known.apply("firewall", provider())
+    known.apply("office", consumer())
+    known.register("firewall", "firewalls", Target(id="fw-1", address="10.1.0.1", port=6081))
+    (endpoint,) = known.registry().endpoints.values()
+    monkeypatch.setattr(balancer, "open_balancer", lambda _: known)
+    assert not found_by(balancer_checks, DoctorContext(home, {}))[2:]
+    plane.faults[endpoint.endpoint_id, "clients"] = "there is no such namespace"
+    plane.target_faults["fw-1"] = "this machine has no route to 10.1.0.1"
+    text = "network clients of endpoint office of office is not attached: there is no such namespace"
+    assert found_by(balancer_checks, DoctorContext(home, {}))[2:] == [
+        Finding.warning("endpoints", text, "see `pipeline balancer endpoints`"),
+        Finding.warning(
+            "appliances",
+            "fw-1 in firewalls of firewall gets no flows: this machine has no route to 10.1.0.1",
+            "register an address that this machine can reach by IPv4",
+        ),
+    ]
 
 
 def test_a_machine_without_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -332,3 +332,21 @@ def test_an_appliance_fails_for_one_reason(elbv2: Elbv2, plane: FakePlane, fact:
         "Reason": "Target.FailedHealthChecks",
         "Description": "Health checks failed",
     }
+
+
+def test_an_appliance_that_cannot_be_reached(elbv2: Elbv2, plane: FakePlane) -> None:
+    """It is unused, with ELB's code for an address that cannot be a target's."""
+    group = appliances(elbv2)
+    listener(elbv2, gateway(elbv2), group)
+    elbv2("RegisterTargets", TargetGroupArn=group, Targets=[{"Id": "10.0.0.1"}])
+    plane.answer_checks("10.0.0.1-6081", CheckFact("passed", passes=1))
+    plane.run_checks()
+    plane.target_faults["10.0.0.1-6081"] = "this machine has no route to 10.0.0.1"
+    (found,) = elbv2("DescribeTargetHealth", TargetGroupArn=group)["TargetHealthDescriptions"]
+    assert found["TargetHealth"] == {
+        "State": "unused",
+        "Reason": "Target.IpUnusable",
+        "Description": "this machine has no route to 10.0.0.1",
+    }
+    plane.target_faults.clear()
+    assert elbv2.states(group) == {"10.0.0.1": "healthy"}
