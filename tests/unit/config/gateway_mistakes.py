@@ -17,7 +17,7 @@ _NO_ADDRESS = "a gateway load balancer has no address; networks reach it by the 
 _NO_TLS = "a gateway load balancer passes packets on as they are, encrypted or not"
 _APP = "is not supported: it is for application load balancers"
 _NET = "is not supported: it is for network load balancers"
-_RESET = "is not supported: the ends of a flow get no reset"
+_RESET = "is not supported: the ends of a flow get no reset; leave it out, or write false"
 _BOTH = "is not supported: it is for application and network load balancers"
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from pipeline.balancer.model.attributes import (
     CROSS_ZONE,
@@ -20,8 +20,16 @@ from pipeline.base.quantity import Whole
 Failover = Literal["no_rebalance", "rebalance"]
 _NETWORK = "it is for network load balancers"
 _NODES = "it is for application and network load balancers"
-_RESET = "the ends of a flow get no reset"
 _FAILOVER = "target_failover"
+
+
+def _sends_nothing(value: bool) -> bool:
+    if value:
+        raise ValueError("is not supported: the ends of a flow get no reset; leave it out, or write false")
+    return value
+
+
+_NoReset = Annotated[bool, AfterValidator(_sends_nothing), WithJsonSchema({"const": False})]
 
 
 class GatewayLoadBalancerAttributes(Attributes):
@@ -57,7 +65,7 @@ class GatewayLoadBalancerAttributes(Attributes):
 class GatewayListenerAttributes(Attributes):
     """Attributes of a listener of a gateway load balancer."""
 
-    refused: ClassVar[dict[str, str]] = {"routing.http.": OF_APPLICATIONS, "send_tcp_reset.": _RESET}
+    refused: ClassVar[dict[str, str]] = {"routing.http.": OF_APPLICATIONS}
 
     tcp_idle_timeout: Whole = Field(
         350,
@@ -67,13 +75,17 @@ class GatewayListenerAttributes(Attributes):
         description="Seconds without a packet in either direction after which a flow of TCP ends. Flows of other "
         "protocols end after 120 s.",
     )
+    resets_idle: _NoReset = Field(
+        False,
+        alias="send_tcp_reset.on_idle_timeout.enabled",
+        description="Only false, as ELB's default: the ends of a flow that was idle for too long get no reset.",
+    )
 
 
 class GatewayGroupAttributes(TargetGroupAttributes):
     """Attributes of a target group of a gateway load balancer."""
 
     refused: ClassVar[dict[str, str]] = {
-        "send_tcp_reset.": _RESET,
         CROSS_ZONE: f"{_NODES}; set it on the gateway load balancer",
         "deregistration_delay.connection_termination.enabled": _NETWORK,
         "lambda.multi_value_headers.enabled": OF_APPLICATIONS,
@@ -111,6 +123,16 @@ class GatewayGroupAttributes(TargetGroupAttributes):
         alias=f"{_FAILOVER}.on_unhealthy",
         description="no_rebalance: the flows of an unhealthy appliance stay with it. rebalance: they go to others. The "
         "same as on_deregistration.",
+    )
+    resets_deregistered: _NoReset = Field(
+        False,
+        alias="send_tcp_reset.on_deregistration.enabled",
+        description="Only false, as ELB's default: the ends of a flow of an appliance that is removed get no reset.",
+    )
+    resets_unhealthy: _NoReset = Field(
+        False,
+        alias="send_tcp_reset.on_unhealthy.enabled",
+        description="Only false, as ELB's default: the ends of a flow of an unhealthy appliance get no reset.",
     )
 
     @property

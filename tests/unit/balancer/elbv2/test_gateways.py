@@ -204,7 +204,8 @@ def test_a_listener_is_changed(elbv2: Elbv2) -> None:
     (shown,) = elbv2("ModifyListener", ListenerArn=arn, DefaultActions=[forward(other)])["Listeners"]
     assert shown["DefaultActions"] == [forward(other)]
     assert "Port" not in shown
-    assert attributes(elbv2("DescribeListenerAttributes", ListenerArn=arn)) == {"tcp.idle_timeout.seconds": "60"}
+    shown = attributes(elbv2("DescribeListenerAttributes", ListenerArn=arn))
+    assert shown == {"send_tcp_reset.on_idle_timeout.enabled": "false", "tcp.idle_timeout.seconds": "60"}
     with pytest.raises(AwsError, match=r"^ValidationError: A port cannot be specified for gateway listeners"):
         elbv2("ModifyListener", ListenerArn=arn, Port=80)
     wrong = [{"Key": "tcp.idle_timeout.seconds", "Value": "59"}]
@@ -240,6 +241,8 @@ def test_appliances_have_the_defaults_of_aws(elbv2: Elbv2) -> None:
     assert "ProtocolVersion" not in shown
     assert attributes(elbv2("DescribeTargetGroupAttributes", TargetGroupArn=arn)) == {
         "deregistration_delay.timeout_seconds": "300",
+        "send_tcp_reset.on_deregistration.enabled": "false",
+        "send_tcp_reset.on_unhealthy.enabled": "false",
         "stickiness.enabled": "false",
         "stickiness.type": "source_ip_dest_ip_proto",
         "target_failover.on_deregistration": "no_rebalance",

@@ -290,7 +290,8 @@ def test_a_gateway_load_balancer(machine: StackMachine) -> None:
     machine.update(f"{ELB}::Listener", arn, given, slower)
     shown = machine.provider(f"{ELB}::Listener").read(arn)
     assert shown is not None
-    assert shown.properties == {**slower, "DefaultActions": forward(group)}
+    idle = [{"Key": "send_tcp_reset.on_idle_timeout.enabled", "Value": "false"}, *slower["ListenerAttributes"]]
+    assert shown.properties == {**slower, "DefaultActions": forward(group), "ListenerAttributes": idle}
     machine.update(f"{ELB}::TargetGroup", group, rebalancing, appliances)
     found = machine.provider(f"{ELB}::TargetGroup").read(group)
     assert found is not None
