@@ -36,11 +36,7 @@ def _attachments(pipeline: Pipeline) -> Iterator[tuple[str, _Attachment]]:
     for name, endpoint in endpoints.items():
         for network in endpoint.networks.values():
             addresses = frozenset(map(str, network.addresses))
-            yield name, (_place(network), addresses, _routes(network, endpoint))
-
-
-def _place(network: AttachedNetwork) -> str:
-    return f"{network.kind}/{network.place}" if network.place else network.kind
+            yield name, (network.reference, addresses, _routes(network, endpoint))
 
 
 def _routes(network: AttachedNetwork, endpoint: GatewayEndpoint) -> frozenset[str]:
@@ -48,4 +44,4 @@ def _routes(network: AttachedNetwork, endpoint: GatewayEndpoint) -> frozenset[st
     if network.routes or network.kind != "host":
         return frozenset(map(str, network.routes))
     others = (each for each in endpoint.networks.values() if each is not network)
-    return frozenset(part for each in others for part in (_place(each), *map(str, each.addresses)))
+    return frozenset(part for each in others for part in (each.reference, *map(str, each.addresses)))

@@ -97,7 +97,8 @@ class Policy(Model):
     endpoint_networks: tuple[EndpointNetwork, ...] | None = Field(
         None,
         description="Networks that endpoints of a commit may attach: `docker_network/NAME`, `namespace/NAME` and "
-        "`host`. None: those in the served file, with the same addresses and routes.",
+        "`host`, also by EC2's API and stacks. None: those in the served file, with the same addresses and routes. For "
+        "the API and stacks: all.",
     )
     log_drivers: tuple[str, ...] | None = Field(
         None, description="Log drivers that a commit may choose in `logging`, besides Docker's default one. None: all."

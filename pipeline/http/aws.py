@@ -26,6 +26,7 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
 from pipeline.certificates.acm import acm_service
 from pipeline.certificates.store import CertificateStore
+from pipeline.config.owner_policy import allowed_networks
 from pipeline.daemon.endpoint_control import EndpointControl
 from pipeline.ecs.api import ecs_service
 from pipeline.ecs.ecs import Ecs
@@ -61,7 +62,7 @@ def aws_services(
     networks, certificates = NetworkStore(home.aws, zones), CertificateStore(home.aws)
     balancer, instances = open_balancer(home.balancer), partial(containers, home, partial(clusters_in, home.database))
     network = MachineNetwork(Networks(networks), zones, certificates, instances)
-    endpoints = Endpoints(balancer, networks, partial(_decide, home, balancer))
+    endpoints = Endpoints(balancer, networks, partial(_decide, home, balancer), partial(allowed_networks, home))
     return (
         sts_service(),
         ec2_service(networks, partial(interfaces, balancer), instances, endpoints),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pipeline.aws.errors import AwsError
@@ -26,7 +27,6 @@ _READING: Mapping[str, Reading] = {
     "DescribeRouteTables": describe.ROUTE_TABLES,
     "DescribeAddresses": elastic_addresses.describe_addresses,
     "DescribeAddressesAttribute": elastic_addresses.describe_attributes,
-    "DescribeTags": tags.describe_tags,
     "DescribeAccountAttributes": lambda call, _: account.describe_account(call),
 }
 _ROUTE = "RouteTableId DestinationCidrBlock DestinationIpv6CidrBlock GatewayId VpcEndpointId"
@@ -90,6 +90,7 @@ def ec2_service(
         **_READING,
         "DescribeAvailabilityZones": lambda call, _: account.describe_zones(call, store.zones),
         "DescribeNetworkInterfaces": lambda call, state: attached.describe_interfaces(call, state, interfaces),
+        "DescribeTags": lambda call, state: tags.describe_tags(call, state, known.tags(call.owner)),
         "DescribeInstances": lambda call, state: attached.describe_instances(call, state, instances),
     }
     changing: dict[str, tuple[Changing, str]] = {
@@ -119,6 +120,8 @@ def ec2_service(
     }
     operations = {name: _reading(store, read) for name, read in reading.items()}
     operations |= {name: _changing(store, known, *described) for name, described in changing.items()}
+    operations["CreateTags"] = _tagging(known, operations["CreateTags"], tags.added_tags)
+    operations["DeleteTags"] = _tagging(known, operations["DeleteTags"], tags.left_tags)
     operations |= known.operations()
     return Service("ec2", "2016-11-15", "ec2", operations)
 
@@ -148,6 +151,24 @@ def _changing(store: NetworkStore, endpoints: VpcEndpoints, change: Changing, ac
             if name not in names and value not in (False, 0, "", [], {"Value": False}):
                 raise AwsError("UnsupportedOperation", f"The parameter {name} has no meaning on this machine")
         return store.change(call.owner, lambda state: checked(call, state))
+
+    return carry_out
+
+
+def _tagging(
+    endpoints: VpcEndpoints, other: Operation, change: Callable[[Call, Mapping[str, str]], dict[str, str]]
+) -> Operation:
+    """Return an operation on tags that also knows endpoints and their services. `other`: that of other resources."""
+
+    def carry_out(call: Call) -> dict[str, Any]:
+        named, known = call.parameters["Resources"], endpoints.tags(call.owner)
+        changed = {id_: change(call, known[id_].tags) for id_ in named if id_ in known}
+        others = [id_ for id_ in named if id_ not in known]
+        # First, because it refuses what does not exist, and a dry run.
+        result = other(replace(call, parameters={**call.parameters, "Resources": others}))
+        if changed:
+            endpoints.set_tags(call.owner, changed)
+        return dict(result)
 
     return carry_out
 

@@ -10,6 +10,7 @@ from pipeline.aws.errors import AwsError
 from pipeline.aws.service import Call
 from pipeline.network.filters import matching, page
 from pipeline.network.state import Resource, State
+from pipeline.network.vpc_endpoints import Tagged
 
 MAX_TAGS = 50
 _PATHS = {"resource-id": "ResourceId", "resource-type": "ResourceType", "key": "Key", "value": "Value"}
@@ -53,34 +54,42 @@ def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
 
 def create_tags(call: Call, state: State) -> tuple[State, dict[str, Any]]:
     """Add or replace tags of some resources."""
-    added = checked_tags(call.parameters["Tags"])
-    changed = [replace(each, tags={**each.tags, **added}) for each in _chosen(call, state)]
-    for each in changed:
-        _check_number(each.tags)
-    return state.put(*changed), {}
+    return state.put(*(replace(each, tags=added_tags(call, each.tags)) for each in _chosen(call, state))), {}
 
 
 def delete_tags(call: Call, state: State) -> tuple[State, dict[str, Any]]:
-    """Remove tags of some resources: those with the keys, and with the values if they are given. Else all."""
+    """Remove tags of some resources."""
+    return state.put(*(replace(each, tags=left_tags(call, each.tags)) for each in _chosen(call, state))), {}
+
+
+def added_tags(call: Call, tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of a resource after CreateTags. Raises `AwsError`."""
+    after = {**tags, **checked_tags(call.parameters["Tags"])}
+    _check_number(after)
+    return after
+
+
+def left_tags(call: Call, tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of a resource after DeleteTags.
+
+    It removes those with the keys, and with the values if they are given. Without tags in the call, it removes all.
+    """
     wanted = {tag["Key"]: tag.get("Value") for tag in call.parameters.get("Tags", ()) if "Key" in tag}
     is_all = "Tags" not in call.parameters
 
     def is_kept(key: str, value: str) -> bool:
         return not is_all and (key not in wanted or wanted[key] not in (None, value))
 
-    changed = [
-        replace(each, tags={key: value for key, value in each.tags.items() if is_kept(key, value)})
-        for each in _chosen(call, state)
-    ]
-    return state.put(*changed), {}
+    return {key: value for key, value in tags.items() if is_kept(key, value)}
 
 
-def describe_tags(call: Call, state: State) -> dict[str, Any]:
-    """Describe the tags of all resources."""
+def describe_tags(call: Call, state: State, endpoints: Mapping[str, Tagged]) -> dict[str, Any]:
+    """Describe the tags of all resources, also of an owner's endpoints and endpoint services."""
+    own = (each for each in state.resources.values() if each.owner == call.owner)
+    known = {**{each.id: Tagged(each.kind.label, each.tags) for each in own}, **endpoints}
     found = [
-        {"ResourceId": each.id, "ResourceType": each.kind.label, "Key": key, "Value": value}
-        for each in state.resources.values()
-        if each.owner == call.owner
+        {"ResourceId": id_, "ResourceType": each.kind, "Key": key, "Value": value}
+        for id_, each in known.items()
         for key, value in each.tags.items()
     ]
     return page(matching(found, call.parameters.get("Filters", ()), _PATHS), call.parameters, "Tags")

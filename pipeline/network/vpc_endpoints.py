@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pipeline.aws.service import Operation
 from pipeline.network.state import State
+
+
+class Tagged(NamedTuple):
+    """A resource with tags. `kind`: as EC2 names its type."""
+
+    kind: str
+    tags: Mapping[str, str]
 
 
 class VpcEndpoints(Protocol):
@@ -17,6 +24,12 @@ class VpcEndpoints(Protocol):
 
     def ids(self, owner: str) -> Collection[str]:
         """Return the ids of an owner's endpoints that routes may lead to."""
+
+    def tags(self, owner: str) -> Mapping[str, Tagged]:
+        """Return the tags of an owner's endpoints and endpoint services by their ids."""
+
+    def set_tags(self, owner: str, tags: Mapping[str, Mapping[str, str]]) -> None:
+        """Replace the tags of some of them. Raises `AwsError` for what pipeline.yaml declares."""
 
     def follow(self, owner: str, state: State) -> None:
         """Give an owner's endpoints the networks whose routes lead to them. Called before the state is stored.
@@ -33,6 +46,12 @@ class NoEndpoints:
 
     def ids(self, owner: str) -> Collection[str]:  # noqa: ARG002
         return ()
+
+    def tags(self, owner: str) -> Mapping[str, Tagged]:  # noqa: ARG002
+        return {}
+
+    def set_tags(self, owner: str, tags: Mapping[str, Mapping[str, str]]) -> None:
+        pass
 
     def follow(self, owner: str, state: State) -> None:
         pass

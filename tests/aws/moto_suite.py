@@ -176,7 +176,8 @@ class Front(ThreadingHTTPServer):
         own = MachineNetwork(Networks(networks), DEFAULT_ZONES, certificates, lambda _: [])
         self.network = MotoNetwork(self.moto_port, own)
         parameters = ParameterStore(folder)
-        machine = Machine(KeptStore(folder), networks, certificates, parameters, balancer, self.network)
+        kept = KeptStore(folder)
+        machine = Machine(kept, networks, certificates, parameters, balancer, self.network, lambda _: None)
         types = ResourceTypes(aws_types(machine))
         zones = [zone.name for zone in DEFAULT_ZONES]
         stacks = Stacks(folder / "penstock.db", folder / "locks", lambda _: types, zones)

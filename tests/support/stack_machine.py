@@ -40,14 +40,19 @@ class StackMachine:
     """A machine, and what a stack has made on it."""
 
     def __init__(self, folder: Path) -> None:
+        self.endpoint_networks: tuple[str, ...] | None = None
+        """What the policy of the owner lists, None without one."""
         self.plane = FakePlane()
         self.balancer = Balancer(folder / "balancer", self.plane)
         networks, certificates = NetworkStore(folder, DEFAULT_ZONES), CertificateStore(folder)
         network = MachineNetwork(Networks(networks), DEFAULT_ZONES, certificates, lambda _: [])
         self.machine = Machine(
-            KeptStore(folder), networks, certificates, ParameterStore(folder), self.balancer, network
+            KeptStore(folder), networks, certificates, ParameterStore(folder), self.balancer, network, self._allowed
         )
         self.types = aws_types(self.machine)
+
+    def _allowed(self, _: str) -> tuple[str, ...] | None:
+        return self.endpoint_networks
 
     @property
     def elbv2(self) -> Elbv2:

@@ -9,13 +9,16 @@ from typing import Any
 from pipeline.aws.errors import AwsError
 from pipeline.aws.service import Call, Operation
 from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.endpoint_resources import EndpointState
+from pipeline.balancer.endpoint_resources import EndpointResource, EndpointServiceResource, EndpointState
 from pipeline.balancer.registry import Registry
 from pipeline.machine.endpoints import connections, endpoints, services
 from pipeline.machine.endpoints.connections import Decide
+from pipeline.machine.endpoints.networks import AllowedNetworks
+from pipeline.machine.endpoints.view import changeable
 from pipeline.network.lookup import Networks
 from pipeline.network.state import State
 from pipeline.network.store import NetworkStore
+from pipeline.network.vpc_endpoints import Tagged
 
 _Reading = Callable[[Call, Registry], dict[str, Any]]
 _Changing = Callable[[Call, Registry], tuple[Registry, dict[str, Any]]]
@@ -26,12 +29,14 @@ _ACCEPTED = "ClientToken TagSpecifications"
 class Endpoints:
     """The endpoint services and endpoints of a home. Safe to use from any thread.
 
-    `decide` accepts or rejects an endpoint for a user. While an operation changes something, no network changes.
+    `decide` accepts or rejects an endpoint for a user. `allowed`: the networks that an owner's endpoints may attach.
+    While an operation changes something, no network changes.
     """
 
     balancer: Balancer
     store: NetworkStore
     decide: Decide
+    allowed: AllowedNetworks
 
     def operations(self) -> Mapping[str, Operation]:
         """Return EC2's operations by their names."""
@@ -67,10 +72,33 @@ class Endpoints:
         found = self.balancer.registry().endpoints.values()
         return {each.endpoint_id for each in found if each.owner == owner and "vpc" in each.kept}
 
+    def tags(self, owner: str) -> Mapping[str, Tagged]:
+        """Return the tags of an owner's endpoints and endpoint services by their ids."""
+        registry = self.balancer.registry()
+        services = (each for each in registry.endpoint_services.values() if each.owner == owner)
+        endpoints = (each for each in registry.endpoints.values() if each.owner == owner)
+        return {
+            **{each.service_id: Tagged("vpc-endpoint-service", each.tags) for each in services},
+            **{each.endpoint_id: Tagged("vpc-endpoint", each.tags) for each in endpoints},
+        }
+
+    def set_tags(self, owner: str, tags: Mapping[str, Mapping[str, str]]) -> None:
+        """Replace the tags of some of them. Raises `AwsError` for what pipeline.yaml declares."""
+
+        def changed(registry: Registry) -> Registry:
+            known: dict[str, EndpointServiceResource | EndpointResource] = {
+                **{each.service_id: each for each in registry.endpoint_services.values()},
+                **{each.endpoint_id: each for each in registry.endpoints.values()},
+            }
+            found = [changeable(known[id_]) for id_ in tags if id_ in known]
+            return registry.put(*(each.model_copy(update={"tags": dict(tags[_id(each)])}) for each in found))
+
+        self.balancer.change(owner, changed)
+
     def follow(self, owner: str, state: State) -> None:
         """Give the endpoints of an owner the networks whose routes lead to them. Raises as the change of a registry."""
         if self.ids(owner):
-            self.balancer.change(owner, lambda registry: endpoints.followed(registry, owner, state))
+            self.balancer.change(owner, lambda registry: endpoints.followed(registry, owner, state, self.allowed))
 
     def _reading(self, read: _Reading) -> Operation:
         def carry_out(call: Call) -> dict[str, Any]:
@@ -107,6 +135,10 @@ class Endpoints:
             return connections.decide(call, self.balancer.registry(), state, self.decide)
 
         return carry_out
+
+
+def _id(resource: EndpointServiceResource | EndpointResource) -> str:
+    return resource.service_id if isinstance(resource, EndpointServiceResource) else resource.endpoint_id
 
 
 def _check_dry_run(call: Call) -> None:

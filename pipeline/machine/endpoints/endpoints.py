@@ -11,7 +11,7 @@ from pipeline.balancer.endpoint_resources import EndpointResource, EndpointState
 from pipeline.balancer.model.gateway.gateway_endpoint import GatewayEndpointSettings
 from pipeline.balancer.registry import Registry
 from pipeline.base.clock import SYSTEM
-from pipeline.machine.endpoints.networks import networks_of, routes_to
+from pipeline.machine.endpoints.networks import AllowedNetworks, check_allowed, networks_of, routes_to
 from pipeline.machine.endpoints.view import (
     EndpointView,
     changeable,
@@ -102,16 +102,18 @@ def delete(call: Call, registry: Registry, state: State) -> tuple[Registry, Resu
     return registry, unsuccessful(errors)
 
 
-def followed(registry: Registry, owner: str, state: State) -> Registry:
+def followed(registry: Registry, owner: str, state: State, allowed: AllowedNetworks) -> Registry:
     """Return the registry with the networks of an owner's endpoints as the route tables have them.
 
-    Those of pipeline.yaml stay. Raises `AwsError` for a subnet that stands for no network, and `ConfigError` for a
-    network that has an endpoint already.
+    Those of pipeline.yaml stay. Raises `AwsError` for a subnet that stands for no network, or for one that the owner
+    may not attach, and `ConfigError` for a network that has an endpoint already. What is attached stays allowed.
     """
     changed = []
     for endpoint in registry.endpoints.values():
         if endpoint.owner == owner and "vpc" in endpoint.kept:
             networks = networks_of(state, owner, endpoint.endpoint_id)
+            known = {each.reference for each in endpoint.settings.networks.values()}
+            check_allowed(owner, {each.reference for each in networks.values()} - known, allowed)
             settings = endpoint.settings.model_copy(update={"networks": networks})
             changed.append(endpoint.model_copy(update={"settings": settings}))
     return registry.put(*changed) if changed else registry

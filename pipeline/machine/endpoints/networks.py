@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,6 +14,8 @@ from pipeline.network.state import Resource, State
 
 TAG = "penstock:network"
 """The tag of a subnet that says which network of this machine it stands for."""
+AllowedNetworks = Callable[[str], Collection[str] | None]
+"""Returns the networks that endpoints of an owner may attach, as `AttachedNetwork.reference`, or None for all."""
 _HINT = f"give it the tag {TAG} with docker_network/NAME, namespace/NAME or host"
 
 
@@ -29,6 +31,15 @@ def networks_of(state: State, owner: str, endpoint_id: str) -> dict[str, Attache
         for subnet in _subnets(state, owner, table) if routes else ():
             found[subnet.id] = _network(subnet, routes)
     return found
+
+
+def check_allowed(owner: str, networks: Collection[str], allowed: AllowedNetworks) -> None:
+    """Raise `AwsError` for the first of these networks that endpoints of an owner may not attach."""
+    if not networks or (listed := allowed(owner)) is None:
+        return
+    if refused := sorted({*networks} - {*listed}):
+        reason = f"endpoint_networks in the policy of {owner} does not list {refused[0]}"
+        raise AwsError("UnauthorizedOperation", f"You are not authorized to perform this operation. {reason}", 403)
 
 
 def routes_to(state: State, owner: str, endpoint_id: str) -> list[str]:

@@ -73,12 +73,20 @@ class Ec2:
 
     def set_tags(self, resource: Resource, tags: Sequence[Tag]) -> None:
         """Give a resource these tags and no others."""
-        wanted = self.tags(tags)
-        if gone := [{"Key": key} for key in resource.tags if key not in wanted]:
-            self("DeleteTags", Resources=[resource.id], Tags=gone)
-        if wanted != resource.tags and wanted:
+        self._replace_tags(resource.id, resource.tags, self.tags(tags))
+
+    def set_endpoint_tags(self, resource_id: str, properties: Mapping[str, Any]) -> None:
+        """Give an endpoint or an endpoint service the tags of the stack and of its properties, and no others."""
+        if found := self.endpoints.tags(self.context.owner).get(resource_id):
+            own = {str(tag["Key"]): str(tag["Value"]) for tag in properties.get("Tags") or ()}
+            self._replace_tags(resource_id, found.tags, {**self.context.tags, **own})
+
+    def _replace_tags(self, resource_id: str, present: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+        if gone := [{"Key": key} for key in present if key not in wanted]:
+            self("DeleteTags", Resources=[resource_id], Tags=gone)
+        if wanted != present and wanted:
             listed = [{"Key": key, "Value": value} for key, value in wanted.items()]
-            self("CreateTags", Resources=[resource.id], Tags=listed)
+            self("CreateTags", Resources=[resource_id], Tags=listed)
 
     @cached_property
     def _operations(self) -> Mapping[str, Operation]:

@@ -11,7 +11,9 @@ from pipeline.balancer.elbv2.network import Network
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
 from pipeline.certificates.store import CertificateStore
+from pipeline.config.owner_policy import allowed_networks
 from pipeline.machine.endpoints.api import Endpoints
+from pipeline.machine.endpoints.networks import AllowedNetworks
 from pipeline.machine.instances import containers
 from pipeline.machine.network import MachineNetwork, interfaces
 from pipeline.network.lookup import Networks
@@ -35,6 +37,7 @@ class Machine:
     parameters: ParameterStore
     balancer: Balancer
     network: Network
+    allowed_networks: AllowedNetworks
 
     @classmethod
     def of_home(cls, home: Home, zones: Sequence[Zone]) -> Machine:
@@ -43,11 +46,13 @@ class Machine:
         instances = partial(containers, home, partial(clusters_in, home.database))
         network = MachineNetwork(Networks(networks), zones, certificates, instances)
         parameters, balancer = ParameterStore(home.aws), open_balancer(home.balancer)
-        return cls(KeptStore(home.aws), networks, certificates, parameters, balancer, network)
+        return cls(
+            KeptStore(home.aws), networks, certificates, parameters, balancer, network, partial(allowed_networks, home)
+        )
 
     def ec2(self, context: StackContext) -> Ec2:
         """Return EC2's operations for a stack."""
-        endpoints = Endpoints(self.balancer, self.networks, _refuse)
+        endpoints = Endpoints(self.balancer, self.networks, _refuse, self.allowed_networks)
         return Ec2(self.networks, lambda owner: interfaces(self.balancer, owner), context, endpoints)
 
     def elbv2(self, context: StackContext) -> Elbv2:

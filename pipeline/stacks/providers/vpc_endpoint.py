@@ -44,7 +44,8 @@ class VpcEndpoint(Kept):
         return _without_reason(state) if isinstance(state, State) else state
 
     def update(self, physical_id: str, before: AnyProperties, after: AnyProperties) -> State:
-        """Keep other properties, none of which changes an endpoint of a gateway load balancer."""
+        """Keep other properties. Only the tags of an endpoint of a gateway load balancer change."""
+        self._ec2.set_endpoint_tags(physical_id, after.model_dump())
         return _without_reason(super().update(physical_id, before, after))
 
     def delete(self, physical_id: str) -> Pending | None:

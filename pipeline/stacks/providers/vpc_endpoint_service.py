@@ -36,7 +36,7 @@ class VpcEndpointService(Kept):
         return None if state is None or is_gone else _without_reason(state)
 
     def update(self, physical_id: str, before: AnyProperties, after: AnyProperties) -> State:
-        """Change the load balancers of a service, and whether later endpoints must be accepted."""
+        """Change the load balancers of a service, its tags, and whether later endpoints must be accepted."""
         wanted, given = after.model_dump(), _arns(after.model_dump())
         if found := self._described(physical_id):
             known = found[_ARNS]
@@ -47,6 +47,7 @@ class VpcEndpointService(Kept):
                 AddGatewayLoadBalancerArns=[each for each in given if each not in known] or None,
                 RemoveGatewayLoadBalancerArns=[each for each in known if each not in given] or None,
             )
+            self._ec2.set_endpoint_tags(physical_id, wanted)
         return _without_reason(super().update(physical_id, before, after))
 
     def create(self, token: str, properties: AnyProperties) -> State | Pending:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from pipeline.balancer.elbv2.api import Api
 from pipeline.balancer.elbv2.service import elbv2_service
 from pipeline.balancer.endpoint_resources import EndpointState
 from pipeline.balancer.wanted import plane_config
+from pipeline.base.home import Home
 from pipeline.certificates.store import CertificateStore
+from pipeline.config.owner_policy import allowed_networks
 from pipeline.machine.endpoints.api import Endpoints
 from pipeline.machine.network import MachineNetwork, interfaces
 from pipeline.network.ec2 import ec2_service
@@ -84,9 +87,10 @@ def account(tmp_path: Path) -> Iterator[Account]:
         balancer.decide(endpoint.removeprefix("vpce-0"), state)
 
     network = MachineNetwork(Networks(store), DEFAULT_ZONES, CertificateStore(tmp_path), lambda _: ())
+    endpoints = Endpoints(balancer, store, decide, partial(allowed_networks, Home(tmp_path)))
     services = (
         elbv2_service(Api(balancer, network)),
-        ec2_service(store, lambda owner: interfaces(balancer, owner), lambda _: (), Endpoints(balancer, store, decide)),
+        ec2_service(store, lambda owner: interfaces(balancer, owner), lambda _: (), endpoints),
     )
     with aws_server(tmp_path / "keys", services) as server:
         yield Account(server.client("ec2"), server.client("elbv2"), balancer, decided)
@@ -182,6 +186,68 @@ def test_a_change_that_attaches_nothing_is_not_made(account: Account) -> None:
         assert refusal(account.ec2.replace_route, **route, VpcEndpointId=made["VpcEndpointId"])[1] == refused[1]
     unknown = refusal(account.ec2.create_route, **route, VpcEndpointId="vpce-00000000000000000")
     assert unknown[0] == "InvalidVpcEndpointId.NotFound"
+
+
+def test_a_policy_limits_the_networks(account: Account, tmp_path: Path) -> None:
+    """A network that it does not list is not attached, by whatever change. What is attached already stays."""
+    made = account.endpoint(account.service())
+    account.tag(1, "docker_network/inspected")
+    account.tag(0, "host")
+    policy = Home(tmp_path).policy("aws")
+    policy.parent.mkdir()
+    policy.write_text("endpoint_networks: [docker_network/inspected, namespace/lab]\n")
+    policy.chmod(0o600)
+    route = {"RouteTableId": account.table, "DestinationCidrBlock": "10.0.0.0/8"}
+    before = account.ec2.describe_route_tables()["RouteTables"]
+    refused = (
+        "UnauthorizedOperation",
+        "You are not authorized to perform this operation. endpoint_networks in the policy of aws does not list host",
+    )
+    assert refusal(account.ec2.create_route, **route, VpcEndpointId=made["VpcEndpointId"]) == refused
+    assert account.ec2.describe_route_tables()["RouteTables"] == before
+    assert account.networks() == {}
+    account.tag(0, "namespace/lab")
+    account.ec2.create_route(**route, VpcEndpointId=made["VpcEndpointId"])
+    tag = {"Key": _TAG, "Value": "host"}
+    assert refusal(account.ec2.create_tags, Resources=[account.subnets[0]], Tags=[tag]) == refused
+    assert {place for _, place, _ in account.networks().values()} == {"lab", "inspected"}
+    policy.write_text("endpoint_networks: []\n")
+    account.ec2.create_tags(Resources=[account.subnets[0]], Tags=[{"Key": "team", "Value": "net"}])
+    assert {place for _, place, _ in account.networks().values()} == {"lab", "inspected"}
+    policy.write_text("endpoint_network: []\n")
+    account.ec2.delete_route(**route)
+    code, text = refusal(account.ec2.create_route, **route, VpcEndpointId=made["VpcEndpointId"])
+    assert "unknown key (did you mean endpoint_networks?)" in text, code
+
+
+def test_tags_change(account: Account) -> None:
+    """Those of endpoints and services, together with those of networks. What a pipeline declares keeps its own."""
+    service = account.service(GatewayLoadBalancerArns=[account.gateway("own")])
+    made = account.endpoint(service)
+    ids = [service["ServiceId"], made["VpcEndpointId"], account.vpc]
+    account.ec2.create_tags(Resources=ids, Tags=[{"Key": "team", "Value": "net"}, {"Key": "cost", "Value": "1"}])
+    of_team = [{"Name": "key", "Values": ["team"]}]
+    assert {
+        (each["ResourceId"], each["ResourceType"], each["Value"])
+        for each in account.ec2.describe_tags(Filters=of_team)["Tags"]
+    } == {(ids[0], "vpc-endpoint-service", "net"), (ids[1], "vpc-endpoint", "net"), (ids[2], "vpc", "net")}
+    account.ec2.delete_tags(Resources=ids, Tags=[{"Key": "team"}, {"Key": "cost", "Value": "2"}])
+    (shown,) = account.ec2.describe_vpc_endpoints()["VpcEndpoints"]
+    (offered,) = account.ec2.describe_vpc_endpoint_service_configurations()["ServiceConfigurations"]
+    assert shown["Tags"] == offered["Tags"] == [{"Key": "cost", "Value": "1"}]
+    unknown = {"Resources": [ids[1], "vpce-00000000000000000"], "Tags": [{"Key": "team", "Value": "x"}]}
+    assert refusal(account.ec2.create_tags, **unknown)[0] == "InvalidID"
+    dry = {"Resources": ids[:2], "Tags": [{"Key": "team", "Value": "x"}], "DryRun": True}
+    assert refusal(account.ec2.create_tags, **dry)[0] == "DryRunOperation"
+    many = [{"Key": f"k{number}", "Value": ""} for number in range(50)]
+    assert refusal(account.ec2.create_tags, Resources=ids[:1], Tags=many)[0] == "TagLimitExceeded"
+    account.balancer.apply("aws", provider())
+    declared = next(
+        each for each in account.balancer.registry().endpoint_services.values() if each.name == "inspection"
+    )
+    refused = refusal(account.ec2.create_tags, Resources=[declared.service_id], Tags=[{"Key": "a", "Value": "b"}])
+    assert refused[0] == "OperationNotPermitted"
+    assert account.ec2.describe_vpc_endpoints()["VpcEndpoints"][0]["Tags"] == [{"Key": "cost", "Value": "1"}]
 
 
 def test_the_owner_of_the_service_accepts_and_rejects(account: Account) -> None:

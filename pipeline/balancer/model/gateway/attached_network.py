@@ -83,6 +83,11 @@ class AttachedNetwork(Model):
         """The name or path of the namespace, or the name of Docker's network. Empty for this machine's own network."""
         return self.namespace or self.docker_network or ""
 
+    @property
+    def reference(self) -> str:
+        """What names it in a policy: `docker_network/NAME`, `namespace/NAME` or `host`."""
+        return f"{self.kind}/{self.place}" if self.place else self.kind
+
 
 def _noun(place: PlaceKind) -> str:
     return "machine" if place == "host" else place.replace("_", " ")

@@ -72,12 +72,44 @@ def test_a_stack_leads_a_network_through_appliances(tmp_path: Path) -> None:
     machine.stacks.close()
 
 
+def test_a_policy_limits_the_networks(tmp_path: Path) -> None:
+    """A stack that attaches another one fails with EC2's error, and nothing of it is left."""
+    machine = MachineStacks(tmp_path)
+    machine.endpoint_networks = ("namespace/office",)
+    stack = machine.create_stack(_STACK, Service="false")
+    assert stack.status == "ROLLBACK_COMPLETE"
+    reason = "endpoint_networks in the policy of shop does not list namespace/lab"
+    assert any(reason in each for each in machine.failures()), machine.failures()
+    assert not machine.balancer.registry().endpoints
+    machine.stacks.close()
+
+
 def test_other_types_are_only_kept(tmp_path: Path) -> None:
     """Templates of networks for AWS often have endpoints of S3 in them."""
     machine = StackMachine(tmp_path)
     kept = machine.create(_ENDPOINT, "lab-S3-AAAAAAAAAAAA", VpcId=VPC, ServiceName="com.amazonaws.eu-west-1.s3")
     assert kept.reason.startswith("kept: nothing connects by it")
     assert not machine.balancer.registry().endpoints
+
+
+def test_tags_change(tmp_path: Path) -> None:
+    """They are those of the template, in place."""
+    machine = StackMachine(tmp_path)
+    offer = {"GatewayLoadBalancerArns": [machine.load_balancer(Type="gateway")], "AcceptanceRequired": False}
+    service = machine.create(_SERVICE, "lab-Offer-AAAAAAAAAAAA", **offer).physical_id
+    given = {
+        "VpcEndpointType": "GatewayLoadBalancer",
+        "VpcId": VPC,
+        "SubnetIds": SUBNETS[:1],
+        "ServiceName": f"com.amazonaws.vpce.eu-west-1.{service}",
+    }
+    old, new = [{"Key": "team", "Value": "web"}], [{"Key": "cost", "Value": "1"}]
+    endpoint = machine.create(_ENDPOINT, "lab-Endpoint-AAAAAAAAAAAA", **given, Tags=old).physical_id
+    machine.update(_ENDPOINT, endpoint, {**given, "Tags": old}, {**given, "Tags": new})
+    machine.update(_SERVICE, service, offer, {**offer, "Tags": new})
+    (shown,) = machine.ec2("DescribeVpcEndpoints")["VpcEndpoints"]
+    (offered,) = machine.ec2("DescribeVpcEndpointServiceConfigurations")["ServiceConfigurations"]
+    assert shown["Tags"] == offered["Tags"] == new
 
 
 def test_a_service_with_endpoints_stays(tmp_path: Path) -> None:
