@@ -59,7 +59,7 @@ class Companion:
 
     def stopped(self) -> tuple[int, ...]:
         """Return the process, if a signal has stopped it. Its socket still accepts connections."""
-        pid = self._started_pid()
+        pid = self.started()
         return (pid,) if pid and is_stopped(pid) else ()
 
     def resume(self) -> tuple[int, ...]:
@@ -82,7 +82,7 @@ class Companion:
         if previous is None:
             self.stop()
             self._start()
-        elif self._started() != [str(previous), fingerprint()]:
+        elif self._written() != [str(previous), fingerprint()]:
             self._start()
             _signal(previous, signal.SIGTERM)
 
@@ -95,7 +95,7 @@ class Companion:
         self._end(signal.SIGKILL)
 
     def _end(self, number: signal.Signals) -> None:
-        if pid := self._started_pid():
+        if pid := self.started():
             _signal(pid, number)
         self._pid_file.unlink(missing_ok=True)
         (self._directory / self._socket).unlink(missing_ok=True)
@@ -107,13 +107,13 @@ class Companion:
         except OSError:
             return False
 
-    def _started_pid(self) -> int | None:
+    def started(self) -> int | None:
         """Return the process that was started last, or None if it does not exist any more."""
-        found = self._started()
+        found = self._written()
         pid = int(found[0]) if found and found[0].isdigit() else 0
         return pid if pid and self._is_ours(pid) else None
 
-    def _started(self) -> list[str]:
+    def _written(self) -> list[str]:
         """Return the process that was started last and its fingerprint. Empty if unknown."""
         try:
             return read_small_file(str(self._pid_file)).decode().split()

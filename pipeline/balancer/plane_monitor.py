@@ -27,5 +27,11 @@ class PlaneMonitor(Protocol):
         And of the groups for which a request is held. Does not wait.
         """
 
+    def exits(self) -> tuple[int, ...]:
+        """Return descriptors that are readable when a process beside the plane has exited, for the next wait.
+
+        The reconciliation that follows starts such a process again.
+        """
+
     def is_responding(self) -> bool:
         """Return whether the plane runs, can be controlled and responds within seconds. Changes nothing."""

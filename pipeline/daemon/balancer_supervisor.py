@@ -2,8 +2,8 @@
 
 What is noticed within which time:
 
-- The exit of the process: at once, by the kernel. The supervisor holds the listening sockets, so new connections wait
-  for the restart instead of being refused.
+- The exit of the process, or of an agent beside it: at once, by the kernel. The supervisor holds the listening sockets,
+  so new connections wait for the restart instead of being refused.
 - A target that goes up or down: at once, because the plane reports it. The pipelines' repair loops act on it.
 - A request that is held because its group is scaled to zero: at once, in the same way. The scaling loops act on it.
 - A plane that hangs, has lost its control sockets or is stopped by a signal: within ten seconds. It is asked every two
@@ -240,6 +240,8 @@ class BalancerSupervisor:
         reports = self._monitor.fileno() if self._monitor is not None else -1
         if reports >= 0:
             poll.register(reports, select.POLLIN)
+        for descriptor in self._monitor.exits() if self._monitor is not None else ():
+            poll.register(descriptor, select.POLLIN)
         rounds = 1 if self._watched is not None else 2
         self._pass_reports(poll, reports, until_next(self._clock, self._interval / rounds))
 

@@ -7,15 +7,19 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from pipeline.balancer.gateway.process import gateway_agent
 from pipeline.balancer.planes import open_monitor
+from pipeline.base.clock import SystemClock
+from pipeline.daemon.balancer_supervisor import BalancerSupervisor
 from tests.support.namespace import obstacle
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.gateway_lab import OWNER, GatewayPlaneLab
 
 pytestmark = pytest.mark.skipif(bool(obstacle()), reason=obstacle())
@@ -93,6 +97,34 @@ def test_agent_that_is_killed(carried: GatewayPlaneLab) -> None:
     carried.await_healthy()
     assert carried.agent() not in (None, agent)
     assert carried.chosen(PORTS) == before
+
+
+def test_agent_that_is_killed_while_the_daemon_runs(carried: GatewayPlaneLab) -> None:
+    """It is back without waiting for the next round, which is in an hour."""
+    former = gateway_agent(carried.directory).running()
+    assert former is not None
+    monitor = open_monitor(carried.directory)
+    with carried.opened() as balancer:
+        hour = timedelta(hours=1)
+        supervisor = BalancerSupervisor(balancer, lambda *_: None, SystemClock(), hour, monitor=monitor)
+
+    def supervise() -> None:
+        with carried.opened():
+            supervisor.run_forever()
+
+    working = threading.Thread(target=supervise)
+    working.start()
+    try:
+        until(lambda: supervisor.is_watching, "the first round")
+        os.kill(former, signal.SIGKILL)
+        until(lambda: gateway_agent(carried.directory).running() not in (None, former), "another agent")
+    finally:
+        supervisor.stop()
+        # It waits for the exit of this process too.
+        with carried.opened() as balancer:
+            os.kill(balancer.pid() or 0, signal.SIGKILL)
+        working.join(DEADLINE)
+    assert not working.is_alive()
 
 
 def test_agent_that_is_stopped_is_continued(carried: GatewayPlaneLab) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
+from pipeline.balancer.agent.agent_exit import AgentExit
 from pipeline.balancer.agent.lost_file import has_lost_file
 from pipeline.balancer.agent.requests import AgentClient
 from pipeline.balancer.agent.wanted_file import Wanted, WantedFile
@@ -24,6 +25,7 @@ class MonitorWithAgent(ABC, Generic[_T]):
         self._agent = agent
         self._client = client
         self._file = file
+        self._exit = AgentExit(agent)
 
     @abstractmethod
     def _is_carrying(self, wanted: _T) -> bool:
@@ -33,6 +35,7 @@ class MonitorWithAgent(ABC, Generic[_T]):
         return self._inner.open()
 
     def close(self) -> None:
+        self._exit.close()
         self._inner.close()
 
     def fileno(self) -> int:
@@ -40,6 +43,10 @@ class MonitorWithAgent(ABC, Generic[_T]):
 
     def owners(self) -> set[str]:
         return self._inner.owners()
+
+    def exits(self) -> tuple[int, ...]:
+        own = self._exit.descriptor()
+        return (*self._inner.exits(), *(() if own is None else (own,)))
 
     def is_responding(self) -> bool:
         if has_lost_file(self._agent, self._file):

@@ -63,6 +63,10 @@ class HAProxyMonitor:
                     found.add(group_of(state[1]).partition(".")[0])
         return found
 
+    def exits(self) -> tuple[int, ...]:
+        """Return nothing: the supervisor waits for the exit of HAProxy itself."""
+        return ()
+
     def is_responding(self) -> bool:
         """Return whether HAProxy has its sockets and its worker responds at once."""
         if min(map(self._inode_of, (WORKER_SOCKET, MASTER_SOCKET))) < 0:

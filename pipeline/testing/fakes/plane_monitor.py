@@ -7,11 +7,13 @@ from contextlib import suppress
 
 
 class FakeMonitor:
-    """A `PlaneMonitor`. `receives` is what `open` returns, `responds` what `is_responding` does."""
+    """A `PlaneMonitor`. `receives` is what `open` returns, `responds` what `is_responding` does. `exited`: what
+    `exits` returns."""
 
     def __init__(self) -> None:
         self.receives = True
         self.responds = True
+        self.exited: tuple[int, ...] = ()
         self.asked = 0
         self._pair: tuple[socket.socket, socket.socket] | None = None
 
@@ -42,6 +44,9 @@ class FakeMonitor:
             while self._pair is not None:
                 found.add(self._pair[0].recv(1024).decode())
         return found
+
+    def exits(self) -> tuple[int, ...]:
+        return self.exited
 
     def is_responding(self) -> bool:
         self.asked += 1

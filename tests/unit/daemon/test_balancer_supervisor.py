@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -192,6 +193,29 @@ def test_a_network_that_its_endpoint_has_lost_is_reported(
         ),
         ("endpoint.attached", "network clients of endpoint office of office is attached again"),
     ]
+
+
+def test_the_exit_of_an_agent_is_followed_at_once(balancer: Balancer, plane: FakePlane, monitor: FakeMonitor) -> None:
+    """Without waiting for the next round."""
+    hour = timedelta(hours=1)
+    supervisor = BalancerSupervisor(balancer, lambda *_: None, SystemClock(), hour, monitor=monitor)
+    reading, writing = os.pipe()
+    monitor.exited = (reading,)
+    working = threading.Thread(target=supervisor.run_forever)
+    working.start()
+    try:
+        until(lambda: supervisor.is_watching, "the first round")
+        before = plane.calls["observe"]
+        os.write(writing, b"x")
+        until(lambda: plane.calls["observe"] > before, "another round")
+    finally:
+        supervisor.stop()
+        monitor.exited = ()
+        monitor.report("shop")
+        working.join(DEADLINE)
+        os.close(reading)
+        os.close(writing)
+    assert not working.is_alive()
 
 
 def test_an_appliance_that_cannot_be_reached_is_reported(
