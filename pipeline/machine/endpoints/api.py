@@ -11,7 +11,7 @@ from pipeline.aws.service import Call, Operation
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.endpoint_resources import EndpointResource, EndpointServiceResource, EndpointState
 from pipeline.balancer.registry import Registry
-from pipeline.machine.endpoints import connections, endpoints, services
+from pipeline.machine.endpoints import connections, endpoints, permissions, services
 from pipeline.machine.endpoints.connections import Decide
 from pipeline.machine.endpoints.networks import AllowedNetworks
 from pipeline.machine.endpoints.view import changeable
@@ -51,6 +51,10 @@ class Endpoints:
             "DeleteVpcEndpointServiceConfigurations": self._changing(services.delete, "ServiceIds"),
             "DescribeVpcEndpointServiceConfigurations": self._reading(services.describe_configurations),
             "DescribeVpcEndpointServices": self._reading(services.describe),
+            "DescribeVpcEndpointServicePermissions": self._reading(permissions.describe),
+            "ModifyVpcEndpointServicePermissions": self._changing(
+                permissions.modify, "ServiceId AddAllowedPrincipals RemoveAllowedPrincipals"
+            ),
             "DescribeVpcEndpointConnections": self._reading(connections.describe),
             "AcceptVpcEndpointConnections": self._decision(EndpointState.AVAILABLE),
             "RejectVpcEndpointConnections": self._decision(EndpointState.REJECTED),

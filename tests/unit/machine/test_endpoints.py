@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.aws.service import ACCOUNT
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.elbv2.api import Api
 from pipeline.balancer.elbv2.service import elbv2_service
@@ -248,6 +249,40 @@ def test_tags_change(account: Account) -> None:
     refused = refusal(account.ec2.create_tags, Resources=[declared.service_id], Tags=[{"Key": "a", "Value": "b"}])
     assert refused[0] == "OperationNotPermitted"
     assert account.ec2.describe_vpc_endpoints()["VpcEndpoints"][0]["Tags"] == [{"Key": "cost", "Value": "1"}]
+
+
+def test_permissions_are_kept(account: Account) -> None:
+    """They limit nothing, because all owners are one account, which may use each service."""
+    place = {"ServiceId": account.service()["ServiceId"]}
+    of_account = f"arn:aws:iam::{ACCOUNT}:root"
+    assert account.ec2.describe_vpc_endpoint_service_permissions(**place)["AllowedPrincipals"] == []
+    given = ["*", of_account, f"arn:aws:iam::{ACCOUNT}:role/ci"]
+    made = account.ec2.modify_vpc_endpoint_service_permissions(**place, AddAllowedPrincipals=given)
+    assert made["ReturnValue"]
+    assert [(each["PrincipalType"], each["Principal"]) for each in made["AddedPrincipals"]] == [
+        ("All", given[0]),
+        ("Account", given[1]),
+        ("Role", given[2]),
+    ]
+    again = account.ec2.modify_vpc_endpoint_service_permissions(
+        **place, AddAllowedPrincipals=given, RemoveAllowedPrincipals=["*"]
+    )
+    assert again["AddedPrincipals"] == []
+    shown = account.ec2.describe_vpc_endpoint_service_permissions(**place)["AllowedPrincipals"]
+    assert [each["Principal"] for each in shown] == given[1:]
+    (role,) = account.ec2.describe_vpc_endpoint_service_permissions(
+        **place, Filters=[{"Name": "principal-type", "Values": ["Role"]}]
+    )["AllowedPrincipals"]
+    assert role["Principal"] == given[2]
+    for principal, code in (
+        ("arn:aws:iam::123456789012:root", "UnsupportedOperation"),
+        ("me", "InvalidParameterValue"),
+    ):
+        refused = refusal(
+            account.ec2.modify_vpc_endpoint_service_permissions, **place, AddAllowedPrincipals=[principal]
+        )
+        assert refused[0] == code
+    assert account.ec2.describe_vpc_endpoint_service_permissions(**place)["AllowedPrincipals"] == shown
 
 
 def test_the_owner_of_the_service_accepts_and_rejects(account: Account) -> None:
