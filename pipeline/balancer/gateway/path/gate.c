@@ -28,6 +28,7 @@
 #define EXTENSIONS 4
 #define GATES 2
 #define MAX_FLOWS 262144
+#define MAX_FRESH 131072
 /* 128 rows of 4,096: see `slot_rows.py`. */
 #define MAX_SLOTS 524288
 #define MANY 4096
@@ -36,7 +37,8 @@
 
 /* The order is that of DROP_REASONS in records.py. */
 enum reason { MALFORMED, TOO_LARGE, NO_TARGET, TABLE_FULL, NO_FLOW, NOT_GENEVE, NOT_A_TARGET, UNKNOWN_FLOW, NO_NETWORK, FAILED };
-enum seen { LOW = 1, HIGH = 2, FIN_LOW = 4, FIN_HIGH = 8, RST = 16 };
+/* BY_HIGH: the higher end began the flow. KEPT: the flow is not among the fresh ones any more. */
+enum seen { LOW = 1, HIGH = 2, FIN_LOW = 4, FIN_HIGH = 8, RST_LOW = 16, RST_HIGH = 32, BY_HIGH = 64, KEPT = 128 };
 enum tcp { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 
 /* `endpoint`: its number, and the highest bit for IPv6. */
@@ -63,13 +65,16 @@ struct header {
 } __attribute__((packed));
 _Static_assert(sizeof(struct header) == 68, "68 bytes, as in AWS");
 
-/* What the key of a packet was made of. `flags`: of TCP, if it belongs to the flow itself. */
-struct packet { struct key key; __u32 headers; __u8 flags, is_tcp, from_high; };
+/* What the key of a packet was made of. `is_report`: an error of ICMP about a packet of the flow. `flags`: of TCP. */
+struct packet { struct key key; __u32 headers; __u8 flags, is_tcp, from_high, is_report; };
 struct ends { __u32 source[4], target[4]; __u32 payload, protocol, fragment; };
 
 struct map { __u32 type, key, value, entries, flags; };
 #define MAP(name, type, k, v, entries, flags) struct map SEC("maps") name = { type, sizeof(k), sizeof(v), entries, flags }
-MAP(flows, BPF_MAP_TYPE_LRU_HASH, struct key, struct flow, MAX_FLOWS, 0);
+/* A fresh flow becomes one of `flows` when the end that began it goes on after an answer. So packets that nobody answers,
+ * of however many flows, only push out each other. */
+MAP(flows, BPF_MAP_TYPE_HASH, struct key, struct flow, MAX_FLOWS, BPF_F_NO_PREALLOC);
+MAP(fresh, BPF_MAP_TYPE_LRU_HASH, struct key, struct flow, MAX_FRESH, 0);
 MAP(attachments, BPF_MAP_TYPE_HASH, __u32, struct attachment, MANY, BPF_F_NO_PREALLOC);
 MAP(origins, BPF_MAP_TYPE_HASH, struct origin_key, struct origin, MANY, BPF_F_NO_PREALLOC);
 MAP(pools, BPF_MAP_TYPE_HASH, __u32, struct pool, MANY, BPF_F_NO_PREALLOC);
@@ -161,17 +166,17 @@ static __always_inline int read_packet(struct __sk_buff *skb, __u32 at, int is_i
   struct ends ends, reported;
   __be16 ports[2] = { 0, 0 };
   __u8 tcp[2];
-  int is_reported = 0;
   if (read_ends(skb, at, is_ipv6, &ends)) return -1;
   if (is_icmp_error(skb, &ends) && !read_ends(skb, ends.payload + 8, is_ipv6, &reported)) {
-    ends = reported; is_reported = 1;
+    ends = reported; packet->is_report = 1;
   }
   packet->headers = ends.payload - at + 8;
   if (!ends.fragment && (ends.protocol == IPPROTO_TCP || ends.protocol == IPPROTO_UDP)) {
     if (bpf_skb_load_bytes(skb, ends.payload, ports, sizeof ports)) return -1;
-    if (ends.protocol == IPPROTO_TCP && !is_reported) {
+    packet->is_tcp = ends.protocol == IPPROTO_TCP;
+    if (packet->is_tcp && !packet->is_report) {
       if (bpf_skb_load_bytes(skb, ends.payload + 12, tcp, sizeof tcp)) return -1;
-      packet->is_tcp = 1; packet->flags = tcp[1];
+      packet->flags = tcp[1];
       packet->headers = ends.payload - at + (tcp[0] >> 4) * 4;
     }
   }
@@ -213,17 +218,41 @@ static __always_inline __u32 chosen(const struct pool *pool, const struct key *k
 
 /* Nanoseconds without a packet after which the flow ends. */
 static __always_inline __u64 idle_time(const struct pool *pool, const struct flow *flow, __u32 protocol) {
-  if (flow->seen & RST || (flow->seen & (FIN_LOW | FIN_HIGH)) == (FIN_LOW | FIN_HIGH)) return pool->closing_idle;
+  if (flow->seen & (RST_LOW | RST_HIGH) || (flow->seen & (FIN_LOW | FIN_HIGH)) == (FIN_LOW | FIN_HIGH)) return pool->closing_idle;
   return protocol == IPPROTO_TCP ? pool->tcp_idle : pool->other_idle;
 }
 
 /* Flows without ports have several connections, so none of them closes the flow. */
 static __always_inline __u32 sides(const struct packet *packet, __u32 fields, __u32 seen) {
+  __u32 reset = packet->from_high ? RST_HIGH : RST_LOW;
+  if (packet->is_report) return seen;
   seen |= packet->from_high ? HIGH : LOW;
   if (!packet->is_tcp || fields != 5) return seen;
   if (packet->flags & TCP_FIN) seen |= packet->from_high ? FIN_HIGH : FIN_LOW;
-  if (packet->flags & TCP_RST) seen |= RST;
-  return seen;
+  /* An end that goes on has not reset its connection: the RST was forged, and the other end ignored it. */
+  return packet->flags & TCP_RST ? seen | reset : seen & ~reset;
+}
+
+static __always_inline struct flow *known(const struct key *key) {
+  struct flow *flow = bpf_map_lookup_elem(&flows, key);
+  if (!flow) flow = bpf_map_lookup_elem(&fresh, key);
+  /* Another processor may have moved it in between. */
+  return flow ? flow : bpf_map_lookup_elem(&flows, key);
+}
+
+/* Returns a flow, moved from the fresh ones if this packet shows that both ends take part. If there are too many others,
+ * it stays among the fresh ones. */
+static __always_inline struct flow *kept(const struct packet *packet, struct flow *flow) {
+  __u32 by_high = flow->seen & BY_HIGH ? 1 : 0, both = LOW | HIGH;
+  if (flow->seen & KEPT || (flow->seen & both) != both || packet->from_high != by_high) return flow;
+  if (packet->is_report || packet->flags & (TCP_SYN | TCP_RST)) return flow;
+  struct flow copy = *flow, *moved;
+  bpf_map_update_elem(&flows, &packet->key, &copy, BPF_NOEXIST);
+  moved = bpf_map_lookup_elem(&flows, &packet->key);
+  if (!moved) return flow;
+  moved->seen |= KEPT;
+  bpf_map_delete_elem(&fresh, &packet->key);
+  return moved;
 }
 
 /* Link-local and multicast packets are for the link alone, and no packets of a network. */
@@ -261,7 +290,7 @@ static __always_inline int wrap(struct __sk_buff *skb, const struct attachment *
 SEC("tc/to_appliance") int to_appliance(struct __sk_buff *skb) {
   __u32 ifindex = skb->ifindex, gate = 0, length = skb->len - ETH_HLEN;
   struct packet packet = {};
-  struct flow fresh = {}, *flow;
+  struct flow made = {}, *flow;
   int is_ipv6 = skb->protocol == bpf_htons(ETH_P_IPV6), is_new = 0;
   /* ARP has no addresses of a network. */
   if (!is_ipv6 && skb->protocol != bpf_htons(ETH_P_IP)) return TC_ACT_SHOT;
@@ -276,25 +305,28 @@ SEC("tc/to_appliance") int to_appliance(struct __sk_buff *skb) {
   if (size > MAX_PACKET) return drop(from->endpoint, TOO_LARGE);
   __u64 now = bpf_ktime_get_ns();
   int is_syn = packet.is_tcp && (packet.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-  flow = bpf_map_lookup_elem(&flows, &packet.key);
+  flow = known(&packet.key);
   if (flow) {
     __u64 idle = idle_time(pool, flow, bpf_ntohl(packet.key.protocol));
     /* A port that is used again is a new flow. */
     if (now - flow->last_seen > idle || (is_syn && idle == pool->closing_idle)) {
       bpf_map_delete_elem(&flows, &packet.key);
+      bpf_map_delete_elem(&fresh, &packet.key);
       flow = 0;
     }
   }
   if (!flow) {
     if (packet.is_tcp && !is_syn) return drop(from->endpoint, NO_FLOW);
-    fresh.last_seen = now; fresh.cookie = bpf_get_prandom_u32();
-    fresh.target = chosen(pool, &packet.key);
-    if (!fresh.target) return drop(from->endpoint, NO_TARGET);
+    made.last_seen = now; made.cookie = bpf_get_prandom_u32();
+    made.seen = packet.from_high ? BY_HIGH : 0;
+    made.target = chosen(pool, &packet.key);
+    if (!made.target) return drop(from->endpoint, NO_TARGET);
     /* Another processor may have been first. */
-    is_new = !bpf_map_update_elem(&flows, &packet.key, &fresh, BPF_NOEXIST);
-    flow = bpf_map_lookup_elem(&flows, &packet.key);
+    is_new = !bpf_map_update_elem(&fresh, &packet.key, &made, BPF_NOEXIST);
+    flow = known(&packet.key);
     if (!flow) return drop(from->endpoint, TABLE_FULL);
   }
+  flow = kept(&packet, flow);
   __u32 number = flow->target;
   struct moved_key moving = { from->pool, number };
   struct target *target = bpf_map_lookup_elem(&targets, &number);
@@ -364,7 +396,7 @@ SEC("tc/to_network") int to_network(struct __sk_buff *skb) {
   int is_ipv6 = h.protocol == bpf_htons(ETH_P_IPV6), at = ETH_HLEN + sizeof h;
   packet.key.endpoint = origin->endpoint | (is_ipv6 ? IPV6_KEY : 0);
   if (read_packet(skb, at, is_ipv6, pool->fields, &packet)) return drop(origin->endpoint, MALFORMED);
-  struct flow *flow = bpf_map_lookup_elem(&flows, &packet.key);
+  struct flow *flow = known(&packet.key);
   if (!flow || flow->cookie != h.cookie) return drop(origin->endpoint, UNKNOWN_FLOW);
   destination.bits = 192; destination.endpoint = bpf_htonl(origin->endpoint); destination.version = bpf_htonl(is_ipv6 ? 6 : 4);
   if (bpf_skb_load_bytes(skb, at + (is_ipv6 ? 24 : 16), destination.address, is_ipv6 ? 16 : 4))

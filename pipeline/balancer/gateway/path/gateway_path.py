@@ -7,6 +7,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from pipeline.balancer.gateway.gateway_state import (
@@ -77,30 +78,30 @@ class GatewayPath:
 
     def flows(self) -> Iterator[FlowRecord]:
         with faults("read its flows"):
-            for key, value in self._maps["flows"].batches():
+            for key, value in chain.from_iterable(table.batches() for table in self._flow_tables()):
                 # The others choose again with their next packet.
                 if (record := records.flow(key, value)).target:
                     yield record
 
     def end_flows(self, target: int) -> None:
-        flows = self._maps["flows"]
         with faults("end flows"):
-            for key, value in flows.batches():
-                # Read again, so that as little as possible of what happens meanwhile is overwritten.
-                if FlowAge.of(key, value).target == target and (now := flows.get(key)) is not None:
-                    flows.replace(key, records.without_target(now))
+            for table in self._flow_tables():
+                for key, value in table.batches():
+                    # Read again, so that as little as possible of what happens meanwhile is overwritten.
+                    if FlowAge.of(key, value).target == target and (now := table.get(key)) is not None:
+                        table.replace(key, records.without_target(now))
 
     def expire(self, now: float) -> Mapping[tuple[int, int], int]:
-        flows, times = self._maps["flows"], self._idle_times()
-        left = Counter[tuple[int, int]]()
+        times, left = self._idle_times(), Counter[tuple[int, int]]()
         with faults("expire flows"):
-            for key, value in flows.batches():
-                flow = FlowAge.of(key, value)
-                # Read again, because a packet may have come since.
-                if _is_over(flow, times, now) and _is_over(_again(flows, key), times, now):
-                    flows.remove(key)
-                elif flow.target:
-                    left[flow.endpoint, flow.target] += 1
+            for table in self._flow_tables():
+                for key, value in table.batches():
+                    flow = FlowAge.of(key, value)
+                    # Read again, because a packet may have come since.
+                    if _is_over(flow, times, now) and _is_over(_again(table, key), times, now):
+                        table.remove(key)
+                    elif flow.target:
+                        left[flow.endpoint, flow.target] += 1
         return left
 
     def counts(self) -> PathCounts:
@@ -186,10 +187,14 @@ class GatewayPath:
             for key in self._maps[name].keys():  # noqa: SIM118
                 if key not in kept[name]:
                     self._maps[name].remove(key)
-        flows = self._maps["flows"]
-        for key, value in flows.batches() if ended else ():
-            if FlowAge.of(key, value).endpoint in ended:
-                flows.remove(key)
+        for table in self._flow_tables() if ended else ():
+            for key, value in table.batches():
+                if FlowAge.of(key, value).endpoint in ended:
+                    table.remove(key)
+
+    def _flow_tables(self) -> tuple[Map, Map]:
+        """Return the flows in which both ends take part, and the fresh ones. See gate.c."""
+        return self._maps["flows"], self._maps["fresh"]
 
     def _idle_times(self) -> dict[int, PoolRecord]:
         """Return the pool of each endpoint by number."""

@@ -21,7 +21,7 @@ from pipeline.balancer.gateway.gateway_state import (
 DROP_REASONS: tuple[DropReason, ...] = get_args(DropReason)
 NUMBER = Struct("=I")
 _SECOND = 1_000_000_000
-_LOW, _HIGH, _FIN_LOW, _FIN_HIGH, _RST = 1, 2, 4, 8, 16
+_LOW, _HIGH, _FIN_LOW, _FIN_HIGH, _RST = 1, 2, 4, 8, 16 | 32
 _IPV6 = 0x80000000
 _KEY, _FLOW = Struct("=I16s16s4s4s"), Struct("=QQQI4sII")
 _KEY_ENDS, _AGE = Struct("=I39xB"), Struct("=Q16xI4xI4x")
