@@ -133,6 +133,13 @@ def test_counts(harness: PathHarness) -> None:
         assert one == (chosen[number], 2 * chosen[number], 2 * 33 * chosen[number])
 
 
+def test_counts_of_former_appliances_are_forgotten(harness: PathHarness) -> None:
+    harness.write(1, 2, 3)
+    harness.chosen(PORTS)
+    harness.write(2, 3)
+    assert harness.path.counts().traffic.keys() == {(1, 2), (1, 3)}
+
+
 def test_a_written_state_is_written_again(harness: PathHarness) -> None:
     """Nothing changes, and no flow moves."""
     for _ in range(3):

@@ -125,7 +125,7 @@ class PathTraffic(NamedTuple):
 
 @dataclass(frozen=True)
 class PathCounts:
-    """The counts of the path, which only grow. `traffic`: by the numbers of endpoint and target.
+    """The counts of the path, which only grow. `traffic`: by the numbers of endpoint and target in the state.
 
     `drops`: packets, by the number of the endpoint, or 0 if it is unknown, and by reason.
     """

@@ -111,6 +111,9 @@ class FakePath:
         self._fail()
         self.state, self.is_removed = state, False
         self._flows = {key: flow for key, flow in self._flows.items() if key[0] in state.endpoints}
+        self._traffic = {
+            key: one for key, one in self._traffic.items() if key[0] in state.endpoints and key[1] in state.targets
+        }
 
     def flows(self) -> Iterator[FlowRecord]:
         self._fail()

@@ -187,6 +187,11 @@ class GatewayPath:
             for key in self._maps[name].keys():  # noqa: SIM118
                 if key not in kept[name]:
                     self._maps[name].remove(key)
+        # Otherwise each replacement of appliances would leave some, until there is no room for more.
+        for key in self._maps["traffic"].keys():  # noqa: SIM118
+            endpoint, target = records.numbers(key)
+            if endpoint not in state.endpoints or target not in state.targets:
+                self._maps["traffic"].remove(key)
         for table in self._flow_tables() if ended else ():
             for key, value in table.batches():
                 if FlowAge.of(key, value).endpoint in ended:
