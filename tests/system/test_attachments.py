@@ -206,6 +206,40 @@ def test_a_device_that_is_removed_is_made_again(lab: AttachmentLab) -> None:
     assert lab.state() == complete
 
 
+@pytest.mark.parametrize(
+    ("side", "change"),
+    [
+        ("host", "link set {} down"),
+        ("host", "link set {} arp on"),
+        ("host", "link set {} address 02:00:00:00:00:77"),
+        ("host", "link set {} mtu 1400"),
+        ("clients", "link set {} down"),
+        ("clients", "link set {} arp on"),
+        ("clients", "link set {} mtu 1400"),
+        ("clients", "route del default dev {}"),
+        ("clients", "-6 route del default dev {}"),
+    ],
+)
+def test_a_device_that_is_changed_is_as_before_after_the_next_call(lab: AttachmentLab, side: str, change: str) -> None:
+    lab.attach()
+    complete, stamp, addresses = lab.state(), lab.stamp(), _addresses(lab)
+    (device,) = (name for name, mtu, *_ in complete["clients"]["links"] if mtu == 8500)
+    place, name = (lab.clients, device) if side == "clients" else (lab.host, device.replace("gwlbe", "gwlbo"))
+    place.run("ip", *change.format(name).split())
+    assert lab.stamp() != stamp
+    lab.attach()
+    assert (lab.state(), _addresses(lab)) == (complete, addresses)
+
+
+def _addresses(lab: AttachmentLab) -> set[tuple[str, str, bool]]:
+    """Return the names and hardware addresses of the devices of endpoints, and whether they have no ARP."""
+    lines = "".join(place.run("ip", "-oneline", "link") for place in (lab.host, lab.clients)).splitlines()
+    ours = [line for line in lines if line.split()[1].startswith(_DEVICES)]
+    return {
+        (line.split()[1].partition("@")[0], line.partition("link/ether ")[2][:17], "NOARP" in line) for line in ours
+    }
+
+
 def test_limit_that_is_killed_at_every_step(lab: AttachmentLab) -> None:
     """It is only complete when all devices have the size, and the next call completes it."""
     lab.attach()

@@ -130,7 +130,8 @@ class Attachments:
     def stamp(self) -> object:
         """Return what changes if a network goes, comes or is made again, so `attached` has to be called.
 
-        It takes no lock and asks no engine, and is cheap enough to call every second.
+        So it does if another program changes its devices or removes their routes. It takes no lock and asks no engine,
+        and is cheap enough to call every second.
         """
         with RoutingSocket() as here:
             links = {link.name: link for link in here.links()}
@@ -267,7 +268,23 @@ def _state(record: AttachmentRecord, links: Mapping[str, Link]) -> tuple[object,
         namespace = (found.st_dev, found.st_ino)
     except OSError:
         namespace = None
-    names = (record.outer, record.port, record.bridge)
+    devices = (_state_of(links.get(record.outer), record.size), _state_of(links.get(record.port), record.mtu))
+    bridge = links[record.bridge].number if record.bridge in links else 0
     # Of a network of Docker that is missing, nothing but a new bridge is seen.
     others = frozenset(name for name in links if not name.startswith("veth")) if record.fault else None
-    return (record.key, namespace, *(links[name].number if name in links else 0 for name in names), others)
+    return (record.key, namespace, devices, bridge, _inside(record), others)
+
+
+def _state_of(link: Link | None, size: int) -> tuple[object, ...] | None:
+    """Return what of a device has to stay. Of its own size, only whether it is as wanted: that may change."""
+    if link is None:
+        return None
+    return (link.number, link.mac, link.master, link.is_up, link.has_carrier, link.has_arp, link.mtu == size)
+
+
+def _inside(record: AttachmentRecord) -> tuple[object, ...] | None:
+    """Return the state of the device in the network, with its routes. None if it cannot be seen."""
+    with suppress(AttachmentFault, OSError), namespaces.routing_in(record.namespace) as (_, there):
+        if link := there.link(record.inner):
+            return (_state_of(link, record.size), there.destinations(link.number))
+    return None

@@ -21,12 +21,21 @@ class Cable(NamedTuple):
         `namespace` is the descriptor of the far one's namespace, whose socket is `there`.
         """
         near, far = here.link(self.near.name), there.link(self.far.name)
-        if near is None or far is None or (near.other, far.other) != (far.number, near.number):
-            # One of them is in a namespace that is not the network's any more.
+        if near is None or far is None or not self._has(near, far):
             for routing, link in ((here, near), (there, far)):
                 remove(routing, link)
             here.add_pair(self.near, self.far, namespace)
         return self._set_up(here, self.near), self._set_up(there, self.far)
+
+    def _has(self, near: Link, far: Link) -> bool:
+        """Return whether two devices are the ends, with the addresses that neighbours and the path know."""
+        if (near.other, far.other) != (far.number, near.number):
+            # One of them is in a namespace that is not the network's any more.
+            return False
+        return all(
+            (link.mac, link.has_arp) == (end.mac, end.has_arp)
+            for link, end in zip((near, far), (self.near, self.far), strict=True)
+        )
 
     def _set_up(self, routing: RoutingSocket, wanted: Veth) -> Link:
         link = routing.link(wanted.name)

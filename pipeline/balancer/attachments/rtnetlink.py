@@ -26,7 +26,7 @@ _NEW_LINK, _DELETE_LINK, _GET_LINK, _NEW_ADDRESS = 16, 17, 18, 20
 _NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE = 24, 25, 26
 _CREATE, _EXCLUSIVE, _REPLACE = 0x400, 0x200, 0x100
 _ERROR, _DONE = 2, 3
-_UP, _NO_ARP = 0x1, 0x80
+_UP, _NO_ARP, _CARRIER = 0x1, 0x80, 0x10000
 _MAC, _NAME, _MTU, _OTHER, _MASTER, _INFO, _ALIAS, _FAMILIES, _NAMESPACE = 1, 3, 4, 5, 10, 18, 20, 26, 28
 # No address is made for the device itself, so it sends nothing by itself.
 _ADDRESS_MODE, _NO_ADDRESS = 8, b"\x01"
@@ -34,12 +34,15 @@ _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _DESTINATION, _OUT, _TABLE = 1, 4, 15
 _MAIN, _LINK_SCOPE, _UNICAST = 254, 253, 1
 _SIZE, _TIMEOUT = 1 << 18, 10.0
+# The kernel returns only the routes that a request describes.
+_SOL_NETLINK, _FILTERED = 270, 12
 
 
 class Link(NamedTuple):
     """A network device. `master`: the number of the bridge that it is a port of, or 0. `mac`: its address.
 
     `other`: the number of the other end of its cable, in the namespace of that end, or 0. `mtu`: in bytes.
+    `has_carrier`: whether both ends of its cable are up.
     """
 
     number: int
@@ -50,6 +53,8 @@ class Link(NamedTuple):
     mac: bytes
     mtu: int
     is_up: bool
+    has_carrier: bool
+    has_arp: bool
 
 
 class Route(NamedTuple):
@@ -108,7 +113,9 @@ class RoutingSocket:
             found = {kind: bytes(value) for kind, value in attributes(body[_LINK.size :])}
             master, other, mtu = (_NUMBER.unpack(found.get(kind, bytes(4)))[0] for kind in (_MASTER, _OTHER, _MTU))
             name, alias = (_text(found.get(kind)) for kind in (_NAME, _ALIAS))
-            yield Link(index, name, alias, master, other, found.get(_MAC, b""), mtu, bool(flags & _UP))
+            is_up, has_carrier, has_arp = flags & _UP, flags & _CARRIER, not flags & _NO_ARP
+            mac = found.get(_MAC, b"")
+            yield Link(index, name, alias, master, other, mac, mtu, bool(is_up), bool(has_carrier), has_arp)
 
     def link(self, name: str) -> Link | None:
         """Return a device by its name, or None."""
@@ -165,6 +172,21 @@ class RoutingSocket:
                 if table == _MAIN and kind == _UNICAST:
                     destination = ip_network((found.get(_DESTINATION, bytes(size)), length))
                     yield Route(destination, _NUMBER.unpack(found[_OUT])[0] if _OUT in found else 0, owner)
+
+    def destinations(self, index: int) -> frozenset[bytes]:
+        """Return what distinguishes the routes of ours to a device, however many others there are."""
+        self._socket.setsockopt(_SOL_NETLINK, _FILTERED, 1)
+        try:
+            return frozenset(
+                bytes(body[:2]) + dict(attributes(body[_ROUTE.size :])).get(_DESTINATION, b"")
+                for family in (socket.AF_INET, socket.AF_INET6)
+                for body in self._dump(
+                    _GET_ROUTE,
+                    _ROUTE.pack(family, 0, 0, 0, 0, ROUTE_OWNER, 0, 0, 0) + attribute(_OUT, _NUMBER.pack(index)),
+                )
+            )
+        finally:
+            self._socket.setsockopt(_SOL_NETLINK, _FILTERED, 0)
 
     def add_route(self, index: int, destination: Net) -> None:
         """Lead a destination to a device, by a route of ours. Raises `FileExistsError` if it has a route."""
