@@ -19,6 +19,7 @@ UNREACHABLE = {
     "10.71.3.1": "10.71.3.1 is an address of this machine itself",
     "10.71.7.1": "this machine has no route to 10.71.7.1",
     "10.71.9.2": "the route to 10.71.9.2 leads to a network device that is not one of Ethernet",
+    "10.71.10.2": "the route to 10.71.10.2 leads into an endpoint, by device gwlbe-012345678",
     "192.0.2.1": "this machine has no route to 192.0.2.1",
 }
 
@@ -37,6 +38,9 @@ def test_ways_to_appliances() -> None:
             "tuntap add dev tunnel mode tun",
             "link set tunnel up",
             "addr add 10.71.9.1/24 dev tunnel",
+            "link add gwlbe-012345678 type veth peer name gwlbo-012345678",
+            "link set gwlbe-012345678 up",
+            "addr add 10.71.10.1/24 dev gwlbe-012345678",
         )
         with machine.entered():
             one = socket.if_nametoindex("one")

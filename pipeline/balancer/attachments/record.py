@@ -16,6 +16,9 @@ from pipeline.base.files import write_atomically
 _FILE = "attachments.json"
 _DIGITS = 9
 
+INNER = "gwlbe-"
+"""What the names of the devices begin with that lead from networks into endpoints."""
+
 MAX_SIZE = 8500
 """The most bytes of a packet that an endpoint takes, as in ELB."""
 
@@ -70,7 +73,7 @@ class AttachmentRecord:
     @property
     def inner(self) -> str:
         """The name of the device in the network."""
-        return f"gwlbe-{self.number}"
+        return f"{INNER}{self.number}"
 
     @property
     def outer(self) -> str:

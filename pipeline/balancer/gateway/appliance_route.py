@@ -6,6 +6,7 @@ import socket
 import struct
 from ipaddress import IPv4Address
 
+from pipeline.balancer.attachments.record import INNER
 from pipeline.balancer.gateway.gateway_state import GatewayTarget
 from pipeline.balancer.gateway.path.interface import Interface
 from pipeline.balancer.kernel.netlink import REQUEST, attribute, attributes
@@ -25,7 +26,8 @@ class Unreachable(Exception):
 def find_route(address: IPv4Address) -> GatewayTarget:
     """Return how this machine's network namespace reaches an address.
 
-    Raises `Unreachable` without a route, if the address is its own, or over a device that is not one of Ethernet.
+    Raises `Unreachable` without a route, if the address is its own, or over an endpoint or a device that is not one of
+    Ethernet.
     Raises `OSError` if the kernel does not answer.
     """
     body = _ROUTE.pack(socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, 0) + attribute(_DESTINATION, address.packed)
@@ -44,17 +46,20 @@ def find_route(address: IPv4Address) -> GatewayTarget:
         raise Unreachable(f"this machine has no route to {address}")
     next_hop = IPv4Address(found[_GATEWAY]) if _GATEWAY in found else None
     ifindex = _NUMBER.unpack(found[_OUT])[0]
-    mtu = _mtu(ifindex)
-    if not mtu:
+    device = _device(ifindex)
+    if device is None:
         raise Unreachable(f"the route to {address} leads to a network device that is not one of Ethernet")
-    return GatewayTarget(address, IPv4Address(found[_SOURCE]), ifindex, next_hop, mtu=mtu)
+    if device.name.startswith(INNER):
+        # A packet to the appliance would go to an appliance itself, and again.
+        raise Unreachable(f"the route to {address} leads into an endpoint, by device {device.name}")
+    return GatewayTarget(address, IPv4Address(found[_SOURCE]), ifindex, next_hop, mtu=device.mtu)
 
 
-def _mtu(ifindex: int) -> int:
-    """Return the size of the largest packet of a device of Ethernet, or 0 if it is none."""
+def _device(ifindex: int) -> Interface | None:
+    """Return a device of Ethernet, or None if it is none."""
     try:
         found = Interface.of(ifindex)
     except OSError:
         # It has just been removed.
-        return 0
-    return found.mtu if found.mac else 0
+        return None
+    return found if found.mac else None
