@@ -435,6 +435,8 @@ def test_two_homes(lab: PathLab) -> None:
         lab.write(replace(state, endpoints={1: first}))
         with lab.machine.entered():
             other.write(replace(state, endpoints={1: second}))
+        # The agent writes again within seconds, and so finds the other home.
+        lab.write(replace(state, endpoints={1: first}))
         with lab.socket_at(lab.client, 4, socket.SOCK_DGRAM) as client, lab.socket_at(lab.server, 4, 2) as server:
             client.sendto(b"x", (CLIENT[4].replace("2", "9"), _PORT))
             server.sendto(b"x", (SERVER[4][:-1] + "9", _PORT))
@@ -445,5 +447,7 @@ def test_two_homes(lab: PathLab) -> None:
             other.remove()
         lab.write(state)
         _exchange(lab)
+        # Neither has counted packets of the other one.
+        assert (_drops(lab), other.counts().drops) == ({}, {})
     finally:
         other.close()

@@ -27,6 +27,9 @@
 #define MAX_PACKET 8500
 #define EXTENSIONS 4
 #define GATES 2
+#define SETTINGS 1
+/* Whether another home's path takes packets of appliances from the same links. */
+#define IS_SHARED 0
 #define MAX_FLOWS 262144
 #define MAX_FRESH 131072
 /* 128 rows of 4,096: see `slot_rows.py`. */
@@ -84,6 +87,7 @@ MAP(links, BPF_MAP_TYPE_HASH, __be32, struct link, MANY, BPF_F_NO_PREALLOC);
 MAP(moved, BPF_MAP_TYPE_HASH, struct moved_key, __u32, COUNTED, BPF_F_NO_PREALLOC);
 MAP(routes, BPF_MAP_TYPE_LPM_TRIE, struct route_key, struct route, COUNTED, BPF_F_NO_PREALLOC);
 MAP(gates, BPF_MAP_TYPE_ARRAY, __u32, __u32, GATES, 0);
+MAP(settings, BPF_MAP_TYPE_ARRAY, __u32, __u32, SETTINGS, 0);
 MAP(traffic, BPF_MAP_TYPE_PERCPU_HASH, struct count_key, struct traffic, COUNTED, BPF_F_NO_PREALLOC);
 MAP(drops, BPF_MAP_TYPE_PERCPU_HASH, struct count_key, __u64, COUNTED, BPF_F_NO_PREALLOC);
 
@@ -376,7 +380,8 @@ SEC("tc/from_appliance") int from_appliance(struct __sk_buff *skb) {
   struct origin *origin = bpf_map_lookup_elem(&origins, &from);
   if (!origin) {
     /* It may belong to the path of another home, whose program is asked next. Otherwise, the kernel refuses it. */
-    if (is_target) drop(0, UNKNOWN_FLOW);
+    __u32 setting = IS_SHARED, *is_shared = bpf_map_lookup_elem(&settings, &setting);
+    if (is_target && is_shared && !*is_shared) drop(0, UNKNOWN_FLOW);
     return TC_ACT_UNSPEC;
   }
   if (!is_target) return drop(origin->endpoint, NOT_A_TARGET);

@@ -32,6 +32,8 @@ from pipeline.balancer.gateway.path.written_state import ADDED, Entries, entries
 from pipeline.base.errors import BalancerFault
 from pipeline.base.home_id import home_id
 
+# As in gate.c.
+_IS_SHARED = 0
 OBJECT = Path(__file__).with_name("gate.o")
 ELB_IDLE = IdleTimes(OTHER_IDLE, CLOSING_IDLE)
 
@@ -72,6 +74,8 @@ class GatewayPath:
             for each in places & interfaces.keys():
                 forward_nothing(interfaces[each].name)
             self._attach(programs)
+            is_shared = any(map(self._control.has_others, numbers & interfaces.keys()))
+            self._maps["settings"].put(records.NUMBER.pack(_IS_SHARED), records.NUMBER.pack(is_shared))
             self._remove_others(wanted, state)
         if missing := sorted((numbers | places) - interfaces.keys()):
             raise BalancerFault(f"gateway: network device {missing[0]} is gone, or is not one of Ethernet")

@@ -62,6 +62,11 @@ class TrafficControl:
         """Return our filter of a device, or None."""
         return next((each for each in self._filters(ifindex, _INGRESS) if each.is_of(self._handle)), None)
 
+    def has_others(self, ifindex: int) -> bool:
+        """Return whether another home has a filter at a device too."""
+        found = self._filters(ifindex, _INGRESS)
+        return any(each.priority == _PRIORITY and each.handle != self._handle for each in found)
+
     def attach(self, ifindex: int, program: int, name: str) -> None:
         """Run a program at the ingress of a device. It replaces the former one without a gap."""
         former = self.attached(ifindex)
