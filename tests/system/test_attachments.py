@@ -141,6 +141,16 @@ def test_a_lost_file_leaves_nothing(lab: AttachmentLab, tmp_path: Path) -> None:
     assert lab.state() == before
 
 
+def test_a_lost_file_leaves_no_network_that_is_not_wanted(lab: AttachmentLab, tmp_path: Path) -> None:
+    """The next call removes the devices that only the file knew."""
+    lab.attach(lab.of_clients())
+    expected = lab.state()
+    lab.attach()
+    (tmp_path / "attachments.json").write_text("{")
+    lab.attach(lab.of_clients())
+    assert lab.state() == expected
+
+
 def test_a_namespace_that_comes_back_is_attached_again(lab: AttachmentLab, tmp_path: Path) -> None:
     """A network that is gone has a fault that names it. The others stay attached."""
     link = tmp_path / "clients"

@@ -6,7 +6,7 @@ Each call completes what a crash has interrupted. A network is written down befo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,6 +79,8 @@ class Attachments:
             for key, record in known.items():
                 if key not in records or _site(record) != _site(records[key]):
                     _remove(record)
+            # The file may have been lost, with what it had of networks that are not wanted any more.
+            self._remove_leftovers({record.number for record in records.values()})
             # Before anything is made.
             self._file.write(records.values())
             found = [self._attach(records, endpoint, network) for endpoint in wanted for network in endpoint.networks]
@@ -114,7 +116,7 @@ class Attachments:
         try:
             for record in records.values():
                 _remove(record)
-            self._remove_leftovers()
+            self._remove_leftovers(set())
         except OSError as error:
             raise kernel_fault(error) from error
         self._file.write([])
@@ -207,12 +209,13 @@ class Attachments:
             ensure_routes(there, record, inner.number, routes)
             return outer.number
 
-    def _remove_leftovers(self) -> None:
+    def _remove_leftovers(self, kept: Set[str]) -> None:
+        """Remove the devices of this home, and the routers behind them, whose numbers are none of these."""
         beginning = home_alias(self._home)
         with RoutingSocket() as here:
-            left = [link.name for link in here.links() if link.alias.startswith(beginning)]
-        for name in left:
-            _remove(AttachmentRecord("", "", "docker_network", "", name.partition("-")[2]))
+            found = {link.name.partition("-")[2] for link in here.links() if link.alias.startswith(beginning)}
+        for number in sorted(found - kept):
+            _remove(AttachmentRecord("", "", "docker_network", "", number))
 
 
 def _networks(wanted: Iterable[WantedEndpoint]) -> Iterator[tuple[WantedEndpoint, WantedNetwork]]:
