@@ -58,7 +58,8 @@ class WebApp:
         self._settings = settings
         self._address = address
         self._catalogue = catalogue or Catalogue.load()
-        self._assets = Assets([SCRIPTS, *((STYLE, *page.styles) for page in self._catalogue.pages)])
+        styles = {(STYLE,), *((STYLE, *page.styles) for page in self._catalogue.pages)}
+        self._assets = Assets([SCRIPTS], styles)
         self._templates = Templates(self._assets, self._catalogue.loader)
         self._frame = Frame(self._templates, self._assets, self._catalogue.navigation)
         self._sessions = Sessions(reports.store, reports.clock)
@@ -71,6 +72,7 @@ class WebApp:
 
     def app(self) -> Starlette:
         """Return the application. Every route but those of the login and of `static` needs a user."""
+        styles = self._assets.style_hashes
         actions = [
             Route(action.path, self._sent(self._acting(action)), methods=["POST"]) for action in self._catalogue.actions
         ]
@@ -89,7 +91,7 @@ class WebApp:
                 *pages,
                 Route("/{path:path}", self._seen(self._miss)),
             ],
-            middleware=[Middleware(Gate, settings=self._settings, address=self._address)],
+            middleware=[Middleware(Gate, settings=self._settings, address=self._address, styles=styles)],
             exception_handlers={PenstockError: self._fail, HTTPException: self._refuse},
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
 import structlog
@@ -11,12 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.web.settings import WebSettings
 
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
 _HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     # With `no-referrer`, browsers send forms with `Origin: null`, which could come from anywhere.
@@ -32,16 +28,18 @@ class Gate:
     """Passes a request on if its peer may connect without TLS and its Host header names this server.
 
     Without the second check, the page of another site could read this one by a name that leads to this machine.
+    `styles` are the hashes of the style sheets that pages may have.
     """
 
-    def __init__(self, app: ASGIApp, settings: WebSettings, address: str) -> None:
+    def __init__(self, app: ASGIApp, settings: WebSettings, address: str, styles: Sequence[str] = ()) -> None:
         self._app = app
+        self._headers = {"Content-Security-Policy": _policy(styles), **_HEADERS}
         self._settings = settings
         self._hosts = frozenset((*settings.known_hosts, _host(address)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        send = _with_headers(send)
+        send = _with_headers(send, self._headers)
         if refusal := self._refusal(scope):
             code, text = refusal
             await PlainTextResponse(f"{text}\n", code)(scope, receive, send)
@@ -75,11 +73,19 @@ class Gate:
         return None
 
 
-def _with_headers(send: Send) -> Send:
+def _policy(styles: Sequence[str]) -> str:
+    """Return the Content-Security-Policy. Scripts are files of this server, and a page has no other style sheet."""
+    return (
+        f"default-src 'none'; script-src 'self'; style-src {' '.join(styles)}; img-src 'self' data:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+def _with_headers(send: Send, added: Mapping[str, str]) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
+            for name, value in added.items():
                 headers[name] = value
             headers.setdefault("Cache-Control", "no-store")
         await send(message)

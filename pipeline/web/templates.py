@@ -29,7 +29,9 @@ class Templates:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.globals.update(asset=assets.url, icon=icon, moment=moment, since=since)
+        self._environment.globals.update(
+            asset=assets.url, style_sheet=assets.style, icon=icon, moment=moment, since=since
+        )
         self._environment.filters["zip"] = zip
 
     def render(self, template: str, **values: object) -> Markup:

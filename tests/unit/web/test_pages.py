@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,18 +36,20 @@ def test_a_change_is_sent_to_an_open_page(server: WebServer) -> None:
     assert "disabled: a &lt;freeze&gt;" in message
 
 
-def test_a_page_loads_a_style_sheet_and_a_script(server: WebServer) -> None:
-    """One of each, which a browser keeps, and none of them stops the reading of the page."""
+def test_a_page_has_its_style_sheet_and_loads_a_script(server: WebServer) -> None:
+    """The policy allows this style sheet by its hash. A browser keeps the script, which does not delay the page."""
     browser = server.browser()
-    page = browser.get("/topology").text
-    (style,), ((script, attributes),) = (
-        re.findall(r'href="([^"]*\.css)"', page),
-        re.findall(r'<script src="([^"]*)"([^>]*)>', page),
-    )
+    found = browser.get("/topology")
+    page, policy = found.text, found.headers["content-security-policy"]
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    assert style.index("--page:") < style.index(".topology")
+    digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in re.findall("style-src ([^;]*);", policy)[0].split()
+    assert "unsafe" not in policy
+    assert ".css" not in page
+    ((script, attributes),) = re.findall(r'<script src="([^"]*)"([^>]*)>', page)
     assert attributes == " defer"
-    styles, scripts = browser.get(style), browser.get(script)
-    assert ".topology" in styles.text
-    assert styles.text.index("--page:") < styles.text.index(".topology")
+    scripts = browser.get(script)
     # htmx begins after the script, so the extension is there.
     assert (
         0
@@ -53,4 +57,4 @@ def test_a_page_loads_a_style_sheet_and_a_script(server: WebServer) -> None:
         < scripts.text.index("hx-sse:connect")
         < scripts.text.index("show-keys")
     )
-    assert all("immutable" in each.headers["cache-control"] for each in (styles, scripts))
+    assert "immutable" in scripts.headers["cache-control"]
