@@ -7,6 +7,7 @@ import click
 from pipeline.cli.stack_commands import (
     cancel,
     changes,
+    continue_rollback,
     create,
     delete,
     drift,
@@ -34,6 +35,7 @@ for _command in (
     update,
     delete,
     cancel,
+    continue_rollback,
     recover,
     listing,
     services,

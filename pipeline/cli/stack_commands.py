@@ -22,6 +22,7 @@ from pipeline.cli.stack_options import (
     split_pairs,
     template_options,
 )
+from pipeline.cli.user import current_user
 
 if TYPE_CHECKING:
     from pipeline.cli.stack_session import StackSession
@@ -78,7 +79,7 @@ def create(
         def begin() -> str:
             if session.daemon:
                 return session.ask_to_create(body)
-            request = CreateStack.model_validate({**body, "owner": owner})
+            request = CreateStack.model_validate({**body, "owner": owner, "by": current_user()})
             return StackCommands(lambda: session.stacks).create(request).id
 
         _carry_out(session, name, begin, StackStatus.CREATE_COMPLETE, as_json=as_json)
@@ -116,7 +117,7 @@ def update(
         def begin() -> str:
             if session.daemon:
                 return session.ask(name, "update", body)
-            request = UpdateStack.model_validate({**body, "owner": owner})
+            request = UpdateStack.model_validate({**body, "owner": owner, "by": current_user()})
             return StackCommands(lambda: session.stacks).update(name, request).id
 
         try:
@@ -130,10 +131,16 @@ def update(
 @click.command("delete")
 @name_argument
 @click.option("--retain", multiple=True, metavar="RESOURCE", help="Resource to keep, after a deletion has failed.")
+@click.option("--plan", is_flag=True, help="Show what would be deleted and kept, and delete nothing.")
 @owner_option
 @json_option
-def delete(name: str, retain: tuple[str, ...], owner: str, as_json: bool) -> None:
+def delete(name: str, retain: tuple[str, ...], plan: bool, owner: str, as_json: bool) -> None:
     """Delete a stack with its resources and wait for it. Users are deleted before what they use."""
+    if plan:
+        from pipeline.cli.stack_deletion import show_deletion
+
+        show_deletion(name, owner, as_json=as_json)
+        return
     from pipeline.cli.stack_session import stack_session
     from pipeline.stacks.status import StackStatus
 
@@ -143,7 +150,7 @@ def delete(name: str, retain: tuple[str, ...], owner: str, as_json: bool) -> Non
             stack = session.stacks.find(owner, name)
             if session.daemon:
                 return session.ask(name, "delete", {"retain": list(retain)})
-            session.stacks.delete(owner, name, retain)
+            session.stacks.delete(owner, name, retain, by=current_user())
             return stack.id
 
         _carry_out(session, name, begin, StackStatus.DELETE_COMPLETE, as_json=as_json)
@@ -158,14 +165,33 @@ def cancel(name: str, owner: str) -> None:
 
     with stack_session(owner, acting=True) as session:
         stack = session.stacks.find(owner, name)
-        if not stack.status.in_progress:
-            raise ConfigError(f"{name}: no operation is in progress, its state is {stack.status}")
         if session.daemon:
             session.ask(name, "cancel", {})
         else:
-            session.stacks.jobs.cancel(stack.id, "User Initiated")
+            session.stacks.cancel(stack, by=current_user())
             session.stacks.wait(stack.id)
         click.echo(f"cancelling the operation on {name}")
+
+
+@click.command("continue")
+@name_argument
+@click.option("--skip", multiple=True, metavar="RESOURCE", help="Resource to leave as it is.")
+@owner_option
+@json_option
+def continue_rollback(name: str, skip: tuple[str, ...], owner: str, as_json: bool) -> None:
+    """Continue a rollback of an update that has failed, and wait for it."""
+    from pipeline.cli.stack_session import stack_session
+    from pipeline.stacks.status import StackStatus
+
+    with stack_session(owner, acting=True) as session:
+
+        def begin() -> str:
+            if session.daemon:
+                return session.ask(name, "continue", {"skip": list(skip)})
+            session.stacks.continue_rollback(owner, name, skip, by=current_user())
+            return session.stacks.find(owner, name).id
+
+        _carry_out(session, name, begin, StackStatus.UPDATE_ROLLBACK_COMPLETE, as_json=as_json)
 
 
 @click.command("recover")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import Cancelled, PenstockError, RollbackFailed, RolledBack, StageFailed, SystemFault
 from pipeline.base.home import Home
+from pipeline.cli.user import current_user
 from pipeline.stacks.offered import open_stacks
 from pipeline.stacks.status import StackStatus
 
@@ -48,12 +49,16 @@ class StackSession:
         """Let the daemon begin an operation on a stack, by name or ARN. Return the ARN of the stack."""
         assert self.daemon is not None
         found = self.stacks.find(self.owner, name, "Stack [{}] does not exist")
-        return str(self.daemon.ask("POST", f"/v1/stacks/{found.name}/{command}", {"owner": self.owner, **body})["id"])
+        return str(
+            self.daemon.ask(
+                "POST", f"/v1/stacks/{found.name}/{command}", {"owner": self.owner, "by": current_user(), **body}
+            )["id"]
+        )
 
     def ask_to_create(self, body: dict[str, Any]) -> str:
         """Let the daemon begin to create a stack. Return the ARN of the stack."""
         assert self.daemon is not None
-        return str(self.daemon.ask("POST", "/v1/stacks", {"owner": self.owner, **body})["id"])
+        return str(self.daemon.ask("POST", "/v1/stacks", {"owner": self.owner, "by": current_user(), **body})["id"])
 
     def last_event(self, name: str) -> int:
         """Return the id of the latest event of a stack, 0 if there is none."""
@@ -96,7 +101,7 @@ class StackSession:
         # The operation may have ended meanwhile. Its events show the outcome.
         with suppress(PenstockError):
             if self.daemon is None:
-                self.stacks.jobs.cancel(stack_id, "User Initiated")
+                self.stacks.cancel(self.stacks.store.get(stack_id), by=current_user())
             else:
                 self.ask(stack_id, "cancel", {})
 

@@ -32,7 +32,8 @@ def event_line(event: StackEvent, *, dated: bool = False) -> str:
     reason = f"  {escape_line(event.reason)}" if event.reason else ""
     colour = _COLOURS.get(event.status.rpartition("_")[2])
     status = click.style(event.status, fg=colour) if colour else event.status
-    return f"{moment}  {event.logical_id}  {event.type}  {status}{reason}"
+    by = f"  by {escape_line(event.by)}" if event.by else ""
+    return f"{moment}  {event.logical_id}  {event.type}  {status}{reason}{by}"
 
 
 @contextmanager

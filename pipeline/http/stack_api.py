@@ -13,8 +13,14 @@ from starlette.responses import JSONResponse, Response
 from pipeline.http.endpoint import Endpoint, json_response
 from pipeline.http.parameters import read_body
 from pipeline.http.queries import StackEventsQuery, StackListQuery, StackQuery, read_query
-from pipeline.http.responses.stack import DescribedStackResponse, StackEventResponse, StackResourceResponse
+from pipeline.http.responses.stack import (
+    DescribedStackResponse,
+    StackDeletionResponse,
+    StackEventResponse,
+    StackResourceResponse,
+)
 from pipeline.http.stack_endpoints import (
+    ContinueRollback,
     CreateStack,
     DeleteStack,
     StackCommands,
@@ -67,10 +73,27 @@ class StackApi:
                 many=True,
                 query=StackEventsQuery,
             ),
+            Endpoint(
+                "GET",
+                f"{stack}/deletion",
+                "What a deletion of a stack would do.",
+                self._deletion,
+                gives=StackDeletionResponse,
+                query=StackQuery,
+            ),
             Endpoint("POST", "/v1/stacks", "Begin to create a stack.", self._create, CreateStack, gives, 202),
             Endpoint("POST", f"{stack}/update", "Begin to update a stack.", self._update, UpdateStack, gives, 202),
             Endpoint("POST", f"{stack}/delete", "Begin to delete a stack.", self._delete, DeleteStack, gives, 202),
             Endpoint("POST", f"{stack}/cancel", "Cancel a stack's operation.", self._cancel, StackOwner, gives, 202),
+            Endpoint(
+                "POST",
+                f"{stack}/continue",
+                "Continue a rollback that has failed.",
+                self._continue,
+                ContinueRollback,
+                gives,
+                202,
+            ),
         )
 
     async def _list(self, request: Request) -> Response:
@@ -91,6 +114,10 @@ class StackApi:
         query = read_query(request, StackEventsQuery)
         found = await run_in_threadpool(self._report(query).events, _name(request), limit=query.limit)
         return JSONResponse([each.as_data() for each in found])
+
+    async def _deletion(self, request: Request) -> Response:
+        report = self._report(read_query(request, StackQuery))
+        return json_response(await run_in_threadpool(report.deletion, _name(request)))
 
     def _report(self, query: StackQuery) -> StackReport:
         # Imported at the first request: most daemons have no stacks.
@@ -113,6 +140,10 @@ class StackApi:
     async def _cancel(self, request: Request) -> Response:
         body = await read_body(request, StackOwner)
         return json_response(await run_in_threadpool(self._commands().cancel, _name(request), body), 202)
+
+    async def _continue(self, request: Request) -> Response:
+        body = await read_body(request, ContinueRollback)
+        return json_response(await run_in_threadpool(self._commands().continue_rollback, _name(request), body), 202)
 
     def _commands(self) -> StackCommands:
         if self._stacks is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from pipeline.http.requests import API_USER, Actor
 from pipeline.http.requests import Body as Request
 from pipeline.http.responses.body import Body as Response
 
@@ -20,12 +21,19 @@ class StackOwner(Request):
     """A request about a stack of an owner."""
 
     owner: str = Field("aws", description="The owner of the stack.")
+    by: Actor = Field(API_USER, description="The user who requests it.")
 
 
 class DeleteStack(StackOwner):
     """A request to delete a stack."""
 
     retain: list[str] = Field([], description="Resources to keep, for a stack in DELETE_FAILED.")
+
+
+class ContinueRollback(StackOwner):
+    """A request to continue a rollback that has failed."""
+
+    skip: list[str] = Field([], description="Resources to leave as they are.")
 
 
 class UpdateStack(StackOwner):
@@ -66,22 +74,30 @@ class StackCommands:
     def create(self, body: CreateStack) -> StackResponse:
         """Begin to create a stack."""
         fields = {"on_failure": body.on_failure, "timeout": body.timeout, "termination_protection": body.protected}
-        return _response(self._stacks().create(body.owner, body.region, body.name, stack_request(body), **fields))
+        request = stack_request(body)
+        return _response(self._stacks().create(body.owner, body.region, body.name, request, by=body.by, **fields))
 
     def update(self, name: str, body: UpdateStack) -> StackResponse:
         """Begin to update a stack."""
-        return _response(self._stacks().update(body.owner, name, stack_request(body), on_failure=body.on_failure))
+        request = stack_request(body)
+        return _response(self._stacks().update(body.owner, name, request, on_failure=body.on_failure, by=body.by))
 
     def delete(self, name: str, body: DeleteStack) -> StackResponse:
         """Begin to delete a stack."""
         stack = self._stacks().find(body.owner, name)
-        self._stacks().delete(body.owner, name, body.retain)
+        self._stacks().delete(body.owner, name, body.retain, by=body.by)
+        return _response(self._stacks().store.get(stack.id))
+
+    def continue_rollback(self, name: str, body: ContinueRollback) -> StackResponse:
+        """Continue a rollback that has failed."""
+        stack = self._stacks().find(body.owner, name)
+        self._stacks().continue_rollback(body.owner, name, body.skip, by=body.by)
         return _response(self._stacks().store.get(stack.id))
 
     def cancel(self, name: str, body: StackOwner) -> StackResponse:
-        """Cancel the operation of a stack."""
+        """Cancel the creation or update of a stack."""
         stack = self._stacks().find(body.owner, name)
-        self._stacks().jobs.cancel(stack.id, "User Initiated")
+        self._stacks().cancel(stack, by=body.by)
         return _response(self._stacks().store.get(stack.id))
 
 

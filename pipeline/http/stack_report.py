@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from pipeline.base.errors import ConfigError
-from pipeline.http.responses.stack import DescribedStackResponse, StackEventResponse, StackResourceResponse
+from pipeline.http.responses.stack import (
+    DescribedStackResponse,
+    StackDeletionResponse,
+    StackDeletionStepResponse,
+    StackEventResponse,
+    StackResourceResponse,
+)
+from pipeline.stacks.deletion_plan import deletion_plan
 from pipeline.stacks.masking import MASK, masked
+from pipeline.stacks.plan import Action, Step
 from pipeline.stacks.records import Stack, StackEvent, StackResource
 from pipeline.stacks.store import StackStore
 from pipeline.store.store import Store
@@ -38,6 +46,13 @@ class StackReport:
         stack = self._find(name)
         events = self._stacks.events(stack.id)
         return [event_response(stack, event) for _, event in (events if limit is None else events[-limit:])]
+
+    def deletion(self, name: str) -> StackDeletionResponse:
+        """Return what a deletion of a stack would do."""
+        plan = deletion_plan(self._stacks, self._find(name))
+        return StackDeletionResponse(
+            steps=[_step_response(step) for step in plan.steps], obstacles=list(plan.obstacles)
+        )
 
     def _find(self, name: str) -> Stack:
         found = self._stacks.find(self._owner, name)
@@ -88,4 +103,15 @@ def event_response(stack: Stack, event: StackEvent) -> StackEventResponse:
         reason=event.reason,
         physical_id=event.physical_id,
         properties=masked(stack.goal, event.properties),
+        by=event.by,
+    )
+
+
+def _step_response(step: Step) -> StackDeletionStepResponse:
+    assert step.resource is not None, "a deletion has steps for stored resources only"
+    return StackDeletionStepResponse(
+        resource=step.logical_id,
+        type=step.resource.known.type,
+        physical_id=step.resource.physical_id,
+        action="retain" if step.action is Action.RETAIN else "delete",
     )

@@ -25,7 +25,15 @@ class ChangeSets:
         self._store = stacks.store
 
     def create(
-        self, owner: str, region: str, stack_name: str, name: str, request: StackRequest, **options: Any
+        self,
+        owner: str,
+        region: str,
+        stack_name: str,
+        name: str,
+        request: StackRequest,
+        *,
+        by: str | None = None,
+        **options: Any,
     ) -> ChangeSet:
         """Compare a stack with a request, and store the difference.
 
@@ -44,7 +52,7 @@ class ChangeSets:
             raise StackError(f"ChangeSet {name} already exists", code="AlreadyExistsException")
         goal, evaluated = self._stacks.goals.goal(stack, request)
         if self._store.find(owner, stack.id) is None:
-            add_stack(self._store, stack, ())
+            add_stack(self._store, stack, (), by)
         changes = self._stacks.changes(stack, goal, evaluated)
         differs = kind == "CREATE" or self._stacks.differs(stack, goal, evaluated)
         change_set = ChangeSet(
@@ -80,7 +88,15 @@ class ChangeSets:
         stack = self._stacks.find(owner, stack_name, "Stack [{}] does not exist")
         return [self._current(stack, change_set) for change_set in self._store.change_sets(stack.id)]
 
-    def execute(self, owner: str, name: str, stack_name: str | None = None, *, on_failure: str | None = None) -> Stack:
+    def execute(
+        self,
+        owner: str,
+        name: str,
+        stack_name: str | None = None,
+        *,
+        on_failure: str | None = None,
+        by: str | None = None,
+    ) -> Stack:
         """Begin to make a stack what its change set says. `on_failure` replaces that of the change set."""
         stack, change_set = self.find(owner, name, stack_name)
         if change_set.execution is not ExecutionStatus.AVAILABLE:
@@ -95,6 +111,7 @@ class ChangeSets:
             "on_failure": on_failure or change_set.on_failure,
             "change_set": change_set.id,
             "change_sets": (executed,),
+            "by": by,
         }
         if stack.status is not StackStatus.REVIEW_IN_PROGRESS:
             self._stacks.start_update(stack, change_set.goal, evaluated, **options)

@@ -28,12 +28,14 @@ _LOCK_TIMEOUT = 2.0
 _NOTED_TIMEOUT = 10.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Job:
     operation: StackOperation
     ended: threading.Event
     delete: threading.Event
     is_resumed: bool
+    deleter: str | None = None
+    """The user who wants the stack to be deleted, set before `delete`."""
 
 
 class Claim:
@@ -99,8 +101,8 @@ class StackJobs:
         """Return whether a process works on a stack."""
         return is_held(self._file(stack_id))
 
-    def cancel(self, stack_id: str, reason: str, *, delete: bool = False) -> None:
-        """Cancel an operation. With `delete`, delete the stack then. It is on disk when this returns.
+    def cancel(self, stack_id: str, reason: str, *, by: str | None = None, delete: bool = False) -> None:
+        """Cancel an operation for the user `by`. With `delete`, delete the stack then. It is on disk when this returns.
 
         Raises `StackError` if another process carries it out.
         """
@@ -108,8 +110,9 @@ class StackJobs:
         if job is None:
             raise StackError(f"another process works on {stack_id}", hint="cancel it there, with Ctrl-C")
         if delete:
+            job.deleter = by
             job.delete.set()
-        job.operation.cancel(reason, **({"on_failure": "DELETE"} if delete else {}))
+        job.operation.cancel(reason, cancelled_by=by, **({"on_failure": "DELETE"} if delete else {}))
         job.operation.noted.wait(_NOTED_TIMEOUT)
 
     def wait(self, stack_id: str, timeout: timedelta | None = None) -> bool:
@@ -152,7 +155,7 @@ class StackJobs:
                 stack = job.operation.run()
                 if job.delete.is_set() and not stack.status.in_progress and stack.deleted is None:
                     # The request came after the last step, so there was nothing to cancel.
-                    start_deletion(state)
+                    start_deletion(state, by=job.deleter)
                     stack = job.operation.run()
                 if stack.status is StackStatus.DELETE_COMPLETE:
                     self._file(stack_id).unlink(missing_ok=True)

@@ -140,7 +140,7 @@ class StackOperation:
         if phase.work is not Work.PUT:
             return
         if self._time_left() < 0:
-            self._state.note(cancelled="Stack creation time exceeded the specified timeout.")
+            self._state.note(cancelled="Stack creation time exceeded the specified timeout.", cancelled_by=None)
         self._stopping = self._stopping or self._state.stack.cancelled is not None
 
     def _time_left(self) -> float:

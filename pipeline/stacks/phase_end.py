@@ -39,7 +39,8 @@ class PhaseEnd:
     def fail(self, phase: Phase, reason: str, left: Sequence[Step] = ()) -> None:
         """Move to what follows a phase that has failed. `left` are the steps that it could not do."""
         stack, status = self._state.stack, phase.failed
-        changes: dict[str, Any] = {}
+        # Else the phase has failed without a user, such as for its timeout.
+        changes: dict[str, Any] = {"by": stack.cancelled_by if phase.work is Work.PUT and stack.cancelled else None}
         if phase.work is Work.PUT and stack.on_failure == "DO_NOTHING" and stack.cancelled is None:
             status = KEPT_AFTER_FAILURE[stack.status]
         elif phase.work is Work.PUT and stack.on_failure == "DELETE":

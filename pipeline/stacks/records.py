@@ -111,8 +111,8 @@ class Stack:
     `goal` is what the stack is, or becomes in the present operation. `former` is the goal before that operation.
     `operation` counts the operations, and `stable` is the last one that has ended well, to which a rollback returns.
     `on_failure` is `ROLLBACK`, `DELETE` or `DO_NOTHING`. `timeout` is in seconds. `cancelled` is the reason for which
-    the present operation is to be cancelled. A deletion gives up the resources in `retained`, and a rollback leaves
-    those in `skipped` as they are.
+    the present operation is to be cancelled, and `cancelled_by` the user who cancels it. A deletion gives up the
+    resources in `retained`, and a rollback leaves those in `skipped` as they are.
     """
 
     id: str
@@ -140,11 +140,15 @@ class Stack:
     skipped: tuple[str, ...] = ()
     change_set: str | None = None
     request_token: str | None = None
+    cancelled_by: str | None = None
 
 
 @dataclass(frozen=True)
 class StackEvent:
-    """One line of a stack's history. The events of the stack itself have its name as `logical_id`."""
+    """One line of a stack's history. The events of the stack itself have its name as `logical_id`.
+
+    `by` is the user who has requested what the event begins, None for what follows from it.
+    """
 
     at: Stamp
     logical_id: str
@@ -154,6 +158,7 @@ class StackEvent:
     physical_id: str = ""
     properties: Mapping[str, Any] | None = None
     request_token: str | None = None
+    by: str | None = None
 
 
 class ChangeSetStatus(StrEnum):

@@ -49,8 +49,8 @@ class Stacks:
     """Commands to the stacks of a home, and what is stored about them.
 
     Commands check everything that can be known, store the start of an operation, and return. The operation goes on in
-    threads of this process. Safe to use from any thread. Raises `StackError` and `TemplateError` for what is not
-    possible, and `StoreFault`.
+    threads of this process. `by` is the user who gives a command, for the event of it. Safe to use from any thread.
+    Raises `StackError` and `TemplateError` for what is not possible, and `StoreFault`.
 
     `types` gets this object, for types that are stacks themselves. `zones` are the names of the zones of this machine.
     `existing` returns what an owner has outside of stacks, for parameters. For `parameters` see `Goals`.
@@ -98,7 +98,9 @@ class Stacks:
             raise StackError(message.format(name), hint="`pipeline stack list` lists them")
         return stack
 
-    def create(self, owner: str, region: str, name: str, request: StackRequest, **options: Any) -> Stack:
+    def create(
+        self, owner: str, region: str, name: str, request: StackRequest, *, by: str | None = None, **options: Any
+    ) -> Stack:
         """Begin to create a stack. `options` are fields of `Stack`, such as `on_failure`."""
         check_name(name)
         if self.store.find(owner, name) is not None:
@@ -107,7 +109,7 @@ class Stacks:
         goal, evaluated = self.goals.goal(draft, request)
         stack = replace(draft, goal=goal)
         with self.jobs.claim(stack.id) as claim:
-            add_stack(self.store, stack, evaluated.imports)
+            add_stack(self.store, stack, evaluated.imports, by)
             self.jobs.start(claim)
         self.store.forget_deleted(owner, self.clock.now().wall - KEPT)
         return stack
@@ -132,7 +134,15 @@ class Stacks:
             start_update(claim.state, goal, imports, **options)
             self.jobs.start(claim)
 
-    def delete(self, owner: str, name: str, retained: Collection[str] = (), request_token: str | None = None) -> None:
+    def delete(
+        self,
+        owner: str,
+        name: str,
+        retained: Collection[str] = (),
+        request_token: str | None = None,
+        *,
+        by: str | None = None,
+    ) -> None:
         """Begin to delete a stack. Does nothing if there is none. A creation that is in progress is cancelled."""
         stack = self.store.find(owner, name)
         if stack is None or stack.deleted is not None:
@@ -140,25 +150,34 @@ class Stacks:
         if stack.status is StackStatus.CREATE_IN_PROGRESS and self.jobs.is_running(stack.id):
             if stack.termination_protection:
                 raise StackError(f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled")
-            self.jobs.cancel(stack.id, "Delete requested.", delete=True)
+            self.jobs.cancel(stack.id, "Delete requested.", by=by, delete=True)
             return
         if stack.status is not StackStatus.DELETE_IN_PROGRESS:
             with self.claimed(stack, "deleted") as claim:
-                start_deletion(claim.state, retained, request_token)
+                start_deletion(claim.state, retained, request_token, by=by)
                 self.jobs.start(claim)
 
-    def cancel_update(self, owner: str, name: str) -> None:
+    def cancel_update(self, owner: str, name: str, *, by: str | None = None) -> None:
         """Cancel an update, which is rolled back then."""
         stack = self.find(owner, name, "Stack [{}] does not exist")
         if stack.status is not StackStatus.UPDATE_IN_PROGRESS:
             raise StackError("CancelUpdateStack cannot be called from current stack status")
-        self.jobs.cancel(stack.id, USER_INITIATED)
+        self.jobs.cancel(stack.id, USER_INITIATED, by=by)
 
-    def continue_rollback(self, owner: str, name: str, skipped: Collection[str] = ()) -> None:
+    def cancel(self, stack: Stack, *, by: str | None = None) -> None:
+        """Cancel a creation or an update, which is undone then."""
+        if not stack.status.can_be_cancelled:
+            raise StackError(
+                f"{stack.name}: no creation or update is in progress, its state is {stack.status}",
+                hint="only a creation or an update can be cancelled",
+            )
+        self.jobs.cancel(stack.id, USER_INITIATED, by=by)
+
+    def continue_rollback(self, owner: str, name: str, skipped: Collection[str] = (), *, by: str | None = None) -> None:
         """Continue a rollback that has failed."""
         stack = self.find(owner, name, "Stack [{}] does not exist")
         with self.claimed(stack, "rolled back") as claim:
-            start_rollback(claim.state, skipped)
+            start_rollback(claim.state, skipped, by=by)
             self.jobs.start(claim)
 
     def protect(self, owner: str, name: str, *, enabled: bool) -> Stack:

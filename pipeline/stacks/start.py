@@ -39,9 +39,9 @@ def new_stack(name: str, owner: str, region: str, account: str, goal: Goal, cloc
     )
 
 
-def add_stack(store: StackStore, stack: Stack, imports: Collection[str]) -> None:
-    """Store a new stack. Raises `StackError` if its owner has one of this name."""
-    store.add(stack, [stack_event(stack, stack.created)], imports)
+def add_stack(store: StackStore, stack: Stack, imports: Collection[str], by: str | None = None) -> None:
+    """Store a new stack, which the user `by` has requested. Raises `StackError` if its owner has one of this name."""
+    store.add(stack, [stack_event(stack, stack.created, by)], imports)
 
 
 def start_creation(state: StackState, goal: Goal, imports: frozenset[str], **fields: Any) -> None:
@@ -72,7 +72,13 @@ def start_update(state: StackState, goal: Goal, imports: frozenset[str], **field
     )
 
 
-def start_deletion(state: StackState, retained: Collection[str] = (), request_token: str | None = None) -> None:
+def start_deletion(
+    state: StackState,
+    retained: Collection[str] = (),
+    request_token: str | None = None,
+    *,
+    by: str | None = None,
+) -> None:
     """Begin to delete a stack. Raises `StackError` if another stack imports from it, or if it is protected."""
     stack = state.stack
     if stack.termination_protection:
@@ -86,6 +92,7 @@ def start_deletion(state: StackState, retained: Collection[str] = (), request_to
     state.move(
         _S.DELETE_IN_PROGRESS,
         USER_INITIATED,
+        by=by,
         exports={},
         operation=stack.operation + 1,
         retained=tuple(retained),
@@ -94,7 +101,7 @@ def start_deletion(state: StackState, retained: Collection[str] = (), request_to
     )
 
 
-def start_rollback(state: StackState, skipped: Collection[str] = ()) -> None:
+def start_rollback(state: StackState, skipped: Collection[str] = (), *, by: str | None = None) -> None:
     """Continue a rollback of an update that has failed. The resources in `skipped` are left as they are."""
     stack = state.stack
     if stack.status is not _S.UPDATE_ROLLBACK_FAILED:
@@ -105,7 +112,7 @@ def start_rollback(state: StackState, skipped: Collection[str] = ()) -> None:
     known = {resource.logical_id for resource in state.resources}
     if unknown := sorted(set(skipped) - known):
         raise StackError(f"Resources to skip do not exist in the stack: [{', '.join(unknown)}]")
-    state.move(_S.UPDATE_ROLLBACK_IN_PROGRESS, USER_INITIATED, skipped=tuple(skipped), cancelled=None)
+    state.move(_S.UPDATE_ROLLBACK_IN_PROGRESS, USER_INITIATED, by=by, skipped=tuple(skipped), cancelled=None)
 
 
 def check_updatable(stack: Stack) -> None:

@@ -58,19 +58,20 @@ class StackState:
         status: StackStatus,
         reason: str = "",
         *,
+        by: str | None = None,
         resources: Sequence[StackResource] = (),
         exports: Mapping[str, str] | None = None,
         imports: frozenset[str] | None = None,
         change_sets: tuple[ChangeSet, ...] = (),
         **changes: Any,
     ) -> None:
-        """Give the stack a status and other `changes`, with the event of it.
+        """Give the stack a status and other `changes`, with the event of it. `by` is the user who has requested it.
 
         Raises `StackError` if its exports are not possible, and changes nothing.
         """
         now = self._clock.now()
         stack = replace(self.stack, status=status, reason=reason, since=now, **changes)
-        events = (stack_event(stack, now),)
+        events = (stack_event(stack, now, by),)
         self._commit(
             StackChange(
                 stack,
@@ -115,10 +116,10 @@ def attribute_of(resource: StackResource | None, attribute: str | None) -> JSON:
     return found
 
 
-def stack_event(stack: Stack, now: Stamp) -> StackEvent:
+def stack_event(stack: Stack, now: Stamp, by: str | None = None) -> StackEvent:
     """Return the event of a stack that has just got its status."""
     return StackEvent(
-        now, stack.name, STACK_TYPE, stack.status, stack.reason, stack.id, request_token=stack.request_token
+        now, stack.name, STACK_TYPE, stack.status, stack.reason, stack.id, request_token=stack.request_token, by=by
     )
 
 

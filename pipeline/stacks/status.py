@@ -34,6 +34,11 @@ class StackStatus(StrEnum):
         return self in PHASES
 
     @property
+    def can_be_cancelled(self) -> bool:
+        """True if an operation is in progress that can be cancelled: a creation or an update."""
+        return self in PHASES and PHASES[self].work is Work.PUT
+
+    @property
     def can_be_updated(self) -> bool:
         """Whether an update or a change set may be executed."""
         return self in _UPDATABLE

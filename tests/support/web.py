@@ -31,6 +31,7 @@ from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.http.live_balancer import LiveBalancer
 from pipeline.http.serving import http_server, public_socket
+from pipeline.stacks.stacks import Stacks
 from pipeline.store.store import Store
 from pipeline.store.web_sessions import Role
 from pipeline.web.app import WebApp
@@ -161,17 +162,19 @@ def web_server(
     prepare: Callable[[Home, Store], None] = lambda _, __: None,
     address: str = "127.0.0.1:0",
     balancer: BalancerReader | None = None,
+    stacks: Callable[[], Stacks] | None = None,
 ) -> Iterator[WebServer]:
     """Serve the pipelines, each the text of a pipeline.yaml by its name, from repositories in `folder`.
 
-    `prepare` fills the home and its store before anything is served. `balancer` is by default that of the home.
+    `prepare` fills the home and its store before anything is served. `balancer` is by default that of the home. Without
+    `stacks`, the daemon has none.
     """
     home = Home.locate({"PENSTOCK_HOME": str(folder / "home")})
     with Store(home.database) as store:
         prepare(home, store)
         supervisors = dict(_supervisors(folder, home, store, pipelines or {"shop": PIPELINE}, clock))
         changed, control, exits = Signal(), Control(supervisors, store), ContainerExits(clock)
-        found = reports_of(home, control, clock, exits.all)
+        found = reports_of(home, control, clock, exits.all, stacks=stacks)
         if balancer:
             found = replace(found, balancer=LiveBalancer(balancer, store.clusters.all, exits.all, clock))
         reports = WebReports(found, clock)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -48,3 +48,24 @@ class StackEventResponse(Body):
     reason: str = Field(description="The reason of the state.")
     physical_id: str = Field(description="The name or ARN of what was made.")
     properties: Any = Field(description="The properties of the resource, null if the event has none.")
+    by: str | None = Field(
+        description="The user who has requested what the event begins, null for what follows from it."
+    )
+
+
+class StackDeletionStepResponse(Body):
+    """What a deletion would do with a resource."""
+
+    resource: str = Field(description="The logical name.")
+    type: str = Field(description="The type of the resource.")
+    physical_id: str | None = Field(description="The name or ARN of what was made.")
+    action: Literal["delete", "retain"] = Field(description="`retain` if its DeletionPolicy keeps it.")
+
+
+class StackDeletionResponse(Body):
+    """What a deletion of a stack would do in its present state."""
+
+    steps: list[StackDeletionStepResponse] = Field(
+        description="The resources, in an order in which they can be deleted."
+    )
+    obstacles: list[str] = Field(description="The reasons for which the stack cannot be deleted now.")

@@ -30,6 +30,7 @@ class ChangeSetOperations:
             given["StackName"],
             given["ChangeSetName"],
             stack_request(given),
+            by=call.owner,
             kind=kind,
             description=given.get("Description"),
             on_failure=on_failure(given),
@@ -46,7 +47,9 @@ class ChangeSetOperations:
         """Begin to make a stack what its change set says."""
         given = call.parameters
         disabled = "DO_NOTHING" if given.get("DisableRollback") else None
-        self._change_sets().execute(call.owner, given["ChangeSetName"], given.get("StackName"), on_failure=disabled)
+        self._change_sets().execute(
+            call.owner, given["ChangeSetName"], given.get("StackName"), on_failure=disabled, by=call.owner
+        )
         return {}
 
     def delete_change_set(self, call: Call) -> Answer:

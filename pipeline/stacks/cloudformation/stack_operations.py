@@ -37,6 +37,7 @@ class StackOperations:
             call.region,
             given["StackName"],
             stack_request(given),
+            by=call.owner,
             on_failure=on_failure(given),
             timeout=minutes * 60.0 if minutes else None,
             termination_protection=given.get("EnableTerminationProtection", False),
@@ -51,6 +52,7 @@ class StackOperations:
             call.owner,
             given["StackName"],
             stack_request(given),
+            by=call.owner,
             on_failure=on_failure(given),
             request_token=given.get("ClientRequestToken"),
         )
@@ -60,18 +62,19 @@ class StackOperations:
         """Begin to delete a stack. Succeeds if there is none."""
         given = call.parameters
         retained = given.get("RetainResources", ())
-        self._stacks().delete(call.owner, given["StackName"], retained, given.get("ClientRequestToken"))
+        token = given.get("ClientRequestToken")
+        self._stacks().delete(call.owner, given["StackName"], retained, token, by=call.owner)
         return {}
 
     def cancel_update_stack(self, call: Call) -> Answer:
         """Cancel an update."""
-        self._stacks().cancel_update(call.owner, call.parameters["StackName"])
+        self._stacks().cancel_update(call.owner, call.parameters["StackName"], by=call.owner)
         return {}
 
     def continue_update_rollback(self, call: Call) -> Answer:
         """Continue a rollback that has failed."""
         skipped = call.parameters.get("ResourcesToSkip", ())
-        self._stacks().continue_rollback(call.owner, call.parameters["StackName"], skipped)
+        self._stacks().continue_rollback(call.owner, call.parameters["StackName"], skipped, by=call.owner)
         return {}
 
     def update_termination_protection(self, call: Call) -> Answer:

@@ -62,6 +62,7 @@ class NestedStack:
                 self._context.region,
                 name,
                 self._request(properties),
+                by=self._user(),
                 parent=parent.id,
                 root=parent.root or parent.id,
                 timeout=minutes * 60.0 if minutes else None,
@@ -103,7 +104,7 @@ class NestedStack:
         if stack.request_token == marker:
             raise ConfigError(f"Embedded stack {stack.id} was not successfully updated: {self._reason(stack)}")
         try:
-            stack = self._stacks.update(self._context.owner, stack.id, request, request_token=marker)
+            stack = self._stacks.update(self._context.owner, stack.id, request, by=self._user(), request_token=marker)
         except StackError as error:
             if error.message != NO_UPDATES:
                 raise
@@ -120,7 +121,7 @@ class NestedStack:
         elif stack.status is _S.CREATE_IN_PROGRESS or not stack.status.in_progress:
             if stack.status is _S.DELETE_FAILED and stack.request_token == self._marker():
                 raise ConfigError(f"Embedded stack {stack.id} was not successfully deleted: {self._reason(stack)}")
-            self._stacks.delete(self._context.owner, stack.id, request_token=self._marker())
+            self._stacks.delete(self._context.owner, stack.id, request_token=self._marker(), by=self._user())
         return self._await(stack)
 
     def _await(self, stack: Stack) -> Pending:
@@ -131,7 +132,11 @@ class NestedStack:
     def _cancel(self, stack: Stack) -> None:
         if stack.cancelled is None and self._stacks.jobs.is_running(stack.id):
             parent = self._parent()
-            self._stacks.jobs.cancel(stack.id, f"{parent.name} is {parent.status}")
+            self._stacks.jobs.cancel(stack.id, f"{parent.name} is {parent.status}", by=self._user())
+
+    def _user(self) -> str:
+        """Return the user whom the events of the stack name: the stack that it is in."""
+        return f"stack {self._parent().name}"
 
     def _parent(self) -> Stack:
         return self._stacks.store.get(self._context.stack_id)

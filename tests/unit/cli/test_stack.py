@@ -22,6 +22,7 @@ from pipeline.base.sockets import private_socket
 from pipeline.cli.program import cli
 from pipeline.cli.stack_session import stack_session
 from pipeline.cli.stack_view import draw
+from pipeline.cli.user import current_user
 from pipeline.daemon.control import Control
 from pipeline.daemon.stack_supervisor import StackSupervisor
 from pipeline.http.api import ControlApi
@@ -119,6 +120,43 @@ def test_a_stack_from_create_to_delete(home: Home) -> None:
     assert "User Initiated" in done("events", stack["id"])
 
 
+def test_events_name_the_user(home: Home) -> None:
+    """Each command's event has the user of the shell, with `--json` and in a line."""
+    done("create", "web", "-t", "web.yaml")
+    done("update", "web", "-t", "web.yaml", "-p", "Size=2")
+    found = [json.loads(line) for line in done("events", "web", "--json").splitlines()]
+    user = current_user()
+    assert [(each["status"], each["by"]) for each in found if each["by"]] == [
+        ("CREATE_IN_PROGRESS", user),
+        ("UPDATE_IN_PROGRESS", user),
+    ]
+    assert f"CREATE_IN_PROGRESS  User Initiated  by {user}\n" in done("events", "web")
+
+
+def test_a_deletion_is_planned(home: Home) -> None:
+    """It says what is deleted, in which order, and what is in the way. Nothing is changed."""
+    done("create", "web", "-t", "web.yaml", "--protect")
+    planned = json.loads(done("delete", "web", "--plan", "--json"))
+    assert sorted((each["action"], each["resource"]) for each in planned["steps"]) == [
+        ("delete", "Handle"),
+        ("delete", "Inner"),
+    ]
+    assert planned["obstacles"] == ["termination protection is enabled"]
+    text = done("delete", "web", "--plan")
+    assert "delete  Handle    AWS::CloudFormation::WaitConditionHandle" in text
+    assert text.endswith("cannot be deleted now: termination protection is enabled\n")
+    assert json.loads(done("list", "--json"))[-1]["status"] == "CREATE_COMPLETE"
+    assert "stack other does not exist" in failed("delete", "other", "--plan").message
+
+
+def test_what_is_not_in_progress_is_neither_cancelled_nor_continued(home: Home) -> None:
+    """The error names the state of the stack."""
+    done("create", "web", "-t", "web.yaml")
+    error = failed("cancel", "web")
+    assert error.message == "web: no creation or update is in progress, its state is CREATE_COMPLETE"
+    assert "is in CREATE_COMPLETE state and can not continue rollback." in failed("continue", "web").message
+
+
 @pytest.mark.parametrize("home", ["beside a daemon"], indirect=True)
 def test_the_control_api_shows_what_the_commands_print(home: Home) -> None:
     """Stacks, resources and events. Values of NoEcho parameters are masked in both."""
@@ -133,6 +171,7 @@ def test_the_control_api_shows_what_the_commands_print(home: Home) -> None:
     events = [json.loads(line) for line in done("events", "web", "--json").splitlines()]
     assert client.ask("GET", "/v1/stacks/web/events") == events
     assert client.ask("GET", "/v1/stacks/web/events?limit=2") == events[-2:]
+    assert client.ask("GET", "/v1/stacks/web/deletion") == json.loads(done("delete", "web", "--plan", "--json"))
     done("delete", "web")
     assert client.ask("GET", "/v1/stacks") == []
     assert client.ask("GET", "/v1/stacks?deleted=1") == json.loads(done("list", "--all", "--json"))
