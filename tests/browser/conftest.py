@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, StorageState
 
+from pipeline.store.web_sessions import Role
+from pipeline.web.sessions import new_login
+from tests.browser.host_shop import host_shop
 from tests.browser.visits import Visit
 from tests.browser.world import World
 from tests.support.browser import Visitor, chromium
+from tests.support.web import WebServer
 
 LINES = 25
 
@@ -39,12 +44,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A shop whose second release is active, and a stack."""
+    """A shop whose second release is active, a backup, and a stack."""
     world = World(tmp_path_factory.mktemp("world"))
     try:
         world.start()
         world.await_run(1)
         world.create_stack()
+        world.write_backup()
         world.commit("Open longer", version="1.1")
         world.await_run(2)
         yield world
@@ -81,6 +87,32 @@ def visit(browser: Browser, shop: World, cookies: dict[tuple[str, str], StorageS
         return visitor
 
     yield visit
+    _close(visitors)
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[WebServer]:
+    """A shop with two hosts."""
+    with host_shop(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def visit_hosts(browser: Browser, hosts: WebServer) -> Iterator[Visit]:
+    """Let a user log in to the shop with two hosts. Fails as `visit` does."""
+    visitors: list[Visitor] = []
+
+    def visit(user: str = "ada", role: str = "operate", **options: Any) -> Visitor:
+        visitors.append(visitor := Visitor(browser, f"http://127.0.0.1:{hosts.port}", **options))
+        link = new_login(hosts.store, user, Role(role), hosts.reports.clock.now().wall)
+        visitor.log_in(f"{visitor.url}/login?link={link}")
+        return visitor
+
+    yield visit
+    _close(visitors)
+
+
+def _close(visitors: Sequence[Visitor]) -> None:
     for visitor in visitors:
         visitor.close()
     assert [error for visitor in visitors for error in visitor.errors] == []

@@ -12,10 +12,12 @@ import subprocess
 import sys
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from pipeline.accessories.backup_files import BackupFiles
 from pipeline.balancer.flows.plane import FlowPlane
 from pipeline.balancer.haproxy.plane import HAProxyPlane
 from pipeline.balancer.model import TargetHealth
@@ -30,6 +32,8 @@ from tests.support.ports import WORKER, free_ports
 from tests.support.waiting import DEADLINE, listens, until
 
 NAME, STACK = "shop", "names"
+MADE = datetime(2026, 1, 2, tzinfo=UTC)
+"""The time of the backup of the shop."""
 TEMPLATE = """\
 Resources:
   Greeting: {Type: AWS::SSM::Parameter, Properties: {Name: /shop/greeting, Type: String, Value: hello}}
@@ -62,7 +66,12 @@ deploy:
     worker: {{command: [work], replicas: 1, health_check: {{uptime: 200ms}}}}
     nightly: {{command: [clean], schedule: "0 3 * * *"}}
 accessories:
-  db: {{image: "postgres:16", volumes: ["shop-db:/data"], health_check: {{uptime: 200ms}}}}
+  db:
+    image: "postgres:16"
+    volumes: ["shop-db:/data"]
+    health_check: {{uptime: 200ms}}
+    backup: {{command: [dump]}}
+    restore: {{command: [load]}}
 balancer:
   target_groups:
     web:
@@ -308,6 +317,13 @@ class World:
         template = self.folder / "names.yaml"
         template.write_text(TEMPLATE)
         self.pipeline("stack", "create", STACK, "--template", str(template))
+
+    def write_backup(self) -> str:
+        """Write a backup of the accessory, and return its name."""
+        files = BackupFiles(self.home.backups(NAME, "db"))
+        with files.writing() as draft:
+            draft.write(b"every row\n")
+            return files.complete(draft, "db", "postgres:16", MADE).name
 
     def settle(self) -> None:
         """Cancel what runs, and begin again with the settings that a new shop has."""

@@ -71,12 +71,12 @@ class Visitor:
         page.wait_for_url(lambda url: "login" not in url)
         page.close()
 
-    def open(self, path: str) -> Page:
-        """Open a page in a new tab."""
+    def open(self, path: str, status: int = 200) -> Page:
+        """Open a page in a new tab. Fails if the response has another status."""
         page = self.context.new_page()
         answer = page.goto(path)
         assert answer is not None
-        assert answer.status == 200, f"{path}: {answer.status}"
+        assert answer.status == status, f"{path}: {answer.status}"
         return page
 
     def close(self) -> None:
