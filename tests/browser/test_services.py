@@ -79,6 +79,20 @@ def test_all_services(visit: Visit) -> None:
         expect(page.get_by_role("heading", level=1)).to_contain_text(name)
 
 
+def test_a_stack_is_deleted_after_its_plan(shop: World, visit: Visit) -> None:
+    """The page before it says what is deleted. Then an open page of another user shows the end, and who it was."""
+    shop.create_stack("words", "farewell")
+    page, other = visit("grace").open("/stacks/words"), visit("linus", "look").open("/stacks/words")
+    page.get_by_role("link", name="Plan a deletion").click()
+    expect(page.get_by_role("main")).to_contain_text("delete Greeting, AWS::SSM::Parameter: /shop/farewell")
+    page.get_by_role("button", name="Delete words").click()
+    expect(page.locator("#message")).to_contain_text("words is being deleted.")
+    for each in (page, other):
+        expect(each.locator("#stack")).to_contain_text("DELETE_COMPLETE")
+        expect(each.get_by_role("region", name="Events", exact=True)).to_contain_text("grace")
+    assert shop.stack_acts("grace") == [("words", "DELETE_IN_PROGRESS")]
+
+
 @pytest.mark.long
 def test_stacks(visit: Visit) -> None:
     """A stack shows its state, its resources and its events."""

@@ -24,6 +24,7 @@ from pipeline.balancer.model import TargetHealth
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
 from pipeline.events import Event
+from pipeline.http.stack_report import StackReport
 from pipeline.store.records import Run, RunState
 from pipeline.store.store import Store
 from pipeline.testing.load.load import Load
@@ -312,11 +313,18 @@ class World:
 
         return until(reached, f"run {number} {state}", interval=0.05)
 
-    def create_stack(self) -> None:
-        """Create a stack."""
-        template = self.folder / "names.yaml"
-        template.write_text(TEMPLATE)
-        self.pipeline("stack", "create", STACK, "--template", str(template))
+    def create_stack(self, name: str = STACK, parameter: str = "greeting") -> None:
+        """Create a stack with a parameter."""
+        template = self.folder / f"{name}.yaml"
+        template.write_text(TEMPLATE.replace("greeting", parameter))
+        self.pipeline("stack", "create", name, "--template", str(template))
+
+    def stack_acts(self, user: str) -> list[tuple[str, str]]:
+        """Return the stacks and states of the events of stacks that name a user, oldest first."""
+        with self.store() as store:
+            stacks = StackReport(store)
+            found = [event for stack in stacks.all(with_deleted=True) for event in stacks.events(stack.id)]
+        return [(event.stack, event.status) for event in found if event.by == user]
 
     def write_backup(self) -> str:
         """Write a backup of the accessory, and return its name."""

@@ -70,6 +70,16 @@ def test_a_link_of_another_site_is_followed(shop: WebServer) -> None:
     assert (answer.status, "http-equiv" in answer.text) == (401, False)
 
 
+@pytest.mark.parametrize(
+    ("site", "policy"), [("cross-site", "same-origin"), ("same-site", "same-origin"), ("none", ""), ("same-origin", "")]
+)
+def test_another_site_keeps_no_window_of_a_page(site: str, policy: str, shop: WebServer) -> None:
+    """A page that another site opens is cut off from it. One that a user opens has no opener."""
+    headers = shop.browser().get("/", Sec_Fetch_Site=site).headers
+    assert headers.get("cross-origin-opener-policy", "") == policy
+    assert shop.browser().get("/").headers["cross-origin-opener-policy"] == "same-origin", "a browser that does not say"
+
+
 def test_a_link_of_another_site_leads_only_here(shop: WebServer) -> None:
     """A path that a browser could take for the name of another site is not linked."""
     for path in ("//evil.example/", "/%5C%5Cevil.example", "//evil.example%2F.."):
