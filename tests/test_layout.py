@@ -13,14 +13,27 @@ from tests.support.paths import ROOT
 # Unit tests need no engine and no proxy.
 UNIT, HEAVY = "tests/unit", ("tests.docker", "tests.system")
 PATCHES = {"setattr", "delattr"}
+# A program that never ends must not take its test with it: the error of a deadline names it.
+WITH_DEADLINES = ("tests/docker", "tests/system", "tests/support", "tests/contract", "pipeline/testing")
 
 
 def problems(path: PurePath, source: str) -> list[str]:
-    """Return the imports and patches in a file of the tests or the benchmarks that the layout forbids."""
+    """Return what the layout forbids in a file: imports, patches, and programs without a deadline."""
     nodes = [*ast.walk(ast.parse(source))]
     found = [f"{path}: {problem}" for module in _imports(nodes) if (problem := _forbidden(path, module))]
     found += [f"{path}: patches the private {name}" for name in _patches(nodes) if _is_private(name)]
+    if path.is_relative_to("pipeline"):
+        found = []
+    if any(path.is_relative_to(folder) for folder in WITH_DEADLINES):
+        found += [f"{path}: line {line} has no timeout" for line in _without_deadline(nodes)]
     return sorted(set(found))
+
+
+def _without_deadline(nodes: Iterable[ast.AST]) -> Iterator[int]:
+    """Yield the lines with a `subprocess.run` that may last for ever."""
+    runs = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "subprocess.run"]
+    # None is the name of `**options`.
+    yield from (run.lineno for run in runs if not {"timeout", None} & {keyword.arg for keyword in run.keywords})
 
 
 def _imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
@@ -62,8 +75,8 @@ def _is_private(name: str) -> bool:
 
 
 def test_layout() -> None:
-    """No file of the tests or the benchmarks has a forbidden import or patches a private name."""
-    files = [*ROOT.glob("tests/**/*.py"), *ROOT.glob("bench/**/*.py")]
+    """No file has a forbidden import, patches a private name, or waits for a program without a deadline."""
+    files = [file for folder in ("tests", "bench", "pipeline/testing") for file in ROOT.glob(f"{folder}/**/*.py")]
     assert len(files) > 100
     found = [problem for file in files for problem in problems(file.relative_to(ROOT), file.read_text())]
     assert found == []
@@ -83,6 +96,8 @@ def test_layout() -> None:
         ("tests/system/test_a.py", "from pipeline.cli.main import _x", "imports the private pipeline.cli.main._x"),
         ("tests/system/test_a.py", "import pipeline._x.y", "imports the private pipeline._x.y"),
         ("tests/system/test_a.py", "monkeypatch.setattr(lock, '_x', 1)", "patches the private _x"),
+        ("tests/system/test_a.py", "\nsubprocess.run(['a'], check=True)", "line 2 has no timeout"),
+        ("pipeline/testing/machines/a.py", "subprocess.run(['a'])", "line 1 has no timeout"),
         ("tests/system/test_a.py", "monkeypatch.setattr('pipeline.a._x', 1)", "patches the private pipeline.a._x"),
     ],
 )
@@ -101,6 +116,8 @@ def test_forbidden(path: str, source: str, reason: str) -> None:
         ("tests/unit/cli/test_a.py", "from tests.unit.cli.helper import x"),
         ("tests/docker/chaos.py", "from tests.docker.project import Project"),
         ("bench/loss.py", "from tests.docker.project import Project"),
+        ("tests/system/test_a.py", "subprocess.run(['a'], timeout=1)\nsubprocess.run(['a'], **options)"),
+        ("tests/unit/cli/test_a.py", "subprocess.run(['a'])"),
         ("tests/system/test_a.py", "monkeypatch.setattr('pipeline.a.X', 1)\nmonkeypatch.setattr(a, 'X', '_x')"),
     ],
 )

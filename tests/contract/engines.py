@@ -36,7 +36,7 @@ from pipeline.testing.fakes.swarm import FakeSwarm
 from tests.support.docker_home import cleaned
 from tests.support.private_engine import PrivateEngine
 from tests.support.sshd import SshServer
-from tests.support.waiting import DEADLINE, until
+from tests.support.waiting import COMMAND_TIMEOUT, DEADLINE, until
 
 NO_SUCH_PROGRAM = ("penstock-no-such-program",)
 ENDED = 7
@@ -433,7 +433,9 @@ def _network(home: str) -> str:
     """Create a network that is removed with the home, but that is none of a pipeline."""
     name = f"a-{secrets.token_hex(4)}"
     labels = [f"--label=penstock.home={home}", f"--label=penstock.role={ROLE_TEST}"]
-    subprocess.run(["docker", "network", "create", *labels, name], capture_output=True, check=True)
+    subprocess.run(
+        ["docker", "network", "create", *labels, name], capture_output=True, check=True, timeout=COMMAND_TIMEOUT
+    )
     return name
 
 

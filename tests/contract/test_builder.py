@@ -16,7 +16,7 @@ import pytest
 from pipeline.base.errors import Cancelled, ConfigError, StageFailed, StoreFault
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_RUN
 from tests.support.builders import BuilderUnderTest, docker_builder, fake_builder
-from tests.support.waiting import DEADLINE, SOON, until
+from tests.support.waiting import COMMAND_TIMEOUT, DEADLINE, SOON, until
 
 DOCKER = [pytest.param(kind, marks=pytest.mark.docker) for kind in ("classic", "command", "buildx")]
 
@@ -179,16 +179,23 @@ def test_what_a_builder_cannot_do_is_refused(tested: BuilderUnderTest) -> None:
 
 
 def _processes() -> str:
-    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["ps", "-eo", "args"], capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT
+    ).stdout
 
 
 def _untagged() -> set[str]:
     command = ["docker", "images", "--all", "--quiet", "--no-trunc", "--filter", "dangling=true"]
-    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run(command, capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT).stdout.split()
+    )
 
 
 def _of(mark: str, images: set[str]) -> list[str]:
     """Return the images whose history contains a mark. Other tests build at the same time."""
     command = ["docker", "history", "--no-trunc", "--format", "{{.CreatedBy}}"]
-    histories = {i: subprocess.run([*command, i], capture_output=True, text=True, check=False).stdout for i in images}
+    histories = {
+        i: subprocess.run([*command, i], capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT).stdout
+        for i in images
+    }
     return [image for image, history in histories.items() if mark in history]

@@ -30,6 +30,7 @@ from tests.docker.private_engine import PrivateEngine
 from tests.docker.project import Project, docker, haproxy_processes, until
 from tests.docker.serving import Serving, serving
 from tests.docker.writers import line, share
+from tests.support.waiting import COMMAND_TIMEOUT
 
 # The prepared application fails its health checks while this file exists.
 SICK = "/tmp/sick"  # inside a container
@@ -309,9 +310,13 @@ def small_disk(folder: Path) -> Iterator[bool]:
     if os.geteuid() != 0:
         yield False
         return
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_SIZE},mode=700", "penstock", str(folder)], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={_SIZE},mode=700", "penstock", str(folder)],
+        check=True,
+        timeout=COMMAND_TIMEOUT,
+    )
     try:
         yield True
     finally:
         if not Project.keep:
-            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+            subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=COMMAND_TIMEOUT)

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 
+from tests.support.docker_command import docker_command
 from tests.support.waiting import until
 
 
 def docker(*arguments: str) -> str:
-    """Run a docker command. Return its output."""
-    try:
-        return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
-    except subprocess.CalledProcessError as error:
-        error.add_note(f"{error.stdout}{error.stderr}")
-        raise
+    """Run a docker command. Return its output. See `docker_command`."""
+    return docker_command(*arguments).stdout
 
 
 def process_of(container: str) -> int:

@@ -23,6 +23,7 @@ from pathlib import Path
 from pipeline.base.errors import StageFailed
 from pipeline.engine.docker.ignore import DockerIgnore
 from tests.docker.docker_cli import docker
+from tests.support.waiting import COMMAND_TIMEOUT
 
 TREES = 8
 OLDEST_CLIENT = 23
@@ -135,7 +136,9 @@ def _built(folder: str) -> subprocess.CompletedProcess[str]:
     command = ["docker", "build", "--quiet", "--force-rm", folder]
     environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
     for _ in range(5):
-        built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        built = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT
+        )
         if "unable to find image" not in built.stderr:
             break
     return built
@@ -144,7 +147,7 @@ def _built(folder: str) -> subprocess.CompletedProcess[str]:
 def _files(image: str) -> list[str]:
     if docker("image", "inspect", "--format", "{{len .RootFS.Layers}}", image).strip() == "0":
         return []
-    saved = subprocess.run(["docker", "save", image], capture_output=True, check=True).stdout
+    saved = subprocess.run(["docker", "save", image], capture_output=True, check=True, timeout=COMMAND_TIMEOUT).stdout
     with tarfile.open(fileobj=io.BytesIO(saved)) as outer:
         manifest = outer.extractfile("manifest.json")
         assert manifest is not None

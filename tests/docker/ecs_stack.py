@@ -16,6 +16,7 @@ from pipeline.engine.hosts import local_engine
 from tests.docker.docker_cli import docker
 from tests.docker.project import Project
 from tests.support.stack_group import GROUP, make_group, remove_group
+from tests.support.waiting import COMMAND_TIMEOUT
 
 OWNER = "aws"
 TEMPLATE = """\
@@ -86,7 +87,13 @@ class EcsStack:
         name = f"ecs-{self.project.home.id}/shop:{version}"
         self.project.commit(version)
         arguments = ("build", "--quiet", "--build-arg", f"BASE_IMAGE={self.project.base_image}", "--tag", name, "-")
-        subprocess.run(["docker", *arguments], input=self.project.archive(), check=True, capture_output=True)
+        subprocess.run(
+            ["docker", *arguments],
+            input=self.project.archive(),
+            check=True,
+            capture_output=True,
+            timeout=COMMAND_TIMEOUT,
+        )
         return name
 
     def arguments(self, verb: str, **parameters: str) -> tuple[str, ...]:

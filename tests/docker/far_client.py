@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from tests.support.namespace import Namespace
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import COMMAND_TIMEOUT, DEADLINE
 
 
 class Cable:
@@ -29,7 +29,9 @@ class Cable:
             "link set cable up",
             f"route add default via {self.host}",
         ):
-            subprocess.run(["nsenter", f"--net=/proc/{pid}/ns/net", "ip", *line.split()], check=True)
+            subprocess.run(
+                ["nsenter", f"--net=/proc/{pid}/ns/net", "ip", *line.split()], check=True, timeout=COMMAND_TIMEOUT
+            )
 
     def close(self) -> None:
         """Remove the cable."""
@@ -100,4 +102,4 @@ class FarFlows:
 
 
 def _ip(command: str) -> None:
-    subprocess.run(["ip", *command.split()], check=True, capture_output=True)
+    subprocess.run(["ip", *command.split()], check=True, capture_output=True, timeout=COMMAND_TIMEOUT)

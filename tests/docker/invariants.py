@@ -16,6 +16,7 @@ from typing import Any, Self
 from pipeline.base.home import Home
 from pipeline.engine.labels import LABEL_HOME, LABEL_RELEASE
 from tests.docker.project import DEADLINE, Project, docker, until
+from tests.support.waiting import COMMAND_TIMEOUT
 
 _OVER = {"succeeded", "failed", "rolled_back", "superseded", "skipped", "cancelled", "interrupted"}
 
@@ -146,4 +147,6 @@ def _is_idle(project: Project, commit: str | None) -> bool:
 
 
 def _git(repository: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=repository, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["git", *arguments], cwd=repository, capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT
+    ).stdout

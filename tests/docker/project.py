@@ -29,6 +29,7 @@ from tests.docker.docker_cli import docker
 from tests.support import waiting
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
+from tests.support.waiting import COMMAND_TIMEOUT
 
 DRIVER = Path(__file__).with_name("crashing.py")
 
@@ -144,13 +145,20 @@ class Project:
         """Run a git command in the repository and return its output."""
         identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
         return subprocess.run(
-            ["git", *identity, *arguments], cwd=self.directory, check=True, capture_output=True, text=True
+            ["git", *identity, *arguments],
+            cwd=self.directory,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT,
         ).stdout
 
     def archive(self) -> bytes:
         """Return the committed files as a tar."""
         command = ["git", "-c", "tar.umask=0022", "archive", "HEAD", ".", f":!{IGNORED}"]
-        return subprocess.run(command, cwd=self.directory, check=True, capture_output=True).stdout
+        return subprocess.run(
+            command, cwd=self.directory, check=True, capture_output=True, timeout=COMMAND_TIMEOUT
+        ).stdout
 
     @property
     def environment(self) -> dict[str, str]:

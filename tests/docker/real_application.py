@@ -33,6 +33,7 @@ from tests.docker.serving import Serving, serving
 from tests.support.paths import ROOT
 from tests.support.pebble import Pebble, pebble
 from tests.support.ports import free_ports
+from tests.support.waiting import LONGEST_TIMEOUT
 
 DEPLOYMENTS = 5
 RATE = 25.0
@@ -87,7 +88,7 @@ class Application:
         """Copy the example with its packages, and with images in place of others."""
         folder = self.project.directory
         shutil.copytree(ROOT / "examples" / self.kind, folder, ignore=shutil.ignore_patterns("pipeline.yaml"))
-        subprocess.run([str(folder / "prepare.sh")], check=True)
+        subprocess.run([str(folder / "prepare.sh")], check=True, timeout=LONGEST_TIMEOUT)
         for name in ("Dockerfile", "compose.yaml"):
             text = (folder / name).read_text()
             for old, new in images:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,10 @@ from pipeline.balancer.flows.plane import FlowPlane
 from pipeline.balancer.haproxy.plane import HAProxyPlane
 from pipeline.base.home import Home
 from tests.docker.docker_cli import docker
+from tests.support.docker_command import docker_command
 from tests.support.kept import PREFIX
+from tests.support.private_engine import is_private
+from tests.support.waiting import DEADLINE
 
 LINES = 10
 
@@ -27,6 +31,8 @@ def describe(home: Home) -> str:
         parts += _containers(home)
     except subprocess.CalledProcessError as error:
         parts.append(f"docker: {error.stderr.strip()}")
+    except AssertionError as error:
+        parts.append(str(error))
     for log in (home.balancer / "access.log", *sorted(home.root.parent.glob("serve-*.log"))):
         if log.exists():
             parts += [f"--- {log.name}", *log.read_text(errors="replace").splitlines()[-LINES:]]
@@ -37,10 +43,9 @@ def _containers(home: Home) -> Iterator[str]:
     form = "{{.Names}}\t{{.Status}}"
     for line in docker("ps", "--all", "--filter", _label(home), "--format", form).splitlines():
         name, status = line.split("\t")
-        command = ["docker", "logs", "--tail", str(LINES), name]
-        printed = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        printed = docker_command("logs", "--tail", str(LINES), name, check=False)
         yield f"--- {name}: {status}"
-        yield printed.stdout.rstrip()
+        yield f"{printed.stdout}{printed.stderr}".rstrip()
 
 
 def instructions(directory: Path, home: Home) -> str:
@@ -56,8 +61,13 @@ def instructions(directory: Path, home: Home) -> str:
 
 
 def remove(home: Home) -> None:
-    """Stop both data planes and remove what has the home's label in Docker. Nothing is drained. Safe to repeat."""
+    """Stop both data planes and remove what has the home's label in Docker. Nothing is drained. Safe to repeat.
+
+    What is in a private engine goes with it: the removal of a container has hung there.
+    """
     FlowPlane(home.balancer, HAProxyPlane(home.balancer)).stop()
+    if is_private(os.environ.get("DOCKER_HOST", "")):
+        return
     label = _label(home)
     if found := docker("ps", "--all", "--quiet", "--filter", label).split():
         docker("rm", "--force", "--volumes", *found)
@@ -65,7 +75,7 @@ def remove(home: Home) -> None:
         docker("network", "rm", *found)
     # An image that another project's image is built on stays for that one.
     found = docker("image", "ls", "--quiet", "--filter", label).split()
-    subprocess.run(["docker", "image", "rm", "--force", *found], capture_output=True, check=False)
+    docker_command("image", "rm", "--force", *found, check=False)
 
 
 def main(folder: Path) -> None:
@@ -76,7 +86,7 @@ def main(folder: Path) -> None:
         if (locks.parent / "balancer").is_dir():
             remove(Home.locate({"PENSTOCK_HOME": str(locks.parent)}))
             if locks.parent.is_mount():
-                subprocess.run(["umount", "--lazy", str(locks.parent)], check=True)
+                subprocess.run(["umount", "--lazy", str(locks.parent)], check=True, timeout=DEADLINE)
     shutil.rmtree(folder)
 
 

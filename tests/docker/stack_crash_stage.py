@@ -23,6 +23,7 @@ from pipeline.stacks.records import Stack, StackEvent, StackResource
 from tests.docker.crash_stage import DRIVER, Point
 from tests.docker.docker_cli import docker
 from tests.docker.project import Project, Result
+from tests.support.waiting import COMMAND_TIMEOUT
 
 OWNER, NAME, COUNT = "aws", "shop", 2
 # Files that exist only during a change.
@@ -135,7 +136,13 @@ class StackStage:
         name = f"{self._repository}:{version}"
         self.project.commit(version)
         arguments = ("build", "--quiet", "--build-arg", f"BASE_IMAGE={self.project.base_image}", "--tag", name, "-")
-        subprocess.run(["docker", *arguments], input=self.project.archive(), check=True, capture_output=True)
+        subprocess.run(
+            ["docker", *arguments],
+            input=self.project.archive(),
+            check=True,
+            capture_output=True,
+            timeout=COMMAND_TIMEOUT,
+        )
         return name
 
     def arguments(self, verb: str, **parameters: object) -> tuple[str, ...]:

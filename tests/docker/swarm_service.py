@@ -28,7 +28,7 @@ from pipeline.testing.machines.site import Site
 from tests.docker.site_project import end_at_once
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import COMMAND_TIMEOUT, until
 
 _OWNER, _GROUP = "own", "web"
 _INTERVAL = 0.05
@@ -79,7 +79,9 @@ class SwarmService:
             end_at_once(context)
         tag = "penstock-own:next"
         command = ["docker", "build", "--quiet", f"--build-arg=BASE_IMAGE={self._base}", f"--tag={tag}", str(context)]
-        image = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        image = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT
+        ).stdout.strip()
         engines = {
             name: local_engine(_OWNER, {**os.environ, "DOCKER_HOST": server.engine.address})
             for name, server in self._site.servers.items()

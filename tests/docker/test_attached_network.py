@@ -17,7 +17,7 @@ from pipeline.balancer.wanted_endpoint import WantedEndpoint, WantedNetwork
 from pipeline.base.errors import ConfigError
 from tests.docker.docker_cli import docker
 from tests.support.namespace import obstacle
-from tests.support.waiting import DEADLINE, until
+from tests.support.waiting import COMMAND_TIMEOUT, DEADLINE, until
 
 pytestmark = pytest.mark.docker
 
@@ -48,7 +48,9 @@ class Network:
 
     def left(self) -> list[str]:
         """Return the devices and namespaces that are there."""
-        links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout.splitlines()
+        links = subprocess.run(
+            ["ip", "-o", "link"], capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT
+        ).stdout.splitlines()
         routers = [path.name for path in Path("/run/netns").glob("penstock-*")]
         return [line for line in links if self.home in line] + [
             name for name in routers if name.removeprefix("penstock-") in " ".join(links)

@@ -19,7 +19,7 @@ import pytest
 from pipeline.engine.labels import ROLE_TEST
 from tests.docker.fragile_engine import FragileEngine
 from tests.docker.project import Project, Projects, Result, until
-from tests.support.waiting import SOON
+from tests.support.waiting import COMMAND_TIMEOUT, SOON
 
 pytestmark = pytest.mark.docker
 
@@ -409,7 +409,9 @@ def test_the_disk_of_the_database_is_full(tmp_path: Path, base_image: str, proje
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
     small = project.home.root
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=800k,mode=700", "none", str(small)], check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=800k,mode=700", "none", str(small)], check=False, timeout=COMMAND_TIMEOUT
+    ).returncode:
         pytest.skip("this machine does not let us mount anything")
     try:
         filler = small / "filler"
@@ -421,7 +423,7 @@ def test_the_disk_of_the_database_is_full(tmp_path: Path, base_image: str, proje
         assert "No space left on device" in result.err or "the disk is full" in result.err
         assert "Traceback" not in result.err
         filler.unlink()
-        subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)
+        subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True, timeout=COMMAND_TIMEOUT)
         project.pipeline("run")
         with project.store() as store:
             active = store.releases.active("shop")
@@ -429,7 +431,10 @@ def test_the_disk_of_the_database_is_full(tmp_path: Path, base_image: str, proje
             project.assert_serving(release=active.number)
         project.remove()
     finally:
-        until(lambda: subprocess.run(["umount", str(small)], check=False).returncode == 0, "the small disk is free")
+        until(
+            lambda: subprocess.run(["umount", str(small)], check=False, timeout=COMMAND_TIMEOUT).returncode == 0,
+            "the small disk is free",
+        )
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from pipeline.base.errors import ConfigError, EngineFault, StageFailed
 from tests.docker.docker_cli import docker
 from tests.docker.project import Project
 from tests.support.builders import BuilderUnderTest, docker_builder
-from tests.support.waiting import DEADLINE, until
+from tests.support.waiting import COMMAND_TIMEOUT, DEADLINE, until
 
 pytestmark = pytest.mark.docker
 
@@ -190,7 +190,7 @@ def _read(path: Path) -> str:
 
 
 def _layers(image: str) -> str:
-    saved = subprocess.run(["docker", "save", image], capture_output=True, check=True).stdout
+    saved = subprocess.run(["docker", "save", image], capture_output=True, check=True, timeout=COMMAND_TIMEOUT).stdout
     return saved.decode(errors="replace")
 
 
@@ -198,7 +198,7 @@ def _new_files_with(value: str, older: Path) -> str:
     """Return the files with a value that were written after another file."""
     find: list[str | Path] = ["find", "/tmp", "/dev/shm", "-type", "f", "-newer", older, "-size", "-64k"]
     grep = ["-exec", "grep", "-l", value, "{}", "+"]
-    names = subprocess.run([*find, *grep], capture_output=True, text=True, check=False).stdout
+    names = subprocess.run([*find, *grep], capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT).stdout
     return "".join(f"{value} in {name}" for name in names.split())
 
 

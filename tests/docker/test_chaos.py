@@ -30,6 +30,7 @@ from tests.docker.project import Project, docker, haproxy_processes, until
 from tests.docker.serving import serving
 from tests.docker.writers import committing, line
 from tests.support.sample import FULL
+from tests.support.waiting import COMMAND_TIMEOUT
 
 pytestmark = pytest.mark.docker
 
@@ -133,7 +134,7 @@ def test_removed_containers_and_network_are_re_created(project: Project) -> None
         network = docker("network", "ls", "-q", "--filter", label).strip()
         docker("rm", "-f", *docker("ps", "-aq", "--filter", label).split())
         # The repair loop may be quicker and have connected new containers already.
-        subprocess.run(["docker", "network", "rm", network], capture_output=True, check=False)
+        subprocess.run(["docker", "network", "rm", network], capture_output=True, check=False, timeout=COMMAND_TIMEOUT)
         wait_until_idle(project)
         with project.load() as load:
             assert load.stop().failed == 0

@@ -12,6 +12,7 @@ import pytest
 from pipeline.doctor.finding import Finding
 from tests.support.ports import free_port
 from tests.support.sshd import ssh_server
+from tests.support.waiting import COMMAND_TIMEOUT
 
 pytestmark = pytest.mark.docker
 
@@ -40,6 +41,7 @@ def test_a_pipeline_with_hosts(base_image: str, tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
+            timeout=COMMAND_TIMEOUT,
         )
     assert (done.returncode, done.stderr) == (1, "")
     found = [Finding(**each) for each in json.loads(done.stdout)]

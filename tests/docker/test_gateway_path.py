@@ -21,7 +21,7 @@ from pipeline.balancer.gateway.gateway_state import (
 from pipeline.balancer.gateway.path.gateway_path import GatewayPath
 from tests.docker.docker_cli import docker
 from tests.support.namespace import Namespace, obstacle
-from tests.support.waiting import DEADLINE, until
+from tests.support.waiting import COMMAND_TIMEOUT, DEADLINE, until
 
 pytestmark = pytest.mark.docker
 _CLIENT, _SERVER, _PORT = "198.18.77.1", "198.18.78.1", 7000
@@ -81,7 +81,7 @@ class _Machine:
         mac = "02:" + ":".join(f"{each:02x}" for each in os.urandom(5))
         ends = f"{name} address {mac} mtu 8500 type veth peer name net0 address {mac} mtu 8500 netns {place.pid}"
         for line in (f"link add {ends}", f"link set {name} addrgenmode none arp off up"):
-            subprocess.run(["ip", *line.split()], check=True)
+            subprocess.run(["ip", *line.split()], check=True, timeout=COMMAND_TIMEOUT)
         place.ip("link set net0 arp off up", f"addr add {address}/32 dev net0", "route add default dev net0")
 
 

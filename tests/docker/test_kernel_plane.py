@@ -17,6 +17,7 @@ from tests.docker.far_client import FarClient, FarFlows
 from tests.docker.flow_service import deploy_flows, echo_files
 from tests.docker.project import Project, until
 from tests.support.namespace import obstacle
+from tests.support.waiting import COMMAND_TIMEOUT
 
 pytestmark = pytest.mark.docker
 
@@ -111,7 +112,7 @@ def ask_from(network: str, project: Project, host: str, kind: str) -> str:
     try:
         return docker("run", "--rm", "--name", name, "--network", network, project.base_image, *command).strip()
     finally:
-        subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False)
+        subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False, timeout=COMMAND_TIMEOUT)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,9 @@ def test_who_reaches_a_target(
 
     def near(host: str) -> str:
         command = [sys.executable, "-c", _ASK, host, str(project.port), kind.name]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT
+        ).stdout.strip()
 
     with far.connect(project.port, kind) as flow:
         flow.sendall(b"hello\n")

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.lab import LAB, commands, pattern
 from tests.support.paths import ROOT
+from tests.support.waiting import LONGEST_TIMEOUT
 
 pytestmark = [
     pytest.mark.docker,
@@ -44,7 +45,9 @@ def lab(base_image: str, only_laboratory: None) -> Iterator[Play]:
         # As in a shell that has read env.sh. The laboratory must not take the learner's own processes for its own.
         home = {"PENSTOCK_HOME": str(FOLDER / "home")}
         environment = {**os.environ, **home, "PENSTOCK_BASE_IMAGE": base_image, "NO_COLOR": "1"}
-        return subprocess.run(command, cwd=LAB, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, cwd=LAB, env=environment, capture_output=True, text=True, check=False, timeout=LONGEST_TIMEOUT
+        )
 
     yield play
     if FOLDER.exists():

@@ -14,6 +14,7 @@ from tests.docker.docker_cli import docker
 from tests.docker.get import get
 from tests.docker.project import Project, Result
 from tests.support.examples import install_example
+from tests.support.waiting import COMMAND_TIMEOUT
 
 pytestmark = pytest.mark.docker
 
@@ -34,7 +35,7 @@ class OtherSystem:
         """Build the image of a commit."""
         arguments = ("build", "--quiet", "--build-arg", f"BASE_IMAGE={self.project.base_image}", "--tag")
         command = ["docker", *arguments, f"{self.name}:{sha}", "-"]
-        subprocess.run(command, input=self.project.archive(), check=True, capture_output=True)
+        subprocess.run(command, input=self.project.archive(), check=True, capture_output=True, timeout=COMMAND_TIMEOUT)
 
     def pipeline(self, *arguments: str, code: int = 0) -> Result:
         """Run a command of Penstock with the example installed."""

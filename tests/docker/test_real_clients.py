@@ -13,6 +13,7 @@ from tests.docker.client_container import IMAGE, ClientContainer
 from tests.docker.flow_service import deploy_flows
 from tests.docker.project import Project, until
 from tests.support.namespace import obstacle
+from tests.support.waiting import COMMAND_TIMEOUT
 
 pytestmark = pytest.mark.docker
 
@@ -51,7 +52,12 @@ CMD exec dnsmasq --keep-in-foreground --no-resolv --no-hosts --log-queries=extra
 @pytest.fixture
 def client() -> Iterator[ClientContainer]:
     """The client programs, on another machine."""
-    found = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode == 0
+    found = (
+        subprocess.run(
+            ["docker", "image", "inspect", IMAGE], capture_output=True, check=False, timeout=COMMAND_TIMEOUT
+        ).returncode
+        == 0
+    )
     if reason := obstacle() or ("" if found else f"setup/servers_image.sh has not built {IMAGE}"):
         assert not os.environ.get("CI"), reason
         pytest.skip(reason)
@@ -83,7 +89,9 @@ def logged(project: Project) -> str:
     """What the containers of the service have printed."""
     commands = (["docker", "logs", container.name] for container in project.containers())
     return "".join(
-        subprocess.run(each, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True).stdout
+        subprocess.run(
+            each, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True, timeout=COMMAND_TIMEOUT
+        ).stdout
         for each in commands
     )
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from pipeline.base.errors import EngineFault
 from pipeline.base.home import Home
+from pipeline.engine.docker.engine import DockerEngine
+from tests.docker.docker_cli import docker
 from tests.docker.get import try_get
 from tests.docker.power_cut import cut_power
 from tests.docker.private_engine import PrivateEngine, obstacle, private_engine
 from tests.docker.project import Project, until
 from tests.docker.serving import Serving
+from tests.support.docker_command import docker_command
 
 pytestmark = [
     pytest.mark.docker,
@@ -36,16 +41,16 @@ def served(engine: PrivateEngine, base_image: str, tmp_path: Path) -> Iterator[S
     """The daemon of a project whose release 2 is active, on a private engine."""
     project = Project(tmp_path / "shop", base_image, Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})).create()
     served = Serving(project)
-    try:
+    with ExitStack() as stack:
+        stack.callback(engine.clear)
+        stack.callback(project.remove)
+        stack.callback(served.stop)
+        engine.start_if_off()
         served.start()
         served.await_run(1)
         project.commit("2")
         served.await_run(2)
         yield served
-    finally:
-        served.stop()
-        engine.await_answer()
-        project.remove()
 
 
 def assert_back(served: Serving, since: float) -> None:
@@ -97,3 +102,22 @@ def test_a_deployment_that_a_reboot_cut_short_is_done_again(served: Serving, eng
     until(lambda: try_get(served.project), "a response", deadline=since + LONGEST - time.monotonic())
     assert served.await_run(3).attempts == 2
     until(lambda: try_get(served.project).startswith("sample-app 3 "), "a response of version 3")
+
+
+def test_a_removal_that_hangs_is_named_and_delays_nothing_else(engine: PrivateEngine, base_image: str) -> None:
+    """An engine that no longer hears of containerd answers other calls. The power cut removes the container."""
+    engine.start_if_off()
+    container = docker("run", "--detach", "--label", "penstock.home=h", base_image, "sleep", "600").strip()
+    with DockerEngine("h", timeout=2) as connected:
+        engine.freeze()
+        with pytest.raises(EngineFault, match=rf"did not respond within 2 s to DELETE /containers/{container[:12]}\n"):
+            connected.containers.remove(container)
+        assert connected.containers.find("no such container") is None
+        assert connected.answers()
+    with pytest.raises(
+        AssertionError, match=r"timed out after 2 seconds(.|\n)*docker/daemon\.\(\*Daemon\)\.ContainerRm"
+    ):
+        docker_command("rm", "--force", container, timeout=2)
+    engine.clear()
+    engine.start_if_off()
+    assert docker("ps", "--all", "--quiet") == ""

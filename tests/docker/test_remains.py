@@ -12,6 +12,7 @@ import pytest
 
 from tests.docker.docker_cli import docker
 from tests.support.paths import ROOT
+from tests.support.waiting import LONGEST_TIMEOUT
 
 pytestmark = pytest.mark.docker
 
@@ -34,7 +35,7 @@ def run_failing(folder: Path, *options: str) -> str:
     (folder / "test_failing.py").write_text(FAILING)
     plugins = ("-p", "tests.conftest", "-p", "tests.docker.conftest", "-p", "no:cacheprovider")
     command = [sys.executable, "-m", "pytest", "-q", "-c", "pyproject.toml", *plugins, *options, str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=LONGEST_TIMEOUT)
     assert "1 failed" in done.stdout, done.stdout + done.stderr
     return done.stdout
 
@@ -61,8 +62,13 @@ def test_keep(tmp_path: Path) -> None:
     try:
         assert len(containers(home)) == 2
         status = next(line for line in printed.splitlines() if line.endswith("pipeline status"))
-        assert "release 1" in subprocess.run(status, shell=True, capture_output=True, text=True, check=True).stdout
+        assert (
+            "release 1"
+            in subprocess.run(
+                status, shell=True, capture_output=True, text=True, check=True, timeout=LONGEST_TIMEOUT
+            ).stdout
+        )
     finally:
-        subprocess.run(removal, cwd=ROOT, check=True)
+        subprocess.run(removal, cwd=ROOT, check=True, timeout=LONGEST_TIMEOUT)
     assert containers(home) == []
     assert not Path(removal[-1]).exists()

@@ -18,7 +18,7 @@ from tests.docker.flow_service import deploy_flows, echo_files
 from tests.docker.private_engine import PrivateEngine, obstacle, private_engine
 from tests.docker.project import Project, until
 from tests.support.namespace import obstacle as namespace_obstacle
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import COMMAND_TIMEOUT, DEADLINE
 
 _OBSTACLE = obstacle() or namespace_obstacle()
 pytestmark = [
@@ -60,7 +60,9 @@ def project(engine: PrivateEngine, base_image: str, tmp_path: Path) -> Iterator[
 
 def nft(*words: str) -> str:
     """Run nft, and return what it prints, without the values of counters."""
-    return subprocess.run(["nft", "--stateless", *words], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["nft", "--stateless", *words], capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT
+    ).stdout
 
 
 def own() -> str:
@@ -100,7 +102,7 @@ def test_rules_of_others_stay(engine: PrivateEngine, project: Project) -> None:
     rules, which come back, and `pipeline down`.
     """
     with engine.network():
-        subprocess.run(["nft", "-f", "-"], input=_USER, text=True, check=True)
+        subprocess.run(["nft", "-f", "-"], input=_USER, text=True, check=True, timeout=COMMAND_TIMEOUT)
         # Docker makes some chains with the first container that publishes a port.
         docker("network", "create", "theirs")
         docker(

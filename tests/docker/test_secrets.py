@@ -16,6 +16,7 @@ from pipeline.base.masking import forms_of
 from pipeline.store.records import RunState
 from tests.docker.project import Project, docker, until
 from tests.docker.serving import Serving, serving
+from tests.support.waiting import COMMAND_TIMEOUT
 
 pytestmark = pytest.mark.docker
 
@@ -50,9 +51,9 @@ def texts(served: Serving) -> dict[str, bytes]:
     for name in {*ids, *images}:
         found[f"docker inspect {name}"] = docker("inspect", name).encode()
     for name in ids:
-        logs = subprocess.run(["docker", "logs", name], capture_output=True, check=False)
+        logs = subprocess.run(["docker", "logs", name], capture_output=True, check=False, timeout=COMMAND_TIMEOUT)
         found[f"docker logs {name}"] = logs.stdout + logs.stderr
-    found["ps"] = subprocess.run(["ps", "axww"], capture_output=True, check=True).stdout
+    found["ps"] = subprocess.run(["ps", "axww"], capture_output=True, check=True, timeout=COMMAND_TIMEOUT).stdout
     found["serve"] = served.output().encode()
     for path in ("", "/runs", "/runs/1", "/runs/1/events", "/runs/1/log", "/runs/2", "/runs/2/log"):
         found[f"API {path}"] = ask(project.home.daemon_socket, f"/v1/pipelines/{project.name}{path}")

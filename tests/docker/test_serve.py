@@ -14,7 +14,7 @@ from pipeline.http.client import Client
 from pipeline.store.records import Run, RunState, Trigger
 from tests.docker.project import Project, Projects, docker, until
 from tests.docker.serving import Serving, serving
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import COMMAND_TIMEOUT, DEADLINE
 
 pytestmark = pytest.mark.docker
 
@@ -236,7 +236,9 @@ def test_a_hook_notifies_the_daemon_and_keeps_the_previous_hook(project: Project
 def test_a_push_to_a_bare_repository_deploys_and_can_be_followed(project: Project) -> None:
     """A push shows the output of its run, which uses the pushed pipeline.yaml."""
     bare = project.directory.parent / "bare.git"
-    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(bare)], check=True)
+    subprocess.run(
+        ["git", "init", "--quiet", "--bare", "--initial-branch=main", str(bare)], check=True, timeout=COMMAND_TIMEOUT
+    )
     served_file = project.directory.parent / "served" / "pipeline.yaml"
     served_file.parent.mkdir()
     text = (project.directory / "pipeline.yaml").read_text()

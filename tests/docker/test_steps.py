@@ -29,7 +29,7 @@ from stages.build import DockerBuild
 from tests.docker.fragile_engine import FragileEngine
 from tests.docker.project import Project, Projects, docker, until
 from tests.docker.steps import configure, events, log, releasing, summary
-from tests.support.waiting import SOON
+from tests.support.waiting import COMMAND_TIMEOUT, SOON
 
 pytestmark = pytest.mark.docker
 
@@ -83,7 +83,9 @@ def checked_image(base_image: str, tmp_path: Path) -> Iterator[str]:
     (tmp_path / "checked").mkdir()
     dockerfile = f"FROM {base_image}\nHEALTHCHECK --interval=1h CMD test -e /tmp/ready\n"
     tag = f"penstock-test-checked:{secrets.token_hex(3)}"
-    subprocess.run(["docker", "build", "-q", "-t", tag, "-"], input=dockerfile, text=True, check=True)
+    subprocess.run(
+        ["docker", "build", "-q", "-t", tag, "-"], input=dockerfile, text=True, check=True, timeout=COMMAND_TIMEOUT
+    )
     yield tag
     docker("image", "rm", tag)
 
@@ -143,7 +145,9 @@ def test_a_service_that_is_nowhere(project: Project) -> None:
 
 def touch(container: Container, path: str) -> None:
     """Create a file that the program waits for. The container may exit before this returns."""
-    subprocess.run(["docker", "exec", container.id, "touch", path], capture_output=True, check=False)
+    subprocess.run(
+        ["docker", "exec", container.id, "touch", path], capture_output=True, check=False, timeout=COMMAND_TIMEOUT
+    )
 
 
 def test_tests_are_tried_again(project: Project) -> None:
@@ -320,7 +324,9 @@ def _cancel_when_running(step: str, cancelled: threading.Event) -> None:
 
 
 def _processes() -> str:
-    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["ps", "-eo", "args"], capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT
+    ).stdout
 
 
 def test_cancelling_a_pull_from_a_registry_that_is_silent(project: Project) -> None:

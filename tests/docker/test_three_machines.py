@@ -19,6 +19,7 @@ from tests.docker.serving import serving
 from tests.docker.site_project import SiteProject, end_at_once, site_home, site_load
 from tests.support.paths import ROOT
 from tests.support.three_servers import three_servers
+from tests.support.waiting import COMMAND_TIMEOUT, LONGEST_TIMEOUT
 
 pytestmark = pytest.mark.docker
 
@@ -77,10 +78,15 @@ def only_home(servers: Site) -> None:
     port = first.partition("->")[0].rpartition(":")[2]
     connect = [sys.executable, "-c", f"import socket; socket.create_connection(({server.address!r}, {port}), 2)"]
     for command, code in ((connect, 0), (other.machine.inside(*connect), 0)):
-        assert subprocess.run(command, capture_output=True, check=False).returncode == code
+        assert subprocess.run(command, capture_output=True, check=False, timeout=COMMAND_TIMEOUT).returncode == code
     server.machine.run(*rule.replace("eth0", "cable").replace("10.0.0.5", str(servers.lan.home)).split())
-    assert subprocess.run(connect, capture_output=True, check=False).returncode == 0
-    assert subprocess.run(other.machine.inside(*connect), capture_output=True, check=False).returncode != 0
+    assert subprocess.run(connect, capture_output=True, check=False, timeout=COMMAND_TIMEOUT).returncode == 0
+    assert (
+        subprocess.run(
+            other.machine.inside(*connect), capture_output=True, check=False, timeout=COMMAND_TIMEOUT
+        ).returncode
+        != 0
+    )
 
 
 def describe(reports: tuple[LoadReport, LoadReport]) -> list[object]:
@@ -94,6 +100,11 @@ def describe(reports: tuple[LoadReport, LoadReport]) -> list[object]:
 def test_the_example_loses_nothing(base_image: str, runtime: str) -> None:
     """The tour of examples/three-hosts ends well only if each lost request was in flight to the cut machine."""
     played = subprocess.run(
-        [sys.executable, "-m", "play", runtime], cwd=EXAMPLE, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "play", runtime],
+        cwd=EXAMPLE,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONGEST_TIMEOUT,
     )
     assert played.returncode == 0, played.stdout + played.stderr

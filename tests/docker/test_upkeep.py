@@ -17,6 +17,7 @@ from pipeline.balancer.planes import open_balancer
 from tests.docker.docker_cli import kill_process
 from tests.docker.project import Project, docker, haproxy_processes, until
 from tests.docker.serving import Serving, serving
+from tests.support.waiting import COMMAND_TIMEOUT
 
 _NETWORKS = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}"
 pytestmark = pytest.mark.docker
@@ -182,9 +183,11 @@ def test_a_failed_repair_is_retried(served: Serving) -> None:
     with project.store() as store:
         release = store.releases.active(project.name)
     assert release is not None
-    subprocess.run(["docker", "rmi", "-f", release.image_tag, image], capture_output=True, check=False)
+    subprocess.run(
+        ["docker", "rmi", "-f", release.image_tag, image], capture_output=True, check=False, timeout=COMMAND_TIMEOUT
+    )
     docker("rm", "-f", *names(project))
-    subprocess.run(["docker", "rmi", "-f", image], capture_output=True, check=False)
+    subprocess.run(["docker", "rmi", "-f", image], capture_output=True, check=False, timeout=COMMAND_TIMEOUT)
     failed = served.await_event("reconcile.failed")
     assert "cannot be started" in failed.message
     assert "retrying in" in failed.message

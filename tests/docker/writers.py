@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.docker.project import Project
+from tests.support.waiting import COMMAND_TIMEOUT
 
 # Each failed push means that another writer's push succeeded, so there are at most as many as commits.
 _ATTEMPTS = 1000
@@ -22,7 +23,7 @@ class Writer:
     def __init__(self, bare: Path, clone: Path) -> None:
         self._clone = clone
         self._name = clone.name
-        subprocess.run(["git", "clone", "--quiet", str(bare), str(clone)], check=True)
+        subprocess.run(["git", "clone", "--quiet", str(bare), str(clone)], check=True, timeout=COMMAND_TIMEOUT)
 
     def push(self, number: int) -> None:
         """Push one more commit. Returns when it is on the branch."""
@@ -40,13 +41,17 @@ class Writer:
     def _git(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "gc.auto=0")
         command = ["git", *identity, *arguments]
-        return subprocess.run(command, cwd=self._clone, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, cwd=self._clone, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT
+        )
 
 
 def share(project: Project) -> tuple[Path, Path]:
     """Return a bare clone of the project's repository and a `pipeline.yaml` outside of it whose source is the clone."""
     bare = project.directory.parent / "bare.git"
-    subprocess.run(["git", "clone", "--quiet", "--bare", str(project.directory), str(bare)], check=True)
+    subprocess.run(
+        ["git", "clone", "--quiet", "--bare", str(project.directory), str(bare)], check=True, timeout=COMMAND_TIMEOUT
+    )
     served = project.directory.parent / "served" / "pipeline.yaml"
     served.parent.mkdir()
     text = (project.directory / "pipeline.yaml").read_text()
@@ -73,7 +78,9 @@ def burst(bare: Path, folder: Path, commits: int, writers: int, seed: int = 0) -
 def line(repository: Path) -> list[str]:
     """Return the commits of `main` along first parents, oldest first."""
     command = ["git", "rev-list", "--first-parent", "--reverse", "main"]
-    return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True).stdout.split()
+    return subprocess.run(
+        command, cwd=repository, capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT
+    ).stdout.split()
 
 
 @contextmanager

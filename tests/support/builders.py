@@ -22,6 +22,7 @@ from pipeline.engine.hosts import local_engine
 from pipeline.engine.interfaces import Engine
 from pipeline.testing.fakes.engine import FakeEngine
 from tests.support.docker_home import cleaned
+from tests.support.waiting import COMMAND_TIMEOUT
 
 TIMEOUT = timedelta(seconds=60)
 
@@ -52,7 +53,7 @@ class BuilderUnderTest:
     def files(self, image: str, command: str) -> str:
         """Return the output of a shell command in a container of an image."""
         run = ["docker", "run", "--rm", "--network=none", image, "sh", "-c", command]
-        return subprocess.run(run, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(run, capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT).stdout
 
 
 @contextmanager
@@ -107,7 +108,9 @@ def _old_command() -> BuildKitCommand | None:
     for folder in os.get_exec_path():
         path = Path(folder) / "docker"
         if path.exists():
-            printed = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+            printed = subprocess.run(
+                [path, "--version"], capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT
+            ).stdout
             version = re.search(r"version (\d+)", printed)
             if version and 19 <= int(version[1]) < 23:
                 return BuildKitCommand(str(path), False, f"docker build with BuildKit ({path})")

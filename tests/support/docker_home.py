@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from tests.support.docker_command import docker_command
 
 
 @contextmanager
@@ -16,8 +17,6 @@ def cleaned(home: str) -> Iterator[None]:
         label = f"label=penstock.home={home}"
         for kind, force in (("container", ("-f", "-v")), ("network", ()), ("image", ("-f",))):
             every = ("-a",) if kind == "container" else ()
-            found = subprocess.run(
-                ["docker", kind, "ls", "-q", *every, "--filter", label], capture_output=True, text=True, check=True
-            ).stdout.split()
+            found = docker_command(kind, "ls", "-q", *every, "--filter", label).stdout.split()
             if found:
-                subprocess.run(["docker", kind, "rm", *force, *found], capture_output=True, check=False)
+                docker_command(kind, "rm", *force, *found, check=False)

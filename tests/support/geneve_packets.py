@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from tests.support.waiting import COMMAND_TIMEOUT
+
 PORT = 6081
 AWS_CLASS = 0x0108
 ENDPOINT, ATTACHMENT, COOKIE = 1, 2, 3
@@ -124,7 +126,9 @@ def decoded_by_tshark(capture: Path) -> list[GenevePacket]:
         "-Y",
         f"udp.dstport=={PORT}",
     ]
-    done = subprocess.run([*command, "-T", "fields", *fields], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*command, "-T", "fields", *fields], capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT
+    )
     return [_row(line.split("\t")) for line in done.stdout.splitlines()]
 
 

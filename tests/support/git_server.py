@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.support.waiting import COMMAND_TIMEOUT
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -76,7 +78,14 @@ class _Handler(BaseHTTPRequestHandler):
             "REMOTE_USER": "ann",
         }
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        done = subprocess.run(["git", "http-backend"], input=body, env=environment, capture_output=True, check=True)
+        done = subprocess.run(
+            ["git", "http-backend"],
+            input=body,
+            env=environment,
+            capture_output=True,
+            check=True,
+            timeout=COMMAND_TIMEOUT,
+        )
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         headers = [line.split(": ", 1) for line in head.decode().split("\r\n")]
         status = next((int(value.split()[0]) for name, value in headers if name == "Status"), 200)

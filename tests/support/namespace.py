@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.waiting import until
+from tests.support.waiting import COMMAND_TIMEOUT, until
 
 _PROGRAMS = ("nft", "ip", "unshare", "nsenter")
 _OWN = "/proc/thread-self/ns/net"
@@ -22,7 +22,7 @@ def obstacle() -> str:
     if missing := [name for name in _PROGRAMS if shutil.which(name) is None]:
         return f"{missing[0]} is not installed"
     command = ["unshare", "--net", "sh", "-c", "nft add table inet test && echo 1 > /proc/sys/net/ipv4/ip_forward"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT)
     return f"network namespaces and nftables cannot be used: {done.stderr.strip()}" if done.returncode else ""
 
 
@@ -52,14 +52,14 @@ class Namespace:
     def run(self, *command: str) -> str:
         """Run a program in it and return its output."""
         inside = ["nsenter", f"--net=/proc/{self.pid}/ns/net", *command]
-        done = subprocess.run(inside, capture_output=True, text=True, check=False)
+        done = subprocess.run(inside, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT)
         assert done.returncode == 0, (command, done.stderr)
         return done.stdout
 
     def ip(self, *lines: str) -> None:
         """Run commands of `ip`."""
         inside = ["nsenter", f"--net=/proc/{self.pid}/ns/net", "ip", "-batch", "-"]
-        subprocess.run(inside, input="\n".join(lines), text=True, check=True)
+        subprocess.run(inside, input="\n".join(lines), text=True, check=True, timeout=COMMAND_TIMEOUT)
 
     def nft(self, script: str) -> str:
         """Run a script of nft, as another program on the machine would."""

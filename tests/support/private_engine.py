@@ -7,6 +7,7 @@ bridges at once, as a power cut would. Its files stay, as they would on a disk. 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -19,10 +20,13 @@ from pipeline.testing.machines.lan import Lan
 from pipeline.testing.machines.server import Server
 from pipeline.testing.machines.site import obstacle
 from tests.support.namespace import entered
+from tests.support.waiting import COMMAND_TIMEOUT
 
-__all__ = ["PrivateEngine", "obstacle", "other_engine", "private_engine"]
+__all__ = ["PrivateEngine", "diagnosis", "is_private", "obstacle", "other_engine", "private_engine"]
 
 _HOST = "DOCKER_HOST"
+# What a container leaves in the folder of an engine's data. Images and what they consist of are elsewhere.
+_OF_CONTAINERS = ("containers", "containerd", "network")
 
 
 class PrivateEngine:
@@ -39,6 +43,7 @@ class PrivateEngine:
         ]
         self._lan = lan
         self._pool: IPv4Network = lan.spare[0]
+        self._data = root / "engine" / "data"
         self._server = Server(lan, root, "engine", self._pool, options=options)
         self.socket = self._server.engine.socket
         self.address = self._server.engine.address
@@ -49,6 +54,12 @@ class PrivateEngine:
         """Start `dockerd`, and its machine if that is off. Returns before the engine answers."""
         self._server.start()
         self._lan.route(self._pool, self._server.name)
+
+    def start_if_off(self) -> None:
+        """Start the engine if it is off, and wait until it answers."""
+        if not self._server.machine.is_on:
+            self.start()
+            self.await_answer()
 
     def await_answer(self) -> None:
         """Wait until the engine answers."""
@@ -69,9 +80,12 @@ class PrivateEngine:
         return self._server.engine.answers()
 
     def docker(self, *words: str) -> str:
-        """Run a command of `docker` and return its output. Raises `CalledProcessError` if it fails."""
-        command = ["docker", "--host", self.address, *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        """Run a command of `docker` and return its output. Raises `SystemFault` if it fails or does not end."""
+        return self._server.engine.docker(*words)
+
+    def diagnosis(self) -> str:
+        """Return the last lines of the engine's log, and what it is doing."""
+        return self._server.engine.diagnosis()
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End `dockerd` by a signal. Returns when it has exited."""
@@ -81,16 +95,48 @@ class PrivateEngine:
         """Send SIGKILL to a process. `pid` is its number inside the machine."""
         self._server.machine.kill(pid)
 
+    def freeze(self) -> None:
+        """Stop containerd: the engine answers, and its calls that concern a process hang. `cut_power` ends it."""
+        machine = self._server.machine
+        machine.run("kill", "-STOP", machine.run("pidof", "containerd").strip())
+
     def cut_power(self) -> None:
         """Send SIGKILL to every process of the machine. Its mounts and bridges are gone, its files stay."""
         self._server.cut_power()
+
+    def clear(self) -> None:
+        """Cut the power and delete all containers and networks. Images stay. `start` starts the engine again.
+
+        Unlike their removal, this needs no engine that answers.
+        """
+        self.cut_power()
+        for name in _OF_CONTAINERS:
+            shutil.rmtree(self._data / name, ignore_errors=True)
 
     def load(self, image: str) -> None:
         """Copy an image from the engine that `DOCKER_HOST` names."""
         with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saved:
             command = ["docker", "--host", self.address, "load", "--quiet"]
-            subprocess.run(command, stdin=saved.stdout, capture_output=True, check=True)
+            try:
+                subprocess.run(command, stdin=saved.stdout, capture_output=True, check=True, timeout=COMMAND_TIMEOUT)
+            except subprocess.TimeoutExpired as expired:
+                saved.kill()
+                raise AssertionError(f"{expired}\n{self.diagnosis()}") from None
         self._server.engine.docker("image", "inspect", image)
+
+
+_RUNNING: dict[str, PrivateEngine] = {}
+
+
+def is_private(address: str) -> bool:
+    """Return whether an engine of this process has this address. Its files go with it, and all its containers."""
+    return address in _RUNNING
+
+
+def diagnosis(address: str) -> str:
+    """Return what a private engine is doing, for the report of a test. `address` is what `DOCKER_HOST` names."""
+    engine = _RUNNING.get(address)
+    return engine.diagnosis() if engine else f"the engine at {address or 'the usual address'} is not of this test"
 
 
 @contextmanager
@@ -105,6 +151,8 @@ def other_engine(image: str, *, live_restore: bool = False, rules: bool = False)
         engine.start()
         engine.await_answer()
         engine.load(image)
+        _RUNNING[engine.address] = engine
+        stack.callback(_RUNNING.pop, engine.address)
         yield engine
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stages.source.git import Git
 from stages.source.repository import Repository
+from tests.support.waiting import COMMAND_TIMEOUT
 
 
 class Work:
@@ -35,6 +36,7 @@ class Work:
             capture_output=True,
             text=True,
             env=environment,
+            timeout=COMMAND_TIMEOUT,
         ).stdout.strip()
 
     def commit(self, content: str, name: str = "file.txt", cwd: Path | None = None) -> str:

@@ -11,6 +11,10 @@ DEADLINE = 60.0
 """Seconds that a test waits for what should come soon. Long, because only a test that fails waits for all of them."""
 SOON = 30.0
 """Seconds within which a test expects a result on any machine, if the fault that it would find takes `DEADLINE`."""
+COMMAND_TIMEOUT = 180.0
+"""Seconds after which a test ends a program that it has started. The error then names the program."""
+LONGEST_TIMEOUT = 540.0
+"""The same, for a program that does the work of a whole test. Less than the limit of pytest."""
 
 
 def until(condition: Callable[[], Any], what: str, *, deadline: float = DEADLINE, interval: float = 0.005) -> Any:

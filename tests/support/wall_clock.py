@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import COMMAND_TIMEOUT
+
 _SOURCE = Path(__file__).with_name("wall_clock.c")
 
 
@@ -22,7 +24,9 @@ class WallClock:
                 pytest.fail("no C compiler, and in CI the tests of the wall clock must run")
             pytest.skip("no C compiler")
         library = folder / "wall_clock.so"
-        subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, _SOURCE, "-ldl"], check=True)
+        subprocess.run(
+            [compiler, "-shared", "-fPIC", "-O1", "-o", library, _SOURCE, "-ldl"], check=True, timeout=COMMAND_TIMEOUT
+        )
         self._file = folder / "shift"
         self.shift = 0
         self.step(0)

@@ -24,7 +24,7 @@ from pipeline.balancer.model import TargetState
 from pipeline.balancer.model import alternate_group as model
 from pipeline.balancer.planes import open_balancer
 from tests.support.ports import free_port
-from tests.support.waiting import DEADLINE, until
+from tests.support.waiting import COMMAND_TIMEOUT, DEADLINE, until
 from tests.system.alb import OWNER, Alb
 from tests.system.pki import Pki
 from tests.system.servers import Grpc
@@ -315,7 +315,7 @@ def test_https_and_http2_listeners_share_alike(site: SplitSite, pki: Pki) -> Non
     def streams(*arguments: str) -> set[str]:
         urls = [f"https://localhost:{secure}/{number}" for number in range(40)]
         command = ["curl", "--silent", "--http2", "--parallel", *trusting, *arguments, "--write-out", "#", *urls]
-        done = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT).stdout
         assert done.count("#") == 40
         return set(re.findall(r"<(\w+)>", done))
 

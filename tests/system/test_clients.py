@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from pipeline.balancer.model import TargetState
 from tests.support.ports import free_port
-from tests.support.waiting import DEADLINE, until
+from tests.support.waiting import COMMAND_TIMEOUT, DEADLINE, until
 from tests.system.alb import CHECK, OWNER, Alb
 from tests.system.servers import H2, Grpc, Paced, Scripted, WebSocket, context
 
@@ -93,7 +93,7 @@ def curl(site: Site, *arguments: str, secure: bool) -> tuple[str, str, str]:
     """Return the protocol version, the status and the body."""
     command = ["curl", "--silent", "--show-error", "--max-time", "10", "--cacert", str(site.pki.authorities)]
     told = ["--write-out", "\n%{http_version} %{http_code}", *arguments, site.url(secure) + "/path?q=1"]
-    done = subprocess.run([*command, *told], capture_output=True, text=True, check=True)
+    done = subprocess.run([*command, *told], capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT)
     body, _, last = done.stdout.rpartition("\n")
     version, status = last.split()
     return version, status, body
@@ -126,7 +126,7 @@ def test_curl_with_many_requests_on_one_connection(site: Site) -> None:
     urls = [f"{site.url(True)}/{number}" for number in range(20)]
     trusting = ["--cacert", str(site.pki.authorities)]
     command = ["curl", "--silent", "--http2", "--parallel", *trusting, "--write-out", "#%{num_connects}#", *urls]
-    answers = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    answers = subprocess.run(command, capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT).stdout
     assert {int(number) for number in re.findall(r'"path": "/(\d+)"', answers)} == set(range(20))
     assert Counter(re.findall(r'"server": "(\w)"', answers)) == {"a": 10, "b": 10}
     assert sum(map(int, re.findall(r"#(\d+)#", answers))) == 1

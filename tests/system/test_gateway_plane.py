@@ -19,7 +19,7 @@ from pipeline.balancer.planes import open_monitor
 from pipeline.base.clock import SystemClock
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
 from tests.support.namespace import obstacle
-from tests.support.waiting import DEADLINE, until
+from tests.support.waiting import COMMAND_TIMEOUT, DEADLINE, until
 from tests.system.gateway_lab import OWNER, GatewayPlaneLab
 
 pytestmark = pytest.mark.skipif(bool(obstacle()), reason=obstacle())
@@ -218,7 +218,7 @@ def _killed(lab: GatewayPlaneLab, do: str, step: int) -> None:
     declaration = pickle.dumps(lab.declaration()) if do == "apply" else b""
     command = [sys.executable, "-c", _KILLED, str(lab.directory), do, str(step)]
     with lab.machine.entered():
-        done = subprocess.run(command, input=declaration, check=False)
+        done = subprocess.run(command, input=declaration, check=False, timeout=COMMAND_TIMEOUT)
     assert done.returncode in (0, -signal.SIGKILL)
 
 
@@ -233,7 +233,9 @@ def test_process_without_the_right(lab: GatewayPlaneLab) -> None:
     )
     command = ["setpriv", "--bounding-set=-sys_admin", sys.executable, "-c", code, str(lab.directory)]
     with lab.machine.entered():
-        done = subprocess.run(command, input=pickle.dumps(lab.declaration()), stdout=subprocess.PIPE, check=True)
+        done = subprocess.run(
+            command, input=pickle.dumps(lab.declaration()), stdout=subprocess.PIPE, check=True, timeout=COMMAND_TIMEOUT
+        )
     assert done.stdout.decode().startswith(
         "endpoint office of security: a gateway load balancer needs CAP_SYS_ADMIN, which this process does not have | "
         "run as root, or grant CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN"

@@ -18,7 +18,7 @@ from pipeline.balancer.kernel.flow import FlowGroup, FlowState
 from pipeline.balancer.kernel.nft_child import open_library
 from pipeline.balancer.kernel.table import KernelTable
 from tests.support.paths import ROOT
-from tests.support.waiting import until
+from tests.support.waiting import COMMAND_TIMEOUT, until
 from tests.system.flow_lab import FlowLab, ask, listener, retransmissions, state, target
 
 # What Docker and a user have, with the forms that nft prints in its own way.
@@ -253,7 +253,7 @@ for call in (apply, cut, run, count_flows):
         print(fault)
 """
     command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", program, str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT)
     if "unshare" in done.stderr:
         pytest.skip(done.stderr)
     lines = done.stdout.splitlines()

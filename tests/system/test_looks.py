@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.paths import ROOT
-from tests.support.waiting import until
+from tests.support.waiting import COMMAND_TIMEOUT, until
 from tests.system.bench import GROUP, OWNER, Bench
 
 # Prints the interpreter's events that change something, and the result of the read.
@@ -53,6 +53,7 @@ def looked_at(directory: Path) -> dict[str, Any]:
         capture_output=True,
         text=True,
         check=False,
+        timeout=COMMAND_TIMEOUT,
     )
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
@@ -67,7 +68,11 @@ def test_the_trace_sees_what_acts(tmp_path: Path) -> None:
     """A reconciliation takes the lock, which the trace shows."""
     program = _PROGRAM.replace("balancer.pid()", "balancer.ensure_running()")
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "b"), OWNER, GROUP], cwd=ROOT, capture_output=True, check=True
+        [sys.executable, "-c", program, str(tmp_path / "b"), OWNER, GROUP],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        timeout=COMMAND_TIMEOUT,
     )
     acts = {event for event, _ in json.loads(done.stdout)["acts"]}
     assert {"open", "fcntl.flock", "os.mkdir"} <= acts

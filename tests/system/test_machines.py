@@ -13,7 +13,7 @@ from pipeline.testing.machines.keeper import control_group
 from pipeline.testing.machines.site import Site
 from pipeline.testing.machines.swarm import form_swarm, leader
 from tests.support.three_servers import three_servers
-from tests.support.waiting import DEADLINE, until
+from tests.support.waiting import COMMAND_TIMEOUT, DEADLINE, until
 
 _STARTER = """
 import sys
@@ -35,13 +35,15 @@ def reaches(servers: Site, start: str, end: str) -> bool:
     """Return whether a machine can connect to another one."""
     connect = f"import socket; socket.create_connection(({servers.servers[end].address!r}, 22), 2)"
     command = servers.servers[start].machine.inside(sys.executable, "-c", connect)
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return subprocess.run(command, capture_output=True, check=False, timeout=COMMAND_TIMEOUT).returncode == 0
 
 
 def said_by_ssh(servers: Site, name: str, command: str) -> str:
     """Return the output of a command that is run by SSH."""
     words = ["ssh", "-oConnectTimeout=5", name, command]
-    done = subprocess.run(words, env=servers.access.environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        words, env=servers.access.environment, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT
+    )
     return done.stdout.strip() or done.stderr
 
 
@@ -106,4 +108,6 @@ def test_nothing_is_left_when_the_starter_is_killed(servers: Site) -> None:
 
 def addresses() -> str:
     """Return the addresses of this machine, as text."""
-    return subprocess.run(["ip", "-4", "address"], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["ip", "-4", "address"], capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT
+    ).stdout

@@ -12,7 +12,7 @@ from pipeline.aws.keys import AccessKeys
 from pipeline.base.home import Home
 from tests.support.aws import client
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import COMMAND_TIMEOUT, until
 
 COMMAND = (sys.executable, "-m", "pipeline.cli.main", "serve")
 
@@ -22,7 +22,9 @@ def test_a_daemon_needs_no_pipeline(tmp_path: Path) -> None:
     environment = {**os.environ, "PENSTOCK_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1"}
     key = AccessKeys(Home.locate(environment).aws).create("aws")
     address = f"127.0.0.1:{free_port()}"
-    refused = subprocess.run(COMMAND, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    refused = subprocess.run(
+        COMMAND, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT
+    )
     assert refused.returncode == 2
     assert "pipeline.yaml" in refused.stderr
     with (tmp_path / "out").open("wb") as output:

@@ -20,7 +20,7 @@ from tests.support.pebble import pebble
 from tests.support.pipeline_yaml import MINIMAL
 from tests.support.ports import free_port
 from tests.support.repository import Work
-from tests.support.waiting import until
+from tests.support.waiting import COMMAND_TIMEOUT, until
 
 _PIPELINE = (sys.executable, "-m", "pipeline.cli.main")
 _OWNER = "shop"
@@ -58,7 +58,12 @@ def test_the_daemon_gets_certificates(tmp_path: Path, balancer: Balancer) -> Non
 
     def status() -> dict[str, Any]:
         done = subprocess.run(
-            [*_PIPELINE, "status", "--json"], cwd=work.path, env=environment, capture_output=True, check=True
+            [*_PIPELINE, "status", "--json"],
+            cwd=work.path,
+            env=environment,
+            capture_output=True,
+            check=True,
+            timeout=COMMAND_TIMEOUT,
         )
         return dict(json.loads(done.stdout))
 

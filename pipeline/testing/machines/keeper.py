@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pipeline.testing.machines.machine import COMMAND_TIMEOUT
+
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 _DEADLINE = 60.0
 
@@ -31,7 +33,9 @@ def kept_folder(prefix: str, *, in_memory: bool = False) -> Iterator[Path]:
     command = [sys.executable, "-m", __name__, str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
         if in_memory:
-            subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700", "penstock", str(folder)], check=True)
+            subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", "mode=700", "penstock", str(folder)], check=True, timeout=COMMAND_TIMEOUT
+            )
         yield folder
 
 
@@ -46,7 +50,7 @@ def remove(folder: Path) -> None:
     groups = [*_CONTROL_GROUPS.glob(control_group(folder)), *_CONTROL_GROUPS.glob(f"*/{control_group(folder)}")]
     while time.monotonic() < deadline:
         if folder.is_mount():
-            subprocess.run(["umount", "--lazy", str(folder)], check=False)
+            subprocess.run(["umount", "--lazy", str(folder)], check=False, timeout=COMMAND_TIMEOUT)
         shutil.rmtree(folder, ignore_errors=True)
         for group in groups:
             _remove_group(group)

@@ -8,7 +8,7 @@ import subprocess
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from pipeline.testing.machines.machine import Machine
+from pipeline.testing.machines.machine import COMMAND_TIMEOUT, Machine
 
 _HOME, _FIRST = 1, 11
 
@@ -44,7 +44,7 @@ class Lan:
         """Remove the switch with all cables."""
         self._switch.cut_power()
         # The other end disappears only with the last process of the switch, which may take longer.
-        subprocess.run(["ip", "link", "delete", self.cable], check=False, capture_output=True)
+        subprocess.run(["ip", "link", "delete", self.cable], check=False, capture_output=True, timeout=COMMAND_TIMEOUT)
 
     def address(self, name: str) -> IPv4Address:
         """Return the address of a machine, the same whenever it is connected."""
@@ -56,7 +56,9 @@ class Lan:
         # With the same hardware address whenever it is on. Others remember that for half a minute.
         hardware = ":".join(f"{byte:02x}" for byte in (2, 0, *address.packed))
         # That of the machine before its power was cut may still be there.
-        subprocess.run(self._switch.inside("ip", "link", "delete", port), check=False, capture_output=True)
+        subprocess.run(
+            self._switch.inside("ip", "link", "delete", port), check=False, capture_output=True, timeout=COMMAND_TIMEOUT
+        )
         # The namespaces are named by process ids of this machine, so the command runs here.
         near, far = f"{port}-{self.cable[-6:]}", f"cable address {hardware} netns {machine.init}"
         _ip(f"link add {near} type veth peer name {far}")
@@ -87,7 +89,9 @@ class Lan:
 
 def unused_range() -> IPv4Network:
     """Return a range of 4,096 addresses that no route of this machine overlaps."""
-    routes = json.loads(subprocess.run(["ip", "-json", "-4", "route"], capture_output=True, check=True).stdout)
+    routes = json.loads(
+        subprocess.run(["ip", "-json", "-4", "route"], capture_output=True, check=True, timeout=COMMAND_TIMEOUT).stdout
+    )
     known = [IPv4Network(route["dst"]) for route in routes if route["dst"] != "default"]
     while True:
         candidate = IPv4Network(f"10.{128 + secrets.randbelow(64)}.{16 * secrets.randbelow(16)}.0/20")
@@ -96,4 +100,4 @@ def unused_range() -> IPv4Network:
 
 
 def _ip(words: str) -> None:
-    subprocess.run(["ip", *words.split()], check=True)
+    subprocess.run(["ip", *words.split()], check=True, timeout=COMMAND_TIMEOUT)

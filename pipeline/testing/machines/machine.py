@@ -12,6 +12,9 @@ from pathlib import Path
 
 from pipeline.base.errors import SystemFault
 
+COMMAND_TIMEOUT = 180.0
+"""Seconds after which a program on a machine, or for one, is ended."""
+
 # The first process. The machine ends with its input, so also when the process that switched it on is killed. Orphans
 # become its children, and it must leave no zombies.
 _INIT = """
@@ -91,7 +94,9 @@ class Machine:
 
     def run(self, *command: str) -> str:
         """Run a program on the machine and return its output. Raises `CalledProcessError` if it fails."""
-        return subprocess.run(self.inside(*command), capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            self.inside(*command), capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT
+        ).stdout
 
     def kill(self, pid: int) -> None:
         """Send SIGKILL to a process. `pid` is its number inside the machine."""

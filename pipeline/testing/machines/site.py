@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline.testing.machines.keeper import kept_folder
 from pipeline.testing.machines.lan import Lan
+from pipeline.testing.machines.machine import COMMAND_TIMEOUT
 from pipeline.testing.machines.server import Server
 from pipeline.testing.machines.ssh import SshAccess, missing_program
 
@@ -44,7 +45,12 @@ class Site:
 
     def load(self, *images: str) -> None:
         """Copy images from the engine that `DOCKER_HOST` names to all servers."""
-        subprocess.run(["docker", "save", "--output", str(self._archive), *images], check=True, capture_output=True)
+        subprocess.run(
+            ["docker", "save", "--output", str(self._archive), *images],
+            check=True,
+            capture_output=True,
+            timeout=COMMAND_TIMEOUT,
+        )
         try:
             with ThreadPoolExecutor() as pool:
                 list(pool.map(lambda server: server.engine.load(self._archive), self.servers.values()))
@@ -80,5 +86,7 @@ def obstacle() -> str:
     missing = next((name for name in _PROGRAMS if shutil.which(name) is None), "") or missing_program()
     if missing:
         return f"{missing} is not installed, or not on PATH"
-    done = subprocess.run(["unshare", "--net", "true"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["unshare", "--net", "true"], capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT
+    )
     return f"this machine allows no namespaces: {done.stderr.strip()}" if done.returncode else ""

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from pipeline.testing.machines.machine import COMMAND_TIMEOUT
+
 _SEARCHED = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 _SERVER = """\
 Port {port}
@@ -48,7 +50,11 @@ class SshAccess:
         self._client = folder / "client"
         folder.mkdir(exist_ok=True)
         for name in ("host", "user"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)],
+                check=True,
+                timeout=COMMAND_TIMEOUT,
+            )
 
     @property
     def environment(self) -> dict[str, str]:
