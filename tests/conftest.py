@@ -23,7 +23,7 @@ from hypothesis import settings
 from pipeline.base.logging import write_through_logging
 from tests.support.collected import COUNTS
 from tests.support.kept import PREFIX, PROPERTY
-from tests.support.measured import MEASURED, measured, unmeasured
+from tests.support.measured import MEASURED, SUBPROCESSES, measured, unmeasured
 from tests.support.paths import ROOT
 from tests.support.ports import WORKER, WORKERS
 from tests.support.sample import FULL, sampled
@@ -43,10 +43,8 @@ settings.load_profile("penstock")
 write_through_logging()
 
 NO_ENGINE = "no Docker Engine answers"
-# With this variable, coverage measures a process. That nearly doubles the time of a command, so only every twentieth
-# test starts its processes with it.
-_MEASURED = "COVERAGE_PROCESS_CONFIG"
-_CONFIGURATION, _SHARE = os.environ.get(_MEASURED), 20
+# Measuring a process nearly doubles the time of a command, so only every twentieth test has its processes measured.
+_CONFIGURATION, _SHARE = os.environ.get(SUBPROCESSES), 20
 
 
 def _engine_answers() -> bool:
@@ -88,10 +86,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Let coverage measure in one worker what all of them import."""
+    # Nearly all objects made here last. The garbage collector would look through them again and again.
+    gc.disable()
     with unmeasured() if WORKER else nullcontext():
         result = yield
-    # The garbage collector need not look through what all tests share.
+    # Nor need it look through what all tests share.
     gc.freeze()
+    gc.enable()
     return result
 
 
@@ -139,9 +140,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Choose whether the processes that a test starts are measured: always those of the same tests."""
     if _CONFIGURATION and (FULL or zlib.crc32(item.nodeid.encode()) % _SHARE == 0):
-        os.environ[_MEASURED] = _CONFIGURATION
+        os.environ[SUBPROCESSES] = _CONFIGURATION
     else:
-        os.environ.pop(_MEASURED, None)
+        os.environ.pop(SUBPROCESSES, None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

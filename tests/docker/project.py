@@ -27,6 +27,7 @@ from pipeline.testing.load.profile import LoadProfile
 from tests.docker import remains
 from tests.docker.docker_cli import docker
 from tests.support import waiting
+from tests.support.fork_server import fork_server, may_fork
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.waiting import COMMAND_TIMEOUT
@@ -64,6 +65,10 @@ DEADLINE = 3 * waiting.DEADLINE
 until = partial(waiting.until, deadline=DEADLINE, interval=0.05)
 
 
+def _program(crash_at: str | None) -> list[str]:
+    return [str(DRIVER), crash_at] if crash_at else ["-m", "pipeline.cli.main"]
+
+
 @dataclass(frozen=True)
 class Result:
     """The result of a command."""
@@ -71,6 +76,11 @@ class Result:
     code: int
     out: str
     err: str
+
+    def asserted(self, code: int | None) -> Result:
+        """Assert the exit code unless `code` is None, and return this."""
+        assert code is None or self.code == code, self
+        return self
 
     def __str__(self) -> str:
         return f"exit code {self.code}\n{self.out}\n{self.err}"
@@ -172,7 +182,7 @@ class Project:
 
         `driver` is another program that runs the command line, with its first arguments.
         """
-        program = list(driver) or ([str(DRIVER), crash_at] if crash_at else ["-m", "pipeline.cli.main"])
+        program = list(driver) or _program(crash_at)
         process = subprocess.Popen(
             [sys.executable, *program, *arguments],
             cwd=self.directory,
@@ -186,18 +196,26 @@ class Project:
 
     def pipeline(self, *arguments: str, code: int | None = 0, **environment: str) -> Result:
         """Run `pipeline ARGUMENTS`, and assert its exit code unless `code` is None."""
-        return self.finish(self.start(*arguments, **environment), code)
+        if environment or not may_fork():
+            return self.finish(self.start(*arguments, **environment), code)
+        return self._fork(None, arguments, code)
 
     def finish(self, process: subprocess.Popen[str], code: int | None = 0) -> Result:
         """Wait for a command, and assert its exit code unless `code` is None."""
         out, err = process.communicate(timeout=DEADLINE)
-        result = Result(process.returncode, out, err)
-        assert code is None or result.code == code, result
-        return result
+        return Result(process.returncode, out, err).asserted(code)
 
     def crash(self, point: str, *arguments: str) -> Result:
         """Run a command that is killed at `point`."""
-        return self.finish(self.start(*arguments, crash_at=point), code=-signal.SIGKILL)
+        if not may_fork():
+            return self.finish(self.start(*arguments, crash_at=point), code=-signal.SIGKILL)
+        return self._fork(point, arguments, -signal.SIGKILL)
+
+    def _fork(self, crash_at: str | None, arguments: Sequence[str], code: int | None) -> Result:
+        """Run a command as a fork of a Python that has imported it."""
+        program = [*_program(crash_at), *arguments]
+        done = fork_server().run(program, self.directory, self.environment, DEADLINE)
+        return Result(done.returncode, done.stdout, done.stderr).asserted(code)
 
     def load(self, rate: float = 60, **more: Any) -> Load:
         """Start a steady load on the service."""

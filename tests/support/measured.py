@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.sample import FULL
 
+SUBPROCESSES = "COVERAGE_PROCESS_CONFIG"
+"""With this variable, coverage measures a process."""
 MEASURED = pytest.StashKey[frozenset[str]]()
 
 
