@@ -83,8 +83,7 @@ def swarm_manager(base_image: str) -> Iterator[PrivateEngine]:
 @pytest.fixture(scope="session")
 def swarm_nodes(base_image: str) -> Iterator[Mapping[str, str]]:
     """The engines of three machines on this one, the managers of a Swarm, by the addresses of the machines."""
-    with three_servers("node1", "node2", "node3") as site:
-        site.load(base_image)
+    with three_servers("node1", "node2", "node3", image=base_image) as site:
         form_swarm(site, zones=dict.fromkeys(site.servers, "zone-a"))
         yield {server.address: server.engine.address for server in site.servers.values()}
 

@@ -19,8 +19,7 @@ pytestmark = pytest.mark.docker
 @pytest.fixture(scope="module")
 def swarm(base_image: str) -> Iterator[Site]:
     """A manager that has the base image."""
-    with three_servers("app1") as made:
-        made.load(base_image)
+    with three_servers("app1", image=base_image) as made:
         form_swarm(made, zones={"app1": ZONES[0]})
         yield made
 
@@ -79,8 +78,7 @@ def test_commands_reach_the_containers_of_a_swarm(project: SiteProject) -> None:
 @pytest.mark.long
 def test_a_node_is_drained_without_a_lost_request(base_image: str, tmp_path: Path) -> None:
     """Its replicas move by the steps of a deployment. Then the Swarm starts nothing there, until it is resumed."""
-    with three_servers("app1", "app2") as site:
-        site.load(base_image)
+    with three_servers("app1", "app2", image=base_image) as site:
         form_swarm(site, managers=1)
         project = SiteProject(tmp_path / "shop", base_image, site_home(tmp_path), replicas=4, site=site, swarm=True)
         try:

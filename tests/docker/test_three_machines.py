@@ -29,8 +29,7 @@ EXAMPLE = ROOT / "examples" / "three-hosts"
 @pytest.fixture
 def servers(base_image: str) -> Iterator[Site]:
     """Three machines that have the base image."""
-    with three_servers() as made:
-        made.load(base_image)
+    with three_servers(image=base_image) as made:
         yield made
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Network
@@ -19,8 +18,8 @@ from pipeline.testing.machines.keeper import kept_folder
 from pipeline.testing.machines.lan import Lan
 from pipeline.testing.machines.server import Server
 from pipeline.testing.machines.site import obstacle
+from tests.support.engine_disk import put_image
 from tests.support.namespace import entered
-from tests.support.waiting import COMMAND_TIMEOUT
 
 __all__ = ["PrivateEngine", "diagnosis", "is_private", "obstacle", "other_engine", "private_engine"]
 
@@ -43,12 +42,15 @@ class PrivateEngine:
         ]
         self._lan = lan
         self._pool: IPv4Network = lan.spare[0]
-        self._data = root / "engine" / "data"
         self._server = Server(lan, root, "engine", self._pool, options=options)
         self.socket = self._server.engine.socket
         self.address = self._server.engine.address
         self.host = self._server.address
         """The address of the machine."""
+
+    def put_image(self, image: str) -> None:
+        """Let it begin with an image of the engine that `DOCKER_HOST` names."""
+        put_image(image, self._server.engine.data)
 
     def start(self) -> None:
         """Start `dockerd`, and its machine if that is off. Returns before the engine answers."""
@@ -111,18 +113,7 @@ class PrivateEngine:
         """
         self.cut_power()
         for name in _OF_CONTAINERS:
-            shutil.rmtree(self._data / name, ignore_errors=True)
-
-    def load(self, image: str) -> None:
-        """Copy an image from the engine that `DOCKER_HOST` names."""
-        with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saved:
-            command = ["docker", "--host", self.address, "load", "--quiet"]
-            try:
-                subprocess.run(command, stdin=saved.stdout, capture_output=True, check=True, timeout=COMMAND_TIMEOUT)
-            except subprocess.TimeoutExpired as expired:
-                saved.kill()
-                raise AssertionError(f"{expired}\n{self.diagnosis()}") from None
-        self._server.engine.docker("image", "inspect", image)
+            shutil.rmtree(self._server.engine.data / name, ignore_errors=True)
 
 
 _RUNNING: dict[str, PrivateEngine] = {}
@@ -148,9 +139,9 @@ def other_engine(image: str, *, live_restore: bool = False, rules: bool = False)
         lan.switch_on()
         engine = PrivateEngine(lan, root, live_restore=live_restore, rules=rules)
         stack.callback(engine.cut_power)
+        engine.put_image(image)
         engine.start()
         engine.await_answer()
-        engine.load(image)
         _RUNNING[engine.address] = engine
         stack.callback(_RUNNING.pop, engine.address)
         yield engine

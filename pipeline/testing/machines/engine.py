@@ -33,14 +33,16 @@ class MachineEngine:
         self.socket = machine.run_folder / "docker.sock"
         self.address = f"unix://{self.socket}"
         """What `DOCKER_HOST` must be for it, on this machine."""
+        self.data = machine.folder / "data"
+        """The folder with its images and containers."""
         self._machine = machine
         self._options = [f"--default-address-pool=base={pool},size=25", "--ip6tables=false", *options]
         self._daemon: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start `dockerd`. Returns before the engine answers."""
-        folder = self._machine.folder
-        options = [f"--data-root={folder}/data", f"--cgroup-parent=/{control_group(folder.parent)}", *self._options]
+        group = control_group(self._machine.folder.parent)
+        options = [f"--data-root={self.data}", f"--cgroup-parent=/{group}", *self._options]
         self._daemon = self._machine.start(["dockerd", *options])
 
     def answers(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -64,10 +64,11 @@ class Site:
 
 
 @contextmanager
-def site(*names: str, in_memory: bool = False) -> Iterator[Site]:
+def site(*names: str, in_memory: bool = False, prepare: Callable[[Server], object] = lambda _: None) -> Iterator[Site]:
     """Run servers with these host names. At the end, or when this process is killed, everything of them is removed.
 
-    `in_memory`: their disks are in memory, of which each server with its images needs about 300 MB.
+    `in_memory`: their disks are in memory, of which each server with its images needs about 300 MB. `prepare` gets each
+    server before it starts.
     """
     with kept_folder("site-", in_memory=in_memory) as folder, ExitStack() as stack:
         lan = Lan(folder)
@@ -75,6 +76,8 @@ def site(*names: str, in_memory: bool = False) -> Iterator[Site]:
         lan.switch_on()
         made = Site(lan, folder, names)
         stack.callback(made.cut_power)
+        for server in made.servers.values():
+            prepare(server)
         made.start()
         yield made
 
