@@ -1,7 +1,8 @@
 """The interface of a container engine, for builds, tests, release commands and runtimes.
 
-Every method is safe from any thread and raises `EngineFault` if the engine is unreachable or refuses. Objects carry the
-label of one home, and an engine changes only those. Methods that stop or remove do nothing for an object that is gone.
+Every method is safe from any thread and raises `EngineFault` if the engine is unreachable, refuses, or does not respond
+in time. Objects carry the label of one home, and an engine changes only those. Methods that stop or remove do nothing
+for an object that is gone.
 """
 
 from __future__ import annotations
@@ -256,7 +257,10 @@ class EngineEvents(Protocol):
         """
 
     def interrupt(self) -> None:
-        """Let `follow` end, also while it waits. Does nothing if it is not called. Safe to repeat."""
+        """Let `follow` end, also while it waits. Does nothing if it is not called. Safe to repeat.
+
+        A connection that is being made ends within ten seconds.
+        """
 
 
 class EngineConnection(Protocol):
