@@ -30,8 +30,9 @@ def problems(path: PurePath, source: str) -> list[str]:
 
 
 def _without_deadline(nodes: Iterable[ast.AST]) -> Iterator[int]:
-    """Yield the lines with a `subprocess.run` that may last for ever."""
-    runs = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "subprocess.run"]
+    """Yield the lines with a `subprocess.run` or a `communicate` that may last for ever."""
+    calls = [(node, ast.unparse(node.func)) for node in nodes if isinstance(node, ast.Call)]
+    runs = [call for call, name in calls if name == "subprocess.run" or name.endswith(".communicate")]
     # None is the name of `**options`.
     yield from (run.lineno for run in runs if not {"timeout", None} & {keyword.arg for keyword in run.keywords})
 
@@ -97,6 +98,7 @@ def test_layout() -> None:
         ("tests/system/test_a.py", "import pipeline._x.y", "imports the private pipeline._x.y"),
         ("tests/system/test_a.py", "monkeypatch.setattr(lock, '_x', 1)", "patches the private _x"),
         ("tests/system/test_a.py", "\nsubprocess.run(['a'], check=True)", "line 2 has no timeout"),
+        ("tests/support/a.py", "process.communicate()", "line 1 has no timeout"),
         ("pipeline/testing/machines/a.py", "subprocess.run(['a'])", "line 1 has no timeout"),
         ("tests/system/test_a.py", "monkeypatch.setattr('pipeline.a._x', 1)", "patches the private pipeline.a._x"),
     ],

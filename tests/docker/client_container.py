@@ -11,6 +11,7 @@ from typing import Self
 
 from tests.docker.docker_cli import docker, process_of
 from tests.docker.far_client import Cable
+from tests.support.waiting import COMMAND_TIMEOUT
 
 IMAGE = "penstock-servers:bookworm"
 _ENDED = "/ended"
@@ -68,7 +69,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.communicate()
+        self._process.communicate(timeout=COMMAND_TIMEOUT)
 
     def ask(self, line: str, answers: int = 1) -> list[str]:
         """Write a line and return the lines that answer it."""

@@ -106,7 +106,7 @@ class DockerEventRecorder:
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         self._process.terminate()
-        self._output, _unused = self._process.communicate()
+        self._output, _unused = self._process.communicate(timeout=COMMAND_TIMEOUT)
 
     def most_releases_at_once(self) -> int:
         """Return the largest number of releases whose containers ran at the same time."""

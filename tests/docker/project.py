@@ -273,7 +273,7 @@ class Project:
         for process in self._started:
             if process.poll() is None:
                 process.kill()
-                process.communicate()
+                process.communicate(timeout=COMMAND_TIMEOUT)
         for held in self._held:
             held.close()
         if sys.exception() is not None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pipeline.events import Event
 from pipeline.store.records import Run, RunState
 from tests.docker.project import DEADLINE, Project, until
+from tests.support.waiting import COMMAND_TIMEOUT
 
 
 class Serving:
@@ -49,7 +50,7 @@ class Serving:
         """Kill the daemon with SIGKILL, and wait for its exit."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait()
+        self._process.wait(timeout=COMMAND_TIMEOUT)
 
     def scale_to_zero(self) -> None:
         """Let another daemon find that no replica is wanted, as after the idle time of the only service."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from pipeline.engine.labels import ROLE_CONSOLE
 from tests.docker.project import Project, until
+from tests.support.waiting import COMMAND_TIMEOUT
 
 
 def with_input(project: Project, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -134,7 +135,7 @@ def test_a_killed_command(service: Project) -> None:
     service.pipeline("recover")
     assert len(service.containers(ROLE_CONSOLE)) == 1, "it is in use"
     running.kill()
-    running.communicate()
+    running.communicate(timeout=COMMAND_TIMEOUT)
     service.pipeline("recover")
     assert service.containers(ROLE_CONSOLE) == []
 

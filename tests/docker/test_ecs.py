@@ -17,6 +17,7 @@ from tests.docker.project import Project, until
 from tests.docker.serving import serving
 from tests.support.aws import client
 from tests.support.ports import free_port
+from tests.support.waiting import COMMAND_TIMEOUT
 
 pytestmark = pytest.mark.docker
 
@@ -81,7 +82,7 @@ def test_an_update_that_is_killed_is_completed_by_the_next_process(stack: EcsSta
         process = project.start(*stack.arguments("update", Image=images[1]))
         until(lambda: {c.name for c in stack.containers()} - before, "a new container")
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.communicate(timeout=COMMAND_TIMEOUT)
         with serving(project):
             until(lambda: version(project) == "sample-app 2" and stack.is_settled(2), "the end of the update")
             assert before.isdisjoint(container.name for container in stack.containers())

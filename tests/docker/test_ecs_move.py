@@ -11,6 +11,7 @@ from pipeline.balancer.model import TargetState
 from tests.docker.ecs_stack import OWNER, EcsStack
 from tests.docker.project import Project, until
 from tests.docker.serving import serving
+from tests.support.waiting import COMMAND_TIMEOUT
 
 # The checks of target groups are at least 5 s apart, as in ELB, and each move waits for some.
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
@@ -126,7 +127,7 @@ def test_a_move_that_is_killed_is_completed_by_the_daemon(stack: EcsStack) -> No
         process = project.start(*stack.arguments("update", **given, Chosen="second"))
         until(lambda: {c.name for c in stack.containers()} - before, "a new container")
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.communicate(timeout=COMMAND_TIMEOUT)
         with serving(project):
             until(
                 lambda: list(groups(stack)) == ["Second"] and len(groups(stack)["Second"]) == 2, "the end of the move"

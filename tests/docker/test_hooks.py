@@ -12,6 +12,7 @@ from pipeline.store.records import RunState
 from tests.docker.project import Project, until
 from tests.docker.serving import serving
 from tests.docker.steps import events, log
+from tests.support.waiting import COMMAND_TIMEOUT
 
 pytestmark = pytest.mark.docker
 
@@ -125,7 +126,7 @@ def test_the_daemon_continues_what_was_promoted(project: Project) -> None:
     waits = "waits for the pause in BeforeAllowTraffic: pipeline promote, or pipeline abort"
     assert waits in project.pipeline("status").out
     command.kill()
-    command.communicate()
+    command.communicate(timeout=COMMAND_TIMEOUT)
     assert "no process works on the deployment now" in project.pipeline("promote").err
     with serving(project) as served:
         run = served.await_run(2)

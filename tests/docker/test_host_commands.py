@@ -19,6 +19,7 @@ from tests.docker.project import Projects, until
 from tests.docker.serving import serving
 from tests.docker.two_hosts import TwoHosts, two_hosts
 from tests.support.ports import free_port
+from tests.support.waiting import COMMAND_TIMEOUT
 
 pytestmark = pytest.mark.docker
 
@@ -126,7 +127,7 @@ def test_nothing_is_left_on_a_host(hosts: TwoHosts) -> None:
     killed = hosts.project.start("run-once", "--", "sleep", "600", PATH=hosts.server.environment["PATH"])
     until(lambda: hosts.on_far(ROLE_CONSOLE), "the container of the command")
     os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
+    killed.wait(timeout=COMMAND_TIMEOUT)
     hosts.run("recover")
     assert hosts.on_far(ROLE_CONSOLE) == []
 

@@ -16,6 +16,7 @@ from pipeline.store.job_run import JobRun, JobState
 from tests.docker.docker_cli import docker
 from tests.docker.project import Project, until
 from tests.docker.serving import Serving
+from tests.support.waiting import COMMAND_TIMEOUT
 from tests.support.wall_clock import WallClock
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
@@ -157,11 +158,11 @@ def test_the_process_of_a_run_is_killed(jobs: Jobs) -> None:
     jobs.deploy()
     running = jobs.start()
     running.kill()
-    running.communicate()
+    running.communicate(timeout=COMMAND_TIMEOUT)
     assert project.pipeline("job", "cancel", "nightly", KEY=SECRET).out == "run 1 of nightly: cancelled\n"
     running = jobs.start()
     running.kill()
-    running.communicate()
+    running.communicate(timeout=COMMAND_TIMEOUT)
     jobs.exit(5)
     until(lambda: project.containers(ROLE_JOB)[0].state == "exited", "the job has ended")
     jobs.exit(0)

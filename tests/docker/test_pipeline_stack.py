@@ -10,6 +10,7 @@ from tests.docker.get import get
 from tests.docker.pipeline_stack import PipelineStack
 from tests.docker.project import Project, Projects, until
 from tests.docker.serving import serving
+from tests.support.waiting import COMMAND_TIMEOUT
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
 
@@ -49,7 +50,7 @@ def test_the_daemon_deploys_commits_and_goes_on_after_a_kill(projects: Projects)
     update = project.start(*stack.arguments("update", Replicas="3"))
     until(lambda: {c.name for c in project.containers()} - before, "a new container")
     update.send_signal(signal.SIGKILL)
-    update.communicate()
+    update.communicate(timeout=COMMAND_TIMEOUT)
     with serving(blog):
         until(lambda: len(project.targets()) == 3 and version(project) == "sample-app 2", "the end of the update")
         until(lambda: "UPDATE_COMPLETE" in project.pipeline("stack", "list").out, "the state of the stack")

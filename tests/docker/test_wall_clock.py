@@ -15,6 +15,7 @@ from tests.docker.docker_cli import docker, kill_process
 from tests.docker.get import get
 from tests.docker.project import Project, until
 from tests.docker.serving import Serving
+from tests.support.waiting import COMMAND_TIMEOUT
 from tests.support.wall_clock import WallClock
 
 HOUR = 3600
@@ -85,7 +86,7 @@ def test_the_clock_is_set_in_every_phase_of_a_deployment(project: Project, clock
         answer = slow_request(project, 6000)
         command = project.start("run", **clock.environment)
         kinds = step_at_each_event(project, 2, clock, step, lambda: command.poll() is not None)
-        assert command.returncode == 0, command.communicate()
+        assert command.returncode == 0, command.communicate(timeout=COMMAND_TIMEOUT)
         assert answer() == "at last\n"
         assert load.stop().failed == 0
     assert kinds >= {"container.started", "target.healthy", "target.draining", "container.stopped"}
@@ -114,11 +115,11 @@ def test_requests_beyond_their_delay_are_cut_in_time(project: Project, clock: Wa
         until(lambda: sum(health.in_flight for health in project.targets()) > 0, "a request in flight")
         command = project.start("run", **clock.environment)
         kinds = step_at_each_event(project, 2, clock, step, lambda: command.poll() is not None)
-        assert command.returncode == 0, command.communicate()
+        assert command.returncode == 0, command.communicate(timeout=COMMAND_TIMEOUT)
         assert "target.requests_aborted" in kinds
     finally:
         request.kill()
-        request.wait()
+        request.wait(timeout=COMMAND_TIMEOUT)
     project.assert_serving(2)
 
 
@@ -133,7 +134,7 @@ def test_a_crash_in_a_drain_is_recovered_at_another_time(project: Project, clock
         with project.store() as store:
             until(lambda: [e for e in store.events.latest(project.name, 2) if e.kind == "target.draining"], "a drain")
         command.kill()
-        command.communicate()
+        command.communicate(timeout=COMMAND_TIMEOUT)
         clock.step(step)
         project.pipeline("recover", **clock.environment)
         assert answer() == "at last\n"

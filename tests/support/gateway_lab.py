@@ -22,7 +22,7 @@ from tests.support.gateway_traffic import Client, Flow, Servers
 from tests.support.lab import LAB
 from tests.support.namespace import Namespace
 from tests.support.packet_capture import PacketCapture
-from tests.support.waiting import until
+from tests.support.waiting import COMMAND_TIMEOUT, until
 
 MACHINE, BRIDGE = "10.81.0.1", "targets0"
 APPLIANCE = "10.81.0.{}"
@@ -54,7 +54,7 @@ class LabAppliance:
         """Kill its program. The machine stays, and answers nothing. Safe to repeat."""
         if self._process:
             self._process.kill()
-            self._process.wait()
+            self._process.wait(timeout=COMMAND_TIMEOUT)
             self._process = None
 
     def counts(self) -> dict[str, int]:

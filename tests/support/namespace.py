@@ -77,7 +77,7 @@ class Namespace:
         self._holder.kill()
         assert self._holder.stdin is not None
         self._holder.stdin.close()
-        self._holder.wait()
+        self._holder.wait(timeout=COMMAND_TIMEOUT)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import pytest
 import trustme
 
 from tests.support.ports import free_ports
-from tests.support.waiting import listens, until
+from tests.support.waiting import COMMAND_TIMEOUT, listens, until
 
 
 @dataclass
@@ -94,7 +94,7 @@ def pebble(folder: Path, *, rejected_nonces: int = 30, customers: Mapping[str, s
         finally:
             for process in started:
                 process.kill()
-                process.wait()
+                process.wait(timeout=COMMAND_TIMEOUT)
 
 
 @dataclass

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.testing.machines.ssh import SshAccess, known_host, missing_program
 from tests.support.ports import free_port
-from tests.support.waiting import listens, until
+from tests.support.waiting import COMMAND_TIMEOUT, listens, until
 
 # Of the package. The server refuses to start without it.
 _EMPTY_FOLDER = Path("/run/sshd")
@@ -63,7 +63,7 @@ class SshServer:
         """Kill the server with its sessions. Their connections are closed."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._process.wait(timeout=COMMAND_TIMEOUT)
             self._process = None
             until(lambda: not listens(self.port), "the end of the SSH server")
 

@@ -14,7 +14,7 @@ from pipeline.balancer.gateway.path.gateway_path import OBJECT
 from pipeline.balancer.gateway.path.object_file import ObjectFile
 from tests.support.namespace import obstacle
 from tests.support.path_lab import HOME, PathLab
-from tests.support.waiting import until
+from tests.support.waiting import COMMAND_TIMEOUT, until
 from tests.system.path_connection import PathConnection
 
 pytestmark = pytest.mark.skipif(bool(obstacle()), reason=obstacle())
@@ -52,7 +52,7 @@ def test_killed_owner(lab: PathLab) -> None:
         with connection.streaming() as times:
             until(lambda: len(times) > 3, "the stream")
             owner.kill()
-            owner.wait()
+            owner.wait(timeout=COMMAND_TIMEOUT)
             killed = len(times)
             until(lambda: len(times) > killed + 3, "the stream without an owner")
             lab.path.close()

@@ -37,4 +37,4 @@ def test_a_daemon_needs_no_pipeline(tmp_path: Path) -> None:
         assert process.wait(timeout=60) == 0
     finally:
         process.kill()
-        process.wait()
+        process.wait(timeout=COMMAND_TIMEOUT)

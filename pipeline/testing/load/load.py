@@ -17,7 +17,8 @@ from pipeline.base.errors import SystemFault
 from pipeline.testing.load.profile import LoadProfile
 from pipeline.testing.load.report import LoadReport
 
-_START_TIMEOUT = 10.0
+_START_TIMEOUT = 60.0
+_STOP_TIMEOUT = 60.0
 
 
 class Load:
@@ -67,7 +68,7 @@ class Load:
         """Stop sending, wait for the requests in flight, and return the report."""
         if self._last is None:
             self._last = self._send("stop")
-            self._process.communicate()
+            self._process.communicate(timeout=_STOP_TIMEOUT)
         return self._last
 
     def _send(self, command: str) -> LoadReport:
