@@ -38,7 +38,7 @@ class Load:
 
     @classmethod
     def start(cls, profile: LoadProfile) -> Load:
-        """Start a load and return after the first success. Raises `SystemFault` if there is none within 10 s."""
+        """Start a load and return after the first success. Raises `SystemFault` if there is none within a minute."""
         load = cls(profile)
         deadline = time.monotonic() + _START_TIMEOUT
         while not (report := load.report()).succeeded:
