@@ -31,7 +31,7 @@ def _disk(image: str) -> Path:
     command = ["docker", "image", "inspect", "--format", "{{.Id}}", image]
     inspected = subprocess.run(command, capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT)
     disk = _MADE / f"{image}@{inspected.stdout.strip()}".replace("/", "_")
-    _MADE.mkdir(exist_ok=True)
+    _MADE.mkdir(parents=True, exist_ok=True)
     with (_MADE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not disk.exists():
