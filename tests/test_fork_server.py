@@ -11,7 +11,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from tests.support.command_line import pipeline
+from tests.support.command_line import started_pipeline
 from tests.support.fork_server import fork_server
 from tests.support.waiting import DEADLINE, until
 
@@ -26,8 +26,8 @@ def run(program: Sequence[str], folder: Path, deadline: float = DEADLINE, **more
 
 
 def test_a_command_prints_the_same_as_one_that_is_started(tmp_path: Path) -> None:
-    for words in (["validate"], ["status"], ["--version"], ["nothing"]):
-        forked, started = run(["-m", "pipeline.cli.main", *words], tmp_path), pipeline(*words, cwd=tmp_path)
+    for words in (["validate"], ["nothing"]):
+        forked, started = run(["-m", "pipeline.cli.main", *words], tmp_path), started_pipeline(*words, cwd=tmp_path)
         assert (forked.returncode, forked.stdout, forked.stderr) == (
             started.returncode,
             started.stdout,
