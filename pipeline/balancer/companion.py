@@ -153,8 +153,17 @@ class Companion:
 def fingerprint() -> str:
     """Return an identifier of the code on disk that a companion is started from."""
     digest = hashlib.sha256()
-    for file in sorted([*(_CODE / "base").rglob("*.py"), *(_CODE / "balancer").rglob("*.py")]):
-        digest.update(file.read_bytes())
+    # With pathlib it takes twice as long, and the start of an agent that has exited waits for it.
+    files = [
+        f"{folder}/{name}"
+        for package in ("base", "balancer")
+        for folder, _, names in os.walk(_CODE / package)
+        for name in names
+        if name.endswith(".py")
+    ]
+    for file in sorted(files):
+        with open(file, "rb", buffering=0) as opened:  # noqa: PTH123
+            digest.update(opened.read())
     return digest.hexdigest()[:16]
 
 

@@ -16,9 +16,9 @@ from pipeline.balancer.data_plane import CheckFact, DataPlane, PlaneConfig, Targ
 from pipeline.balancer.flows.plane import FlowPlane
 from pipeline.balancer.flows.process import flow_agent
 from pipeline.balancer.haproxy.control_socket import Runtime
+from pipeline.balancer.haproxy.found_processes import processes
 from pipeline.balancer.haproxy.naming import MASTER_SOCKET
 from pipeline.balancer.haproxy.plane import HAProxyPlane
-from pipeline.balancer.haproxy.process import processes
 from pipeline.balancer.model import Declaration
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.wanted import plane_config

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.haproxy import process
+from pipeline.balancer.haproxy import found_processes
 from pipeline.balancer.model import Declaration
 from pipeline.balancer.names.directory import Directory
 from pipeline.balancer.names.read import read_names
@@ -120,7 +120,7 @@ def test_fail_over(balancer: Balancer, backends: list[Backend], client: Client, 
     backends[0].health = 200
     until(lambda: client.find() == {A, B}, "both zones")
     # A data plane that hangs changes no name.
-    for number in process.processes(balancer.directory):
+    for number in found_processes.processes(balancer.directory):
         os.kill(number, signal.SIGSTOP)
     reads = client.reads
     try:

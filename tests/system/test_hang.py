@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.data_plane import Facts
-from pipeline.balancer.haproxy import process
+from pipeline.balancer.haproxy import found_processes, process
 from pipeline.balancer.haproxy.plane import HAProxyPlane
 from pipeline.base.clock import SystemClock
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
@@ -53,7 +53,7 @@ def supervised(bench: Bench) -> Iterator[list[tuple[str, str]]]:
 
 def processes(bench: Bench, which: str) -> list[int]:
     """Return the master, the workers, or both."""
-    master, *workers = process.processes(bench.balancer.directory)
+    master, *workers = found_processes.processes(bench.balancer.directory)
     return {"master": [master], "worker": workers, "both": [master, *workers]}[which]
 
 
@@ -96,7 +96,7 @@ def test_a_worker_that_hangs_is_replaced(bench: Bench, supervised: list[tuple[st
         assert bench.get() == (200, "a")
         assert time.monotonic() - started < SOON
         until(lambda: "balancer.restarted" in [kind for kind, _ in supervised], "an event")
-    assert worker not in process.processes(bench.balancer.directory)
+    assert worker not in found_processes.processes(bench.balancer.directory)
 
 
 @WHICH
@@ -137,7 +137,7 @@ def test_a_stopped_worker_without_a_master_is_ended(bench: Bench) -> None:
     os.kill(master, signal.SIGKILL)
     until(lambda: bench.balancer.pid() is None, "the master is gone")
     bench.balancer.ensure_running()
-    until(lambda: worker not in process.processes(bench.balancer.directory), "the worker has ended")
+    until(lambda: worker not in found_processes.processes(bench.balancer.directory), "the worker has ended")
     assert [bench.get() for _ in range(20)] == [(200, "a")] * 20
 
 
@@ -149,7 +149,7 @@ class StoppedAtTheLook(HAProxyPlane):
     def observe(self, groups: Collection[str] | None = None) -> Facts:
         if not self.was_stopped:
             self.was_stopped = True
-            stop([process.processes(self._path)[1]])
+            stop([found_processes.processes(self._path)[1]])
         return super().observe(groups)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.balancer.haproxy import process
+from pipeline.balancer.haproxy import found_processes, process
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.plane_monitor import PlaneMonitor
 from pipeline.balancer.planes import open_monitor
@@ -78,7 +78,7 @@ def test_a_socket_that_was_removed_is_made_again(bench: Bench, monitor: PlaneMon
 def test_whether_it_responds(bench: Bench, monitor: PlaneMonitor) -> None:
     """A stopped worker does not, and neither does a HAProxy whose socket was removed or that is dead."""
     assert monitor.is_responding()
-    (worker,) = process.workers(bench.balancer.directory)
+    (worker,) = found_processes.workers(bench.balancer.directory)
     os.kill(worker, signal.SIGSTOP)
     started = time.monotonic()
     assert not monitor.is_responding()

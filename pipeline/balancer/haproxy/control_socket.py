@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.balancer.haproxy import process
+from pipeline.balancer.haproxy.found_processes import workers
 from pipeline.balancer.haproxy.naming import MASTER_SOCKET, WORKER_SOCKET
 from pipeline.balancer.haproxy.statistics import ServerState, Statistics, read_statistics
 from pipeline.base.errors import BalancerFault
@@ -178,7 +178,7 @@ class Runtime:
 
     def _replaced_workers(self) -> list[str]:
         # The kernel says sooner than the master that there is only one.
-        if len(process.workers(self._directory)) == 1:
+        if len(workers(self._directory)) == 1:
             return []
         _, _, replaced = self._processes().partition("# old workers")
         return re.findall(r"^(\d+)\s+worker", replaced, re.MULTILINE)

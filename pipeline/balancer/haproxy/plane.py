@@ -21,6 +21,7 @@ from pipeline.balancer.haproxy.configuration import STATE_FILE, RenderedConfig, 
 from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime
 from pipeline.balancer.haproxy.directory import Directory
 from pipeline.balancer.haproxy.flow_counts import flow_counts
+from pipeline.balancer.haproxy.found_processes import running
 from pipeline.balancer.haproxy.functions.process import adapter
 from pipeline.balancer.haproxy.functions.table import FunctionTable
 from pipeline.balancer.haproxy.loaded_maps import LoadedMaps
@@ -169,7 +170,7 @@ class HAProxyPlane:
         self._files.remove_others()
 
     def pid(self) -> int | None:
-        return process.running(self._path)
+        return running(self._path)
 
     def stopped(self) -> tuple[int, ...]:
         return (*process.stopped(self._path), *self._adapter.stopped(), *self._holding.stopped())
@@ -178,7 +179,7 @@ class HAProxyPlane:
         return (*process.resume(self._path), *self._adapter.resume(), *self._holding.resume())
 
     def is_cut_off(self) -> bool:
-        return not self._runtime.has_sockets() and process.running(self._path) is not None
+        return not self._runtime.has_sockets() and running(self._path) is not None
 
     def end_if_hung(self) -> bool:
         if self._responds():
@@ -207,7 +208,7 @@ class HAProxyPlane:
                 self._runtime.ping()
                 return True
             except NotRunning:
-                if process.running(self._path) is None:
+                if running(self._path) is None:
                     return True
                 # It is starting or exiting, or its socket was removed.
                 if time.monotonic() > deadline:

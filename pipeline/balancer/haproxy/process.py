@@ -15,16 +15,15 @@ from pathlib import Path
 
 from pipeline.balancer.environment import child_environment
 from pipeline.balancer.haproxy.directory import DRAFT
+from pipeline.balancer.haproxy.found_processes import PID_FILE, found_in, is_of, processes, running
 from pipeline.balancer.haproxy.naming import HOLDER_SOCKET, LOG_DESCRIPTOR, MASTER_SOCKET, WORKER_SOCKET
 from pipeline.balancer.haproxy.socket_holder import can_pass_sockets
 from pipeline.balancer.haproxy.worker_user import admit_workers
 from pipeline.base.errors import BalancerFault
 from pipeline.base.lock import is_stopped, resume_stopped
-from pipeline.base.small_file import read_small_file
 
 CONFIGURATION = "haproxy.cfg"
 ACCESS_LOG = "access.log"
-_PID_FILE = "haproxy.pid"
 _MIN_VERSION = (2, 8)
 _STOP_TIMEOUT = 10.0
 
@@ -81,7 +80,7 @@ def start(directory: Path) -> None:
         "-S",
         f"unix@{MASTER_SOCKET},mode,600",
         "-p",
-        _PID_FILE,
+        PID_FILE,
         "-f",
         CONFIGURATION,
         *(["-x", HOLDER_SOCKET] if can_pass_sockets(directory) else []),
@@ -109,10 +108,10 @@ def stop(directory: Path) -> None:
         else:
             raise BalancerFault(f"HAProxy (pid {pid}) did not exit after SIGKILL")
     # A worker that is stopped outlives its master, and would take its share of the connections.
-    for worker in _search(directory):
+    for worker in found_in(directory):
         _signal(worker, signal.SIGKILL)
         _gone(directory, worker, time.monotonic() + _STOP_TIMEOUT)
-    (directory / _PID_FILE).unlink(missing_ok=True)
+    (directory / PID_FILE).unlink(missing_ok=True)
 
 
 def kill(directory: Path) -> None:
@@ -120,33 +119,6 @@ def kill(directory: Path) -> None:
     for pid in processes(directory):
         _signal(pid, signal.SIGKILL)
     stop(directory)
-
-
-def running(directory: Path) -> int | None:
-    """Return the master's pid, or None.
-
-    The pid file may be outdated, damaged or removed. Then the processes of the machine are searched.
-    """
-    try:
-        pid = int(read_small_file(f"{directory}/{_PID_FILE}"))
-    except (OSError, ValueError):
-        pid = 0
-    if pid > 0 and _is_ours(directory, pid):
-        return pid
-    # The master leads the session that its workers are in.
-    return next(filter(_leads_session, _search(directory)), None)
-
-
-def processes(directory: Path) -> tuple[int, ...]:
-    """Return the pids of the master and its workers, replaced ones included, or of workers that have no master."""
-    pid = running(directory)
-    return tuple(_search(directory)) if pid is None else (pid, *_children(pid))
-
-
-def workers(directory: Path) -> tuple[int, ...]:
-    """Return the pids of the master's workers, replaced ones included. Empty without a master."""
-    pid = running(directory)
-    return () if pid is None else _children(pid)
 
 
 def stopped(directory: Path) -> tuple[int, ...]:
@@ -186,44 +158,13 @@ def _opened_log(directory: Path) -> Iterator[int]:
         os.close(log)
 
 
-def _search(directory: Path) -> list[int]:
-    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_ours(directory, pid)]  # noqa: PTH208
-
-
-def _is_ours(directory: Path, pid: int) -> bool:
-    """Return whether a process is a HAProxy of this directory, which is then its cwd. The pid may be reused."""
-    try:
-        # HAProxy's own check of a draft runs elsewhere, and the adapter of functions has another name.
-        if not os.path.samestat(os.stat(f"/proc/{pid}/cwd"), os.stat(directory)):  # noqa: PTH116  # every two seconds
-            return False
-        name, _, rest = read_small_file(f"/proc/{pid}/stat").rpartition(b")")
-        return name.partition(b"(")[2].startswith(b"haproxy") and rest.split()[0] not in (b"Z", b"X")
-    except (OSError, IndexError):
-        return False
-
-
-def _leads_session(pid: int) -> bool:
-    try:
-        return os.getsid(pid) == pid
-    except ProcessLookupError:
-        # It has ended since it was found.
-        return False
-
-
-def _children(pid: int) -> tuple[int, ...]:
-    try:
-        return tuple(map(int, read_small_file(f"/proc/{pid}/task/{pid}/children").split()))
-    except (OSError, ValueError):
-        return ()
-
-
 def _signal(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
 def _gone(directory: Path, pid: int, deadline: float) -> bool:
-    while _is_ours(directory, pid):
+    while is_of(directory, pid):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.005)

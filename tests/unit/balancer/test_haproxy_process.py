@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.balancer.haproxy import process
+from pipeline.balancer.haproxy import found_processes
 from tests.support.waiting import until
 
 
@@ -26,8 +26,8 @@ def worker(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_worker_without_its_master(tmp_path: Path, worker: subprocess.Popen[bytes]) -> None:
-    assert process.running(tmp_path) is None
-    assert process.processes(tmp_path) == (worker.pid,)
+    assert found_processes.running(tmp_path) is None
+    assert found_processes.processes(tmp_path) == (worker.pid,)
 
 
 def test_a_worker_that_ends_during_the_search(
@@ -42,5 +42,5 @@ def test_a_worker_that_ends_during_the_search(
         return session(pid)
 
     monkeypatch.setattr(os, "getsid", end_first)
-    assert process.running(tmp_path) is None
+    assert found_processes.running(tmp_path) is None
     assert worker.poll() is not None

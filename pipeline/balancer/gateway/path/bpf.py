@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import resource
 import struct
 from collections.abc import Iterator
@@ -216,7 +215,7 @@ def _bpf(command: int, attributes: bytes) -> int:
 
 def _call(command: int, attributes: ctypes.Array[ctypes.c_char]) -> int:
     # An unknown number is refused as a call that the kernel does not have.
-    result = _libc.syscall(_CALLS.get(platform.machine(), -1), command, attributes, len(attributes))
+    result = _libc.syscall(_CALLS.get(os.uname().machine, -1), command, attributes, len(attributes))
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
