@@ -16,6 +16,7 @@ DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 MAKE_ROOM = "free disk space; `docker system df` shows what uses it"
 _HINTS = {
     "no space left": MAKE_ROOM,
+    "non-overlapping IPv4 address pool": "remove networks that nothing uses: `docker network prune`",
     "cannot assign requested address": "its machine lacks this address; `pipeline doctor` names those that it has",
 }
 _HANGS = "if this repeats, see `journalctl --unit docker`, then restart Docker"

@@ -107,6 +107,10 @@ def test_an_image_that_is_in_use_is_not_gone(status: int, text: str) -> None:
     [
         ("Error processing tar file: write /layer.tar: no space left on device", "free disk space; "),
         (
+            "could not find an available, non-overlapping IPv4 address pool among the defaults",
+            "remove networks that nothing uses: ",
+        ),
+        (
             "listen tcp4 10.9.9.9:24907: bind: cannot assign requested address",
             "its machine lacks this address; ",
         ),
