@@ -237,6 +237,18 @@ def test_returned(lab: PathLab, change: Callable[[bytes], bytes], reason: DropRe
     until(lambda: _drops(lab) == {reason: 1}, "the drop")
 
 
+def test_returned_in_fragments(lab: PathLab) -> None:
+    """What an appliance returns in fragments is dropped, and each packet is counted once."""
+    lab.write(lab.state(1))
+    lab.places[0].ip("route change 10.61.3.0/24 dev eth0 src 10.61.3.11 mtu 600")
+    with lab.socket_at(lab.client, 4, socket.SOCK_DGRAM) as client, lab.socket_at(lab.server, 4, 2) as server:
+        server.bind((SERVER[4], _PORT))
+        client.sendto(bytes(1500), (SERVER[4], _PORT))
+        client.sendto(b"whole", (SERVER[4], _PORT))
+        assert server.recv(2000) == b"whole"
+    until(lambda: _drops(lab) == {"too_large": 1}, "the drop")
+
+
 def test_stranger(lab: PathLab) -> None:
     """A machine that is no target cannot send packets into a network, though it knows endpoint and cookie."""
     lab.write(lab.state(1))

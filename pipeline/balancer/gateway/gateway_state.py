@@ -16,7 +16,7 @@ from pipeline.balancer.gateway.flow_key import FlowFields, FlowKey
 FlowState = Literal["new", "established", "closing"]
 DropReason = Literal[
     "malformed",  # not a packet of IPv4 or IPv6, or too short for its headers
-    "too_large",  # larger than MAX_PACKET
+    "too_large",  # larger than MAX_PACKET or the link to the appliance, or returned in fragments
     "no_target",  # the pool has no appliance
     "table_full",  # no flow can be added
     "no_flow",  # of TCP, and not the first of a flow: its flow has ended

@@ -25,6 +25,8 @@
 #define GENEVE_PORT 6081
 #define AWS_CLASS 0x0108
 #define MAX_PACKET 8500
+#define FRAGMENT_OFFSET 0x1fff
+#define MORE_FRAGMENTS 0x2000
 #define EXTENSIONS 4
 #define GATES 2
 #define SETTINGS 1
@@ -118,7 +120,7 @@ static __always_inline int read_ipv4(struct __sk_buff *skb, __u32 at, struct end
   if (bpf_skb_load_bytes(skb, at, &ip, sizeof ip) || ip.version != 4 || ip.ihl < 5) return -1;
   found->source[0] = ip.saddr; found->target[0] = ip.daddr;
   found->protocol = ip.protocol; found->payload = at + ip.ihl * 4;
-  found->fragment = ip.frag_off & bpf_htons(0x3fff);
+  found->fragment = ip.frag_off & bpf_htons(MORE_FRAGMENTS | FRAGMENT_OFFSET);
   return 0;
 }
 
@@ -371,7 +373,7 @@ SEC("tc/from_appliance") int from_appliance(struct __sk_buff *skb) {
   struct header h;
   __u32 gate = 1;
   if (skb->protocol != bpf_htons(ETH_P_IP) || bpf_skb_load_bytes(skb, ETH_HLEN, &h, sizeof h)) return TC_ACT_UNSPEC;
-  if (h.ip.protocol != IPPROTO_UDP || h.ip.ihl != 5 || h.ip.frag_off & bpf_htons(0x3fff)) return TC_ACT_UNSPEC;
+  if (h.ip.protocol != IPPROTO_UDP || h.ip.ihl != 5 || h.ip.frag_off & bpf_htons(FRAGMENT_OFFSET)) return TC_ACT_UNSPEC;
   if (h.udp.dest != bpf_htons(GENEVE_PORT)) return TC_ACT_UNSPEC;
   struct link *link = bpf_map_lookup_elem(&links, &h.ip.saddr);
   int is_target = link && link->source == h.ip.daddr;
@@ -385,6 +387,8 @@ SEC("tc/from_appliance") int from_appliance(struct __sk_buff *skb) {
     return TC_ACT_UNSPEC;
   }
   if (!is_target) return drop(origin->endpoint, NOT_A_TARGET);
+  /* The link of the appliance takes smaller packets than ours. The other fragments come to nothing in the kernel. */
+  if (h.ip.frag_off & bpf_htons(MORE_FRAGMENTS)) return drop(origin->endpoint, TOO_LARGE);
   __u32 *ready = bpf_map_lookup_elem(&gates, &gate);
   return ready ? bpf_redirect(*ready, 0) : drop(origin->endpoint, FAILED);
 }
