@@ -23,7 +23,8 @@ _T = TypeVar("_T", bound=Wanted)
 class WantedFile(Generic[_T]):
     """The file. One writer at a time, which holds the balancer's lock, and any number of readers.
 
-    `parse` raises `ValueError`, `TypeError` or `KeyError` for a damaged text. `nothing`: the content without a file.
+    `parse` raises `ValueError`, `TypeError`, `KeyError` or `AttributeError` for a damaged text. `nothing`: the content
+    without a file.
     """
 
     def __init__(self, path: Path, parse: Callable[[str], _T], nothing: _T) -> None:
@@ -63,5 +64,5 @@ class WantedFile(Generic[_T]):
     def _parsed(self) -> _T | None:
         try:
             return self._parse(self._path.read_text())
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None

@@ -7,7 +7,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from pipeline.balancer.attachments.fault import AttachmentFault
 from pipeline.balancer.attachments.namespaces import FOLDER, OWN, path_of
 from pipeline.balancer.model.gateway.attached_network import PlaceKind
 from pipeline.balancer.wanted_endpoint import WantedEndpoint, WantedNetwork
@@ -121,14 +123,21 @@ class AttachmentFile:
         return {each.key: each for each in found}
 
     def write(self, records: Iterable[AttachmentRecord]) -> None:
-        """Write the records, or remove the file if there are none. On disk when this returns."""
-        if found := [asdict(each) for each in records]:
-            write_atomically(self._path, json.dumps(found, indent=1))
-        else:
-            self._path.unlink(missing_ok=True)
+        """Write the records, or remove the file if there are none. On disk when this returns.
+
+        Raises `AttachmentFault` if it cannot write.
+        """
+        found = [asdict(each) for each in records]
+        try:
+            if found:
+                write_atomically(self._path, json.dumps(found, indent=1))
+            else:
+                self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise AttachmentFault(f"cannot write {self._path}: {error.strerror}") from error
 
 
-def _record(data: dict[str, object]) -> AttachmentRecord:
-    addresses = data.pop("addresses")
-    assert isinstance(addresses, list)
-    return AttachmentRecord(**data, addresses=tuple(addresses))  # type: ignore[arg-type]
+def _record(data: dict[str, Any]) -> AttachmentRecord:
+    if not isinstance(addresses := data["addresses"], list):
+        raise TypeError(addresses)
+    return AttachmentRecord(**{**data, "addresses": tuple(addresses)})
