@@ -37,8 +37,11 @@ class NowReports:
         self._balancer = balancer
 
     def now(self, pipelines: Iterable[str]) -> NowResponse:
-        """Return the state of these pipelines, in their order, and the latest events of the home."""
-        events = self._store.events.older(EventFilter(), None, _EVENTS)
+        """Return the state of these pipelines, in their order, and the latest events of the home.
+
+        An alarm is among these when its state changes.
+        """
+        events = self._store.events.older(EventFilter(changes_only=True), None, _EVENTS)
         # Once for all pipelines, since it may look at every process of the machine.
         stopped = self._balancer.stopped()
         damage = [*balancer_damage(self._balancer, stopped), *blocked_balancer(self._balancer)]

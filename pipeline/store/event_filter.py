@@ -11,18 +11,22 @@ from pipeline.event_severity import SEVERITIES, Severity, kinds_of
 _CODE = "json_extract(fields, '$.code') IS NOT NULL"
 _CANCELLED = "json_extract(fields, '$.state') = 'cancelled'"
 
+_SAME_STATE = "json_extract(fields, '$.state') IS json_extract(fields, '$.was')"
+
 
 @dataclass(frozen=True)
 class EventFilter:
     """The wanted events. None and an empty set let every event pass.
 
-    `kinds` are names as events are stored, see `kinds_named`. `severity` is the least one.
+    `kinds` are names as events are stored, see `kinds_named`. `severity` is the least one. With `changes_only`, the
+    evaluations of an alarm pass only if its state has changed, since there is one every few seconds.
     """
 
     pipeline: str | None = None
     run: int | None = None
     kinds: frozenset[str] = frozenset()
     severity: Severity | None = None
+    changes_only: bool = False
 
     @property
     def condition(self) -> str:
@@ -35,6 +39,8 @@ class EventFilter:
             cancelled = f" AND NOT {_CANCELLED}" if self.severity == "error" else ""
             finished = f"kind='{EventKind.RUN_FINISHED}' AND {_CODE}{cancelled}"
             parts.append(f"({_one_of(len(_stored_kinds(self.severity)))} OR ({finished}))")
+        if self.changes_only:
+            parts.append(f"NOT (kind='{EventKind.ALARM_EVALUATED}' AND {_SAME_STATE})")
         return " AND ".join(parts)
 
     @property

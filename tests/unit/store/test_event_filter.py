@@ -35,6 +35,15 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
+def test_evaluations_without_a_change(store: Store) -> None:
+    """They are left out with `changes_only`. The first evaluation of an alarm, and each change, pass."""
+    for number, (was, state) in enumerate([(None, "OK"), ("OK", "OK"), ("OK", "ALARM"), ("ALARM", "ALARM")]):
+        store.events.record(Event("alarm.evaluated", str(number), "tea", fields={"was": was, "state": state}))
+    store.events.record(Event("run.queued", "queued", "tea"))
+    found = store.events.older(EventFilter("tea", changes_only=True), None, 10)
+    assert [event.message for _, event in found] == ["queued", "2", "0"]
+
+
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_severities(store: Store, severity: Severity) -> None:
     """The database finds the events that are at least as severe."""
