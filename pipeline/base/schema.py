@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainSerializer,
     model_validator,
@@ -20,7 +21,11 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import CoreSchema
 
 from pipeline.base.clock import Stamp
+from pipeline.base.deferred_schema import being_built, build_whole, deferred_schema, is_built
 from pipeline.base.quantity import Whole
+
+if TYPE_CHECKING:
+    from pydantic._internal._namespace_utils import MappingNamespace
 
 
 def _stamp(value: Any) -> Any:
@@ -44,12 +49,43 @@ class Model(BaseModel):
     """Base of all declared models: frozen, and strict about unknown keys.
 
     `example` is a valid form for messages, and `names_elsewhere` the keys by their names in other tools.
+
+    A model is built when the first value of it is read: see `deferred_schema`. A command reads values of few of them.
     """
 
     example: ClassVar[str] = ""
     names_elsewhere: ClassVar[Mapping[str, str]] = {}
 
-    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True, defer_build=True)
+
+    @classmethod
+    def model_rebuild(
+        cls,
+        *,
+        force: bool = False,
+        raise_errors: bool = True,
+        _parent_namespace_depth: int = 2,
+        _types_namespace: MappingNamespace | None = None,
+    ) -> bool | None:
+        """Build the model. Pydantic calls it for the first value. Safe in any thread."""
+        with being_built(cls):
+            return super().model_rebuild(
+                force=force,
+                raise_errors=raise_errors,
+                # Those of this function and of `super`.
+                _parent_namespace_depth=_parent_namespace_depth + 1,
+                _types_namespace=_types_namespace,
+            )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler(source) if is_built(cls) else deferred_schema(cls)
+
+    @classmethod
+    def model_json_schema(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Return the JSON schema. See pydantic."""
+        build_whole(cls)
+        return super().model_json_schema(*arguments, **options)
 
     def __eq__(self, other: object) -> bool:
         """Return whether type and fields are the same. Pydantic's comparison takes more than twice as long."""

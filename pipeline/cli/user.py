@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 
 from pipeline.base.printable import escape_line
@@ -13,6 +12,9 @@ _MAX_LENGTH = 200
 
 def current_user() -> str:
     """Return the name of the user who runs the command, or the number of a user who has no name."""
+    # Imported here, because a command that only reads has no use for it.
+    import getpass
+
     try:
         found = getpass.getuser()
     except (KeyError, OSError):

@@ -12,6 +12,7 @@ from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails
 from pydantic_core.core_schema import ErrorType, ValidatorFunctionWrapHandler
 
 from pipeline.balancer.model import Model, Name
+from pipeline.base.deferred_schema import build_whole
 from pipeline.base.errors import FieldError
 from pipeline.base.suggestion import did_you_mean, nearest
 from pipeline.base.written import written
@@ -87,6 +88,7 @@ class _Schema:
     def __get_pydantic_json_schema__(cls, _: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         schemas = []
         for name, model in reporter_types().items():
+            build_whole(model)
             schema = handler.resolve_ref_schema(handler(model.__pydantic_core_schema__))
             schema["properties"][_TYPE] |= {"const": name}
             schemas.append(schema)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pipeline.engine.interfaces import Engine
+if TYPE_CHECKING:
+    # Every command that opens the store imports this module.
+    from pipeline.engine.interfaces import Engine
 
 LOCAL = "local"
 """The address of the engine that `DOCKER_HOST` specifies, else that of this machine."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from pipeline import __version__
+from pipeline.base.deferred_schema import build_whole
 from pipeline.http.endpoint import Endpoint
 from pipeline.http.responses.body import ErrorResponse
 
@@ -60,6 +61,8 @@ def _schemas(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     models: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(ErrorResponse, "serialization"): None}
     models |= {(e.takes, "validation"): None for e in endpoints if e.takes is not None}
     models |= {(e.gives, "serialization"): None for e in endpoints if e.gives is not None}
+    for model, _ in models:
+        build_whole(model)
     _, document = models_json_schema(list(models), ref_template=_TEMPLATE)
     schemas: dict[str, Any] = document["$defs"]
     return schemas

@@ -45,6 +45,16 @@ sys.argv = ["pipeline", *sys.argv[1:]]
 atexit.register(lambda: print(*(name for name in sys.modules if "." not in name), file=sys.stderr))
 main()
 """
+BUILT_MODELS = """\
+import atexit, sys
+from pipeline.base.schema import Model
+from pipeline.cli.main import main
+def models(of):
+    return {of, *(found for one in of.__subclasses__() for found in models(one))}
+sys.argv = ["pipeline", *sys.argv[1:]]
+atexit.register(lambda: print(*(m.__name__ for m in models(Model) if m.__pydantic_complete__), file=sys.stderr))
+main()
+"""
 FINISHED = {
     "kind": "run.finished", "message": "run 1: succeeded", "pipeline": "shop", "run": 1, "id": 1,
     "fields": {"state": "succeeded"}, "at": "2026-01-01T00:00:00+00:00",
@@ -89,11 +99,16 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[byt
 
 def run(*arguments: str) -> tuple[str, set[str]]:
     """Run a command, and return its output and the slow libraries that it has loaded."""
+    shown, found = _run(COMMAND, *arguments)
+    return shown, found.intersection(SLOW)
+
+
+def _run(script: str, *arguments: str) -> tuple[str, set[str]]:
     # A measurement of coverage would load libraries of its own.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-    command = [sys.executable, "-c", COMMAND, *arguments]
+    command = [sys.executable, "-c", script, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return done.stdout, set(SLOW).intersection(done.stderr.splitlines()[-1].split())
+    return done.stdout, set(done.stderr.splitlines()[-1].split())
 
 
 def test_help_loads_no_library() -> None:
@@ -127,6 +142,21 @@ def test_a_command_leaves_its_work_to_the_daemon(
     assert shown.endswith(output)
     assert loaded == libraries
     assert all(json.loads(body)["strict"] for body in daemon)
+
+
+@pytest.mark.parametrize("command", ["validate", "status", "now"])
+def test_a_command_builds_only_the_models_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Models of sections and of kinds of load balancers that the file does not have are not built."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
+    Path("pipeline.yaml").write_text(MINIMAL)
+    _, built = _run(BUILT_MODELS, command)
+    assert ("Pipeline" in built) == (command != "now")
+    unused = {"NetworkLoadBalancer", "GatewayLoadBalancer", "GatewayEndpoint", "GatewayTargetGroup", "NetworkListener"}
+    unused |= {"Hook", "ScalingPolicy", "Accessory", "Tests", "RuleResource", "Policy", "RunResponse"}
+    assert not unused & built
 
 
 def test_a_daemon_without_clients_loads_no_http_server() -> None:
