@@ -37,14 +37,18 @@ class LeftListener(NamedTuple):
     def lost_by(self, choice: PlaneChoice) -> PlaneChoice:
         """Return the choice of a listener that only the kernel can carry, with what is lost and what to change."""
         reason = f"{choice.reason}; Docker drops what the kernel forwards to {self.target} at {self.endpoint}"
-        command = "ip6tables" if ":" in self.address else "iptables"
-        return PlaneChoice(choice.plane, reason, _ALLOW.format(command), choice.is_missing)
+        return PlaneChoice(choice.plane, reason, self._allowing, choice.is_missing)
+
+    @property
+    def _allowing(self) -> str:
+        """How Docker can be made to let the packets pass, also to a target that is no container."""
+        return _ALLOW.format("ip6tables" if ":" in self.address else "iptables")
 
     def choice(self) -> PlaneChoice:
         """Return that HAProxy carries the listener, and what to change."""
         if self.is_dropped:
             reason = f"Docker drops what the kernel forwards to {self.target}, whose port is not published"
-            return PlaneChoice("HAProxy", f"{reason}; deploy again to publish it", _PUBLISH)
+            return PlaneChoice("HAProxy", reason, f"{_PUBLISH}, or {self._allowing}")
         reason = f"the kernel does not forward from {self.address} to {self.target} at {self.endpoint}"
         return PlaneChoice("HAProxy", reason, _OTHER_FAMILY)
 
