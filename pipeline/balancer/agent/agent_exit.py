@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections.abc import Callable
 
 from pipeline.balancer.companion import Companion
 
@@ -13,10 +14,11 @@ _PAUSE = 1.0
 
 
 class AgentExit:
-    """A descriptor for the process of an agent. For one thread."""
+    """A descriptor for the process of an agent. For one thread. `now`: seconds of a clock that only goes on."""
 
-    def __init__(self, agent: Companion) -> None:
+    def __init__(self, agent: Companion, now: Callable[[], float] = time.monotonic) -> None:
         self._agent = agent
+        self._now = now
         self._descriptor: int | None = None
         self._exited = -_PAUSE
 
@@ -27,8 +29,8 @@ class AgentExit:
         """
         if self._descriptor is not None and _is_readable(self._descriptor):
             self.close()
-            self._exited = time.monotonic()
-        if self._descriptor is None and time.monotonic() - self._exited >= _PAUSE:
+            self._exited = self._now()
+        if self._descriptor is None and self._now() - self._exited >= _PAUSE:
             self._descriptor = self._opened()
         return self._descriptor
 
