@@ -64,7 +64,7 @@ class Model(BaseModel):
         *,
         force: bool = False,
         raise_errors: bool = True,
-        _parent_namespace_depth: int = 2,
+        _parent_namespace_depth: int = 0,
         _types_namespace: MappingNamespace | None = None,
     ) -> bool | None:
         """Build the model. Pydantic calls it for the first value. Safe in any thread."""
@@ -72,8 +72,8 @@ class Model(BaseModel):
             return super().model_rebuild(
                 force=force,
                 raise_errors=raise_errors,
-                # Those of this function and of `super`.
-                _parent_namespace_depth=_parent_namespace_depth + 1,
+                # Names mean the same wherever the first value is read: those of the caller do not count.
+                _parent_namespace_depth=0,
                 _types_namespace=_types_namespace,
             )
 
