@@ -117,7 +117,7 @@ def test_a_failed_rollback_is_continued(server: WebServer, home: StackHome) -> N
 
 def test_a_stack_is_deleted_after_its_plan(server: WebServer, home: StackHome) -> None:
     """The page says what is deleted, in which order. Afterwards the page of the stack shows who has deleted it."""
-    home.create("web", template({"Vpc": "vpc", "Web": "{Name: web, Uses: [!Ref Vpc]}"}))
+    stack = home.create("web", template({"Vpc": "vpc", "Web": "{Name: web, Uses: [!Ref Vpc]}"}))
     browser = server.browser(name="ada")
     assert '<a href="/stacks/web/delete">' in browser.get("/stacks/web").part("stack")
     plan = browser.get("/stacks/web/delete").part("deletion")
@@ -127,8 +127,7 @@ def test_a_stack_is_deleted_after_its_plan(server: WebServer, home: StackHome) -
         not in server.browser(Role.LOOK).get("/stacks/web/delete").part("deletion").partition("<footer")[0]
     )
     assert browser.post("/stacks/web/delete").headers["location"].startswith("/stacks/web?message=")
-    until(lambda: not home.world.things, "the deletion")
-    until(lambda: "DELETE_COMPLETE" in browser.get("/stacks/web").part("stack"), "the end")
+    assert home.end(stack.id).status is StackStatus.DELETE_COMPLETE
     assert requested(home) == [("DELETE_IN_PROGRESS", "ada")]
     assert "<td>ada</td>" in browser.get("/stacks/web").part("stack-events")
     assert "/stacks/web/delete" not in browser.get("/stacks/web").text
