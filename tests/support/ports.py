@@ -17,7 +17,9 @@ from pipeline.base import sockets
 
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-BLOCKS = [sockets.PORTS[start : start + 256] for start in range(0, len(sockets.PORTS), 256)]
+# More than any test needs at once: a process gets each of them once until it has had them all.
+_SIZE = 512
+BLOCKS = [sockets.PORTS[start : start + _SIZE] for start in range(0, len(sockets.PORTS), _SIZE)]
 _held: list[IO[str]] = []
 
 

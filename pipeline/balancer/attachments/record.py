@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.balancer.attachments.device_name import INNER
 from pipeline.balancer.attachments.fault import AttachmentFault
 from pipeline.balancer.attachments.namespaces import FOLDER, OWN, path_of
 from pipeline.balancer.model.gateway.attached_network import PlaceKind
@@ -17,9 +18,6 @@ from pipeline.base.files import write_atomically
 
 _FILE = "attachments.json"
 _DIGITS = 9
-
-INNER = "gwlbe-"
-"""What the names of the devices begin with that lead from networks into endpoints."""
 
 MAX_SIZE = 8500
 """The most bytes of a packet that an endpoint takes, as in ELB."""

@@ -6,7 +6,7 @@ import socket
 import struct
 from ipaddress import IPv4Address
 
-from pipeline.balancer.attachments.record import INNER
+from pipeline.balancer.attachments.device_name import INNER
 from pipeline.balancer.gateway.gateway_state import GatewayTarget
 from pipeline.balancer.gateway.path.interface import Interface
 from pipeline.balancer.kernel.netlink import REQUEST, attribute, attributes
