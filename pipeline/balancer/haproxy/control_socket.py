@@ -29,7 +29,8 @@ _RELOAD_TIMEOUT = 30.0
 _MASTER_START_TIMEOUT = 10.0
 # For a second question to a HAProxy that has not responded to the first one.
 _PING_TIMEOUT = 2.0
-_MAX_READINGS = 5
+# Seconds between readings while a check runs, which hides the code of the one before.
+_PAUSES = (0.002, 0.004, 0.008, 0.016, 0.032)
 # Bytes of a reply that are read at once, and milliseconds after which they are read before the end.
 _PART, _MAX_PAUSE = 65536, 2
 # HAProxy reads commands into a buffer of 16 KiB.
@@ -86,11 +87,12 @@ class Runtime:
         current worker sends nothing to it, and unchecked, because the replaced worker's checks are outdated.
         """
         asked = None if backends is None else set(backends)
-        for _ in range(_MAX_READINGS):
-            current = self.current_statistics(asked)
+        current = self.current_statistics(asked)
+        for pause in _PAUSES:
             if not any(server.is_rechecking for server in current.servers.values()):
                 break
-            time.sleep(0.002)
+            time.sleep(pause)
+            current = self.current_statistics(asked)
         for pid in self._replaced_workers():
             reply = self._ask_replaced(pid, f"show stat {_ALL} {_KINDS} -1")
             for key, old in read_statistics(reply.split("\n")).servers.items():

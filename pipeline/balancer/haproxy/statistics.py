@@ -45,7 +45,7 @@ class ServerState(NamedTuple):
     @property
     def is_rechecking(self) -> bool:
         """True if its last check failed by the response and a new one runs. HAProxy then shows no response code."""
-        return self.check_status == "L7STS" and self.check_code in ("", "0")
+        return self.check_status == "L7STS" and not self.check_code
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,8 @@ def _server(
         status,
         # A leading star means that a check is running.
         check_status.removeprefix("* "),
-        check_code,
+        # While a check runs, the code of the one before is shown as 0. Otherwise, 0 is a code of gRPC.
+        "" if check_status.startswith("* ") and check_code == "0" else check_code,
         last_check or description,
         int(passes or 0),
         int(sessions or 0) + int(queued or 0),
