@@ -46,10 +46,12 @@ def build_whole(model: type[BaseModel]) -> None:
 def deferred_schema(model: type[BaseModel]) -> CoreSchema:
     """Return the schema of a model inside another one, which builds the model for its first value.
 
-    Errors have the same place and text as those of a model that was built before.
+    Errors have the same place and text as those of a model that was built before. In a union, the place names the model
+    as `function-plain[NAME()]`.
     """
 
     def validate(value: object, info: ValidationInfo[Any]) -> object:
         return model.__pydantic_validator__.validate_python(value, context=info.context)
 
+    validate.__name__ = model.__name__
     return with_info_plain_validator_function(validate)
