@@ -139,7 +139,7 @@ def delete(name: str, retain: tuple[str, ...], plan: bool, owner: str, as_json: 
     if plan:
         from pipeline.cli.stack_deletion import show_deletion
 
-        show_deletion(name, owner, as_json=as_json)
+        show_deletion(name, owner, retain, as_json=as_json)
         return
     from pipeline.cli.stack_session import stack_session
     from pipeline.stacks.status import StackStatus

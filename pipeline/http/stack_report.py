@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pipeline.base.errors import ConfigError
 from pipeline.http.responses.stack import (
     DescribedStackResponse,
@@ -47,9 +49,9 @@ class StackReport:
         events = self._stacks.events(stack.id)
         return [event_response(stack, event) for _, event in (events if limit is None else events[-limit:])]
 
-    def deletion(self, name: str) -> StackDeletionResponse:
-        """Return what a deletion of a stack would do."""
-        plan = deletion_plan(self._stacks, self._find(name))
+    def deletion(self, name: str, retained: Collection[str] = ()) -> StackDeletionResponse:
+        """Return what a deletion of a stack would do, if it gives up the resources in `retained`."""
+        plan = deletion_plan(self._stacks, self._find(name), retained)
         return StackDeletionResponse(
             steps=[_step_response(step) for step in plan.steps], obstacles=list(plan.obstacles)
         )

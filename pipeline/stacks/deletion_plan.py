@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pipeline.stacks.plan import Step, deletes, ready
 from pipeline.stacks.records import Stack
+from pipeline.stacks.start import check_retained
 from pipeline.stacks.status import StackStatus, Work
 from pipeline.stacks.store import StackStore
 
@@ -19,9 +20,14 @@ class DeletionPlan:
     obstacles: tuple[str, ...]
 
 
-def deletion_plan(store: StackStore, stack: Stack) -> DeletionPlan:
-    """Return what a deletion of a stack would do in its present state."""
-    steps = deletes(Work.DELETE, store.resources(stack.id), stack.stable)
+def deletion_plan(store: StackStore, stack: Stack, retained: Collection[str] = ()) -> DeletionPlan:
+    """Return what a deletion of a stack would do in its present state, if it gives up the resources in `retained`.
+
+    Raises `StackError` if it cannot.
+    """
+    resources = store.resources(stack.id)
+    check_retained(stack, resources, retained)
+    steps = deletes(Work.DELETE, resources, stack.stable, retained=retained)
     return DeletionPlan(tuple(_in_order(steps)), tuple(_obstacles(store, stack)))
 
 

@@ -88,7 +88,7 @@ def start_deletion(
             f"Stack:{stack.id} is in {stack.status} state and can not be deleted",
             hint="wait for the end of the operation, or cancel it",
         )
-    _check_retained(stack, state.resources, retained)
+    check_retained(stack, state.resources, retained)
     state.move(
         _S.DELETE_IN_PROGRESS,
         USER_INITIATED,
@@ -115,13 +115,8 @@ def start_rollback(state: StackState, skipped: Collection[str] = (), *, by: str 
     state.move(_S.UPDATE_ROLLBACK_IN_PROGRESS, USER_INITIATED, by=by, skipped=tuple(skipped), cancelled=None)
 
 
-def check_updatable(stack: Stack) -> None:
-    """Raise `StackError` if the state of a stack does not allow an update."""
-    if not stack.status.can_be_updated:
-        raise StackError(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
-
-
-def _check_retained(stack: Stack, resources: Collection[StackResource], retained: Collection[str]) -> None:
+def check_retained(stack: Stack, resources: Collection[StackResource], retained: Collection[str]) -> None:
+    """Raise `StackError` if a deletion cannot give up the resources in `retained`."""
     if retained and stack.status is not _S.DELETE_FAILED:
         raise StackError(
             f"Invalid operation on stack [{stack.id}]. RetainResources can only be specified for a stack in"
@@ -129,6 +124,12 @@ def _check_retained(stack: Stack, resources: Collection[StackResource], retained
         )
     if unknown := sorted(set(retained) - {resource.logical_id for resource in resources}):
         raise StackError(f"The following resources to retain do not exist in the stack: [{', '.join(unknown)}]")
+
+
+def check_updatable(stack: Stack) -> None:
+    """Raise `StackError` if the state of a stack does not allow an update."""
+    if not stack.status.can_be_updated:
+        raise StackError(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
 
 
 def _has_begun(resource: StackResource) -> bool:

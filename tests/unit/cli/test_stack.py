@@ -147,6 +147,8 @@ def test_a_deletion_is_planned(home: Home) -> None:
     assert text.endswith("cannot be deleted now: termination protection is enabled\n")
     assert json.loads(done("list", "--json"))[-1]["status"] == "CREATE_COMPLETE"
     assert "stack other does not exist" in failed("delete", "other", "--plan").message
+    error = failed("delete", "web", "--plan", "--retain", "Inner")
+    assert "RetainResources can only be specified for a stack in DELETE_FAILED state" in error.message
 
 
 def test_what_is_not_in_progress_is_neither_cancelled_nor_continued(home: Home) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.stacks.deletion_plan import deletion_plan
+from pipeline.stacks.error import StackError
 from pipeline.stacks.goals import StackRequest
 from tests.support.stack_home import OWNER, REGION, StackHome, template
 
@@ -21,9 +22,11 @@ def home(tmp_path: Path) -> Iterator[StackHome]:
     found.stacks.close()
 
 
-def planned(home: StackHome, name: str = "web") -> tuple[list[tuple[str, str]], list[str]]:
+def planned(
+    home: StackHome, name: str = "web", retained: Collection[str] = ()
+) -> tuple[list[tuple[str, str]], list[str]]:
     """Return the steps of a plan, each with its action, and the obstacles."""
-    plan = deletion_plan(home.stacks.store, home.stacks.find(OWNER, name))
+    plan = deletion_plan(home.stacks.store, home.stacks.find(OWNER, name), retained)
     return [(step.action.value, step.logical_id) for step in plan.steps], list(plan.obstacles)
 
 
@@ -44,6 +47,19 @@ def test_a_resource_that_is_retained(home: StackHome) -> None:
     """Its DeletionPolicy says so."""
     home.create("web", CHAIN.replace("A: {", "A: {DeletionPolicy: Retain, "))
     assert planned(home)[0][-1] == ("retain", "A")
+
+
+def test_a_resource_that_is_retained_by_name(home: StackHome) -> None:
+    """As in the deletion itself, it must exist, and a deletion must have failed before."""
+    home.create("web", CHAIN)
+    with pytest.raises(StackError, match="can only be specified for a stack in DELETE_FAILED state"):
+        planned(home, retained=["A"])
+    home.world.undeletable.update(i for i, thing in home.world.things.items() if thing.properties["Name"] == "a")
+    home.delete("web")
+    assert planned(home) == ([("delete", "A")], [])
+    assert planned(home, retained=["A"]) == ([("retain", "A")], [])
+    with pytest.raises(StackError, match=r"to retain do not exist in the stack: \[X\]"):
+        planned(home, retained=["X"])
 
 
 def test_what_a_rollback_has_left_is_planned(home: StackHome) -> None:
