@@ -13,6 +13,7 @@ from pipeline.stacks.records import ChangeSet, ChangeSetStatus, ExecutionStatus,
 from pipeline.stacks.stacks import ACCOUNT, Stacks, check_name
 from pipeline.stacks.start import add_stack, check_updatable, new_stack, start_creation
 from pipeline.stacks.status import StackStatus
+from pipeline.stacks.template import Evaluated
 
 NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 
@@ -41,34 +42,13 @@ class ChangeSets:
         the status FAILED, as in AWS. `options` are fields of `ChangeSet`.
         """
         kind = options.pop("kind", "UPDATE")
-        stack = self._store.find(owner, stack_name)
-        if kind == "CREATE":
-            stack = self._reviewed(owner, region, stack_name, stack, name)
-        elif stack is None:
-            raise StackError(f"Stack [{stack_name}] does not exist", hint="create it, or use the type CREATE")
-        else:
-            check_updatable(stack)
+        stack = self._target(owner, region, stack_name, name, kind)
         if any(found.name == name for found in self._store.change_sets(stack.id)):
             raise StackError(f"ChangeSet {name} already exists", code="AlreadyExistsException")
         goal, evaluated = self._stacks.goals.goal(stack, request)
         if self._store.find(owner, stack.id) is None:
             add_stack(self._store, stack, (), by)
-        changes = self._stacks.changes(stack, goal, evaluated)
-        differs = kind == "CREATE" or self._stacks.differs(stack, goal, evaluated)
-        change_set = ChangeSet(
-            f"arn:aws:cloudformation:{stack.region}:{ACCOUNT}:changeSet/{name}/{uuid.uuid4()}",
-            stack.id,
-            name,
-            kind,
-            ChangeSetStatus.CREATE_COMPLETE if differs else ChangeSetStatus.FAILED,
-            ExecutionStatus.AVAILABLE if differs else ExecutionStatus.UNAVAILABLE,
-            goal,
-            tuple(changes),
-            self._stacks.clock.now(),
-            stack.operation,
-            "" if differs else NO_CHANGES,
-            **options,
-        )
+        change_set = self._compared(stack, name, kind, goal, evaluated, **options)
         self._store.put_change_set(change_set)
         return change_set
 
@@ -125,6 +105,36 @@ class ChangeSets:
         """Delete a change set. Its stack stays, also one that was only reviewed."""
         _, change_set = self.find(owner, name, stack_name)
         self._store.drop_change_set(change_set.id)
+
+    def _target(self, owner: str, region: str, name: str, change_set: str, kind: str) -> Stack:
+        """Return the stack that a new change set is for, which is not stored yet if it is to be created."""
+        stack = self._store.find(owner, name)
+        if kind == "CREATE":
+            return self._reviewed(owner, region, name, stack, change_set)
+        if stack is None:
+            raise StackError(f"Stack [{name}] does not exist", hint="create it, or use the type CREATE")
+        check_updatable(stack)
+        return stack
+
+    def _compared(
+        self, stack: Stack, name: str, kind: str, goal: Goal, evaluated: Evaluated, **options: Any
+    ) -> ChangeSet:
+        """Return a new change set with what differs between a stack and a goal."""
+        differs = kind == "CREATE" or self._stacks.differs(stack, goal, evaluated)
+        return ChangeSet(
+            f"arn:aws:cloudformation:{stack.region}:{ACCOUNT}:changeSet/{name}/{uuid.uuid4()}",
+            stack.id,
+            name,
+            kind,
+            ChangeSetStatus.CREATE_COMPLETE if differs else ChangeSetStatus.FAILED,
+            ExecutionStatus.AVAILABLE if differs else ExecutionStatus.UNAVAILABLE,
+            goal,
+            tuple(self._stacks.changes(stack, goal, evaluated)),
+            self._stacks.clock.now(),
+            stack.operation,
+            "" if differs else NO_CHANGES,
+            **options,
+        )
 
     def _reviewed(self, owner: str, region: str, name: str, found: Stack | None, change_set: str) -> Stack:
         check_name(name)
