@@ -4,21 +4,8 @@ from __future__ import annotations
 
 import click
 
-from pipeline.cli.stack_commands import (
-    cancel,
-    changes,
-    continue_rollback,
-    create,
-    delete,
-    drift,
-    events,
-    listing,
-    outputs,
-    recover,
-    resources,
-    update,
-    validate,
-)
+from pipeline.cli.stack_operations import cancel, continue_rollback, create, delete, recover, update
+from pipeline.cli.stack_queries import changes, drift, events, listing, outputs, resources, validate
 from pipeline.cli.stack_services import command as services
 
 
