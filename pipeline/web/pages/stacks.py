@@ -83,8 +83,10 @@ def _continue(request: ActionRequest) -> Done:
 
 def _delete(request: ActionRequest) -> Done:
     commands, name = _commands(request)
-    commands.delete(name, DeleteStack(by=request.user))
-    return Done(f"{name} is being deleted.", go_to=f"/stacks/{name}")
+    # That of the plan, even if another stack has its name by now.
+    stack = commands.delete(request.form.get("id", name), DeleteStack(by=request.user))
+    is_deleted = stack.status == StackStatus.DELETE_COMPLETE
+    return Done(f"{name} {'was' if is_deleted else 'is being'} deleted.", go_to=f"/stacks/{name}")
 
 
 PAGES = (

@@ -134,6 +134,18 @@ def test_a_stack_is_deleted_after_its_plan(server: WebServer, home: StackHome) -
     assert browser.get("/stacks/web/delete").status == 404
 
 
+def test_a_plan_deletes_no_later_stack_of_the_name(server: WebServer, home: StackHome) -> None:
+    """The button of an old page is that of the stack which the page shows."""
+    planned = home.create("web", TEXT)
+    browser = server.browser()
+    assert f'<input type="hidden" name="id" value="{planned.id}">' in browser.get("/stacks/web/delete").text
+    home.delete("web")
+    later = home.create("web", TEXT)
+    location = browser.post("/stacks/web/delete", {"id": planned.id}).headers["location"]
+    assert "web was deleted." in browser.get(location).text
+    assert home.end(later.id).status is StackStatus.CREATE_COMPLETE
+
+
 def test_a_stack_that_cannot_be_deleted(server: WebServer, home: StackHome) -> None:
     """The page says why, and has no button."""
     home.create("web", TEXT, termination_protection=True)
