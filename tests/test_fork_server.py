@@ -6,13 +6,14 @@ import os
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
 from tests.support.command_line import started_pipeline
-from tests.support.fork_server import fork_server
+from tests.support.fork_server import ForkServer, fork_server
 from tests.support.waiting import DEADLINE, until
 
 
@@ -98,3 +99,11 @@ def test_programs_run_at_once(script: Path, tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         done = list(pool.map(lambda pair: run([str(script), *pair], tmp_path).stdout, names))
     assert done == ["a\n", "b\n", "c\n"]
+
+
+def test_a_server_that_has_ended_is_named(script: Path, tmp_path: Path) -> None:
+    script.write_text("import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nwhile True: signal.pause()\n")
+    with closing(ForkServer()) as server:
+        for _ in range(2):
+            with pytest.raises(AssertionError, match="the fork server ended with -9"):
+                server.run([str(script)], tmp_path, os.environ, DEADLINE)

@@ -14,12 +14,15 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TextIO
 
 from tests.support.measured import SUBPROCESSES
 from tests.support.paths import ROOT
 from tests.support.sample import FULL
+from tests.support.waiting import COMMAND_TIMEOUT
 
 _SHARE = 8
 _NETWORK = Path("/proc/thread-self/ns/net")
@@ -52,7 +55,8 @@ class ForkServer:
     ) -> subprocess.CompletedProcess[str]:
         """Run a program to its end: `-m` and a module, or a script, and its arguments.
 
-        After `deadline` seconds it is killed, and this raises `TimeoutError`.
+        After `deadline` seconds it is killed, and this raises `TimeoutError`. Raises `AssertionError` if the server has
+        ended. What it has printed is among the output of the test that started it.
         """
         is_module = program[0] == "-m"
         described = {
@@ -66,23 +70,41 @@ class ForkServer:
         with mine, tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
             with theirs:
                 descriptors = [output.fileno(), errors.fileno(), theirs.fileno()]
-                socket.send_fds(self._channel, [json.dumps(described).encode()], descriptors)
-            code = _exit_code(mine, deadline)
+                with suppress(BrokenPipeError):
+                    socket.send_fds(self._channel, [json.dumps(described).encode()], descriptors)
+            try:
+                code = _exit_code(mine, deadline)
+            except EOFError:
+                raise AssertionError(f"the fork server ended with {self._process.wait(deadline)}") from None
             output.seek(0)
             errors.seek(0)
             return subprocess.CompletedProcess(program, code, output.read(), errors.read())
+
+    def close(self) -> None:
+        """End it, unless it has ended."""
+        self._channel.close()
+        self._process.wait(COMMAND_TIMEOUT)
 
 
 def _exit_code(connection: socket.socket, deadline: float) -> int:
     """Wait for the end of a program, and kill it if the wait is cut short."""
     connection.settimeout(deadline)
     with connection.makefile() as reports:
-        pid = int(reports.readline())
+        pid = _number(reports)
         try:
-            return int(reports.readline())
+            return _number(reports)
         except BaseException:
-            os.kill(pid, signal.SIGKILL)
+            # It may have ended in this moment.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
             raise
+
+
+def _number(reports: TextIO) -> int:
+    line = reports.readline()
+    if not line:
+        raise EOFError
+    return int(line)
 
 
 @cache
