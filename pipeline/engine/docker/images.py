@@ -77,8 +77,9 @@ class DockerImages:
         name, tag = parse_repository_tag(reference)
         auth = {} if login is None else {"auth_config": {"username": login.user, "password": login.password}}
         digest = ""
-        for message in self._transfer(partial(self._api.push, **auth), name, tag=tag or "latest"):
-            digest = message.get("aux", {}).get("Digest", digest)
+        with self._without_timeout():
+            for message in self._transfer(partial(self._api.push, **auth), name, tag=tag or "latest"):
+                digest = message.get("aux", {}).get("Digest", digest)
         if not digest:
             raise EngineFault(f"Docker: the push of {reference} ended without a digest")
         return digest
@@ -136,7 +137,10 @@ class DockerImages:
 
     @contextmanager
     def _without_timeout(self) -> Iterator[None]:
-        """Let Docker prepare or unpack layers for as long as it takes. The caller has the limit."""
+        """Let Docker prepare, send or unpack layers for as long as it takes. The caller has the limit.
+
+        The connection must not be used for other calls meanwhile, as with `cancellable`.
+        """
         timeout, self._api.timeout = self._api.timeout, None
         try:
             yield
