@@ -111,6 +111,7 @@ def test_a_removal_that_hangs_is_named_and_delays_nothing_else(engine: PrivateEn
     with ExitStack() as stack:
         # The next test needs an engine that is not frozen.
         stack.callback(engine.clear)
+        assert "ContainerRm" not in engine.diagnosis()
         # The engine runs a program to answer for its version, which is not asked for again within a minute.
         DockerEngine("h").close()
         with DockerEngine("h", timeout=2) as connected:

@@ -19,6 +19,7 @@ _DEADLINE = 60.0
 _ANSWER_TIMEOUT = 10.0
 # Most lines of the log, and of what the goroutines do.
 _LOG_LINES, _STACK_LINES = 40, 400
+_DUMPS = "goroutine-stacks-*.log"
 # In the stack of each goroutine that does something with a container.
 _OF_CONTAINERS = "docker/docker/daemon.(*Daemon)"
 
@@ -101,12 +102,16 @@ class MachineEngine:
 
     def _stacks(self) -> Iterator[str]:
         """Yield the stacks of the goroutines that work on containers. `dockerd` writes them after SIGUSR1."""
-        if self._daemon is None or self._daemon.poll() is not None:
+        daemon = self._daemon
+        if daemon is None or daemon.poll() is not None or not (running := children(daemon.pid)):
             yield "--- dockerd has ended"
             return
-        os.kill(children(self._daemon.pid)[0], signal.SIGUSR1)
+        folder = self._machine.run_folder / "docker"
+        for earlier in folder.glob(_DUMPS):
+            earlier.unlink()
+        os.kill(running[0], signal.SIGUSR1)
         deadline = time.monotonic() + _ANSWER_TIMEOUT
-        while not (found := _written(self._machine.run_folder / "docker")) and time.monotonic() < deadline:
+        while not (found := _written(folder)) and time.monotonic() < deadline:
             time.sleep(0.05)
         working = [stack for stack in found.split("\n\n") if _OF_CONTAINERS in stack]
         yield f"--- {len(working)} goroutines of dockerd work on containers"
@@ -118,6 +123,6 @@ class MachineEngine:
 
 def _written(folder: Path) -> str:
     """Return the newest dump of goroutines in a folder, empty if there is none that is complete."""
-    dumps = sorted(folder.glob("goroutine-stacks-*.log"))
+    dumps = sorted(folder.glob(_DUMPS))
     text = dumps[-1].read_text(errors="replace") if dumps else ""
     return text if text.endswith("\n") else ""
