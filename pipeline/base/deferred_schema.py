@@ -35,7 +35,7 @@ def is_built(model: type[BaseModel]) -> bool:
 
 
 def build_whole(model: type[BaseModel]) -> None:
-    """Build a model with all models inside it, because only then it has a JSON schema. Takes a second."""
+    """Build a model with all models inside it, because only then it has a JSON schema. Safe in any thread."""
     token = _WHOLE.set(_WHOLE.get() or {model})
     try:
         model.model_rebuild(force=True)

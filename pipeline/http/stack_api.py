@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pipeline.http.stack_report import StackReport
     from pipeline.stacks.stacks import Stacks
 
+_STACK = "/v1/stacks/{stack}"
 _MAX_TEMPLATE_BODY = 4 * 2**20
 
 
@@ -43,8 +44,10 @@ class StackApi:
     def __init__(self, stacks: Callable[[], Stacks] | None, store: Store) -> None:
         self._stacks = StackCommands(stacks) if stacks else None
         self._store = store
-        stack, gives = "/v1/stacks/{stack}", StackResponse
-        self.endpoints = (
+        self.endpoints = (*self._reports(), *self._operations())
+
+    def _reports(self) -> Sequence[Endpoint]:
+        return (
             Endpoint(
                 "GET",
                 "/v1/stacks",
@@ -54,10 +57,10 @@ class StackApi:
                 many=True,
                 query=StackListQuery,
             ),
-            Endpoint("GET", stack, "A stack.", self._show, gives=DescribedStackResponse, query=StackQuery),
+            Endpoint("GET", _STACK, "A stack.", self._show, gives=DescribedStackResponse, query=StackQuery),
             Endpoint(
                 "GET",
-                f"{stack}/resources",
+                f"{_STACK}/resources",
                 "The resources of a stack.",
                 self._resources,
                 gives=StackResourceResponse,
@@ -66,7 +69,7 @@ class StackApi:
             ),
             Endpoint(
                 "GET",
-                f"{stack}/events",
+                f"{_STACK}/events",
                 "The latest events of a stack, oldest first.",
                 self._events,
                 gives=StackEventResponse,
@@ -75,19 +78,24 @@ class StackApi:
             ),
             Endpoint(
                 "GET",
-                f"{stack}/deletion",
+                f"{_STACK}/deletion",
                 "What a deletion of a stack would do.",
                 self._deletion,
                 gives=StackDeletionResponse,
                 query=StackQuery,
             ),
+        )
+
+    def _operations(self) -> Sequence[Endpoint]:
+        gives = StackResponse
+        return (
             Endpoint("POST", "/v1/stacks", "Begin to create a stack.", self._create, CreateStack, gives, 202),
-            Endpoint("POST", f"{stack}/update", "Begin to update a stack.", self._update, UpdateStack, gives, 202),
-            Endpoint("POST", f"{stack}/delete", "Begin to delete a stack.", self._delete, DeleteStack, gives, 202),
-            Endpoint("POST", f"{stack}/cancel", "Cancel a stack's operation.", self._cancel, StackOwner, gives, 202),
+            Endpoint("POST", f"{_STACK}/update", "Begin to update a stack.", self._update, UpdateStack, gives, 202),
+            Endpoint("POST", f"{_STACK}/delete", "Begin to delete a stack.", self._delete, DeleteStack, gives, 202),
+            Endpoint("POST", f"{_STACK}/cancel", "Cancel a stack's operation.", self._cancel, StackOwner, gives, 202),
             Endpoint(
                 "POST",
-                f"{stack}/continue",
+                f"{_STACK}/continue",
                 "Continue a rollback that has failed.",
                 self._continue,
                 ContinueRollback,
