@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 from pipeline.aws.errors import AwsError
@@ -69,8 +69,6 @@ _CHANGING: Mapping[str, tuple[Changing, str]] = {
     "AssociateRouteTable": (gateways.associate_table, "RouteTableId SubnetId"),
     "DisassociateRouteTable": (gateways.disassociate_table, "AssociationId"),
     "AllocateAddress": (elastic_addresses.allocate_address, "Domain TagSpecifications"),
-    "CreateTags": (tags.create_tags, "Resources Tags"),
-    "DeleteTags": (tags.delete_tags, "Resources Tags"),
 }
 
 
@@ -120,8 +118,8 @@ def ec2_service(
     }
     operations = {name: _reading(store, read) for name, read in reading.items()}
     operations |= {name: _changing(store, known, *described) for name, described in changing.items()}
-    operations["CreateTags"] = _tagging(known, operations["CreateTags"], tags.added_tags)
-    operations["DeleteTags"] = _tagging(known, operations["DeleteTags"], tags.left_tags)
+    operations["CreateTags"] = _tagging(store, known, tags.create_tags, tags.added_tags)
+    operations["DeleteTags"] = _tagging(store, known, tags.delete_tags, tags.left_tags)
     operations |= known.operations()
     return Service("ec2", "2016-11-15", "ec2", operations)
 
@@ -135,7 +133,30 @@ def _reading(store: NetworkStore, read: Reading) -> Operation:
     return carry_out
 
 
-def _changing(store: NetworkStore, endpoints: VpcEndpoints, change: Changing, accepted: str) -> Operation:
+def _tagging(
+    store: NetworkStore,
+    endpoints: VpcEndpoints,
+    of_networks: Callable[[Call, State, Collection[str]], tuple[State, dict[str, Any]]],
+    of_one: Callable[[Call, Mapping[str, str]], Mapping[str, str]],
+) -> Operation:
+    """Return an operation on tags of networks, endpoints and their services. It changes all of them, or nothing."""
+    return _changing(
+        store,
+        endpoints,
+        lambda call, state: of_networks(call, state, endpoints.tags(call.owner)),
+        "Resources Tags",
+        lambda call: endpoints.change_tags(call.owner, call.parameters["Resources"], partial(of_one, call)),
+    )
+
+
+def _changing(
+    store: NetworkStore,
+    endpoints: VpcEndpoints,
+    change: Changing,
+    accepted: str,
+    finish: Callable[[Call], None] = lambda _: None,
+) -> Operation:
+    """Return an operation that changes networks. `finish` is called last, before the state is stored."""
     names = frozenset(accepted.split()) | {"DryRun"}
 
     def checked(call: Call, state: State) -> tuple[State, dict[str, Any]]:
@@ -143,6 +164,7 @@ def _changing(store: NetworkStore, endpoints: VpcEndpoints, change: Changing, ac
         _check_dry_run(call)
         if after is not state:
             endpoints.follow(call.owner, after)
+        finish(call)
         return after, result
 
     def carry_out(call: Call) -> dict[str, Any]:
@@ -151,24 +173,6 @@ def _changing(store: NetworkStore, endpoints: VpcEndpoints, change: Changing, ac
             if name not in names and value not in (False, 0, "", [], {"Value": False}):
                 raise AwsError("UnsupportedOperation", f"The parameter {name} has no meaning on this machine")
         return store.change(call.owner, lambda state: checked(call, state))
-
-    return carry_out
-
-
-def _tagging(
-    endpoints: VpcEndpoints, other: Operation, change: Callable[[Call, Mapping[str, str]], dict[str, str]]
-) -> Operation:
-    """Return an operation on tags that also knows endpoints and their services. `other`: that of other resources."""
-
-    def carry_out(call: Call) -> dict[str, Any]:
-        named, known = call.parameters["Resources"], endpoints.tags(call.owner)
-        changed = {id_: change(call, known[id_].tags) for id_ in named if id_ in known}
-        others = [id_ for id_ in named if id_ not in known]
-        # First, because it refuses what does not exist, and a dry run.
-        result = other(replace(call, parameters={**call.parameters, "Resources": others}))
-        if changed:
-            endpoints.set_tags(call.owner, changed)
-        return dict(result)
 
     return carry_out
 

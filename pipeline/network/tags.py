@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -52,14 +52,14 @@ def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
-def create_tags(call: Call, state: State) -> tuple[State, dict[str, Any]]:
-    """Add or replace tags of some resources."""
-    return state.put(*(replace(each, tags=added_tags(call, each.tags)) for each in _chosen(call, state))), {}
+def create_tags(call: Call, state: State, others: Collection[str]) -> tuple[State, dict[str, Any]]:
+    """Add or replace tags of some resources. `others`: ids of those that are not in the state, which are left out."""
+    return state.put(*(replace(each, tags=added_tags(call, each.tags)) for each in _chosen(call, state, others))), {}
 
 
-def delete_tags(call: Call, state: State) -> tuple[State, dict[str, Any]]:
-    """Remove tags of some resources."""
-    return state.put(*(replace(each, tags=left_tags(call, each.tags)) for each in _chosen(call, state))), {}
+def delete_tags(call: Call, state: State, others: Collection[str]) -> tuple[State, dict[str, Any]]:
+    """Remove tags of some resources. `others`: as in `create_tags`."""
+    return state.put(*(replace(each, tags=left_tags(call, each.tags)) for each in _chosen(call, state, others))), {}
 
 
 def added_tags(call: Call, tags: Mapping[str, str]) -> dict[str, str]:
@@ -100,9 +100,11 @@ def _check_number(tags: Mapping[str, str]) -> None:
         raise AwsError("TagLimitExceeded", f"The maximum number of Tags for a resource has been reached ({MAX_TAGS}).")
 
 
-def _chosen(call: Call, state: State) -> list[Resource]:
+def _chosen(call: Call, state: State, others: Collection[str]) -> list[Resource]:
     found = []
     for name in call.parameters["Resources"]:
+        if name in others:
+            continue
         resource = state.resources.get(name)
         if resource is None or resource.owner != call.owner:
             raise AwsError("InvalidID", f"The ID '{name}' is not valid")

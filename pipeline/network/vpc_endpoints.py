@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, Protocol
 
 from pipeline.aws.service import Operation
@@ -14,6 +14,10 @@ class Tagged(NamedTuple):
 
     kind: str
     tags: Mapping[str, str]
+
+
+ChangedTags = Callable[[Mapping[str, str]], Mapping[str, str]]
+"""Returns the tags of a resource after a change."""
 
 
 class VpcEndpoints(Protocol):
@@ -28,8 +32,11 @@ class VpcEndpoints(Protocol):
     def tags(self, owner: str) -> Mapping[str, Tagged]:
         """Return the tags of an owner's endpoints and endpoint services by their ids."""
 
-    def set_tags(self, owner: str, tags: Mapping[str, Mapping[str, str]]) -> None:
-        """Replace the tags of some of them. Raises `AwsError` for what pipeline.yaml declares."""
+    def change_tags(self, owner: str, ids: Collection[str], change: ChangedTags) -> None:
+        """Change the tags of those with these ids. Called as `follow` is.
+
+        Raises what `change` raises, and `AwsError` for what pipeline.yaml declares.
+        """
 
     def follow(self, owner: str, state: State) -> None:
         """Give an owner's endpoints the networks whose routes lead to them. Called before the state is stored.
@@ -50,7 +57,7 @@ class NoEndpoints:
     def tags(self, owner: str) -> Mapping[str, Tagged]:  # noqa: ARG002
         return {}
 
-    def set_tags(self, owner: str, tags: Mapping[str, Mapping[str, str]]) -> None:
+    def change_tags(self, owner: str, ids: Collection[str], change: ChangedTags) -> None:
         pass
 
     def follow(self, owner: str, state: State) -> None:

@@ -18,7 +18,7 @@ from pipeline.machine.endpoints.view import changeable
 from pipeline.network.lookup import Networks
 from pipeline.network.state import State
 from pipeline.network.store import NetworkStore
-from pipeline.network.vpc_endpoints import Tagged
+from pipeline.network.vpc_endpoints import ChangedTags, Tagged
 
 _Reading = Callable[[Call, Registry], dict[str, Any]]
 _Changing = Callable[[Call, Registry], tuple[Registry, dict[str, Any]]]
@@ -86,18 +86,22 @@ class Endpoints:
             **{each.endpoint_id: Tagged("vpc-endpoint", each.tags) for each in endpoints},
         }
 
-    def set_tags(self, owner: str, tags: Mapping[str, Mapping[str, str]]) -> None:
-        """Replace the tags of some of them. Raises `AwsError` for what pipeline.yaml declares."""
+    def change_tags(self, owner: str, ids: Collection[str], change: ChangedTags) -> None:
+        """Change the tags of those with these ids.
+
+        Raises what `change` raises, and `AwsError` for what pipeline.yaml declares.
+        """
 
         def changed(registry: Registry) -> Registry:
-            known: dict[str, EndpointServiceResource | EndpointResource] = {
-                **{each.service_id: each for each in registry.endpoint_services.values()},
-                **{each.endpoint_id: each for each in registry.endpoints.values()},
-            }
-            found = [changeable(known[id_]) for id_ in tags if id_ in known]
-            return registry.put(*(each.model_copy(update={"tags": dict(tags[_id(each)])}) for each in found))
+            known: tuple[EndpointServiceResource | EndpointResource, ...] = (
+                *registry.endpoint_services.values(),
+                *registry.endpoints.values(),
+            )
+            found = [changeable(each) for each in known if each.owner == owner and _id(each) in ids]
+            return registry.put(*(each.model_copy(update={"tags": dict(change(each.tags))}) for each in found))
 
-        self.balancer.change(owner, changed)
+        if self.tags(owner).keys() & set(ids):
+            self.balancer.change(owner, changed)
 
     def follow(self, owner: str, state: State) -> None:
         """Give the endpoints of an owner the networks whose routes lead to them. Raises as the change of a registry."""

@@ -246,8 +246,9 @@ def test_tags_change(account: Account) -> None:
     declared = next(
         each for each in account.balancer.registry().endpoint_services.values() if each.name == "inspection"
     )
-    refused = refusal(account.ec2.create_tags, Resources=[declared.service_id], Tags=[{"Key": "a", "Value": "b"}])
+    refused = refusal(account.ec2.create_tags, Resources=[account.vpc, declared.service_id], Tags=many[:1])
     assert refused[0] == "OperationNotPermitted"
+    assert account.ec2.describe_tags(Filters=[{"Name": "key", "Values": ["k0"]}])["Tags"] == []
     assert account.ec2.describe_vpc_endpoints()["VpcEndpoints"][0]["Tags"] == [{"Key": "cost", "Value": "1"}]
 
 
