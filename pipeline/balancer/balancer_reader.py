@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.balancer.access import AccessLog
 from pipeline.balancer.data_plane import DataPlane, Facts, FlowCounts, OpenFlow, PacketEnds, TargetFact, group_id
 from pipeline.balancer.effective import EffectiveListener, effective_listeners
-from pipeline.balancer.health import IP_UNUSABLE, group_health
+from pipeline.balancer.health import INTERNAL_ERROR, IP_UNUSABLE, group_health
 from pipeline.balancer.model import Declaration, GatewayTargetGroup, TargetHealth
 from pipeline.balancer.nodes import NodeHealth, node_health
 from pipeline.balancer.plane_choice import PlaneChoice
@@ -110,16 +110,22 @@ class BalancerReader:
         """Return why networks are not attached, by the id of the endpoint and the network's name there."""
         return self._plane.network_faults() if self.registry().endpoints else {}
 
-    def unusable_targets(self) -> Mapping[str, str]:
-        """Return why nothing can be sent to the addresses of appliances, by `TARGET in GROUP of OWNER`."""
-        registry = self.registry()
-        return {
-            f"{one.target.id} in {name} of {owner}": one.description
-            for owner, name in (sorted(registry.groups()) if registry.endpoints else ())
-            if isinstance(registry.group(owner, name), GatewayTargetGroup)
-            for one in self.target_health(owner, name)
-            if one.reason == IP_UNUSABLE
-        }
+    def unusable_targets(self, before: Mapping[str, str] | None = None) -> Mapping[str, str]:
+        """Return why nothing can be sent to the addresses of appliances, by `TARGET in GROUP of OWNER`.
+
+        `before`: an earlier result. What it has of an appliance stays while the data plane says nothing of it.
+        """
+        registry, found = self.registry(), dict[str, str]()
+        for owner, name in sorted(registry.groups()) if registry.endpoints else ():
+            if not isinstance(registry.group(owner, name), GatewayTargetGroup):
+                continue
+            for one in self.target_health(owner, name):
+                label = f"{one.target.id} in {name} of {owner}"
+                if one.reason == IP_UNUSABLE:
+                    found[label] = one.description
+                elif before and label in before and one.reason == INTERNAL_ERROR:
+                    found[label] = before[label]
+        return found
 
     def held_requests(self, owner: str, group: str) -> int:
         """Return the number of requests that wait until a group that is scaled to zero has a target."""

@@ -15,6 +15,8 @@ _UNUSED = "Target group is not configured to receive traffic from the load balan
 _UNCHECKED = ("none", "pending")
 IP_UNUSABLE = "Target.IpUnusable"
 """The reason of a target that is unused because the data plane cannot send anything to its address."""
+INTERNAL_ERROR = "Elb.InternalError"
+"""The reason of a target of which the data plane says nothing."""
 _NO_PLANE = "The load balancer is not running"
 
 Verdict = tuple[TargetState, str, str]
@@ -87,14 +89,14 @@ def _verdict(known: Registration, fact: TargetFact | None, *, running: bool, use
     if not used:
         return TargetState.UNUSED, "Target.NotInUse", _UNUSED
     if not running:
-        return TargetState.UNHEALTHY, "Elb.InternalError", _NO_PLANE
+        return TargetState.UNHEALTHY, INTERNAL_ERROR, _NO_PLANE
     if fact is not None and fact.fault:
         return TargetState.UNUSED, IP_UNUSABLE, fact.fault
     if not known.admitted:
         return _initial(fact)
     if fact is None or not fact.admitted:
         # It may have had traffic before, so it must not be reported as initial.
-        return TargetState.UNHEALTHY, "Elb.InternalError", "The load balancer sends it nothing"
+        return TargetState.UNHEALTHY, INTERNAL_ERROR, "The load balancer sends it nothing"
     if not fact.up:
         return TargetState.UNHEALTHY, *_failure(fact.check, known.check.healthy_threshold)
     if not checked:

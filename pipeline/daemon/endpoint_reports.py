@@ -34,7 +34,7 @@ class EndpointReports:
 
     def report_appliances(self) -> None:
         """Report each appliance that gets no flows, because its address cannot be used, and each that can."""
-        before, self._unusable = self._unusable, self._balancer.unusable_targets()
+        before, self._unusable = self._unusable, self._balancer.unusable_targets(self._unusable)
         for target, reason in self._unusable.items():
             if before.get(target) != reason:
                 self._emit(EventKind.APPLIANCE_UNUSABLE, f"{target} gets no flows: {reason}")

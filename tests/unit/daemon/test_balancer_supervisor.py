@@ -17,6 +17,7 @@ from pipeline.balancer.resources import TargetGroupResource
 from pipeline.base.clock import SystemClock
 from pipeline.base.errors import BalancerFault
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
+from pipeline.daemon.endpoint_reports import EndpointReports
 from pipeline.testing.fakes.data_plane import FakePlane
 from pipeline.testing.fakes.plane_monitor import FakeMonitor
 from tests.support.endpoints import consumer, provider
@@ -235,6 +236,20 @@ def test_an_appliance_that_cannot_be_reached_is_reported(
         ("appliance.unusable", f"{fw} gets no flows: this machine has no route to 10.1.0.1"),
         ("appliance.usable", f"{fw} is removed, or its address can be used again"),
     ]
+
+
+def test_an_appliance_of_which_nothing_is_known_is_not_reported(balancer: Balancer, plane: FakePlane) -> None:
+    """While the plane is started again, nobody knows whether its address can be used."""
+    emitted: Emitted = []
+    balancer.apply("firewall", provider())
+    balancer.apply("office", consumer(port=8081))
+    balancer.register("firewall", "firewalls", Target(id="fw-1", address="10.1.0.1", port=6081))
+    plane.target_faults["fw-1"] = "this machine has no route to 10.1.0.1"
+    reports = EndpointReports(balancer, lambda kind, text: emitted.append((kind, text)))
+    for do in (balancer.reconcile, plane.forget, balancer.reconcile):
+        do()
+        reports.report_appliances()
+    assert [kind for kind, _ in emitted] == ["appliance.unusable"]
 
 
 def test_a_plane_that_hangs_is_replaced(balancer: Balancer, plane: FakePlane, emitted: Emitted) -> None:
