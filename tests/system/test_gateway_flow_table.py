@@ -21,7 +21,7 @@ from tests.system.path_connection import PathConnection
 pytestmark = pytest.mark.skipif(bool(obstacle()), reason=obstacle())
 _SYN, _RST, _ACK = 2, 4, 16
 _TCP = socket.IPPROTO_TCP
-_ROOM = 512
+_ROOM, _PORT = 512, 9000
 # Without ARP, both ends of the client's cable have one address.
 _FRAME = bytes.fromhex("026100000001026100000001") + b"\x08\0"
 
@@ -110,6 +110,24 @@ def test_too_many_connections(lab: PathLab) -> None:
     assert {each.state for each in lab.path.flows()} == {"established"}
     for connection in opened:
         connection.close()
+
+
+def test_read_while_it_moves(lab: PathLab) -> None:
+    """A flow that both ends begin to take part in, while the flows are read, is not left out."""
+    lab.write(lab.state(1))
+    connection = PathConnection(lab)
+    with lab.socket_at(lab.client, 4, socket.SOCK_DGRAM) as client, lab.socket_at(lab.server, 4, 2) as server:
+        server.bind((SERVER[4], _PORT))
+        client.connect((SERVER[4], _PORT))
+        client.send(b"a question")
+        server.sendto(b"an answer", server.recvfrom(100)[1])
+        client.recv(100)
+        reading = lab.path.flows()
+        first = next(reading)
+        client.send(b"goes on")
+        server.recv(100)
+        assert {each.key.protocol for each in (first, *reading)} == {_TCP, socket.IPPROTO_UDP}
+    connection.close()
 
 
 def test_report_of_no_flow(lab: PathLab) -> None:

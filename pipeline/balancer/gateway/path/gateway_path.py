@@ -202,8 +202,11 @@ class GatewayPath:
                     table.remove(key)
 
     def _flow_tables(self) -> tuple[Map, Map]:
-        """Return the flows in which both ends take part, and the fresh ones. See gate.c."""
-        return self._maps["flows"], self._maps["fresh"]
+        """Return the fresh flows, and those in which both ends take part. See gate.c.
+
+        A flow may move from the first to the second while they are read. In this order, it is not missed.
+        """
+        return self._maps["fresh"], self._maps["flows"]
 
     def _idle_times(self) -> dict[int, PoolRecord]:
         """Return the pool of each endpoint by number."""
