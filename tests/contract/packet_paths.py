@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from ipaddress import IPv4Address, ip_network
 
 from pipeline.balancer.gateway.choice import slot_table
@@ -22,7 +22,7 @@ from pipeline.balancer.gateway.geneve import Encapsulated
 from pipeline.balancer.gateway.packet_path import PacketPath
 from pipeline.testing.fakes.packet_path import Dropped, FakePath
 from tests.support.inner_packets import udp
-from tests.support.path_lab import CLIENT, CLIENT_SIDE, ENDPOINT, SERVER, SERVER_SIDE, PathLab
+from tests.support.path_lab import CLIENT, CLIENT_SIDE, ENDPOINT, MACHINE, SERVER, SERVER_SIDE, PathLab
 from tests.support.waiting import until
 
 PORT = 7000
@@ -52,6 +52,10 @@ class PathHarness(ABC):
         """Send a datagram that the path drops. Return the reason."""
 
     @abstractmethod
+    def return_again(self, number: int) -> DropReason:
+        """Let an appliance return the first packet that it got once more, which the path drops. Return the reason."""
+
+    @abstractmethod
     def now(self) -> float:
         """Return the time of the path's clock."""
 
@@ -69,6 +73,7 @@ class FakeHarness(PathHarness):
 
     def __init__(self) -> None:
         self.path: FakePath = FakePath()
+        self._seen: dict[int, bytes] = {}
 
     def write(
         self,
@@ -106,6 +111,13 @@ class FakeHarness(PathHarness):
             return dropped.reason
         raise AssertionError("the packet passed")
 
+    def return_again(self, number: int) -> DropReason:
+        try:
+            self.path.give_back(IPv4Address(f"10.61.3.1{number}"), self._seen[number])
+        except Dropped as dropped:
+            return dropped.reason
+        raise AssertionError("the packet passed")
+
     def now(self) -> float:
         return self.path.now
 
@@ -113,7 +125,9 @@ class FakeHarness(PathHarness):
         target, payload = self.path.send(side, packet)
         assert Encapsulated.decoded(payload).attachment == side
         assert self.path.give_back(target.address, payload) == (other, packet)
-        return int(target.address) - int(IPv4Address("10.61.3.10"))
+        number = int(target.address) - int(IPv4Address("10.61.3.10"))
+        self._seen.setdefault(number, payload)
+        return number
 
 
 class KernelHarness(PathHarness):
@@ -152,10 +166,18 @@ class KernelHarness(PathHarness):
         return appliance
 
     def lose(self, port: int) -> DropReason:
-        before = dict(self.path.counts().drops)
         with self._lab.socket_at(self._lab.client, 4, socket.SOCK_DGRAM) as client:
             client.bind((CLIENT[4], port))
-            client.sendto(b"hello", (SERVER[4], PORT))
+            return self._reason(lambda: client.sendto(b"hello", (SERVER[4], PORT)))
+
+    def return_again(self, number: int) -> DropReason:
+        appliance = self._lab.appliances[number - 1]
+        return self._reason(lambda: appliance.send(appliance.seen[0].wrapped.encoded(), MACHINE))
+
+    def _reason(self, send: Callable[[], object]) -> DropReason:
+        """Return why the path drops what is sent."""
+        before = dict(self.path.counts().drops)
+        send()
 
         def found() -> list[DropReason]:
             return [key[1] for key, count in self.path.counts().drops.items() if count > before.get(key, 0)]

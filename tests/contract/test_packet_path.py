@@ -92,6 +92,16 @@ def test_flows_of_a_rebalanced_appliance_without_another(harness: PathHarness) -
     assert harness.exchange(30000) == 2
 
 
+def test_only_the_appliance_of_a_flow_returns_its_packets(harness: PathHarness) -> None:
+    """Not the former one either, which knows the flow and is a target."""
+    harness.write(1)
+    assert harness.exchange(30000) == 1
+    harness.write(2, listed=[1], rebalanced=[1])
+    assert harness.exchange(30000) == 2
+    assert harness.return_again(1) == "not_a_target"
+    assert harness.exchange(30000) == 2
+
+
 def test_flows_that_are_ended_choose_again(harness: PathHarness) -> None:
     """They count no more until their next packets."""
     harness.write(1, 2, 3)

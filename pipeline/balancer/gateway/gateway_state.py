@@ -21,7 +21,7 @@ DropReason = Literal[
     "table_full",  # no flow can be added
     "no_flow",  # of TCP, and not the first of a flow: its flow has ended
     "not_geneve",  # returned without AWS's three options, or with others first
-    "not_a_target",  # returned by an address that is no target of the state
+    "not_a_target",  # returned by an address that is no target of the state, or not that of the flow
     "unknown_flow",  # returned without the cookie of a flow of this endpoint
     "no_network",  # returned with a destination in no attached network
     "failed",  # the kernel could not change or send the packet

@@ -103,6 +103,8 @@ class FakePath:
         flow = self._flows.get((number, FlowKey.of_packet(found.packet).reduced(pool.fields)))
         if flow is None or flow.cookie != found.cookie:
             raise self._dropped(number, "unknown_flow")
+        if flow.target not in self.state.targets or self.state.targets[flow.target].address != source:
+            raise self._dropped(number, "not_a_target")
         return self._network(number, parse_packet(found.packet).target), found.packet
 
     # As the agent

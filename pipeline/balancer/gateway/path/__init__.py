@@ -13,8 +13,8 @@ on while no process of Penstock runs.
   ones are dropped (`too_large`). As in AWS, no ICMP is sent and nothing is fragmented, also with DF. The devices of the
   attachments take no larger ones: `packet_sizes.py` says which, and the kernel tells the senders.
 - Link-local and multicast packets, and ARP, stay on the link. They are dropped and not counted.
-- Returned packets: to the address that the target sees, from a listed target, with AWS's three options in their order,
-  of a known endpoint and attachment, with the cookie of the flow. What fails is dropped with its reason. Only a packet
+- Returned packets: to the address that the target sees, from the target of the flow, with AWS's three options in their
+  order, of a known endpoint and attachment, with the flow's cookie. What fails is dropped with its reason. Only what is
   of an endpoint that is not ours is left to other programs and to the kernel.
 - A packet leaves by the attachment whose prefix is the longest that has its destination. Nothing in it is changed.
 """

@@ -407,6 +407,10 @@ SEC("tc/to_network") int to_network(struct __sk_buff *skb) {
   if (read_packet(skb, at, is_ipv6, pool->fields, &packet)) return drop(origin->endpoint, MALFORMED);
   struct flow *flow = known(&packet.key);
   if (!flow || flow->cookie != h.cookie) return drop(origin->endpoint, UNKNOWN_FLOW);
+  /* Only the appliance that has the flow now. A former one knows the cookie too. */
+  __u32 number = flow->target;
+  struct target *target = bpf_map_lookup_elem(&targets, &number);
+  if (!target || target->address != h.ip.saddr) return drop(origin->endpoint, NOT_A_TARGET);
   destination.bits = 192; destination.endpoint = bpf_htonl(origin->endpoint); destination.version = bpf_htonl(is_ipv6 ? 6 : 4);
   if (bpf_skb_load_bytes(skb, at + (is_ipv6 ? 24 : 16), destination.address, is_ipv6 ? 16 : 4))
     return drop(origin->endpoint, MALFORMED);
