@@ -32,8 +32,13 @@ class Network:
     def __init__(self, folder: Path, *options: str) -> None:
         self.home = os.urandom(6).hex()
         self.name = f"penstock-test-{self.home}"
-        docker("network", "create", *options, self.name)
+        self._options = options
+        self.make()
         self.attachments = Attachments(folder, self.home)
+
+    def make(self) -> None:
+        """Make it in the engine."""
+        docker("network", "create", *self._options, self.name)
 
     @property
     def wanted(self) -> list[WantedEndpoint]:
@@ -88,6 +93,28 @@ def test_containers_send_to_the_endpoint_by_their_default_route(network: Network
     assert len(network.left()) == 3
     network.attachments.detach_all()
     assert network.left() == []
+
+
+def test_a_network_that_is_removed_and_made_again(network: Network) -> None:
+    """It is attached again as soon as it is back, with its new bridge, and stays the same attachment."""
+    (before,) = network.attachments.attached(network.wanted)
+    stamps = [network.attachments.stamp()]
+    docker("network", "rm", network.name)
+    stamps.append(network.attachments.stamp())
+    assert network.attachments.attached(network.wanted) == ()
+    assert [fault.message for fault in network.attachments.faults().values()] == [
+        f"there is no network {network.name} of Docker"
+    ]
+    assert network.left() == []
+    stamps.append(network.attachments.stamp())
+    network.make()
+    stamps.append(network.attachments.stamp())
+    assert len(set(stamps)) == len(stamps)
+    (after,) = network.attachments.attached(network.wanted)
+    assert (after.attachment, network.attachments.faults()) == (before.attachment, {})
+    with closing(_receiver(after)) as receiver:
+        network.run(_SEND)
+        assert until(lambda: [*_sources(receiver)], "the packet of the container")
 
 
 def test_a_network_whose_bridge_has_the_gateway_address_is_refused(tmp_path: Path) -> None:
