@@ -6,11 +6,13 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from pipeline.balancer.wanted_endpoint import WantedEndpoint
 from pipeline.base.errors import ConfigError
 from tests.support.namespace import obstacle
 from tests.support.sample import FULL
@@ -203,6 +205,27 @@ def test_a_default_route_of_others_is_refused(lab: AttachmentLab) -> None:
     assert attached.network.name == "clients"
     lab.detach()
     assert lab.state() == before
+
+
+def test_networks_of_two_endpoints_are_exchanged(lab: AttachmentLab) -> None:
+    """And go to an endpoint of another name. The routes of the former endpoint are not in the way."""
+    apps = lab.of_clients(addresses=("198.18.1.0/24",), place=f"/proc/{lab.app.pid}/ns/net")
+    lab.app.ip("route del default")
+    (one,) = lab.wanted(lab.of_clients())
+    other = replace(one, id="vpce-0fedcba9876543210", name="other", networks=(apps,))
+    renamed = replace(one, id="vpce-0abcdef0123456789", name="branch")
+    complete: list[int] = []
+    for wanted in ([one, other], _exchanged(one, other), [one, other], [renamed, other]):
+        with lab.host.entered():
+            lab.attachments.check(wanted)
+            assert len(lab.attachments.attached(wanted)) == 2
+            assert lab.attachments.faults() == {}
+        numbers = [len(lab.state()[place]["links"]) for place in ("host", "clients", "app")]
+        assert (complete := complete or numbers) == numbers
+
+
+def _exchanged(one: WantedEndpoint, other: WantedEndpoint) -> list[WantedEndpoint]:
+    return [replace(one, networks=other.networks), replace(other, networks=one.networks)]
 
 
 def test_a_device_that_is_removed_is_made_again(lab: AttachmentLab) -> None:

@@ -6,7 +6,7 @@ Each call completes what a crash has interrupted. A network is written down befo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,9 +57,11 @@ class Attachments:
         Changes nothing.
         """
         known = self._file.read()
+        records = self._wanted(wanted, known)
+        leaving = [record.inner for record in _leaving(known, records)]
         for endpoint, network in _networks(wanted):
             try:
-                self._check(self._wanted(wanted, known), endpoint, network)
+                self._check(records, endpoint, network, leaving)
             except Conflict as fault:
                 what = f"network {network.name} of endpoint {endpoint.name} of {endpoint.owner}"
                 raise ConfigError(f"{what}: {fault.message}", hint=fault.hint) from None
@@ -76,9 +78,8 @@ class Attachments:
         known = self._file.read()
         records = {key: self._described(record) for key, record in self._wanted(wanted, known).items()}
         try:
-            for key, record in known.items():
-                if key not in records or _site(record) != _site(records[key]):
-                    _remove(record)
+            for record in _leaving(known, records):
+                _remove(record)
             # The file may have been lost, with what it had of networks that are not wanted any more.
             self._remove_leftovers({record.number for record in records.values()})
             # Before anything is made.
@@ -167,12 +168,14 @@ class Attachments:
             hint="",
         )
 
-    def _check(self, records: _Records, endpoint: WantedEndpoint, network: WantedNetwork) -> None:
+    def _check(
+        self, records: _Records, endpoint: WantedEndpoint, network: WantedNetwork, leaving: Collection[str]
+    ) -> None:
         record = records[endpoint.id, network.name]
         if record.kind == "docker_network":
             self._find(record.place)
         with namespaces.routing_in(record.namespace) as (_, routing):
-            check_routes(routing, record, wanted_routes(*_with_addresses(endpoint, network, records)))
+            check_routes(routing, record, wanted_routes(*_with_addresses(endpoint, network, records)), leaving)
 
     def _attach(self, records: _Records, endpoint: WantedEndpoint, network: WantedNetwork) -> Attached | None:
         """Attach one network. Its record gets the fault if that is not possible."""
@@ -229,6 +232,11 @@ def _with_fault(record: AttachmentRecord, fault: AttachmentFault) -> AttachmentR
 def _site(record: AttachmentRecord) -> tuple[object, ...]:
     """Return what the devices of a network depend on. After a change, they are made again."""
     return (record.kind, record.place, record.bridge, record.gateway, record.mtu)
+
+
+def _leaving(known: Mapping[_Key, AttachmentRecord], wanted: Mapping[_Key, AttachmentRecord]) -> list[AttachmentRecord]:
+    """Return the records of the devices that are removed."""
+    return [record for key, record in known.items() if key not in wanted or _site(record) != _site(wanted[key])]
 
 
 def _addressed(network: WantedNetwork, record: AttachmentRecord) -> WantedNetwork:

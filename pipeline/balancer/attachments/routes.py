@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from ipaddress import ip_network
 
 from pipeline.balancer.attachments.fault import AttachmentFault, Conflict
@@ -26,10 +26,15 @@ def wanted_routes(network: WantedNetwork, others: Iterable[WantedNetwork]) -> tu
     return tuple(_EVERYWHERE[version] for version in versions)
 
 
-def check_routes(routing: RoutingSocket, record: AttachmentRecord, wanted: Iterable[Net]) -> None:
-    """Raise `Conflict` if a destination has a route that another program or person has made."""
-    link = routing.link(record.inner)
-    for route in _others(routing, link.number if link else None):
+def check_routes(
+    routing: RoutingSocket, record: AttachmentRecord, wanted: Iterable[Net], leaving: Collection[str] = ()
+) -> None:
+    """Raise `Conflict` if a destination has a route that another program or person has made.
+
+    `leaving`: names of devices of ours that are removed before, with their routes.
+    """
+    own = {link.number for name in (record.inner, *leaving) if (link := routing.link(name))}
+    for route in (each for each in routing.routes() if each.link not in own):
         if route.destination in wanted:
             raise _conflict(routing, record, route)
 
@@ -46,10 +51,6 @@ def ensure_routes(routing: RoutingSocket, record: AttachmentRecord, index: int, 
         except OSError as error:
             reason = error.strerror or str(error)
             raise AttachmentFault(f"{record.label} takes no route to {destination}: {reason}") from None
-
-
-def _others(routing: RoutingSocket, index: int | None) -> Iterator[Route]:
-    return (route for route in routing.routes() if route.link != index)
 
 
 def _conflict(routing: RoutingSocket, record: AttachmentRecord, route: Route) -> Conflict:
