@@ -36,28 +36,37 @@ class GatewayBalancer:
 
     def declare(self, *, attributes: Mapping[str, Any] | None = None, group: Mapping[str, Any] | None = None) -> None:
         """Declare the load balancer with its endpoint. `attributes`: those of the target group. `group`: more keys."""
+        self.apply(self.declared(attributes=attributes, group=group))
+
+    def declared(
+        self, *, attributes: Mapping[str, Any] | None = None, group: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return what `declare` declares."""
         settings = {"protocol": "GENEVE", "health_check": _CHECK, "attributes": attributes or {}, **(group or {})}
         networks = {
             "clients": {"namespace": _path(self.lab.clients.pid), "addresses": CLIENT_NETWORKS},
             "servers": {"namespace": _path(self.lab.servers.pid), "addresses": SERVER_NETWORKS},
         }
-        declared = {
+        return {
             "target_groups": {GROUP: settings},
             "load_balancers": {NAME: {"type": "gateway", "listeners": [{"default_action": {"forward": GROUP}}]}},
             "endpoint_services": {NAME: {"load_balancers": [NAME], "acceptance_required": False}},
             "endpoints": {"office": {"service": NAME, "networks": networks}},
         }
+
+    def apply(self, declared: Mapping[str, Any]) -> None:
+        """Declare this."""
+        declaration = Declaration.model_validate(declared)
         with self.opened() as balancer:
-            declaration = Declaration.model_validate(declared)
             balancer.check(OWNER, declaration)
             balancer.apply(OWNER, declaration)
 
-    def register(self, *appliances: LabAppliance) -> None:
+    def register(self, *appliances: LabAppliance, group: str = GROUP) -> None:
         """Register appliances, and wait until they are healthy."""
         with self.opened() as balancer:
             targets = [Target(id=each.name, address=each.address, port=PORT) for each in appliances]
-            balancer.register(OWNER, GROUP, *targets)
-        self.await_states(**dict.fromkeys((each.name for each in appliances), TargetState.HEALTHY))
+            balancer.register(OWNER, group, *targets)
+        self.await_states(group, **dict.fromkeys((each.name for each in appliances), TargetState.HEALTHY))
 
     def deregister(self, appliance: LabAppliance) -> None:
         """Deregister an appliance. It keeps its flows."""
@@ -70,15 +79,15 @@ class GatewayBalancer:
             balancer.abort_connections(OWNER, GROUP, appliance.name)
             balancer.remove_target(OWNER, GROUP, appliance.name)
 
-    def health(self) -> Mapping[str, TargetHealth]:
+    def health(self, group: str = GROUP) -> Mapping[str, TargetHealth]:
         """Return the health of the appliances, after a reconciliation."""
         with self.opened() as balancer:
-            return {each.target.id: each for each in balancer.reconciled_health(OWNER, GROUP)}
+            return {each.target.id: each for each in balancer.reconciled_health(OWNER, group)}
 
-    def await_states(self, **states: TargetState) -> None:
+    def await_states(self, group: str = GROUP, /, **states: TargetState) -> None:
         """Wait until appliances have these states."""
         until(
-            lambda: {name: each.state for name, each in self.health().items()}.items() >= states.items(),
+            lambda: {name: each.state for name, each in self.health(group).items()}.items() >= states.items(),
             f"the states are {states}",
         )
 
