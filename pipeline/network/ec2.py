@@ -100,7 +100,9 @@ def ec2_service(
         "CreateRoute": (lambda call, state: gateways.create_route(call, state, known.ids(call.owner)), _ROUTE),
         "ReplaceRoute": (lambda call, state: gateways.replace_route(call, state, known.ids(call.owner)), _ROUTE),
         "DeleteSubnet": (
-            lambda call, state: vpcs.delete_subnet(call, state, used(call, lambda each: (each.subnet_id,))),
+            lambda call, state: vpcs.delete_subnet(
+                call, state, used(call, lambda each: (each.subnet_id,)).union(known.subnets(call.owner))
+            ),
             "SubnetId",
         ),
         "DeleteSecurityGroup": (

@@ -29,6 +29,9 @@ class VpcEndpoints(Protocol):
     def ids(self, owner: str) -> Collection[str]:
         """Return the ids of an owner's endpoints that routes may lead to."""
 
+    def subnets(self, owner: str) -> Collection[str]:
+        """Return the ids of the subnets that an owner's endpoints are in."""
+
     def tags(self, owner: str) -> Mapping[str, Tagged]:
         """Return the tags of an owner's endpoints and endpoint services by their ids."""
 
@@ -52,6 +55,9 @@ class NoEndpoints:
         return {}
 
     def ids(self, owner: str) -> Collection[str]:  # noqa: ARG002
+        return ()
+
+    def subnets(self, owner: str) -> Collection[str]:  # noqa: ARG002
         return ()
 
     def tags(self, owner: str) -> Mapping[str, Tagged]:  # noqa: ARG002

@@ -80,7 +80,7 @@ def create_subnet(call: Call, state: State, zones: Sequence[Zone]) -> tuple[Stat
 
 
 def delete_subnet(call: Call, state: State, used: frozenset[str]) -> tuple[State, Result]:
-    """Delete a subnet. `used`: the subnets that load balancers are in."""
+    """Delete a subnet. `used`: the subnets that load balancers and endpoints are in."""
     found = state.get(call.owner, Kind.SUBNET, call.parameters["SubnetId"])
     _check_not_default(found, found.data["DefaultForAz"])
     if found.id in used:

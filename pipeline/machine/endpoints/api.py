@@ -76,6 +76,11 @@ class Endpoints:
         found = self.balancer.registry().endpoints.values()
         return {each.endpoint_id for each in found if each.owner == owner and "vpc" in each.kept}
 
+    def subnets(self, owner: str) -> Collection[str]:
+        """Return the ids of the subnets that an owner's endpoints are in."""
+        found = (each.kept for each in self.balancer.registry().endpoints.values() if each.owner == owner)
+        return {str(subnet) for kept in found if isinstance(listed := kept.get("subnets"), list) for subnet in listed}
+
     def tags(self, owner: str) -> Mapping[str, Tagged]:
         """Return the tags of an owner's endpoints and endpoint services by their ids."""
         registry = self.balancer.registry()

@@ -221,6 +221,23 @@ def test_a_policy_limits_the_networks(account: Account, tmp_path: Path) -> None:
     assert "unknown key (did you mean endpoint_networks?)" in text, code
 
 
+def test_the_subnet_of_an_endpoint_stays(account: Account) -> None:
+    """And the VPC with it, until the endpoint is deleted."""
+    zone = account.ec2.describe_subnets()["Subnets"][0]["AvailabilityZone"]
+    vpc = account.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    place = {"VpcId": vpc, "CidrBlock": "10.9.1.0/24", "AvailabilityZone": zone}
+    subnet = account.ec2.create_subnet(**place)["Subnet"]["SubnetId"]
+    made = account.endpoint(account.service(), VpcId=vpc, SubnetIds=[subnet])
+    assert refusal(account.ec2.delete_subnet, SubnetId=subnet) == (
+        "DependencyViolation",
+        f"The subnet '{subnet}' has dependencies and cannot be deleted.",
+    )
+    assert refusal(account.ec2.delete_vpc, VpcId=vpc)[0] == "DependencyViolation"
+    account.ec2.delete_vpc_endpoints(VpcEndpointIds=[made["VpcEndpointId"]])
+    account.ec2.delete_subnet(SubnetId=subnet)
+    account.ec2.delete_vpc(VpcId=vpc)
+
+
 def test_tags_change(account: Account) -> None:
     """Those of endpoints and services, together with those of networks. What a pipeline declares keeps its own."""
     service = account.service(GatewayLoadBalancerArns=[account.gateway("own")])
