@@ -15,7 +15,7 @@ from pipeline.balancer.gateway.gateway_state import DropReason, FlowRecord
 from pipeline.balancer.gateway.path.records import IdleTimes
 from tests.support.namespace import obstacle
 from tests.support.path_appliance import PathAppliance
-from tests.support.path_lab import CLIENT, CLIENT_SIDE, ENDPOINT, MACHINE, SERVER, SERVER_SIDE, PathLab
+from tests.support.path_lab import CLIENT, CLIENT_SIDE, ENDPOINT, HOME, MACHINE, SERVER, SERVER_SIDE, PathLab
 from tests.support.waiting import until
 from tests.system.path_connection import PathConnection
 
@@ -256,6 +256,17 @@ def test_stranger(lab: PathLab) -> None:
     payload = lab.appliances[0].seen[0].wrapped.encoded()
     lab.appliances[1].send(payload, MACHINE)
     until(lambda: _drops(lab) == {"not_a_target": 1}, "the drop")
+
+
+def test_packets_of_the_machine_itself(lab: PathLab) -> None:
+    """What it sends of IPv6 at each device, such as reports of multicast, is of no network, and is not counted."""
+    lab.write(lab.state(1))
+    with lab.machine.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
+        sender.bind((f"gate0-{HOME[:9]}", 0))
+        for kind in (b"\x86\xdd", b"\x08\0"):
+            sender.send(b"\x02gate\0" * 2 + kind + bytes(100))
+    until(lambda: lab.path.counts().drops, "the drop of IPv4")
+    assert lab.path.counts().drops == {(0, "no_target"): 1}
 
 
 def test_no_network(lab: PathLab) -> None:

@@ -361,6 +361,8 @@ SEC("tc/to_appliance") int to_appliance(struct __sk_buff *skb) {
 SEC("tc/to_neighbour") int to_neighbour(struct __sk_buff *skb) {
   __be32 address;
   struct bpf_redir_neigh neighbour;
+  /* What the kernel itself sends at each device, as a machine that forwards IPv6 does. */
+  if (skb->protocol != bpf_htons(ETH_P_IP)) return TC_ACT_SHOT;
   if (bpf_skb_load_bytes(skb, ETH_HLEN + __builtin_offsetof(struct iphdr, daddr), &address, sizeof address)) return TC_ACT_SHOT;
   struct link *link = bpf_map_lookup_elem(&links, &address);
   if (!link) return drop(0, NO_TARGET);
