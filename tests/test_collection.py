@@ -14,7 +14,7 @@ from tests.support.collected import COUNTS
 from tests.support.paths import ROOT
 
 # Raise this when tests are added. A smaller count means that tests were lost by accident.
-MIN_TESTS = 13600
+MIN_TESTS = 14000
 # Collecting is not worth measuring.
 _MEASURED = "COVERAGE_"
 
