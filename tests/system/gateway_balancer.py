@@ -110,5 +110,17 @@ class GatewayBalancer:
             balancer.withdraw(OWNER)
 
 
+@contextmanager
+def gateway_balancer(lab: GatewayLab, directory: Path) -> Iterator[GatewayBalancer]:
+    """Yield the load balancer of a lab, declared and with its appliances. At the end, everything is withdrawn."""
+    balancer = GatewayBalancer(lab, directory)
+    try:
+        balancer.declare()
+        balancer.register(*lab.appliances)
+        yield balancer
+    finally:
+        balancer.end()
+
+
 def _path(pid: int) -> str:
     return f"/proc/{pid}/ns/net"

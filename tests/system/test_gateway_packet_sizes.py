@@ -14,7 +14,7 @@ import pytest
 from tests.support.gateway_lab import BRIDGE, CLIENTS, SERVERS, GatewayLab
 from tests.support.namespace import Namespace, obstacle
 from tests.support.waiting import DEADLINE, until
-from tests.system.gateway_balancer import GatewayBalancer
+from tests.system.gateway_balancer import GatewayBalancer, gateway_balancer
 
 pytestmark = pytest.mark.skipif(bool(obstacle()), reason=obstacle())
 
@@ -34,13 +34,8 @@ def lab() -> Iterator[GatewayLab]:
 @pytest.fixture
 def balancer(lab: GatewayLab, tmp_path: Path) -> Iterator[GatewayBalancer]:
     """The load balancer with its appliance."""
-    balancer = GatewayBalancer(lab, tmp_path / "balancer")
-    try:
-        balancer.declare()
-        balancer.register(*lab.appliances)
+    with gateway_balancer(lab, tmp_path / "balancer") as balancer:
         yield balancer
-    finally:
-        balancer.end()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tests.support.gateway_lab import CLIENTS, SERVERS, GatewayLab
 from tests.support.gateway_traffic import HeldFlow
 from tests.support.namespace import obstacle
 from tests.support.waiting import DEADLINE
-from tests.system.gateway_balancer import GROUP, NAME, GatewayBalancer
+from tests.system.gateway_balancer import GROUP, NAME, GatewayBalancer, gateway_balancer
 
 pytestmark = pytest.mark.skipif(bool(obstacle()), reason=obstacle())
 
@@ -49,13 +49,8 @@ def lab() -> Iterator[GatewayLab]:
 @pytest.fixture
 def balancer(lab: GatewayLab, tmp_path: Path) -> Iterator[GatewayBalancer]:
     """The load balancer with its appliances."""
-    balancer = GatewayBalancer(lab, tmp_path / "balancer")
-    try:
-        balancer.declare()
-        balancer.register(*lab.appliances)
+    with gateway_balancer(lab, tmp_path / "balancer") as balancer:
         yield balancer
-    finally:
-        balancer.end()
 
 
 def opened(lab: GatewayLab, stack: ExitStack) -> list[HeldFlow]:
